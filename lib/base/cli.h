@@ -1,0 +1,23 @@
+#pragma once
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <string>
+
+namespace mythos {
+
+// One program. `examples` are lines of shell, shown first by --help.
+struct Command {
+  std::string name;     // "mythos-train"
+  std::string summary;  // one sentence
+  std::string examples;
+  // Declares the options. Runs before parsing.
+  std::function<void(CLI::App&)> options;
+  // The job. Returns the exit status, 0 for success; throws Error otherwise.
+  std::function<int()> run;
+};
+
+// The main() of every program: parses, runs, and turns what is thrown into one message on stderr and
+// the documented exit status. Adds --version, --quiet and --verbose.
+int run_command(int argc, char** argv, const Command& command);
+
+}  // namespace mythos

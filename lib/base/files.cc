@@ -1,0 +1,224 @@
+#include "base/files.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "base/error.h"
+#include "base/strings.h"
+
+namespace mythos {
+namespace {
+
+constexpr size_t kBufferBytes = 1 << 20;
+constexpr std::string_view kUnfinished = ".unfinished";
+
+[[noreturn]] void fail_errno(ErrorKind kind, const char* action, const fs::path& path) {
+  const int code = errno;
+  std::string message = strprintf("%s %s: %s", action, path.c_str(), std::strerror(code));
+  if (code == ENOSPC || code == EDQUOT) message += ". Free some space and run the command again.";
+  fail(kind, message);
+}
+
+[[noreturn]] void fail_write(const char* action, const fs::path& path) {
+  const bool missing = errno == ENOENT || errno == ENOTDIR;
+  fail_errno(missing ? ErrorKind::data : ErrorKind::resources, action, path);
+}
+
+fs::path unfinished_name(const fs::path& path) {
+  const fs::path parent = path.parent_path();
+  return parent / ("." + path.filename().string() + strprintf(".%d", getpid()) +
+                   std::string(kUnfinished));
+}
+
+fs::path without_trailing_slash(fs::path path) {
+  return path.has_filename() ? path : path.parent_path();
+}
+
+}  // namespace
+
+std::string read_file(const fs::path& path) {
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) fail_errno(ErrorKind::data, "cannot open", path);
+  std::string content;
+  std::string chunk(kBufferBytes, '\0');
+  while (true) {
+    const ssize_t got = read(fd, chunk.data(), chunk.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) {
+      const int code = errno;
+      close(fd);
+      errno = code;
+      fail_errno(ErrorKind::data, "cannot read", path);
+    }
+    if (got == 0) break;
+    content.append(chunk.data(), static_cast<size_t>(got));
+  }
+  close(fd);
+  return content;
+}
+
+AtomicFile::AtomicFile(fs::path path) : path_(std::move(path)), temporary_(unfinished_name(path_)) {
+  fd_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  if (fd_ < 0) fail_write("cannot create", path_);
+}
+
+AtomicFile::~AtomicFile() {
+  if (fd_ >= 0) close(fd_);
+  if (!temporary_.empty()) unlink(temporary_.c_str());
+}
+
+void AtomicFile::flush() {
+  const char* data = buffer_.data();
+  size_t left = buffer_.size();
+  while (left > 0) {
+    const ssize_t put = ::write(fd_, data, left);
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) fail_write("cannot write", path_);
+    data += put;
+    left -= static_cast<size_t>(put);
+  }
+  buffer_.clear();
+}
+
+void AtomicFile::write(const void* data, size_t size_bytes) {
+  size_bytes_ += size_bytes;
+  buffer_.append(static_cast<const char*>(data), size_bytes);
+  if (buffer_.size() >= kBufferBytes) flush();
+}
+
+void AtomicFile::commit() {
+  flush();
+  if (fsync(fd_) != 0) fail_write("cannot write", path_);
+  const int fd = fd_;
+  fd_ = -1;
+  if (close(fd) != 0) fail_write("cannot write", path_);
+  if (rename(temporary_.c_str(), path_.c_str()) != 0) fail_write("cannot rename into place", path_);
+  temporary_.clear();
+  sync_directory(path_.parent_path());
+}
+
+void write_file_atomic(const fs::path& path, std::string_view content) {
+  AtomicFile file(path);
+  file.write(content);
+  file.commit();
+}
+
+AtomicDirectory::AtomicDirectory(fs::path path)
+    : final_(without_trailing_slash(std::move(path))), temporary_(unfinished_name(final_)) {
+  std::error_code status;
+  fs::remove_all(temporary_, status);
+  if (final_.has_parent_path()) fs::create_directories(final_.parent_path(), status);
+  if (mkdir(temporary_.c_str(), 0777) != 0) fail_write("cannot create directory", final_);
+}
+
+AtomicDirectory::~AtomicDirectory() {
+  if (done_) return;
+  std::error_code ignored;
+  fs::remove_all(temporary_, ignored);
+}
+
+void AtomicDirectory::commit() {
+  sync_directory(temporary_);
+  std::error_code status;
+  const fs::path old = unfinished_name(final_.string() + ".old");
+  if (fs::exists(final_, status)) {
+    fs::remove_all(old, status);
+    if (rename(final_.c_str(), old.c_str()) != 0) fail_write("cannot replace", final_);
+  }
+  if (rename(temporary_.c_str(), final_.c_str()) != 0) fail_write("cannot rename into place", final_);
+  done_ = true;
+  sync_directory(final_.parent_path());
+  fs::remove_all(old, status);
+}
+
+bool is_unfinished(const fs::path& path) {
+  const std::string name = path.filename().string();
+  return name.starts_with(".") && name.ends_with(kUnfinished);
+}
+
+void sync_directory(const fs::path& directory) {
+  const fs::path path = directory.empty() ? fs::path(".") : directory;
+  const int fd = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) fail_write("cannot open", path);
+  // Some file systems refuse to sync a directory; the rename is done all the same.
+  if (fsync(fd) != 0 && errno != EINVAL && errno != EROFS) {
+    const int code = errno;
+    close(fd);
+    errno = code;
+    fail_write("cannot sync", path);
+  }
+  close(fd);
+}
+
+MappedFile::MappedFile(const fs::path& path) : path_(path) {
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) fail_errno(ErrorKind::data, "cannot open", path);
+  struct stat status = {};
+  if (fstat(fd, &status) != 0 || S_ISDIR(status.st_mode)) {
+    if (S_ISDIR(status.st_mode)) errno = EISDIR;
+    const int code = errno;
+    close(fd);
+    errno = code;
+    fail_errno(ErrorKind::data, "cannot read", path);
+  }
+  size_ = static_cast<size_t>(status.st_size);
+  if (size_ > 0) {
+    void* map = mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (map == MAP_FAILED) {
+      const int code = errno;
+      close(fd);
+      errno = code;
+      fail_errno(ErrorKind::resources, "cannot map", path);
+    }
+    data_ = static_cast<const std::byte*>(map);
+  }
+  close(fd);
+}
+
+MappedFile::~MappedFile() {
+  if (data_) munmap(const_cast<std::byte*>(data_), size_);
+}
+
+MappedFile::MappedFile(MappedFile&& other) noexcept
+    : path_(std::move(other.path_)), data_(other.data_), size_(other.size_) {
+  other.data_ = nullptr;
+  other.size_ = 0;
+}
+
+uint64_t checksum64(std::span<const std::byte> bytes) {
+  return XXH3_64bits(bytes.data(), bytes.size());
+}
+
+std::string checksum(std::span<const std::byte> bytes) {
+  return strprintf("%016llx", static_cast<unsigned long long>(checksum64(bytes)));
+}
+
+std::string checksum(std::string_view text) {
+  return checksum(std::as_bytes(std::span(text.data(), text.size())));
+}
+
+struct Checksum::State {
+  XXH3_state_t* xxh = XXH3_createState();
+  ~State() { XXH3_freeState(xxh); }
+};
+
+Checksum::Checksum() : state_(std::make_unique<State>()) { XXH3_64bits_reset(state_->xxh); }
+Checksum::~Checksum() = default;
+
+void Checksum::update(const void* data, size_t size_bytes) {
+  XXH3_64bits_update(state_->xxh, data, size_bytes);
+}
+
+std::string Checksum::hex() const {
+  return strprintf("%016llx", static_cast<unsigned long long>(XXH3_64bits_digest(state_->xxh)));
+}
+
+}  // namespace mythos

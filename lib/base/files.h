@@ -1,0 +1,104 @@
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace mythos {
+
+namespace fs = std::filesystem;
+
+// Every failure here is an Error that names the path: `data` when something is missing or cannot be
+// read, `resources` when the disk is full or refuses to write.
+
+std::string read_file(const fs::path& path);
+
+// A file that appears under its name whole or not at all: written to a hidden name in the same
+// folder, fsynced and renamed by commit(); removed when it goes out of scope without one.
+class AtomicFile {
+ public:
+  explicit AtomicFile(fs::path path);
+  ~AtomicFile();
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+
+  void write(const void* data, size_t size_bytes);
+  void write(std::string_view text) { write(text.data(), text.size()); }
+  uint64_t size_bytes() const { return size_bytes_; }
+  void commit();
+
+ private:
+  void flush();
+
+  fs::path path_, temporary_;
+  int fd_ = -1;
+  uint64_t size_bytes_ = 0;
+  std::string buffer_;
+};
+
+// Writes a whole small file through AtomicFile.
+void write_file_atomic(const fs::path& path, std::string_view content);
+
+// A directory that appears under its name whole or not at all, as AtomicFile does for a file.
+// Fill path(), then commit(). An existing directory of that name is replaced (moved away first).
+class AtomicDirectory {
+ public:
+  explicit AtomicDirectory(fs::path path);
+  ~AtomicDirectory();
+  AtomicDirectory(const AtomicDirectory&) = delete;
+  AtomicDirectory& operator=(const AtomicDirectory&) = delete;
+
+  const fs::path& path() const { return temporary_; }
+  void commit();
+
+ private:
+  fs::path final_, temporary_;
+  bool done_ = false;
+};
+
+// Whether a name is one that AtomicFile or AtomicDirectory gives to unfinished work.
+bool is_unfinished(const fs::path& path);
+
+void sync_directory(const fs::path& directory);
+
+// A file mapped for reading. Throws (data) when it cannot be opened.
+class MappedFile {
+ public:
+  explicit MappedFile(const fs::path& path);
+  ~MappedFile();
+  MappedFile(MappedFile&& other) noexcept;
+  MappedFile& operator=(MappedFile&&) = delete;
+
+  std::span<const std::byte> bytes() const { return {data_, size_}; }
+  std::string_view text() const { return {reinterpret_cast<const char*>(data_), size_}; }
+  const fs::path& path() const { return path_; }
+
+ private:
+  fs::path path_;
+  const std::byte* data_ = nullptr;
+  size_t size_ = 0;
+};
+
+// XXH3-64 as 16 hexadecimal digits, the checksum of every file format here.
+std::string checksum(std::span<const std::byte> bytes);
+std::string checksum(std::string_view text);
+uint64_t checksum64(std::span<const std::byte> bytes);
+
+// The same over pieces.
+class Checksum {
+ public:
+  Checksum();
+  ~Checksum();
+  void update(const void* data, size_t size_bytes);
+  std::string hex() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace mythos

@@ -1,0 +1,64 @@
+#include "base/log.h"
+
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <cstdlib>
+
+#include "base/progress.h"
+
+namespace mythos {
+namespace {
+
+spdlog::logger& logger() {
+  static const std::shared_ptr<spdlog::logger> instance = [] {
+    auto sink = std::make_shared<spdlog::sinks::stderr_color_sink_mt>(
+        use_color() ? spdlog::color_mode::always : spdlog::color_mode::never);
+    auto made = std::make_shared<spdlog::logger>("mythos", std::move(sink));
+    made->set_pattern("%^%v%$");
+    made->flush_on(spdlog::level::trace);
+    return made;
+  }();
+  return *instance;
+}
+
+void write(spdlog::level::level_enum level, std::string_view prefix, std::string_view message) {
+  if (!logger().should_log(level)) return;
+  Progress::clear_line();
+  logger().log(level, "{}{}", prefix, message);
+}
+
+LogLevel current = LogLevel::info;
+
+}  // namespace
+
+void set_log_level(LogLevel level) {
+  constexpr spdlog::level::level_enum levels[] = {spdlog::level::debug, spdlog::level::info,
+                                                  spdlog::level::warn, spdlog::level::err,
+                                                  spdlog::level::off};
+  current = level;
+  logger().set_level(levels[static_cast<int>(level)]);
+}
+
+LogLevel log_level() { return current; }
+
+// Plain information keeps the terminal's own colour; the pattern colours whole lines otherwise.
+void log_debug(std::string_view message) { write(spdlog::level::debug, "debug: ", message); }
+void log_info(std::string_view message) {
+  if (!logger().should_log(spdlog::level::info)) return;
+  Progress::clear_line();
+  logger().set_pattern("%v");
+  logger().info("{}", message);
+  logger().set_pattern("%^%v%$");
+}
+void log_warning(std::string_view message) { write(spdlog::level::warn, "warning: ", message); }
+void log_error(std::string_view message) { write(spdlog::level::err, "", message); }
+
+bool stderr_is_terminal() { return isatty(STDERR_FILENO) == 1; }
+bool use_color() {
+  const char* no_color = std::getenv("NO_COLOR");
+  return stderr_is_terminal() && !(no_color && *no_color);
+}
+
+}  // namespace mythos

@@ -1,0 +1,91 @@
+#include "base/progress.h"
+
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdio>
+
+#include "base/log.h"
+#include "base/strings.h"
+
+namespace mythos {
+namespace {
+
+std::atomic<bool> line_open{false};
+
+double seconds_between(std::chrono::steady_clock::time_point a,
+                       std::chrono::steady_clock::time_point b) {
+  return std::chrono::duration<double>(b - a).count();
+}
+
+}  // namespace
+
+int terminal_columns() {
+  winsize size{};
+  if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) return size.ws_col;
+  return 80;
+}
+
+Progress::Progress(std::string label, int64_t total, std::string unit, double interval_seconds)
+    : label_(std::move(label)),
+      total_(total),
+      unit_(std::move(unit)),
+      interval_seconds_(interval_seconds),
+      terminal_(stderr_is_terminal()),
+      start_(std::chrono::steady_clock::now()),
+      last_(start_) {}
+
+Progress::~Progress() { clear_line(); }
+
+void Progress::clear_line() {
+  if (line_open.exchange(false)) std::fputs("\r\033[K", stderr);
+}
+
+double Progress::elapsed_seconds() const {
+  return seconds_between(start_, std::chrono::steady_clock::now());
+}
+
+bool Progress::due() {
+  if (log_level() > LogLevel::info) return false;
+  const auto now = std::chrono::steady_clock::now();
+  if (seconds_between(last_, now) < (terminal_ ? 0.1 : interval_seconds_)) return false;
+  last_ = now;
+  return true;
+}
+
+void Progress::line(std::string_view text, bool force) {
+  if (!due() && !(force && log_level() <= LogLevel::info)) return;
+  if (terminal_) {
+    const auto columns = static_cast<size_t>(terminal_columns());
+    std::string shown(text.substr(0, columns > 1 ? columns - 1 : 1));
+    std::fprintf(stderr, "\r%s\033[K", shown.c_str());
+    line_open = true;
+  } else {
+    std::fprintf(stderr, "%.*s\n", static_cast<int>(text.size()), text.data());
+  }
+  std::fflush(stderr);
+}
+
+void Progress::update(int64_t done, std::string_view extra) {
+  if (!due()) return;
+  const double seconds = elapsed_seconds();
+  const double rate = seconds > 0 ? static_cast<double>(done) / seconds : 0;
+  const bool bytes = unit_ == "bytes";
+  const auto show = [&](double n) { return bytes ? human_bytes(n) : human_count(n); };
+  std::string text = label_ + " " + show(static_cast<double>(done));
+  if (total_ > 0) {
+    text += strprintf(" of %s (%.0f%%)", show(static_cast<double>(total_)).c_str(),
+                      100.0 * static_cast<double>(done) / static_cast<double>(total_));
+  }
+  if (!bytes) text += " " + unit_;
+  text += ", " + show(rate) + "/s";
+  if (total_ > done && rate > 0) {
+    text += ", " + human_duration(static_cast<double>(total_ - done) / rate) + " left";
+  }
+  if (!extra.empty()) text += ", " + std::string(extra);
+  // line() asks due() again; the moment was just taken, so it is forced.
+  line(text, true);
+}
+
+}  // namespace mythos

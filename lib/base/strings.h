@@ -1,0 +1,37 @@
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace mythos {
+
+// printf into a string. LibTorch bundles a fmt that clashes with the system's, so neither is used.
+std::string strprintf(const char* format, ...) __attribute__((format(printf, 1, 2)));
+
+std::vector<std::string> split(std::string_view text, char separator);
+std::string join(const std::vector<std::string>& parts, std::string_view separator);
+std::string_view trim(std::string_view text);
+
+// Whole-string numbers; nothing when the text is anything else.
+std::optional<int64_t> parse_int(std::string_view text);
+std::optional<double> parse_double(std::string_view text);
+// A comma-separated list of positive integers: "1,2,4". Fails (usage) naming `what` otherwise.
+std::vector<int64_t> parse_int_list(std::string_view text, std::string_view what);
+
+// The candidate nearest to `word` by edit distance (insert, delete, replace, swap), if near enough
+// to be a typing error: at most a third of the word's length, and at least one.
+std::optional<std::string> nearest(std::string_view word, const std::vector<std::string>& candidates);
+// " Did you mean 'X'?" or the empty string.
+std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates);
+
+std::string human_bytes(double bytes);        // 1.5 GiB
+std::string human_count(double count);        // 1.06 B
+std::string human_duration(double seconds);   // 2m05s
+std::string with_commas(int64_t number);      // 1,064,028,034
+
+// Text made printable on one line: control characters and invalid bytes as \n, \t or \xNN.
+std::string escaped(std::string_view text, size_t max_bytes = 200);
+
+}  // namespace mythos
