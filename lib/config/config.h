@@ -1,0 +1,53 @@
+#pragma once
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/files.h"
+#include "config/model_config.h"
+#include "config/train_config.h"
+
+namespace mythos {
+
+// What a TOML file, a preset or a checkpoint describes: tables [model] and [train].
+// A file may begin with `extends = "NAME"` (a preset) or a path ending in .toml (relative to the
+// file); it then changes only the keys that it names. Cycles and unknown keys are errors.
+struct Config {
+  ModelConfig model;
+  TrainConfig train;
+  void validate() const;
+  bool operator==(const Config&) const = default;
+};
+
+Config load_config_file(const fs::path& path);
+Config load_preset(const std::string& name);
+// TOML text; `origin` names it in errors ("nano.toml", with line and column).
+Config parse_config(std::string_view toml, const std::string& origin);
+
+// One "key=value" of --set: `model.dim=64`, `train.lr=1e-3`, or a bare key when only one table has
+// it. Fails (usage) with a suggestion on an unknown key, with the range on a bad value.
+void set_value(Config& config, std::string_view assignment);
+
+// The whole configuration, every key written out; reads back equal.
+std::string to_toml(const Config& config);
+nlohmann::json to_json(const ModelConfig& config);
+ModelConfig model_config_from_json(const nlohmann::json& json, const std::string& origin);
+
+// The reference's config.json keys (attn_type, max_loop_iters, …) to a model with the reference's
+// semantics (openmythos-compat) and back. Back fails (usage) when the model has mechanisms that the
+// reference lacks.
+ModelConfig model_config_from_openmythos(const nlohmann::json& json, const std::string& origin);
+nlohmann::json openmythos_config(const ModelConfig& config);
+
+// Presets are files NAME.toml in $MYTHOS_PRESETS, beside the binaries (../share/mythos/presets), or
+// in the source tree.
+struct PresetInfo {
+  std::string name;
+  std::string summary;  // first comment line of the file
+  fs::path path;
+};
+std::vector<PresetInfo> list_presets();
+fs::path preset_directory();
+
+}  // namespace mythos

@@ -1,0 +1,22 @@
+#pragma once
+#include <array>
+#include <cstdint>
+#include <limits>
+#include <string_view>
+
+namespace mythos {
+
+// What one visit() tells about one key: the same lines drive TOML, --set, manifests, --help and
+// validation. lo..hi is the allowed range of a number, both ends included.
+struct Field {
+  std::string_view name;
+  std::string_view help;
+  double lo = -std::numeric_limits<double>::infinity();
+  double hi = std::numeric_limits<double>::infinity();
+};
+
+// Names of an enumeration's values in order; specialised beside each enumeration.
+template <class E>
+struct EnumNames;
+
+}  // namespace mythos

@@ -1,0 +1,44 @@
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "config/model_config.h"
+
+namespace mythos {
+
+// Parameters of one part of the model. `active` counts those that take part in one token's forward
+// pass through that part once (a routed layer uses k of its E experts).
+struct PartCount {
+  std::string name;  // "embedding", "prelude attention", "core experts", …
+  int64_t parameters = 0;
+  int64_t active_parameters = 0;
+  int64_t times_per_token = 1;  // T for the parts inside the loop
+};
+
+// What a model costs, from its configuration alone; allocates nothing.
+struct Plan {
+  std::vector<PartCount> parts;
+  int64_t parameters = 0;         // trained; a tied head is counted once
+  int64_t buffers = 0;            // router biases: saved, not trained by gradient
+  int64_t active_parameters = 0;  // used by a token at least once
+  int64_t loops = 0;
+  // Multiply-accumulates of one token's forward pass: matrix products, and attention scores and
+  // values over a mean context of context_tokens/2.
+  int64_t matrix_macs_per_token = 0;
+  int64_t attention_macs_per_token = 0;
+  int64_t context_tokens = 0;
+};
+
+Plan make_plan(const ModelConfig& config, int64_t loops, int64_t context_tokens);
+
+// Bytes of the key/value cache of one sequence: one slot per prelude layer, loop × core layer and
+// coda layer. MLA keeps kv_lora_rank + qk_rope_head_dim numbers per token and slot, GQA
+// 2·n_kv_heads·head_dim.
+int64_t cache_bytes(const ModelConfig& config, int64_t loops, int64_t context_tokens,
+                    int64_t bytes_per_number);
+// Activations kept for the backward pass of one micro-batch, an estimate without recomputation.
+int64_t activation_bytes(const ModelConfig& config, int64_t loops, int64_t batch_size,
+                         int64_t seq_len, int64_t bytes_per_number);
+
+}  // namespace mythos
