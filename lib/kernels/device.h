@@ -1,0 +1,21 @@
+#pragma once
+#include <torch/types.h>
+
+#include <string>
+
+#include "config/train_config.h"
+
+namespace mythos {
+
+// "auto" (a CUDA device when there is one), "cpu", "cuda" or "cuda:N". LibTorch's CUDA half and this
+// project's CUDA kernels are loaded here, only when a CUDA device is chosen. Fails (resources) when
+// one is asked for and there is none, (usage) on any other text.
+torch::Device resolve_device(const std::string& name);
+
+// Type of matrix products: auto means bf16 on CUDA and fp32 on CPU.
+torch::Dtype resolve_compute_type(ComputeType type, torch::Device device);
+
+// Waits until the device has done what was asked of it; nothing on CPU.
+void synchronize(torch::Device device);
+
+}  // namespace mythos

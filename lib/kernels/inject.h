@@ -1,0 +1,16 @@
+#pragma once
+#include <torch/types.h>
+
+namespace mythos {
+
+// The state update of an LTI injection, h' = A⊙h + B⊙e + r (Parcae, Prairie et al. 2026; OpenMythos),
+// in one pass over memory, with its backward.
+// h, e, r [...,D]; A, B [D] fp32. The result has h's type; sums are made in fp32.
+torch::Tensor inject(const torch::Tensor& h, const torch::Tensor& e, const torch::Tensor& r,
+                     const torch::Tensor& A, const torch::Tensor& B);
+// The same from plain tensor operations: what inject() is tested against.
+torch::Tensor inject_reference(const torch::Tensor& h, const torch::Tensor& e,
+                               const torch::Tensor& r, const torch::Tensor& A,
+                               const torch::Tensor& B);
+
+}  // namespace mythos

@@ -1,0 +1,17 @@
+#pragma once
+#include <torch/types.h>
+
+#include <utility>
+
+namespace mythos {
+
+// cos and sin [S, d/2] fp32 of the rotary angles of positions first … first+S-1: position·theta^(-2i/d)
+// (Su et al. 2021). Computed for the length in use, never stored in a checkpoint.
+std::pair<torch::Tensor, torch::Tensor> rope_table(int64_t first, int64_t length, int64_t dim,
+                                                   double theta, torch::Device device);
+// Rotates adjacent channel pairs (2i, 2i+1). x [B,S,H,d], cos and sin [S,d/2]; result in x's type.
+torch::Tensor rope(const torch::Tensor& x, const torch::Tensor& cos, const torch::Tensor& sin);
+torch::Tensor rope_reference(const torch::Tensor& x, const torch::Tensor& cos,
+                             const torch::Tensor& sin);
+
+}  // namespace mythos

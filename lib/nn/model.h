@@ -1,0 +1,53 @@
+#pragma once
+#include <functional>
+#include <vector>
+
+#include "nn/kv_cache.h"
+#include "nn/weights.h"
+
+// The recurrent-depth transformer: embedding → prelude → T loops of the core with the input injected
+// → coda → norm → head. Shapes: B batch, S sequence, D width, V vocabulary, T loops, E experts.
+namespace mythos {
+
+// Called after each loop t with the state before and after it, [B,S,D] fp32, without gradient.
+using LoopObserver =
+    std::function<void(int64_t t, const Tensor& before, const Tensor& after)>;
+
+struct ForwardOptions {
+  int64_t loops = 0;          // T; 0 means the configuration's max_loop_iters
+  KvCache* cache = nullptr;   // tokens before these; the new ones are appended and advanced over
+  LoopObserver observer;
+  bool count_experts = false; // fill expert_load
+};
+
+struct ForwardResult {
+  Tensor hidden;                    // [B,S,D] after the final norm, in the compute type
+  Tensor halt_weights;              // [B,S,T] fp32 share of each loop's state; undefined if no halting
+  Tensor ponder;                    // [] mean of loops run + remainder (Graves 2016, eq. 12); ditto
+  std::vector<Tensor> expert_load;  // per core layer: [E] tokens routed, summed over loops
+};
+
+// ids [B,S] int64 on the weights' device.
+ForwardResult forward(const ModelConfig& config, const Weights& weights, const Tensor& ids,
+                      const ForwardOptions& options = {});
+
+// [...,D] → logits [...,V] fp32.
+Tensor logits(const Weights& weights, const Tensor& hidden);
+
+// Cross-entropy in nats of each position, [B,S] fp32; 0 where the target is -1.
+// hidden [B,S,D], targets [B,S] int64. Logits are formed for a block of positions at a time when
+// no gradient is needed.
+Tensor token_losses(const Weights& weights, const Tensor& hidden, const Tensor& targets);
+
+// Ā of an LTI or ZOH injection, [D] fp32, strictly inside (0, 1); undefined for other injections.
+Tensor transition(const ModelConfig& config, const Weights& weights);
+
+// A model to compute with: what load_model (checkpoint/checkpoint.h) gives, and what tests build.
+struct Model {
+  Model(const ModelConfig& config, torch::Device device = torch::kCPU)
+      : config(config), parameters(config, device) {}
+  ModelConfig config;
+  Parameters parameters;
+};
+
+}  // namespace mythos
