@@ -1,0 +1,95 @@
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/files.h"
+
+// Token shards on disk: man/mythos-shards.5 is the format.
+namespace mythos {
+
+class Tokenizer;
+
+struct ShardFileInfo {
+  std::string name;
+  uint64_t tokens = 0, documents = 0, size_bytes = 0;
+  std::string checksum;  // of the whole file
+};
+
+struct SplitInfo {
+  uint64_t tokens = 0, documents = 0;
+  uint64_t text_bytes = 0;  // bytes of text that the tokens stand for
+  std::vector<ShardFileInfo> files;
+};
+
+struct ShardManifest {
+  std::string dtype;  // "u16" or "u32"
+  int64_t vocab_size = 0;
+  std::string tokenizer_fingerprint, tokenizer_file;
+  bool bos = false, eos = true;  // whether each document begins and ends with that token
+  SplitInfo train, val;
+};
+
+// A shard directory opened for reading. Opening reads the manifest and each file's header and index,
+// not the tokens. Fails (data), naming file and byte offset, on anything missing, truncated or
+// inconsistent.
+class ShardDirectory {
+ public:
+  explicit ShardDirectory(const fs::path& directory);
+  ~ShardDirectory();
+  ShardDirectory(ShardDirectory&&) noexcept;
+
+  const fs::path& path() const;
+  const ShardManifest& manifest() const;
+
+  // Fails (data), showing both fingerprints, unless the shards were made with this tokenizer.
+  void require_tokenizer(const std::string& fingerprint, const std::string& whose) const;
+
+  enum class Split { train, val };
+  // Copies tokens first … first+out.size()-1 of the split's one long stream (documents in order, each
+  // with its BOS/EOS). Touches only the frames that hold them; every frame's checksum is compared.
+  // May be called from several threads at once.
+  void read(Split split, uint64_t first, std::span<uint32_t> out) const;
+  uint64_t tokens(Split split) const;
+  uint64_t documents(Split split) const;
+  // Index of the first token of a document in the stream; documents() gives tokens().
+  uint64_t document_begin(Split split, uint64_t document) const;
+
+  // Reads everything and compares every checksum; returns one line per fault (file, offset, what).
+  std::vector<std::string> verify() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+struct ShardWriterOptions {
+  uint64_t tokens_per_file = 100'000'000;
+  uint64_t tokens_per_frame = 65536;
+  int zstd_level = 3;
+  bool bos = false, eos = true;
+};
+
+// Writes a shard directory through AtomicDirectory: it appears whole or not at all.
+class ShardWriter {
+ public:
+  // The tokenizer must have the tokens that the options ask for. An existing shard directory is
+  // replaced only when `replace`; anything else that exists under that name is never touched.
+  ShardWriter(const fs::path& directory, const Tokenizer& tokenizer, const ShardWriterOptions& options,
+              bool replace = false);
+  ~ShardWriter();
+
+  // One document, without BOS and EOS. `text_bytes` is the length of its text.
+  void add(ShardDirectory::Split split, std::span<const uint32_t> ids, uint64_t text_bytes);
+  // Finishes all files and the manifest. Nothing exists under the final name before.
+  ShardManifest commit();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace mythos

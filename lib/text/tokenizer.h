@@ -1,0 +1,69 @@
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/files.h"
+
+namespace mythos {
+
+// Text to token ids and back. decode(encode(x)) is x byte for byte for every x, invalid UTF-8
+// included. Const members may be called from several threads at once.
+class Tokenizer {
+ public:
+  virtual ~Tokenizer() = default;
+
+  virtual int64_t vocab_size() const = 0;
+  // Appends the ids of `text` to `ids`, without BOS or EOS. Names of special tokens in the text are text.
+  virtual void encode(std::string_view text, std::vector<uint32_t>& ids) const = 0;
+  // The bytes that one token stands for; empty for BOS, EOS and other control tokens.
+  // Fails (data) on an id outside the vocabulary.
+  virtual std::string_view token_bytes(uint32_t id) const = 0;
+  // The token's name as its vocabulary shows it ("▁the", "<0x0A>", "</s>").
+  virtual std::string piece(uint32_t id) const = 0;
+  virtual std::optional<uint32_t> bos_id() const = 0;
+  virtual std::optional<uint32_t> eos_id() const = 0;
+
+  std::vector<uint32_t> encode(std::string_view text) const;
+  std::string decode(std::span<const uint32_t> ids) const;
+  // Bytes of each token, [V]: the denominator of bits per byte.
+  std::vector<int32_t> byte_lengths() const;
+
+  // The tokenizer's file, kept whole so that shards and checkpoints carry it.
+  const std::string& file_content() const { return file_content_; }
+  // Name under which directories carry that file: "tokenizer.model".
+  const std::string& file_name() const { return file_name_; }
+  // Checksum of file_content(): what shards, checkpoints and commands compare.
+  const std::string& fingerprint() const { return fingerprint_; }
+
+ protected:
+  Tokenizer(std::string file_content, std::string file_name);
+
+ private:
+  std::string file_content_, file_name_, fingerprint_;
+};
+
+// The kind is told by content, not by name. Fails (data) when the file is missing or not a tokenizer.
+std::unique_ptr<Tokenizer> load_tokenizer(const fs::path& path);
+// The tokenizer that a shard or checkpoint directory carries.
+std::unique_ptr<Tokenizer> load_carried_tokenizer(const fs::path& directory);
+
+// Decodes a stream: returns the text that is complete after each token and keeps back an unfinished
+// UTF-8 sequence, so that a terminal never sees half a character. Bytes that cannot become valid are
+// passed on as they are.
+class StreamDecoder {
+ public:
+  explicit StreamDecoder(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
+  std::string push(uint32_t id);
+  std::string finish();
+
+ private:
+  const Tokenizer& tokenizer_;
+  std::string pending_;
+};
+
+}  // namespace mythos
