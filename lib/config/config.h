@@ -12,26 +12,39 @@ namespace mythos {
 
 // What a TOML file, a preset or a checkpoint describes: tables [model] and [train].
 // A file may begin with `extends = "NAME"` (a preset) or a path ending in .toml (relative to the
-// file); it then changes only the keys that it names. Cycles and unknown keys are errors.
+// file), or a list of them, each laid over the one before; it then changes only the keys that it
+// names. Cycles and unknown keys are errors.
 struct Config {
   ModelConfig model;
   TrainConfig train;
+
+  // f(std::string_view table, T& config) for every table, in the order of files.
+  template <class Self, class F>
+  static void visit(Self& self, F&& f) {
+    f(std::string_view("model"), self.model);
+    f(std::string_view("train"), self.train);
+  }
+
+  // Both tables, and what they ask of each other (seq_len within max_seq_len).
   void validate() const;
   bool operator==(const Config&) const = default;
 };
 
+// Each of these three returns a valid configuration or fails (usage) with file, line and key.
 Config load_config_file(const fs::path& path);
 Config load_preset(const std::string& name);
 // TOML text; `origin` names it in errors ("nano.toml", with line and column).
 Config parse_config(std::string_view toml, const std::string& origin);
 
 // One "key=value" of --set: `model.dim=64`, `train.lr=1e-3`, or a bare key when only one table has
-// it. Fails (usage) with a suggestion on an unknown key, with the range on a bad value.
+// it. Fails (usage) with a suggestion on an unknown key, with the range on a bad value. What keys ask
+// of each other is left to validate(), after the last assignment.
 void set_value(Config& config, std::string_view assignment);
 
-// The whole configuration, every key written out; reads back equal.
-std::string to_toml(const Config& config);
+// The whole configuration, every key written out; reads back equal. `comments` adds each key's help.
+std::string to_toml(const Config& config, bool comments = false);
 nlohmann::json to_json(const ModelConfig& config);
+nlohmann::json to_json(const TrainConfig& config);
 ModelConfig model_config_from_json(const nlohmann::json& json, const std::string& origin);
 
 // The reference's config.json keys (attn_type, max_loop_iters, …) to a model with the reference's
@@ -47,6 +60,7 @@ struct PresetInfo {
   std::string summary;  // first comment line of the file
   fs::path path;
 };
+// Laptop sizes first, then mythos-* and openmythos-* by size.
 std::vector<PresetInfo> list_presets();
 fs::path preset_directory();
 

@@ -1,5 +1,6 @@
 #pragma once
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <string_view>
@@ -18,5 +19,10 @@ struct Field {
 // Names of an enumeration's values in order; specialised beside each enumeration.
 template <class E>
 struct EnumNames;
+
+template <class E>
+constexpr std::string_view enum_name(E value) {
+  return EnumNames<E>::names[static_cast<size_t>(value)];
+}
 
 }  // namespace mythos

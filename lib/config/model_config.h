@@ -45,6 +45,7 @@ struct ModelConfig {
   int64_t vocab_size = 4096;       // V
   int64_t dim = 256;               // D
   int64_t max_seq_len = 1024;      // longest context, tokens
+  int64_t max_output_tokens = 4096;  // generate stops after as many when no other limit is asked for
   int64_t prelude_layers = 1;
   int64_t core_layers = 1;         // layers of the block that is repeated
   int64_t coda_layers = 1;
@@ -107,6 +108,8 @@ void ModelConfig::visit(Self& self, F&& f) {
   f(Field{"vocab_size", "number of token ids", 2, 1 << 24}, self.vocab_size);
   f(Field{"dim", "model width", 2, 1 << 20}, self.dim);
   f(Field{"max_seq_len", "longest context in tokens", 1, kMax}, self.max_seq_len);
+  f(Field{"max_output_tokens", "tokens generated when no other limit is asked for", 1, kMax},
+    self.max_output_tokens);
   f(Field{"prelude_layers", "layers before the recurrent core", 0, 4096}, self.prelude_layers);
   f(Field{"core_layers", "layers of the recurrent core", 1, 4096}, self.core_layers);
   f(Field{"coda_layers", "layers after the recurrent core", 0, 4096}, self.coda_layers);

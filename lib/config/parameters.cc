@@ -91,8 +91,11 @@ class Builder {
     injection();
     if (c_.lora_rank > 0) {
       matrix("recurrent.lora.down.weight", {c_.lora_rank, c_.dim});
-      specs_.push_back({"recurrent.lora.scale.weight", {c_.max_loop_iters, c_.lora_rank},
-                        Init::normal, true, false});
+      specs_.push_back({"recurrent.lora.scale.weight",
+                        {c_.max_loop_iters, c_.lora_rank},
+                        Init::normal,
+                        true,
+                        false});
       matrix("recurrent.lora.B", {c_.lora_rank, c_.dim});
     }
     if (c_.halting != Halting::none) {

@@ -30,6 +30,7 @@ struct Plan {
   int64_t context_tokens = 0;
 };
 
+// `loops` of 0 means the configuration's max_loop_iters.
 Plan make_plan(const ModelConfig& config, int64_t loops, int64_t context_tokens);
 
 // Bytes of the key/value cache of one sequence: one slot per prelude layer, loop × core layer and
@@ -37,6 +38,9 @@ Plan make_plan(const ModelConfig& config, int64_t loops, int64_t context_tokens)
 // 2·n_kv_heads·head_dim.
 int64_t cache_bytes(const ModelConfig& config, int64_t loops, int64_t context_tokens,
                     int64_t bytes_per_number);
+// Bytes of the stored values: in fp32, or with matrices in bf16 as computing needs them.
+int64_t weight_bytes(const ModelConfig& config, bool bf16);
+
 // Activations kept for the backward pass of one micro-batch, an estimate without recomputation.
 int64_t activation_bytes(const ModelConfig& config, int64_t loops, int64_t batch_size,
                          int64_t seq_len, int64_t bytes_per_number);

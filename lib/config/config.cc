@@ -1,0 +1,139 @@
+#include "config/config.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/strings.h"
+#include "config/apply.h"
+
+namespace mythos {
+namespace {
+
+std::string prefix(const std::string& where) {
+  return where.empty() ? "" : where + ": ";
+}
+
+std::vector<std::string> table_names() {
+  std::vector<std::string> names;
+  const Config config;
+  Config::visit(config, [&](std::string_view table, const auto&) { names.emplace_back(table); });
+  return names;
+}
+
+// Qualified names of the fields called `key`.
+std::vector<std::string> named(const std::string& key) {
+  std::vector<std::string> found;
+  for (const std::string& candidate : all_keys()) {
+    if (candidate.substr(candidate.find('.') + 1) == key) found.push_back(candidate);
+  }
+  return found;
+}
+
+[[noreturn]] void fail_unknown_key(const Entry& entry) {
+  const std::string written = entry.table.empty() ? entry.key : entry.table + "." + entry.key;
+  const std::vector<std::string> elsewhere = named(entry.key);
+  std::string hint;
+  if (!elsewhere.empty()) {
+    hint = " Did you mean '" + elsewhere[0] + "'?";
+  } else {
+    std::vector<std::string> candidates = all_keys();
+    for (std::string& candidate : candidates) {
+      const size_t dot = candidate.find('.');
+      if (entry.table.empty() || candidate.substr(0, dot) != entry.table) continue;
+      candidate.erase(0, dot + 1);
+    }
+    const auto found = nearest(entry.key, candidates);
+    if (found)
+      hint = " Did you mean '" + (entry.table.empty() ? "" : entry.table + ".") + *found + "'?";
+  }
+  fail(ErrorKind::usage, prefix(entry.where) + "unknown key '" + written + "'." + hint);
+}
+
+}  // namespace
+
+std::vector<std::string> all_keys() {
+  std::vector<std::string> keys;
+  const Config config;
+  Config::visit(config, [&](std::string_view table, const auto& part) {
+    std::decay_t<decltype(part)>::visit(part, [&](const Field& field, const auto&) {
+      keys.push_back(std::string(table) + "." + std::string(field.name));
+    });
+  });
+  return keys;
+}
+
+void apply(Config& config, const Entry& entry) {
+  const std::vector<std::string> tables = table_names();
+  if (!entry.table.empty() && std::ranges::find(tables, entry.table) == tables.end()) {
+    fail(ErrorKind::usage, prefix(entry.where) + "unknown table '" + entry.table + "'; there are " +
+                               join(tables, ", ") + "." + did_you_mean(entry.table, tables));
+  }
+  if (entry.key.empty()) return;
+  bool found = false;
+  Config::visit(config, [&](std::string_view table, auto& part) {
+    if (!entry.table.empty() && entry.table != table) return;
+    std::decay_t<decltype(part)>::visit(part, [&](const Field& field, auto& value) {
+      if (field.name != entry.key) return;
+      found = true;
+      assign(field, std::string(table) + "." + entry.key, entry.value, entry.where, value);
+    });
+  });
+  if (!found) fail_unknown_key(entry);
+}
+
+namespace {
+
+// The text of --set as the value that TOML would read; a bare word is a string.
+FieldValue parse_value(std::string_view text) {
+  if (text == "true" || text == "false") return text == "true";
+  if (const auto whole = parse_int(text)) return *whole;
+  if (const auto real = parse_double(text)) return *real;
+  if (text.size() >= 2 && text.front() == '"' && text.back() == '"') {
+    return std::string(text.substr(1, text.size() - 2));
+  }
+  return std::string(text);
+}
+
+}  // namespace
+
+void set_value(Config& config, std::string_view assignment) {
+  const size_t equals = assignment.find('=');
+  const std::string key(trim(assignment.substr(0, equals)));
+  if (equals == std::string_view::npos || key.empty()) {
+    fail(ErrorKind::usage,
+         "--set " + std::string(assignment) + ": expected key=value, for example model.dim=64");
+  }
+  Entry entry{"", key, parse_value(trim(assignment.substr(equals + 1))), "--set"};
+  const size_t dot = key.find('.');
+  if (dot != std::string::npos) {
+    entry.table = key.substr(0, dot);
+    entry.key = key.substr(dot + 1);
+    if (entry.key.empty()) fail_unknown_key(entry);
+  } else if (named(key).size() > 1) {
+    fail(ErrorKind::usage, "--set " + key + ": name the table: " + join(named(key), " or "));
+  }
+  apply(config, entry);
+}
+
+std::string to_toml(const Config& config, bool comments) {
+  std::string out;
+  Config::visit(config, [&](std::string_view table, const auto& part) {
+    out += (out.empty() ? "[" : "\n[") + std::string(table) + "]\n";
+    std::decay_t<decltype(part)>::visit(part, [&](const Field& field, const auto& value) {
+      std::string line = std::string(field.name) + " = " + show(field_value(value));
+      if (comments) {
+        line.resize(std::max<size_t>(line.size(), 34), ' ');
+        line += "  # " + std::string(field.help);
+        using T = std::decay_t<decltype(value)>;
+        if constexpr (std::is_enum_v<T>) {
+          const auto& names = EnumNames<T>::names;
+          line += ": " + join(std::vector<std::string>(names.begin(), names.end()), ", ");
+        }
+      }
+      out += line + "\n";
+    });
+  });
+  return out;
+}
+
+}  // namespace mythos
