@@ -33,8 +33,8 @@ fs::path save_checkpoint(const fs::path& run, int64_t step, const CheckpointCont
 // Removes all but the newest `keep_last` (0 keeps all) and any leftovers of killed saves.
 void prune_checkpoints(const fs::path& run, int64_t keep_last);
 
-// The checkpoint that `path` means: `path` itself when it is a step directory, else the newest whole
-// one in the run. Incomplete ones are passed over with a warning. Nothing when there is none.
+// The checkpoint that `path` means: `path` itself when it is a step directory, else the newest
+// whole one in the run. Incomplete ones are passed over with a warning. Nothing when there is none.
 std::optional<fs::path> find_checkpoint(const fs::path& path);
 
 // One line per fault: file, byte range and what. Reads everything.
@@ -45,7 +45,7 @@ struct LoadedCheckpoint {
   Config config;
   std::unique_ptr<Tokenizer> tokenizer;  // null when it carries none
   std::unique_ptr<Model> model;
-  TensorMap optimizer;                   // only when asked for
+  TensorMap optimizer;  // only when asked for
   nlohmann::json state;
 };
 // Fails (data) when `path` holds no checkpoint (names what is there), or a checksum, name or shape

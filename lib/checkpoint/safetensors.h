@@ -13,16 +13,29 @@ namespace mythos {
 using NamedTensors = std::vector<std::pair<std::string, torch::Tensor>>;
 
 // Writes a .safetensors file (8-byte header length, JSON header, raw little-endian data; the
-// header padded so that data begins at a multiple of 64 bytes). Tensors may live on any device.
+// header padded so that data begins at a multiple of 64 bytes). Tensors may live on any device;
+// they are stored in the order given, wider types first so that each begins at a multiple of its
+// size.
 void write_safetensors(const fs::path& path, const NamedTensors& tensors,
                        const std::map<std::string, std::string>& metadata = {});
 
+// Where one tensor's data lie in its file: bytes begin … end-1, counted from the start of the file.
+struct TensorExtent {
+  std::string name;
+  torch::Dtype dtype = torch::kFloat32;
+  std::vector<int64_t> shape;
+  uint64_t begin = 0, end = 0;
+};
+
 struct SafetensorsFile {
-  std::map<std::string, torch::Tensor> tensors;  // on the CPU, sharing the file's mapping
+  // On the CPU, sharing the file's mapping (which lives as long as the last of them). The mapping
+  // is read-only: writing to one of these tensors ends the process; clone it first.
+  std::map<std::string, torch::Tensor> tensors;
   std::map<std::string, std::string> metadata;
+  std::vector<TensorExtent> extents;  // in file order
 };
 // Fails (data), naming file, byte offset and tensor, when the header is malformed, an entry reaches
-// outside the file, entries overlap or leave gaps, or a type is not known.
+// outside the file, entries overlap or leave gaps, a name occurs twice, or a type is not known.
 SafetensorsFile read_safetensors(const fs::path& path);
 
 }  // namespace mythos

@@ -1,0 +1,299 @@
+#include "checkpoint/safetensors.h"
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
+
+#include "base/error.h"
+#include "base/strings.h"
+
+namespace mythos {
+namespace {
+
+using nlohmann::json;
+
+constexpr uint64_t kLengthBytes = 8;
+// The limit of the format's first implementation; a longer header is a damaged length.
+constexpr uint64_t kMaxHeaderBytes = 100'000'000;
+constexpr uint64_t kAlignment = 64;
+constexpr size_t kChunkBytes = 1 << 20;
+constexpr std::string_view kMetadata = "__metadata__";
+
+struct TypeName {
+  std::string_view name;
+  torch::Dtype type;
+};
+constexpr TypeName kTypes[] = {
+    {"BOOL", torch::kBool},  {"U8", torch::kByte},       {"I8", torch::kChar},
+    {"I16", torch::kShort},  {"I32", torch::kInt},       {"I64", torch::kLong},
+    {"F16", torch::kHalf},   {"BF16", torch::kBFloat16}, {"F32", torch::kFloat},
+    {"F64", torch::kDouble},
+};
+
+std::string_view type_name(torch::Dtype type, const std::string& tensor) {
+  for (const TypeName& known : kTypes) {
+    if (known.type == type) return known.name;
+  }
+  fail(ErrorKind::internal, "tensor '" + tensor + "': type " + c10::toString(type) +
+                                " cannot be stored in a .safetensors file");
+}
+
+class HeaderReader {
+ public:
+  explicit HeaderReader(const MappedFile& file) : file_(file) {}
+
+  // Fills metadata and extents, in file order.
+  void read(SafetensorsFile& out) {
+    locate();
+    const json header = parse();
+    for (const auto& [name, entry] : header.items()) {
+      if (name == kMetadata) {
+        read_metadata(entry, out.metadata);
+      } else {
+        out.extents.push_back(read_entry(name, entry));
+      }
+    }
+    // An empty tensor lies before the one that begins where it ends.
+    std::sort(out.extents.begin(), out.extents.end(), [](const auto& a, const auto& b) {
+      return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
+    });
+    check_cover(out.extents);
+  }
+
+ private:
+  [[noreturn]] void bad(uint64_t offset, const std::string& what) const {
+    fail(ErrorKind::data, strprintf("%s: byte %llu: ", file_.path().c_str(),
+                                    static_cast<unsigned long long>(offset)) +
+                              what);
+  }
+  [[noreturn]] void bad_tensor(const std::string& name, const std::string& what) const {
+    const size_t place = file_.text().substr(0, data_begin_).find('"' + name + '"', kLengthBytes);
+    bad(place == std::string_view::npos ? kLengthBytes : place,
+        "tensor '" + escaped(name) + "': " + what);
+  }
+
+  void locate() {
+    const uint64_t size = file_.bytes().size();
+    if (file_.text().starts_with("PK\x03\x04")) {
+      bad(0,
+          "a zip archive (a PyTorch .pt file?), not a .safetensors file.\n"
+          "Pickled weights are not read; convert them with safetensors.torch.save_file.");
+    }
+    if (size < kLengthBytes) {
+      bad(0, strprintf("the file has %llu bytes; a .safetensors file begins with an 8-byte header "
+                       "length",
+                       static_cast<unsigned long long>(size)));
+    }
+    uint64_t length = 0;
+    std::memcpy(&length, file_.bytes().data(), kLengthBytes);
+    if (length > size - kLengthBytes || length > kMaxHeaderBytes) {
+      bad(0, strprintf(
+                 "header length %llu reaches past the end of the file (%llu bytes): truncated, "
+                 "or not a .safetensors file",
+                 static_cast<unsigned long long>(length), static_cast<unsigned long long>(size)));
+    }
+    data_begin_ = kLengthBytes + length;
+    data_bytes_ = size - data_begin_;
+  }
+
+  json parse() {
+    const std::string_view text = file_.text().substr(kLengthBytes, data_begin_ - kLengthBytes);
+    // The parsed object keeps one of two equal names; only the parser sees both.
+    std::vector<std::set<std::string>> names;
+    std::optional<std::string> twice;
+    const auto watch = [&](int depth, json::parse_event_t event, json& value) {
+      if (event == json::parse_event_t::object_start) {
+        names.resize(static_cast<size_t>(depth) + 1);
+        names.back().clear();
+      } else if (event == json::parse_event_t::key) {
+        names.resize(static_cast<size_t>(depth));
+        const std::string& key = value.get_ref<const std::string&>();
+        if (!names.back().insert(key).second && !twice) twice = key;
+      }
+      return true;
+    };
+    json header;
+    try {
+      header = json::parse(text, watch);
+    } catch (const json::parse_error& error) {
+      bad(kLengthBytes + (error.byte > 0 ? error.byte - 1 : 0), "the header is not valid JSON");
+    }
+    if (!header.is_object()) bad(kLengthBytes, "the header is not a JSON object");
+    if (twice) bad_tensor(*twice, "the name occurs twice in the header");
+    return header;
+  }
+
+  void read_metadata(const json& entry, std::map<std::string, std::string>& metadata) const {
+    if (!entry.is_object()) bad_tensor(std::string(kMetadata), "not an object of strings");
+    for (const auto& [key, value] : entry.items()) {
+      if (!value.is_string()) {
+        bad_tensor(std::string(kMetadata), "'" + escaped(key) + "' is not a string");
+      }
+      metadata[key] = value.get<std::string>();
+    }
+  }
+
+  torch::Dtype read_type(const std::string& name, const json& entry) const {
+    const auto found = entry.find("dtype");
+    if (found == entry.end() || !found->is_string()) bad_tensor(name, "no dtype");
+    std::vector<std::string> known_names;
+    for (const TypeName& known : kTypes) {
+      if (*found == known.name) return known.type;
+      known_names.emplace_back(known.name);
+    }
+    bad_tensor(name, "unknown dtype '" + escaped(found->get<std::string>()) + "'; known are " +
+                         join(known_names, ", "));
+  }
+
+  // Bytes of a tensor of this shape.
+  uint64_t read_shape(const std::string& name, const json& entry, TensorExtent& extent) const {
+    const auto found = entry.find("shape");
+    if (found == entry.end() || !found->is_array()) bad_tensor(name, "no shape");
+    // An empty dimension must not hide an overflow of the others, so zeros are multiplied last.
+    uint64_t bytes = c10::elementSize(extent.dtype);
+    bool empty = false;
+    for (const json& size : *found) {
+      if (!size.is_number_unsigned()) {
+        bad_tensor(name, "shape " + found->dump() + " is not a list of whole numbers");
+      }
+      const auto count = size.get<uint64_t>();
+      if (count == 0) {
+        empty = true;
+      } else if (__builtin_mul_overflow(bytes, count, &bytes) || bytes > INT64_MAX) {
+        bad_tensor(name, "shape " + found->dump() + " is larger than any memory");
+      }
+      extent.shape.push_back(static_cast<int64_t>(count));
+    }
+    return empty ? 0 : bytes;
+  }
+
+  TensorExtent read_entry(const std::string& name, const json& entry) const {
+    if (!entry.is_object()) bad_tensor(name, "its entry is not an object");
+    TensorExtent extent;
+    extent.name = name;
+    extent.dtype = read_type(name, entry);
+    const uint64_t bytes = read_shape(name, entry, extent);
+    const auto offsets = entry.find("data_offsets");
+    if (offsets == entry.end() || !offsets->is_array() || offsets->size() != 2 ||
+        !(*offsets)[0].is_number_unsigned() || !(*offsets)[1].is_number_unsigned()) {
+      bad_tensor(name, "data_offsets is not a pair of whole numbers");
+    }
+    const auto begin = (*offsets)[0].get<uint64_t>(), end = (*offsets)[1].get<uint64_t>();
+    if (begin > end || end > data_bytes_) {
+      bad_tensor(name,
+                 strprintf("data_offsets %s reach outside the %llu bytes of data: truncated?",
+                           offsets->dump().c_str(), static_cast<unsigned long long>(data_bytes_)));
+    }
+    if (end - begin != bytes) {
+      bad_tensor(name,
+                 strprintf("data_offsets %s hold %llu bytes, but dtype %s and shape %s take %llu",
+                           offsets->dump().c_str(), static_cast<unsigned long long>(end - begin),
+                           entry["dtype"].get<std::string>().c_str(), entry["shape"].dump().c_str(),
+                           static_cast<unsigned long long>(bytes)));
+    }
+    extent.begin = data_begin_ + begin;
+    extent.end = data_begin_ + end;
+    return extent;
+  }
+
+  void check_cover(const std::vector<TensorExtent>& extents) const {
+    uint64_t place = data_begin_;
+    for (size_t i = 0; i < extents.size(); ++i) {
+      const TensorExtent& extent = extents[i];
+      if (extent.begin < place) {
+        bad(extent.begin, "tensor '" + escaped(extent.name) + "' overlaps tensor '" +
+                              escaped(extents[i - 1].name) + "'");
+      }
+      if (extent.begin > place) {
+        bad(place, strprintf("%llu bytes before tensor '%s' belong to no tensor",
+                             static_cast<unsigned long long>(extent.begin - place),
+                             escaped(extent.name).c_str()));
+      }
+      place = extent.end;
+    }
+    const uint64_t end = data_begin_ + data_bytes_;
+    if (place != end) {
+      bad(place, strprintf("%llu bytes at the end of the file belong to no tensor",
+                           static_cast<unsigned long long>(end - place)));
+    }
+  }
+
+  const MappedFile& file_;
+  uint64_t data_begin_ = 0, data_bytes_ = 0;
+};
+
+torch::Tensor map_tensor(const std::shared_ptr<MappedFile>& file, const TensorExtent& extent) {
+  const auto options = torch::TensorOptions().dtype(extent.dtype);
+  if (extent.begin == extent.end) return torch::empty(extent.shape, options);
+  auto* data = const_cast<std::byte*>(file->bytes().data() + extent.begin);
+  // Other writers may pad the header less; kernels expect aligned elements.
+  if (reinterpret_cast<uintptr_t>(data) % c10::elementSize(extent.dtype) != 0) {
+    torch::Tensor copy = torch::empty(extent.shape, options);
+    std::memcpy(copy.data_ptr(), data, extent.end - extent.begin);
+    return copy;
+  }
+  return torch::from_blob(
+      data, extent.shape, [file](void*) {}, options);
+}
+
+std::string make_header(const NamedTensors& tensors,
+                        const std::map<std::string, std::string>& metadata) {
+  nlohmann::ordered_json header = nlohmann::ordered_json::object();
+  if (!metadata.empty()) header[std::string(kMetadata)] = metadata;
+  uint64_t offset = 0;
+  for (const auto& [name, tensor] : tensors) {
+    if (name == kMetadata || header.contains(name)) {
+      fail(ErrorKind::internal, "tensor name '" + name + "' cannot be stored twice or is reserved");
+    }
+    const uint64_t end = offset + tensor.nbytes();
+    header[name] = {{"dtype", type_name(tensor.scalar_type(), name)},
+                    {"shape", tensor.sizes().vec()},
+                    {"data_offsets", {offset, end}}};
+    offset = end;
+  }
+  std::string text = header.dump();
+  const uint64_t used = (kLengthBytes + text.size()) % kAlignment;
+  if (used != 0) text.append(kAlignment - used, ' ');
+  return text;
+}
+
+void write_data(AtomicFile& file, const torch::Tensor& tensor) {
+  const torch::Tensor host = tensor.detach().to(torch::kCPU).contiguous();
+  const auto* data = static_cast<const char*>(host.const_data_ptr());
+  // In pieces: AtomicFile gathers what it is given in memory.
+  for (size_t done = 0; done < host.nbytes(); done += kChunkBytes) {
+    file.write(data + done, std::min(kChunkBytes, host.nbytes() - done));
+  }
+}
+
+}  // namespace
+
+void write_safetensors(const fs::path& path, const NamedTensors& tensors,
+                       const std::map<std::string, std::string>& metadata) {
+  NamedTensors ordered = tensors;
+  std::stable_sort(ordered.begin(), ordered.end(), [](const auto& a, const auto& b) {
+    return a.second.element_size() > b.second.element_size();
+  });
+  const std::string header = make_header(ordered, metadata);
+  const uint64_t length = header.size();
+  AtomicFile file(path);
+  file.write(&length, kLengthBytes);
+  file.write(header);
+  for (const auto& [name, tensor] : ordered) write_data(file, tensor);
+  file.commit();
+}
+
+SafetensorsFile read_safetensors(const fs::path& path) {
+  const auto file = std::make_shared<MappedFile>(path);
+  SafetensorsFile out;
+  HeaderReader(*file).read(out);
+  for (const TensorExtent& extent : out.extents) {
+    out.tensors.emplace(extent.name, map_tensor(file, extent));
+  }
+  return out;
+}
+
+}  // namespace mythos
