@@ -10,7 +10,7 @@ bool inside_loop(const std::string& name) {
 }
 
 // The part that a parameter belongs to; the norm before a sublayer counts with it.
-std::string part_of(const std::string& name) {
+std::string part_of(const ModelConfig& config, const std::string& name) {
   const std::string head = name.substr(0, name.find('.'));
   if (head == "embed") return "embedding";
   if (head == "head") return "output head";
@@ -23,7 +23,8 @@ std::string part_of(const std::string& name) {
   if (name.find(".router") != std::string::npos) return head + " router";
   if (name.find(".experts.") != std::string::npos) return head + " routed experts";
   if (name.find(".shared.") != std::string::npos) return head + " shared experts";
-  return head + " feed-forward";
+  const bool moe = head == "core" && config.ffn == FeedForward::moe;
+  return head + (moe ? " router" : " feed-forward");
 }
 
 bool routed(const ParameterSpec& spec) {
@@ -89,7 +90,7 @@ Plan make_plan(const ModelConfig& config, int64_t loops, int64_t context_tokens)
     }
     const int64_t times = inside_loop(spec.name) ? plan.loops : 1;
     const int64_t active = used_by_token(config, spec);
-    PartCount& part = part_named(plan.parts, part_of(spec.name));
+    PartCount& part = part_named(plan.parts, part_of(config, spec.name));
     part.parameters += spec.numel();
     part.active_parameters += active;
     part.times_per_token = times;
