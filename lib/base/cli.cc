@@ -22,11 +22,28 @@ class Formatter : public CLI::Formatter {
     for (const std::string& line : split(examples_, '\n')) {
       if (!trim(line).empty()) out += "  " + std::string(trim(line)) + "\n";
     }
-    out += make_usage(app, name);
+    out += "\n" + make_usage(app, name);
     out += make_positionals(app);
+    out += make_subcommands(app, mode);
     out += make_groups(app, mode);
+    for (size_t at; (at = out.find("\n\n\n")) != std::string::npos;) out.erase(at, 1);
     return out + "\nExit status: 0 success, 1 check failed, 2 usage, 3 bad input data, "
                  "4 out of resources,\n5 training diverged, 130/143 on signal. See mythos(1).\n";
+  }
+  // The value's name, without the names of the checks that CLI11 appends ("T:POSITIVE"), except a
+  // list of choices.
+  std::string make_option_opts(const CLI::Option* option) const override {
+    if (option->get_type_size() == 0) return "";
+    const std::string type = option->get_positional() ? "" : option->get_type_name();
+    const size_t colon = type.find(':');
+    const bool choices = colon != std::string::npos && type.compare(colon + 1, 1, "{") == 0;
+    std::string out = choices ? type.substr(colon + 1) : type.substr(0, colon);
+    if (!out.empty()) out = " " + out;
+    if (option->get_expected_max() == CLI::detail::expected_max_vector_size &&
+        option->get_allow_extra_args()) {
+      out += " ...";
+    }
+    return option->get_required() ? out + " (required)" : out;
   }
 
  private:
