@@ -29,24 +29,28 @@ std::vector<std::string> named(const std::string& key) {
   return found;
 }
 
+// Names to suggest for a key of this table, or without one: bare names.
+std::vector<std::string> names_in(const std::string& table) {
+  std::vector<std::string> names;
+  for (const std::string& key : all_keys()) {
+    const size_t dot = key.find('.');
+    if (table.empty() || key.substr(0, dot) == table) names.push_back(key.substr(dot + 1));
+  }
+  return names;
+}
+
 [[noreturn]] void fail_unknown_key(const Entry& entry) {
-  const std::string written = entry.table.empty() ? entry.key : entry.table + "." + entry.key;
+  const std::string qualifier = entry.table.empty() ? "" : entry.table + ".";
   const std::vector<std::string> elsewhere = named(entry.key);
+  const auto near = nearest(entry.key, names_in(entry.table));
   std::string hint;
   if (!elsewhere.empty()) {
     hint = " Did you mean '" + elsewhere[0] + "'?";
-  } else {
-    std::vector<std::string> candidates = all_keys();
-    for (std::string& candidate : candidates) {
-      const size_t dot = candidate.find('.');
-      if (entry.table.empty() || candidate.substr(0, dot) != entry.table) continue;
-      candidate.erase(0, dot + 1);
-    }
-    const auto found = nearest(entry.key, candidates);
-    if (found)
-      hint = " Did you mean '" + (entry.table.empty() ? "" : entry.table + ".") + *found + "'?";
+  } else if (near) {
+    hint = " Did you mean '" + qualifier + *near + "'?";
   }
-  fail(ErrorKind::usage, prefix(entry.where) + "unknown key '" + written + "'." + hint);
+  fail(ErrorKind::usage,
+       prefix(entry.where) + "unknown key '" + qualifier + entry.key + "'." + hint);
 }
 
 }  // namespace
@@ -71,7 +75,7 @@ void apply(Config& config, const Entry& entry) {
   if (entry.key.empty()) return;
   bool found = false;
   Config::visit(config, [&](std::string_view table, auto& part) {
-    if (!entry.table.empty() && entry.table != table) return;
+    if (entry.table != table) return;
     std::decay_t<decltype(part)>::visit(part, [&](const Field& field, auto& value) {
       if (field.name != entry.key) return;
       found = true;
@@ -104,14 +108,17 @@ void set_value(Config& config, std::string_view assignment) {
          "--set " + std::string(assignment) + ": expected key=value, for example model.dim=64");
   }
   Entry entry{"", key, parse_value(trim(assignment.substr(equals + 1))), "--set"};
-  const size_t dot = key.find('.');
-  if (dot != std::string::npos) {
-    entry.table = key.substr(0, dot);
-    entry.key = key.substr(dot + 1);
-    if (entry.key.empty()) fail_unknown_key(entry);
-  } else if (named(key).size() > 1) {
-    fail(ErrorKind::usage, "--set " + key + ": name the table: " + join(named(key), " or "));
+  const std::vector<std::string> meanings = named(key);
+  if (meanings.size() > 1) {
+    fail(ErrorKind::usage, "--set " + key + ": name the table: " + join(meanings, " or "));
   }
+  const std::string full = meanings.empty() ? key : meanings[0];
+  const size_t dot = full.find('.');
+  if (dot != std::string::npos) {
+    entry.table = full.substr(0, dot);
+    entry.key = full.substr(dot + 1);
+  }
+  if (entry.table.empty() || entry.key.empty()) fail_unknown_key(entry);
   apply(config, entry);
 }
 

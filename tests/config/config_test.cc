@@ -1,0 +1,267 @@
+#include "config/config.h"
+
+#include <nlohmann/json.hpp>
+
+#include "../scratch.h"
+#include "base/strings.h"
+
+namespace mythos {
+namespace {
+
+// A configuration that differs from the defaults in every field and is valid.
+Config unusual() {
+  Config c;
+  c.model.vocab_size = 77;
+  c.model.dim = 48;
+  c.model.max_seq_len = 300;
+  c.model.max_output_tokens = 12;
+  c.model.prelude_layers = 0;
+  c.model.core_layers = 3;
+  c.model.coda_layers = 4;
+  c.model.max_loop_iters = 5;
+  c.model.attention = Attention::gqa;
+  c.model.n_heads = 6;
+  c.model.n_kv_heads = 3;
+  c.model.kv_lora_rank = 9;
+  c.model.q_lora_rank = 10;
+  c.model.qk_rope_head_dim = 12;
+  c.model.qk_nope_head_dim = 13;
+  c.model.v_head_dim = 14;
+  c.model.rope_theta = 12345.678;
+  c.model.qk_norm = true;
+  c.model.ffn = FeedForward::dense;
+  c.model.ffn_dim = 15;
+  c.model.n_experts = 16;
+  c.model.n_shared_experts = 0;
+  c.model.n_experts_per_tok = 3;
+  c.model.expert_dim = 17;
+  c.model.injection = Injection::linear;
+  c.model.initial_state = InitialState::zero;
+  c.model.prelude_norm = false;
+  c.model.loop_embedding = LoopEmbedding::none;
+  c.model.loop_embedding_dim = 18;
+  c.model.lora_rank = 0;
+  c.model.halting = Halting::act_reference;
+  c.model.act_threshold = 1.0 / 3;
+  c.model.tied_head = false;
+  c.model.norm_eps = 1e-5;
+  c.model.init_std = 0.1;
+  c.train.steps = 0;
+  c.train.batch_size = 3;
+  c.train.seq_len = 33;
+  c.train.grad_accum = 2;
+  c.train.lr = 1e-300;
+  c.train.min_lr_ratio = 0;
+  c.train.warmup_steps = 1;
+  c.train.schedule = Schedule::linear_cooldown;
+  c.train.cooldown_fraction = 0.25;
+  c.train.beta1 = 0.8;
+  c.train.beta2 = 0.99;
+  c.train.adam_eps = 1e-15;
+  c.train.weight_decay = 0;
+  c.train.clip_norm = 0;
+  c.train.loop_sampling = LoopSampling::uniform;
+  c.train.mean_loops = 3.5;
+  c.train.max_sampled_loops = 9;
+  c.train.balance_rate = 0;
+  c.train.ponder_cost = 0.01;
+  c.train.compute_type = ComputeType::bf16;
+  c.train.seed = 9'000'000'000'000'000;
+  c.train.log_every = 1;
+  c.train.val_every = 0;
+  c.train.val_tokens = 0;
+  c.train.save_every = 0;
+  c.train.keep_last = 0;
+  return c;
+}
+
+TEST(Config, UnusualDiffersFromTheDefaultsEverywhere) {
+  const std::vector<std::string> usual = split(to_toml(Config()), '\n');
+  const std::vector<std::string> other = split(to_toml(unusual()), '\n');
+  ASSERT_EQ(usual.size(), other.size());
+  for (size_t i = 0; i < usual.size(); ++i) {
+    if (contains(usual[i], " = ")) {
+      EXPECT_NE(usual[i], other[i]);
+    }
+  }
+}
+
+TEST(Config, TomlReadsBackEqual) {
+  for (const Config& config : {Config(), unusual()}) {
+    EXPECT_EQ(parse_config(to_toml(config), "x.toml"), config);
+    EXPECT_EQ(parse_config(to_toml(config, true), "x.toml"), config);
+  }
+}
+
+TEST(Config, JsonReadsBackEqual) {
+  for (const ModelConfig& model : {ModelConfig(), unusual().model}) {
+    const auto text = to_json(model).dump();
+    EXPECT_EQ(model_config_from_json(nlohmann::json::parse(text), "x.json"), model);
+  }
+}
+
+TEST(Config, TomlNamesEveryValueAndCommentsExplain) {
+  const std::string text = to_toml(Config(), true);
+  EXPECT_TRUE(contains(text, "attention = \"mla\""));
+  EXPECT_TRUE(contains(text, "norm_eps = 1e-06"));
+  EXPECT_TRUE(contains(text, "rope_theta = 500000.0"));
+  EXPECT_TRUE(contains(text, "lti, zoh, linear, add, none"));
+}
+
+TEST(Config, WholeNumbersAreAcceptedForReals) {
+  EXPECT_EQ(parse_config("[model]\nrope_theta = 10000\n", "x.toml").model.rope_theta, 10000);
+}
+
+struct BadText {
+  const char* toml;
+  std::vector<std::string> parts;
+};
+
+class BadToml : public testing::TestWithParam<BadText> {};
+
+TEST_P(BadToml, IsNamedWithItsPlace) {
+  const std::string message =
+      error_of(ErrorKind::usage, [] { parse_config(GetParam().toml, "my.toml"); });
+  for (const std::string& part : GetParam().parts) {
+    EXPECT_TRUE(contains(message, part)) << "no '" << part << "' in: " << message;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Errors, BadToml,
+    testing::Values(
+        BadText{"[model]\n\ndimm = 64\n",
+                {"my.toml:3: ", "unknown key 'model.dimm'.", "Did you mean 'model.dim'?"}},
+        BadText{"[model]\nbatch_size = 64\n",
+                {"my.toml:2: ", "unknown key 'model.batch_size'.", "'train.batch_size'?"}},
+        BadText{"[modle]\ndim = 64\n",
+                {"my.toml:2: ", "unknown table 'modle'", "Did you mean 'model'?"}},
+        BadText{"[trian]\n", {"my.toml:1: ", "unknown table 'trian'", "Did you mean 'train'?"}},
+        BadText{"dimm = 64\n", {"my.toml:1: ", "unknown key 'dimm'. Did you mean 'dim'?"}},
+        BadText{"dim = 64\n", {"my.toml:1: ", "unknown key 'dim'.", "Did you mean 'model.dim'?"}},
+        BadText{"[model]\ndim = 1\n",
+                {"my.toml:2: model.dim = 1: out of range; allowed: 2 to 1048576"}},
+        BadText{"[model]\nact_threshold = 1.5\n",
+                {"my.toml:2: model.act_threshold = 1.5: out of range; allowed: 0 to 1"}},
+        BadText{"[train]\nlr = nan\n", {"my.toml:2: train.lr = nan: out of range"}},
+        BadText{"[train]\nlr = inf\n", {"my.toml:2: train.lr = inf: out of range"}},
+        BadText{"[model]\ndim = \"wide\"\n",
+                {"my.toml:2: model.dim = \"wide\": expected a whole number, 2 to 1048576"}},
+        BadText{"[model]\ndim = 64.5\n", {"model.dim = 64.5: expected a whole number"}},
+        BadText{"[model]\ntied_head = 1\n", {"model.tied_head = 1: expected true or false"}},
+        BadText{"[train]\nlr = \"fast\"\n", {"train.lr = \"fast\": expected a number, 0 to 10"}},
+        BadText{"[model]\nattention = \"gqaa\"\n",
+                {"my.toml:2: model.attention = \"gqaa\": expected one of gqa, mla.",
+                 "Did you mean 'gqa'?"}},
+        BadText{"[model]\nattention = 3\n", {"model.attention = 3: expected one of gqa, mla."}},
+        BadText{"[model]\ndim = [1, 2]\n",
+                {"my.toml:2: model.dim: expected a number, true, false or a name, got a list"}},
+        BadText{"[model.dim]\nx = 1\n", {"model.dim: expected", "got a table"}},
+        BadText{"[model]\ndim = 64\ndim = 65\n", {"my.toml:3:", "not TOML"}},
+        BadText{"[model\n", {"my.toml:1:", "not TOML"}},
+        BadText{"[model]\ndim = 99999999999999999999\n", {"my.toml:2:"}}));
+
+struct BadConfig {
+  const char* assignments;  // separated by blanks
+  const char* message;
+};
+
+class BadCombination : public testing::TestWithParam<BadConfig> {};
+
+TEST_P(BadCombination, IsNamedWithTheRule) {
+  Config config;
+  for (const std::string& assignment : split(GetParam().assignments, ' ')) {
+    set_value(config, assignment);
+  }
+  const std::string message = error_of(ErrorKind::usage, [&] { config.validate(); });
+  EXPECT_TRUE(contains(message, GetParam().message)) << message;
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Rules, BadCombination,
+    testing::Values(
+        BadConfig{"attention=gqa n_heads=3", "model.n_heads = 3: must divide model.dim = 256"},
+        BadConfig{"attention=gqa n_kv_heads=3", "model.n_kv_heads = 3: must divide model.n_heads"},
+        BadConfig{"attention=gqa n_heads=256 n_kv_heads=256", "dim/n_heads = 1 channels"},
+        BadConfig{"qk_rope_head_dim=15", "model.qk_rope_head_dim = 15: must be even"},
+        BadConfig{"qk_norm=true", "model.qk_norm = true: only with model.attention = \"gqa\""},
+        BadConfig{"n_experts_per_tok=9",
+                  "model.n_experts_per_tok = 9: at most model.n_experts = 8"},
+        BadConfig{"loop_embedding_dim=257",
+                  "model.loop_embedding_dim = 257: at most model.dim = 256"},
+        BadConfig{"dim=4", "model.loop_embedding_dim = 0: means dim/8 = 0 channels"},
+        BadConfig{"injection=none initial_state=zero", "model.initial_state = \"zero\""},
+        BadConfig{"seq_len=1025", "train.seq_len = 1025: at most model.max_seq_len = 1024"},
+        BadConfig{"mean_loops=0.5", "train.mean_loops = 0.5"},
+        BadConfig{"max_sampled_loops=7", "train.max_sampled_loops = 7"},
+        BadConfig{"ponder_cost=0.1", "train.ponder_cost = 0.1: only with model.halting"}));
+
+TEST(Config, RulesOfOneMechanismDoNotBindAnother) {
+  Config config;
+  for (const char* assignment : {"n_heads=3", "ffn=dense", "n_experts_per_tok=9"}) {
+    set_value(config, assignment);
+  }
+  EXPECT_NO_THROW(config.validate());
+}
+
+TEST(Config, ValidateFindsAValueSetInCode) {
+  Config config;
+  config.model.dim = 1;
+  EXPECT_TRUE(contains(error_of(ErrorKind::usage, [&] { config.validate(); }),
+                       "model.dim = 1: out of range; allowed: 2 to 1048576"));
+}
+
+TEST(Config, AFileIsValidatedAsAWhole) {
+  const std::string message =
+      error_of(ErrorKind::usage, [] { parse_config("[train]\nseq_len = 4096\n", "my.toml"); });
+  EXPECT_TRUE(contains(message, "my.toml: train.seq_len = 4096: at most")) << message;
+}
+
+TEST(SetValue, ChangesOneKey) {
+  Config config;
+  set_value(config, "model.dim=64");
+  set_value(config, "train.lr = 1e-3");
+  set_value(config, "batch_size=2");
+  set_value(config, "injection=zoh");
+  set_value(config, "halting=\"act-reference\"");
+  set_value(config, "tied_head=false");
+  EXPECT_EQ(config.model.dim, 64);
+  EXPECT_EQ(config.train.lr, 1e-3);
+  EXPECT_EQ(config.train.batch_size, 2);
+  EXPECT_EQ(config.model.injection, Injection::zoh);
+  EXPECT_EQ(config.model.halting, Halting::act_reference);
+  EXPECT_FALSE(config.model.tied_head);
+}
+
+TEST(SetValue, NamesWhatIsWrong) {
+  Config config;
+  const auto message = [&](const char* assignment) {
+    return error_of(ErrorKind::usage, [&] { set_value(config, assignment); });
+  };
+  EXPECT_TRUE(contains(message("dim"), "--set dim: expected key=value"));
+  EXPECT_TRUE(contains(message("=3"), "expected key=value"));
+  EXPECT_TRUE(contains(message("model.=3"), "unknown key"));
+  EXPECT_TRUE(contains(message("dimm=3"), "--set: unknown key 'dimm'. Did you mean 'dim'?"));
+  EXPECT_TRUE(contains(message("train.dim=3"), "Did you mean 'model.dim'?"));
+  EXPECT_TRUE(contains(message("modl.dim=3"), "unknown table 'modl'"));
+  EXPECT_TRUE(contains(message("dim=0"), "--set: model.dim = 0: out of range"));
+  EXPECT_TRUE(contains(message("dim="), "model.dim = \"\": expected a whole number"));
+  EXPECT_TRUE(contains(message("injection=ltu"), "Did you mean 'lti'?"));
+  EXPECT_EQ(config, Config());
+}
+
+TEST(Json, NamesWhatIsWrong) {
+  const auto message = [](const char* text) {
+    return error_of(ErrorKind::usage,
+                    [&] { model_config_from_json(nlohmann::json::parse(text), "c.json"); });
+  };
+  EXPECT_TRUE(contains(message("[]"), "c.json: a model configuration must be a JSON object"));
+  EXPECT_TRUE(contains(message(R"({"dimm": 3})"), "c.json: unknown key 'model.dimm'"));
+  EXPECT_TRUE(contains(message(R"({"dim": null})"), "c.json: dim: expected a number"));
+  EXPECT_TRUE(contains(message(R"({"dim": 1})"), "c.json: model.dim = 1: out of range"));
+  EXPECT_TRUE(
+      contains(message(R"({"qk_rope_head_dim": 3})"), "c.json: model.qk_rope_head_dim = 3"));
+}
+
+}  // namespace
+}  // namespace mythos
