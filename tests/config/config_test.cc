@@ -117,6 +117,10 @@ struct BadText {
   std::vector<std::string> parts;
 };
 
+std::ostream& operator<<(std::ostream& out, const BadText& bad) {
+  return out << escaped(bad.toml);
+}
+
 class BadToml : public testing::TestWithParam<BadText> {};
 
 TEST_P(BadToml, IsNamedWithItsPlace) {
@@ -165,6 +169,10 @@ struct BadConfig {
   const char* assignments;  // separated by blanks
   const char* message;
 };
+
+std::ostream& operator<<(std::ostream& out, const BadConfig& bad) {
+  return out << bad.assignments;
+}
 
 class BadCombination : public testing::TestWithParam<BadConfig> {};
 

@@ -16,6 +16,10 @@ struct Total {
   int64_t parameters;
 };
 
+std::ostream& operator<<(std::ostream& out, const Total& total) {
+  return out << total.preset;
+}
+
 class ReferenceTotal : public testing::TestWithParam<Total> {};
 
 TEST_P(ReferenceTotal, IsExact) {

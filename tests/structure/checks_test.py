@@ -1,0 +1,63 @@
+#!/usr/bin/env python3
+"""The checks of this folder find what they look for: checks_test.py BIN_FOLDER"""
+import contextlib
+import io
+import pathlib
+import re
+import sys
+import tempfile
+import unittest
+
+import include_graph
+import torch_free
+
+BIN = pathlib.Path(sys.argv.pop(1))
+
+
+class IncludeGraph(unittest.TestCase):
+    def faults(self, files):
+        with tempfile.TemporaryDirectory() as folder:
+            lib = pathlib.Path(folder)
+            (lib / "CMakeLists.txt").write_text("foreach(room IN ITEMS base data kernels nn)\nendforeach()\n")
+            for name, text in files.items():
+                (lib / name).parent.mkdir(exist_ok=True)
+                (lib / name).write_text(text)
+            return [fault.replace(folder + "/", "") for fault in include_graph.faults(lib)]
+
+    def test_downward_is_good(self):
+        self.assertEqual(self.faults({"nn/a.h": '#include "base/b.h"\n#include "nn/c.h"\n#include <torch/types.h>\n',
+                                      "data/d.h": '#include <vector>\n#include "base/b.h"\n'}), [])
+
+    def test_upward_is_found(self):
+        self.assertEqual(self.faults({"base/a.cc": '#include "base/b.h"\n  # include "data/c.h"\n'}),
+                         ["base/a.cc:2: base must not include data (data/c.h), which comes after it"])
+
+    def test_torch_above_the_line_is_found(self):
+        for header in ("torch/types.h", "ATen/ATen.h", "c10/core/Device.h"):
+            self.assertEqual(self.faults({"data/a.h": f"#include <{header}>\n"}),
+                             [f"data/a.h:1: data must not include LibTorch ({header})"])
+
+    def test_unlisted_room_is_found(self):
+        self.assertEqual(self.faults({"extra/a.h": ""}),
+                         ["extra: the folder is not in the list of rooms in lib/CMakeLists.txt"])
+
+
+class TorchFree(unittest.TestCase):
+    def test_a_needed_library_is_found(self):
+        bad, seen = torch_free.check(BIN, ["mythos"], re.compile(r"libstdc\+\+"))
+        self.assertEqual(seen, 1)
+        self.assertEqual([fault.split(": ")[1] for fault in bad], ["needs libstdc++.so.6"])
+
+    def test_missing_programs_do_not_count(self):
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            self.assertEqual(torch_free.check(BIN, ["mythos-none"]), ([], 0))
+        self.assertEqual(out.getvalue(), "skipped mythos-none: not built here\n")
+
+    def test_names_of_libtorch(self):
+        for name in ("libtorch.so", "libtorch_cpu.so", "libtorch_cuda.so", "libc10.so", "libc10_cuda.so"):
+            self.assertTrue(torch_free.LIBTORCH.match(name), name)
+        self.assertFalse(torch_free.LIBTORCH.match("libc.so.6"))
+
+
+if __name__ == "__main__":
+    unittest.main()
