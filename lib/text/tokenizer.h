@@ -18,7 +18,8 @@ class Tokenizer {
   virtual ~Tokenizer() = default;
 
   virtual int64_t vocab_size() const = 0;
-  // Appends the ids of `text` to `ids`, without BOS or EOS. Names of special tokens in the text are text.
+  // Appends the ids of `text` to `ids`, without BOS or EOS. Names of special tokens in the text are
+  // text.
   virtual void encode(std::string_view text, std::vector<uint32_t>& ids) const = 0;
   // The bytes that one token stands for; empty for BOS, EOS and other control tokens.
   // Fails (data) on an id outside the vocabulary.
@@ -47,14 +48,15 @@ class Tokenizer {
   std::string file_content_, file_name_, fingerprint_;
 };
 
-// The kind is told by content, not by name. Fails (data) when the file is missing or not a tokenizer.
+// The kind is told by content, not by name. Fails (data) when the file is missing or not a
+// tokenizer.
 std::unique_ptr<Tokenizer> load_tokenizer(const fs::path& path);
 // The tokenizer that a shard or checkpoint directory carries.
 std::unique_ptr<Tokenizer> load_carried_tokenizer(const fs::path& directory);
 
 // Decodes a stream: returns the text that is complete after each token and keeps back an unfinished
-// UTF-8 sequence, so that a terminal never sees half a character. Bytes that cannot become valid are
-// passed on as they are.
+// UTF-8 sequence, so that a terminal never sees half a character. Bytes that cannot become valid
+// are passed on as they are.
 class StreamDecoder {
  public:
   explicit StreamDecoder(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {}

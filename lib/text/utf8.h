@@ -1,0 +1,14 @@
+#pragma once
+#include <string_view>
+
+namespace mythos {
+
+// Bytes (1 to 4) of the well-formed UTF-8 sequence that `text` begins with; 0 when those bytes can
+// never be well-formed; -1 when `text` is empty or ends inside a sequence that may still become so.
+// Well-formed as in Unicode 15, table 3-7: no overlong forms, no surrogates, at most U+10FFFF.
+int utf8_sequence(std::string_view text);
+
+// The code point of a well-formed sequence of `length` bytes.
+char32_t utf8_code_point(std::string_view text, int length);
+
+}  // namespace mythos
