@@ -15,6 +15,7 @@
 // Checkpoints on disk: man/mythos-checkpoint.5 is the format.
 //   RUN/step-000200/  config.toml  tokenizer.model  model.safetensors  optimizer.safetensors
 //                     state.json  manifest.json (checksums of every file, in blocks; written last)
+//                     Tensors beyond max_file_bytes go on in model-00002-of-00003.safetensors, …
 //   RUN/latest        symbolic link to the newest
 namespace mythos {
 
@@ -24,13 +25,19 @@ struct CheckpointContent {
   NamedTensors model;                    // native names, fp32
   NamedTensors optimizer;                // empty: a checkpoint to compute with, not to resume from
   nlohmann::json state;                  // step, tokens, loss, data cursor, random state
+  uint64_t max_file_bytes = 4ULL << 30;  // of one tensor file; a larger tensor has one to itself
 };
 
+// A model's tensors as save_checkpoint takes them, without gradient.
+NamedTensors named_tensors(const Parameters& parameters);
+
 // Writes RUN/step-NNNNNN aside, syncs, renames, then moves RUN/latest. A failure (resources) leaves
-// every older checkpoint as it was. Returns the directory.
+// every older checkpoint as it was. A checkpoint of the same step is replaced. Returns the
+// directory.
 fs::path save_checkpoint(const fs::path& run, int64_t step, const CheckpointContent& content);
 
-// Removes all but the newest `keep_last` (0 keeps all) and any leftovers of killed saves.
+// Removes all but the newest `keep_last` whole ones (0 keeps all) and any leftovers of killed
+// saves.
 void prune_checkpoints(const fs::path& run, int64_t keep_last);
 
 // The checkpoint that `path` means: `path` itself when it is a step directory, else the newest
@@ -48,8 +55,9 @@ struct LoadedCheckpoint {
   TensorMap optimizer;  // only when asked for
   nlohmann::json state;
 };
-// Fails (data) when `path` holds no checkpoint (names what is there), or a checksum, name or shape
-// does not match (names file and byte range).
+// Every byte is compared with the manifest before use. Fails (data) when `path` holds no checkpoint
+// (names what is there), or a checksum, name or shape does not match (names file and byte range,
+// and the checkpoint before it).
 LoadedCheckpoint load_checkpoint(const fs::path& path, torch::Device device,
                                  bool with_optimizer = false);
 

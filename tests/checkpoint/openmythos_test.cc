@@ -5,6 +5,7 @@
 #include "checkpoint/safetensors.h"
 #include "config/config.h"
 #include "config/parameters.h"
+#include "sample.h"
 #include "scratch.h"
 
 namespace mythos {
@@ -30,15 +31,6 @@ Golden load_golden(const std::string& name) {
   return golden;
 }
 
-void expect_equal(const TensorMap& a, const TensorMap& b) {
-  ASSERT_EQ(a.size(), b.size());
-  for (const auto& [name, tensor] : a) {
-    ASSERT_EQ(b.count(name), 1u) << name;
-    EXPECT_EQ(tensor.sizes(), b.at(name).sizes()) << name;
-    EXPECT_TRUE(torch::equal(tensor, b.at(name))) << name;
-  }
-}
-
 // Weights whose every element is different, under the reference's names.
 TensorMap numbered_reference(const ModelConfig& config) {
   TensorMap native;
@@ -48,25 +40,6 @@ TensorMap numbered_reference(const ModelConfig& config) {
     next += spec.numel();
   }
   return to_openmythos(config, native);
-}
-
-ModelConfig reference_config() {
-  ModelConfig config;
-  config.dim = 16;
-  config.vocab_size = 8;
-  config.n_heads = 2;
-  config.n_kv_heads = 1;
-  config.kv_lora_rank = 5;
-  config.q_lora_rank = 6;
-  config.qk_nope_head_dim = 3;
-  config.qk_rope_head_dim = 2;
-  config.v_head_dim = 4;
-  config.n_experts = 3;
-  config.n_shared_experts = 2;
-  config.expert_dim = 4;
-  config.prelude_norm = false;
-  config.halting = Halting::act_reference;
-  return config;
 }
 
 class GoldenMap : public testing::TestWithParam<std::string> {};
@@ -95,7 +68,7 @@ TEST_P(GoldenMap, HoldsForGradients) {
 INSTANTIATE_TEST_SUITE_P(All, GoldenMap, testing::Values("gqa_small", "mla_small"));
 
 TEST(OpenMythosMap, PacksMlaAsDocumented) {
-  const ModelConfig c = reference_config();
+  const ModelConfig c = sample_config();
   const TensorMap reference = numbered_reference(c);
   const TensorMap native = from_openmythos(c, reference, "test");
   const std::string layer = "recurrent.block.attn.";
@@ -111,7 +84,7 @@ TEST(OpenMythosMap, PacksMlaAsDocumented) {
 }
 
 TEST(OpenMythosMap, PacksGqaAsDocumented) {
-  ModelConfig c = reference_config();
+  ModelConfig c = sample_config();
   c.attention = Attention::gqa;
   const TensorMap reference = numbered_reference(c);
   const TensorMap native = from_openmythos(c, reference, "test");
@@ -122,7 +95,7 @@ TEST(OpenMythosMap, PacksGqaAsDocumented) {
 }
 
 TEST(OpenMythosMap, PacksExpertsAsDocumented) {
-  const ModelConfig c = reference_config();
+  const ModelConfig c = sample_config();
   const TensorMap reference = numbered_reference(c);
   const TensorMap native = from_openmythos(c, reference, "test");
   const std::string ffn = "recurrent.block.ffn.";
@@ -140,7 +113,7 @@ TEST(OpenMythosMap, PacksExpertsAsDocumented) {
 }
 
 TEST(OpenMythosMap, IgnoresTablesAndTheTiedHead) {
-  const ModelConfig c = reference_config();
+  const ModelConfig c = sample_config();
   TensorMap reference = numbered_reference(c);
   reference["freqs_cis"] = torch::zeros(3);
   reference["freqs_cis_mla"] = torch::zeros(3);
@@ -152,7 +125,7 @@ TEST(OpenMythosMap, IgnoresTablesAndTheTiedHead) {
 }
 
 TEST(OpenMythosMap, NamesWhatIsWrong) {
-  const ModelConfig c = reference_config();
+  const ModelConfig c = sample_config();
   const TensorMap whole = numbered_reference(c);
   TensorMap reference = whole;
   const auto message = [&] {
@@ -176,7 +149,7 @@ TEST(OpenMythosMap, NamesWhatIsWrong) {
 
 TEST(OpenMythosMap, RefusesMechanismsTheReferenceLacks) {
   const auto message = [](const std::function<void(ModelConfig&)>& change) {
-    ModelConfig c = reference_config();
+    ModelConfig c = sample_config();
     change(c);
     return error_of(ErrorKind::usage, [&] { to_openmythos(c, numbered_reference(c)); });
   };

@@ -1,0 +1,90 @@
+// Makes a run directory of a model that another program wrote.
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "base/cli.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "base/strings.h"
+#include "checkpoint/exchange.h"
+
+namespace mythos {
+namespace {
+
+struct Options {
+  std::string format = "safetensors", weights, config, tokenizer, output;
+  bool json = false;
+};
+
+std::unique_ptr<Tokenizer> read_tokenizer(const Options& options, const ModelConfig& model) {
+  if (options.tokenizer.empty()) {
+    log_warning(
+        "no --tokenizer: the checkpoint carries none, and verbs that read or write text "
+        "will ask for one");
+    return nullptr;
+  }
+  auto tokenizer = load_tokenizer(options.tokenizer);
+  if (tokenizer->vocab_size() > model.vocab_size) {
+    fail(ErrorKind::data,
+         strprintf("%s has %lld tokens, more than the model's vocabulary of %lld.",
+                   options.tokenizer.c_str(), static_cast<long long>(tokenizer->vocab_size()),
+                   static_cast<long long>(model.vocab_size)));
+  }
+  return tokenizer;
+}
+
+int run(const Options& options) {
+  const ExchangeFormat format = exchange_format(options.format);
+  std::error_code status;
+  if (fs::exists(options.output, status) && !fs::is_empty(options.output, status)) {
+    fail(ErrorKind::usage, options.output + " is not empty; name a new run directory.");
+  }
+  const ExchangedModel read = read_exchanged(format, options.weights, options.config);
+  const auto tokenizer = read_tokenizer(options, read.config.model);
+  CheckpointContent content;
+  content.config = read.config;
+  content.tokenizer = tokenizer.get();
+  content.model = named_tensors(read.model->parameters);
+  const fs::path saved = save_checkpoint(options.output, 0, content);
+  int64_t numbers = 0;
+  for (const auto& [name, tensor] : content.model) numbers += tensor.numel();
+  if (options.json) {
+    const nlohmann::json out = {{"schema", "mythos.import/1"},
+                                {"checkpoint", saved.string()},
+                                {"tensors", content.model.size()},
+                                {"parameters", numbers},
+                                {"tokenizer", tokenizer ? tokenizer->file_name() : ""}};
+    std::printf("%s\n", out.dump(2).c_str());
+  } else {
+    std::printf("imported %s parameters in %zu tensors to %s\n", with_commas(numbers).c_str(),
+                content.model.size(), saved.c_str());
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace mythos
+
+int main(int argc, char** argv) {
+  mythos::Options options;
+  mythos::Command command;
+  command.name = "mythos-import";
+  command.summary = "Make a run directory of a model that another program wrote.";
+  command.examples =
+      "mythos import --format openmythos --weights model.safetensors --config config.json "
+      "--tokenizer tok.model --output runs/imported\n"
+      "mythos import --format safetensors --weights exports/nano --config exports/nano/config.toml "
+      "--output runs/copy";
+  command.options = [&](CLI::App& app) {
+    app.add_option("--format", options.format, "safetensors or openmythos")->capture_default_str();
+    app.add_option("--weights", options.weights, "A .safetensors file, or a directory of them")
+        ->required();
+    app.add_option("--config", options.config, "Its config.json, or a .toml file (safetensors)")
+        ->required();
+    app.add_option("--tokenizer", options.tokenizer, "Tokenizer for the checkpoint to carry");
+    app.add_option("--output", options.output, "Run directory to make")->required();
+    app.add_flag("--json", options.json, "Print the result as one JSON object");
+  };
+  command.run = [&] { return mythos::run(options); };
+  return mythos::run_command(argc, argv, command);
+}

@@ -1,0 +1,316 @@
+#include "checkpoint/checkpoint.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/progress.h"
+#include "base/strings.h"
+#include "checkpoint/manifest.h"
+
+namespace mythos {
+namespace {
+
+constexpr std::string_view kStepPrefix = "step-";
+
+std::string step_name(int64_t step) {
+  return strprintf("step-%06lld", static_cast<long long>(step));
+}
+
+std::optional<int64_t> step_of(const fs::path& path) {
+  const std::string name = path.filename().string();
+  if (!name.starts_with(kStepPrefix)) return std::nullopt;
+  const std::string digits = name.substr(kStepPrefix.size());
+  if (digits.find_first_not_of("0123456789") != std::string::npos) return std::nullopt;
+  return parse_int(digits);
+}
+
+struct Run {
+  std::vector<std::pair<int64_t, fs::path>> steps;  // newest first
+  std::vector<fs::path> leftovers;                  // of saves that have not ended
+};
+
+Run scan(const fs::path& directory) {
+  Run run;
+  std::error_code status;
+  for (const auto& entry : fs::directory_iterator(directory, status)) {
+    const std::string name = entry.path().filename().string();
+    if (is_unfinished(name) && (name.starts_with(".step-") || name.starts_with(".latest."))) {
+      run.leftovers.push_back(entry.path());
+    } else if (const auto step = step_of(name); step && entry.is_directory(status)) {
+      run.steps.emplace_back(*step, entry.path());
+    }
+  }
+  std::sort(run.steps.rbegin(), run.steps.rend());
+  std::sort(run.leftovers.begin(), run.leftovers.end());
+  return run;
+}
+
+// Whether the process that was writing `leftover` (".NAME.PID.unfinished") has ended. This process
+// is not saving while it asks, so a leftover of its number is of an earlier process.
+bool is_abandoned(const fs::path& leftover) {
+  const auto pid = parse_int(leftover.stem().extension().string().substr(1));
+  if (!pid || *pid == getpid()) return true;
+  return kill(static_cast<pid_t>(*pid), 0) != 0 && errno == ESRCH;
+}
+
+// Why a step directory is not whole; nothing when it is.
+std::optional<std::string> broken_reason(const fs::path& step_directory) {
+  try {
+    return incomplete_reason(step_directory, read_manifest(step_directory));
+  } catch (const Error& error) {
+    return error.what();
+  }
+}
+
+std::vector<std::string> write_tensors(const fs::path& directory, const std::string& name,
+                                       const NamedTensors& tensors, uint64_t max_file_bytes) {
+  std::vector<NamedTensors> files;
+  uint64_t used = 0;
+  for (const auto& item : tensors) {
+    const uint64_t size = item.second.nbytes();
+    if (files.empty() || used + size > max_file_bytes) {
+      files.emplace_back();
+      used = 0;
+    }
+    files.back().push_back(item);
+    used += size;
+  }
+  std::vector<std::string> names;
+  for (size_t i = 0; i < files.size(); ++i) {
+    const std::string part = strprintf("-%05zu-of-%05zu", i + 1, files.size());
+    names.push_back(name + (files.size() == 1 ? "" : part) + ".safetensors");
+    write_safetensors(directory / names.back(), files[i]);
+  }
+  return names;
+}
+
+void write_content(const fs::path& directory, int64_t step, const CheckpointContent& content) {
+  Manifest manifest;
+  manifest.step = step;
+  std::vector<std::string> names;
+  const auto write = [&](const std::string& name, const std::string& text) {
+    write_file_atomic(directory / name, text);
+    names.push_back(name);
+  };
+  write("config.toml", to_toml(content.config));
+  if (content.tokenizer) {
+    manifest.tokenizer = content.tokenizer->file_name();
+    write(manifest.tokenizer, content.tokenizer->file_content());
+  }
+  nlohmann::json state = content.state;
+  state["step"] = step;
+  write("state.json", state.dump(1) + "\n");
+  manifest.model = write_tensors(directory, "model", content.model, content.max_file_bytes);
+  manifest.optimizer =
+      write_tensors(directory, "optimizer", content.optimizer, content.max_file_bytes);
+  names.insert(names.end(), manifest.model.begin(), manifest.model.end());
+  names.insert(names.end(), manifest.optimizer.begin(), manifest.optimizer.end());
+  for (const std::string& name : names) {
+    manifest.files.push_back(describe_file(directory / name, manifest.block_bytes));
+  }
+  write_manifest(directory, manifest);
+}
+
+// A name in the run for work in progress that scan() takes for a leftover.
+fs::path hidden_name(const fs::path& run, const std::string& name) {
+  return run / strprintf(".%s.%d.unfinished", name.c_str(), getpid());
+}
+
+void point_latest(const fs::path& run, const std::string& name) {
+  const fs::path link = hidden_name(run, "latest");
+  unlink(link.c_str());
+  if (symlink(name.c_str(), link.c_str()) != 0 ||
+      rename(link.c_str(), (run / "latest").c_str()) != 0) {
+    const int code = errno;
+    unlink(link.c_str());
+    fail(ErrorKind::resources,
+         strprintf("cannot move %s/latest to %s: %s", run.c_str(), name.c_str(), strerror(code)));
+  }
+  sync_directory(run);
+}
+
+// Out of sight first, so that a removal that is cut short leaves nothing that looks like a
+// checkpoint.
+void remove_checkpoint(const fs::path& directory) {
+  const std::string name = directory.filename().string() + ".removed";
+  const fs::path hidden = hidden_name(directory.parent_path(), name);
+  std::error_code status;
+  fs::rename(directory, hidden, status);
+  if (!status) fs::remove_all(hidden, status);
+  if (status) log_warning("cannot remove " + directory.string() + ": " + status.message());
+}
+
+void warn_of_leftovers(const Run& run) {
+  for (const fs::path& leftover : run.leftovers) {
+    if (leftover.filename().string().starts_with(".latest.") || !is_abandoned(leftover)) continue;
+    log_warning("passed over an unfinished save " + leftover.string() +
+                ": it was interrupted, and the next save removes it");
+  }
+}
+
+[[noreturn]] void fail_none(const fs::path& path) {
+  std::error_code status;
+  if (!fs::exists(path, status)) {
+    fail(ErrorKind::data, path.string() + ": no such run or checkpoint directory.");
+  }
+  if (!fs::is_directory(path, status)) {
+    fail(ErrorKind::data, path.string() +
+                              ": not a directory; name a run or one of its step-NNNNNN "
+                              "directories.");
+  }
+  std::vector<std::string> there;
+  for (const auto& entry : fs::directory_iterator(path, status)) {
+    there.push_back(escaped(entry.path().filename().string()));
+  }
+  std::sort(there.begin(), there.end());
+  if (there.size() > 10) {
+    there.resize(10);
+    there.emplace_back("…");
+  }
+  fail(ErrorKind::data, path.string() + ": no whole checkpoint (a directory step-NNNNNN with a " +
+                            kManifestName +
+                            ").\nIt holds: " + (there.empty() ? "nothing" : join(there, ", ")));
+}
+
+std::string earlier_hint(const fs::path& step_directory) {
+  const auto step = step_of(step_directory);
+  const fs::path parent = step_directory.parent_path();
+  for (const auto& [other, path] : scan(parent.empty() ? "." : parent).steps) {
+    if (step && other < *step && !broken_reason(path)) {
+      return "Restore the file from a copy, or use the checkpoint before it: " + path.string();
+    }
+  }
+  return "Restore the file from a copy; the run has no checkpoint before it.";
+}
+
+std::vector<std::string> check_files(const fs::path& directory, const Manifest& manifest,
+                                     const std::vector<std::string>& passed_over) {
+  Progress progress("checking " + directory.string(), static_cast<int64_t>(manifest.size_bytes()),
+                    "bytes");
+  int64_t done = 0;
+  const auto checked = [&](uint64_t bytes) {
+    done += static_cast<int64_t>(bytes);
+    progress.update(done);
+  };
+  std::vector<std::string> faults;
+  for (const ManifestFile& file : manifest.files) {
+    if (std::ranges::find(passed_over, file.name) != passed_over.end()) continue;
+    const auto found = check_file(directory, manifest, file, checked);
+    faults.insert(faults.end(), found.begin(), found.end());
+  }
+  return faults;
+}
+
+TensorMap read_tensors(const fs::path& directory, const std::vector<std::string>& names) {
+  TensorMap tensors;
+  for (const std::string& name : names) {
+    for (auto& [key, tensor] : read_safetensors(directory / name).tensors) {
+      if (!tensors.emplace(key, tensor).second) {
+        fail(ErrorKind::data, (directory / name).string() + ": tensor '" + escaped(key) +
+                                  "' is also in another file of the checkpoint.");
+      }
+    }
+  }
+  return tensors;
+}
+
+}  // namespace
+
+NamedTensors named_tensors(const Parameters& parameters) {
+  NamedTensors tensors;
+  for (const Parameters::Item& item : parameters.items()) {
+    tensors.emplace_back(item.spec.name, item.tensor.detach());
+  }
+  return tensors;
+}
+
+fs::path save_checkpoint(const fs::path& run, int64_t step, const CheckpointContent& content) {
+  const std::string name = step_name(step);
+  try {
+    AtomicDirectory directory(run / name);
+    write_content(directory.path(), step, content);
+    directory.commit();
+  } catch (const Error& error) {
+    fail(error.kind(), std::string(error.what()) + "\nThe checkpoint of step " +
+                           std::to_string(step) + " was not saved; older ones in " + run.string() +
+                           " are as they were.");
+  }
+  point_latest(run, name);
+  return run / name;
+}
+
+void prune_checkpoints(const fs::path& run, int64_t keep_last) {
+  const Run found = scan(run);
+  for (const fs::path& leftover : found.leftovers) {
+    std::error_code status;
+    if (is_abandoned(leftover)) fs::remove_all(leftover, status);
+  }
+  int64_t whole = 0;
+  for (const auto& [step, path] : found.steps) {
+    if (keep_last > 0 && whole >= keep_last) {
+      remove_checkpoint(path);
+    } else if (!broken_reason(path)) {
+      ++whole;
+    }
+  }
+}
+
+std::optional<fs::path> find_checkpoint(const fs::path& path) {
+  std::error_code status;
+  const fs::path target = fs::is_symlink(path, status)
+                              ? path.parent_path() / fs::read_symlink(path, status)
+                              : (path.has_filename() ? path : path.parent_path());
+  if (!fs::is_directory(target, status)) return std::nullopt;
+  if (step_of(target) || fs::exists(target / kManifestName, status)) return target;
+  const Run run = scan(target);
+  warn_of_leftovers(run);
+  for (const auto& [step, directory] : run.steps) {
+    const auto reason = broken_reason(directory);
+    if (!reason) return directory;
+    log_warning("passed over a checkpoint: " + *reason);
+  }
+  return std::nullopt;
+}
+
+std::vector<std::string> verify_checkpoint(const fs::path& step_directory) {
+  try {
+    return check_files(step_directory, read_manifest(step_directory), {});
+  } catch (const Error& error) {
+    return {error.what()};
+  }
+}
+
+LoadedCheckpoint load_checkpoint(const fs::path& path, torch::Device device, bool with_optimizer) {
+  const auto found = find_checkpoint(path);
+  if (!found) fail_none(path);
+  const fs::path& directory = *found;
+  const Manifest manifest = read_manifest(directory);
+  const auto faults = check_files(directory, manifest,
+                                  with_optimizer ? std::vector<std::string>() : manifest.optimizer);
+  if (!faults.empty()) {
+    const std::string more =
+        faults.size() == 1 ? "" : strprintf(" (and %zu more)", faults.size() - 1);
+    fail(ErrorKind::data, faults[0] + more + ".\n" + earlier_hint(directory));
+  }
+  LoadedCheckpoint out;
+  out.path = directory;
+  out.config = load_config_file(directory / "config.toml");
+  if (!manifest.tokenizer.empty()) out.tokenizer = load_tokenizer(directory / manifest.tokenizer);
+  out.state = nlohmann::json::parse(read_file(directory / "state.json"));
+  out.model = std::make_unique<Model>(out.config.model, device);
+  out.model->parameters.load(read_tensors(directory, manifest.model), directory.string());
+  if (with_optimizer) {
+    out.optimizer = read_tensors(directory, manifest.optimizer);
+    for (auto& [name, tensor] : out.optimizer)
+      tensor = tensor.to(device, tensor.dtype(), false, true);
+  }
+  return out;
+}
+
+}  // namespace mythos

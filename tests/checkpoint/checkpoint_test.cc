@@ -1,0 +1,307 @@
+#include "checkpoint/checkpoint.h"
+
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "base/strings.h"
+#include "checkpoint/manifest.h"
+#include "sample.h"
+#include "scratch.h"
+
+namespace mythos {
+namespace {
+
+class CheckpointTest : public testing::Test {
+ protected:
+  CheckpointTest() : run_(scratch_ / "run"), model_(sample_config()) {
+    write_file_atomic(scratch_ / "bytes.tiktoken", byte_ranks());
+    tokenizer_ = load_tokenizer(scratch_ / "bytes.tiktoken");
+    model_.parameters.initialize(model_.config, 7);
+    content_.config.model = model_.config;
+    content_.config.train.seq_len = 32;
+    content_.tokenizer = tokenizer_.get();
+    content_.model = named_tensors(model_.parameters);
+    // Beyond 2 MiB: three blocks of the manifest.
+    content_.optimizer = {{"embed.weight.exp_avg", torch::arange(600'000).to(torch::kFloat)},
+                          {"step", torch::tensor({int64_t{12}})}};
+    content_.state = {{"tokens", 4096}, {"loss", 1.25}, {"cursor", {{"windows", 3}}}};
+  }
+
+  fs::path save(int64_t step) { return save_checkpoint(run_, step, content_); }
+
+  std::vector<std::string> names(const fs::path& directory) const {
+    std::vector<std::string> found;
+    for (const auto& entry : fs::directory_iterator(directory)) {
+      found.push_back(entry.path().filename().string());
+    }
+    std::sort(found.begin(), found.end());
+    return found;
+  }
+
+  // What find_checkpoint says on stderr while it looks.
+  std::string warnings_of_find(std::optional<fs::path>& found) const {
+    testing::internal::CaptureStderr();
+    found = find_checkpoint(run_);
+    return testing::internal::GetCapturedStderr();
+  }
+
+  const Scratch scratch_;
+  const fs::path run_;
+  Model model_;
+  std::unique_ptr<Tokenizer> tokenizer_;
+  CheckpointContent content_;
+};
+
+void flip_byte(const fs::path& path, uint64_t place) {
+  std::string bytes = read_file(path);
+  bytes.at(place) = static_cast<char>(bytes.at(place) ^ 0x10);
+  write_file_atomic(path, bytes);
+}
+
+using Names = std::vector<std::string>;
+
+TEST_F(CheckpointTest, LoadsWhatWasSaved) {
+  const fs::path saved = save(200);
+  EXPECT_EQ(saved, run_ / "step-000200");
+  Names expected = {"config.toml",           "manifest.json", "model.safetensors",
+                    "optimizer.safetensors", "state.json",    tokenizer_->file_name()};
+  std::sort(expected.begin(), expected.end());
+  EXPECT_EQ(names(saved), expected);
+  EXPECT_EQ(verify_checkpoint(saved), Names{});
+
+  const LoadedCheckpoint loaded = load_checkpoint(run_, torch::kCPU, true);
+  EXPECT_EQ(loaded.path, saved);
+  EXPECT_EQ(loaded.config, content_.config);
+  nlohmann::json state = content_.state;
+  state["step"] = 200;
+  EXPECT_EQ(loaded.state, state);
+  ASSERT_NE(loaded.tokenizer, nullptr);
+  EXPECT_EQ(loaded.tokenizer->file_content(), tokenizer_->file_content());
+  EXPECT_EQ(loaded.tokenizer->fingerprint(), tokenizer_->fingerprint());
+  expect_equal(as_map(named_tensors(loaded.model->parameters)), as_map(content_.model));
+  expect_equal(loaded.optimizer, as_map(content_.optimizer));
+}
+
+TEST_F(CheckpointTest, OptimizerOnlyWhenAskedAndFreeToBeWritten) {
+  save(1);
+  EXPECT_TRUE(load_checkpoint(run_, torch::kCPU).optimizer.empty());
+  TensorMap optimizer = load_checkpoint(run_, torch::kCPU, true).optimizer;
+  optimizer.at("step") += 1;
+  EXPECT_EQ(optimizer.at("step").item<int64_t>(), 13);
+}
+
+TEST_F(CheckpointTest, TokenizerAndOptimizerMayBeAbsent) {
+  content_.tokenizer = nullptr;
+  content_.optimizer.clear();
+  const fs::path saved = save(0);
+  EXPECT_EQ(names(saved),
+            (Names{"config.toml", "manifest.json", "model.safetensors", "state.json"}));
+  const LoadedCheckpoint loaded = load_checkpoint(saved, torch::kCPU, true);
+  EXPECT_EQ(loaded.tokenizer, nullptr);
+  EXPECT_TRUE(loaded.optimizer.empty());
+}
+
+TEST_F(CheckpointTest, SavingTwiceWritesTheSameBytes) {
+  const fs::path saved = save(5);
+  const std::string first = read_file(saved / kManifestName);
+  save(5);
+  EXPECT_EQ(read_file(saved / kManifestName), first);
+  EXPECT_EQ(names(run_), (Names{"latest", "step-000005"}));
+}
+
+TEST_F(CheckpointTest, LatestFollowsTheNewest) {
+  save(100);
+  save(200);
+  EXPECT_EQ(fs::read_symlink(run_ / "latest"), "step-000200");
+  EXPECT_EQ(find_checkpoint(run_), run_ / "step-000200");
+  EXPECT_EQ(find_checkpoint(run_ / "latest"), run_ / "step-000200");
+  EXPECT_EQ(find_checkpoint(run_ / "step-000100"), run_ / "step-000100");
+  EXPECT_EQ(find_checkpoint(run_ / "step-000100/"), run_ / "step-000100");
+  EXPECT_EQ(load_checkpoint(run_ / "step-000100", torch::kCPU).state["step"], 100);
+}
+
+TEST_F(CheckpointTest, NewestIsByNumberNotByName) {
+  save(999'999);
+  save(1'000'000);
+  EXPECT_EQ(find_checkpoint(run_), run_ / "step-1000000");
+}
+
+TEST_F(CheckpointTest, LargeTensorsGoToSeveralFiles) {
+  content_.max_file_bytes = 4096;
+  const fs::path saved = save(3);
+  const Manifest manifest = read_manifest(saved);
+  ASSERT_GT(manifest.model.size(), 2u);
+  EXPECT_EQ(manifest.model[1],
+            strprintf("model-00002-of-%05zu.safetensors", manifest.model.size()));
+  EXPECT_EQ(manifest.optimizer, (Names{"optimizer-00001-of-00002.safetensors",
+                                       "optimizer-00002-of-00002.safetensors"}));
+  const LoadedCheckpoint loaded = load_checkpoint(run_, torch::kCPU, true);
+  expect_equal(as_map(named_tensors(loaded.model->parameters)), as_map(content_.model));
+  expect_equal(loaded.optimizer, as_map(content_.optimizer));
+}
+
+TEST_F(CheckpointTest, OneFlippedByteIsFoundInEveryFile) {
+  save(1);
+  const fs::path saved = save(2);
+  for (const std::string& name : names(saved)) {
+    const fs::path path = saved / name;
+    for (const uint64_t place : {uint64_t{0}, fs::file_size(path) / 2, fs::file_size(path) - 1}) {
+      flip_byte(path, place);
+      const auto faults = verify_checkpoint(saved);
+      ASSERT_EQ(faults.size(), 1u) << name;
+      EXPECT_TRUE(faults[0].starts_with(path.string() + ": bytes ")) << faults[0];
+      const Names range = split(split(faults[0].substr(path.string().size() + 8), ':')[0], '-');
+      EXPECT_LE(parse_int(range[0]), place) << faults[0];
+      EXPECT_GE(parse_int(range[1]), place) << faults[0];
+      const std::string message =
+          error_of(ErrorKind::data, [&] { load_checkpoint(saved, torch::kCPU, true); });
+      EXPECT_TRUE(contains(message, path.string() + ": bytes ")) << message;
+      flip_byte(path, place);
+    }
+  }
+  EXPECT_EQ(verify_checkpoint(saved), Names{});
+}
+
+TEST_F(CheckpointTest, DamageIsNarrowedToABlockAndItsTensor) {
+  save(1);
+  const fs::path saved = save(2);
+  flip_byte(saved / "optimizer.safetensors", (1 << 20) + 5);
+  const std::string expected = (saved / "optimizer.safetensors").string() +
+                               ": bytes 1048576-2097151: checksum differs from the manifest's; "
+                               "tensor embed.weight.exp_avg";
+  EXPECT_EQ(verify_checkpoint(saved), Names{expected});
+  const std::string message =
+      error_of(ErrorKind::data, [&] { load_checkpoint(run_, torch::kCPU, true); });
+  EXPECT_TRUE(contains(message, expected)) << message;
+  EXPECT_TRUE(contains(message, "use the checkpoint before it: " + (run_ / "step-000001").string()))
+      << message;
+  // The optimizer is not read for computing only.
+  EXPECT_EQ(load_checkpoint(run_, torch::kCPU).path, saved);
+}
+
+TEST_F(CheckpointTest, CutOffAndMissingFilesAreNamed) {
+  const fs::path saved = save(2);
+  const fs::path model = saved / "model.safetensors";
+  const uint64_t size = fs::file_size(model);
+  fs::resize_file(model, size - 10);
+  EXPECT_EQ(verify_checkpoint(saved),
+            Names{strprintf("%s: bytes %zu-%zu: cut off; %zu bytes, expected %zu", model.c_str(),
+                            size - 10, size - 1, size - 10, size)});
+  fs::remove(model);
+  EXPECT_TRUE(contains(verify_checkpoint(saved).at(0), model.string() + ": missing"));
+}
+
+TEST_F(CheckpointTest, PassesOverWhatIsNotWholeAndSaysWhy) {
+  save(1);
+  fs::remove(save(2) / kManifestName);
+  flip_byte(save(3) / kManifestName, 30);
+  fs::resize_file(save(4) / "model.safetensors", 100);
+  fs::create_directory(run_ / ".step-000005.999999999.unfinished");
+  std::optional<fs::path> found;
+  const std::string warnings = warnings_of_find(found);
+  EXPECT_EQ(found, run_ / "step-000001");
+  EXPECT_TRUE(contains(warnings, "step-000002/manifest.json is missing")) << warnings;
+  EXPECT_TRUE(contains(warnings, "step-000003/manifest.json: bytes 0-")) << warnings;
+  EXPECT_TRUE(contains(warnings, "step-000004/model.safetensors: 100 bytes, expected")) << warnings;
+  EXPECT_TRUE(contains(warnings, "passed over an unfinished save " +
+                                     (run_ / ".step-000005.999999999.unfinished").string()))
+      << warnings;
+  EXPECT_EQ(load_checkpoint(run_, torch::kCPU).path, run_ / "step-000001");
+}
+
+TEST_F(CheckpointTest, SaysWhatIsThereInstead) {
+  EXPECT_TRUE(contains(error_of(ErrorKind::data, [&] { load_checkpoint(run_, torch::kCPU); }),
+                       run_.string() + ": no such run or checkpoint directory"));
+  fs::create_directories(run_);
+  write_file_atomic(run_ / "metrics.jsonl", "{}\n");
+  EXPECT_TRUE(contains(error_of(ErrorKind::data, [&] { load_checkpoint(run_, torch::kCPU); }),
+                       "It holds: metrics.jsonl"));
+  EXPECT_TRUE(contains(
+      error_of(ErrorKind::data, [&] { load_checkpoint(run_ / "metrics.jsonl", torch::kCPU); }),
+      "not a directory"));
+  EXPECT_EQ(find_checkpoint(run_), std::nullopt);
+}
+
+TEST_F(CheckpointTest, RefusesALaterVersion) {
+  const fs::path saved = save(1);
+  std::string text = read_file(saved / kManifestName);
+  text.replace(text.find("checkpoint/1"), 12, "checkpoint/9");
+  const size_t digits = text.size() - 20;
+  text.replace(digits, 16, checksum(std::string_view(text).substr(0, digits)));
+  write_file_atomic(saved / kManifestName, text);
+  EXPECT_TRUE(contains(error_of(ErrorKind::data, [&] { load_checkpoint(saved, torch::kCPU); }),
+                       "schema \"mythos.checkpoint/9\"; this version reads 'mythos.checkpoint/1'"));
+}
+
+TEST_F(CheckpointTest, FullDiskLeavesOlderCheckpointsAsTheyWere) {
+  save(1);
+  const Names before = names(run_);
+  rlimit limit{};
+  getrlimit(RLIMIT_FSIZE, &limit);
+  const rlimit small = {1 << 20, limit.rlim_max};
+  const auto handler = signal(SIGXFSZ, SIG_IGN);
+  setrlimit(RLIMIT_FSIZE, &small);
+  const std::string message = error_of(ErrorKind::resources, [&] { save(2); });
+  setrlimit(RLIMIT_FSIZE, &limit);
+  signal(SIGXFSZ, handler);
+  EXPECT_TRUE(contains(message, "optimizer.safetensors")) << message;
+  EXPECT_TRUE(contains(message, "The checkpoint of step 2 was not saved")) << message;
+  EXPECT_EQ(names(run_), before);
+  EXPECT_EQ(fs::read_symlink(run_ / "latest"), "step-000001");
+  EXPECT_EQ(verify_checkpoint(run_ / "step-000001"), Names{});
+}
+
+// Ends the process in the middle of a write, as kill -9 does: nothing gets to clean up.
+TEST_F(CheckpointTest, KillDuringASaveLeavesTheLastWholeOne) {
+  save(1);
+  const pid_t child = fork();
+  if (child == 0) {
+    signal(SIGXFSZ, [](int) { raise(SIGKILL); });
+    const rlimit small = {1 << 20, 1 << 20};
+    setrlimit(RLIMIT_FSIZE, &small);
+    save(2);
+    _exit(0);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+
+  const fs::path leftover = run_ / strprintf(".step-000002.%d.unfinished", child);
+  ASSERT_TRUE(fs::exists(leftover / "model.safetensors"));
+  std::optional<fs::path> found;
+  const std::string warnings = warnings_of_find(found);
+  EXPECT_EQ(found, run_ / "step-000001");
+  EXPECT_TRUE(contains(warnings, "passed over an unfinished save " + leftover.string()))
+      << warnings;
+  EXPECT_EQ(verify_checkpoint(*found), Names{});
+  prune_checkpoints(run_, 0);
+  EXPECT_EQ(names(run_), (Names{"latest", "step-000001"}));
+}
+
+TEST_F(CheckpointTest, SaveInProgressElsewhereIsLeftAlone) {
+  save(1);
+  const fs::path busy = run_ / strprintf(".step-000002.%d.unfinished", getppid());
+  fs::create_directory(busy);
+  std::optional<fs::path> found;
+  EXPECT_EQ(warnings_of_find(found), "");
+  prune_checkpoints(run_, 1);
+  EXPECT_TRUE(fs::exists(busy));
+}
+
+TEST_F(CheckpointTest, PruneKeepsTheNewestWholeOnes) {
+  for (const int64_t step : {1, 2, 3, 4}) save(step);
+  fs::remove(run_ / "step-000004" / kManifestName);
+  write_file_atomic(run_ / "metrics.jsonl", "{}\n");
+  prune_checkpoints(run_, 0);
+  EXPECT_EQ(names(run_).size(), 6u);
+  prune_checkpoints(run_, 2);
+  EXPECT_EQ(names(run_),
+            (Names{"latest", "metrics.jsonl", "step-000002", "step-000003", "step-000004"}));
+}
+
+}  // namespace
+}  // namespace mythos

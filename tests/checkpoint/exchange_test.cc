@@ -1,0 +1,154 @@
+#include "checkpoint/exchange.h"
+
+#include "sample.h"
+#include "scratch.h"
+
+namespace mythos {
+namespace {
+
+class ExchangeTest : public testing::Test {
+ protected:
+  ExchangeTest() {
+    write_file_atomic(scratch_ / "bytes.tiktoken", byte_ranks());
+    use(sample_config());
+  }
+
+  void use(const ModelConfig& config) {
+    checkpoint_.config.model = config;
+    checkpoint_.config.train.seq_len = 32;
+    checkpoint_.tokenizer = load_tokenizer(scratch_ / "bytes.tiktoken");
+    checkpoint_.model = std::make_unique<Model>(config);
+    checkpoint_.model->parameters.initialize(config, 3);
+  }
+
+  std::vector<std::string> write(ExchangeFormat format, const std::string& name,
+                                 torch::Dtype dtype = torch::kFloat32) {
+    fs::create_directory(scratch_ / name);
+    return write_exchanged(format, scratch_ / name, checkpoint_, dtype);
+  }
+
+  ExchangedModel read(ExchangeFormat format, const std::string& name) const {
+    return read_exchanged(format, scratch_ / name / "model.safetensors",
+                          scratch_ / name / "config.json");
+  }
+
+  const Scratch scratch_;
+  LoadedCheckpoint checkpoint_;
+};
+
+class EveryFormat : public ExchangeTest, public testing::WithParamInterface<ExchangeFormat> {};
+
+TEST_P(EveryFormat, ReadsBackEqual) {
+  for (const Attention attention : {Attention::mla, Attention::gqa}) {
+    ModelConfig config = sample_config();
+    config.attention = attention;
+    use(config);
+    write(GetParam(), "out");
+    const ExchangedModel back = read(GetParam(), "out");
+    EXPECT_EQ(back.config.model, config);
+    expect_equal(as_map(named_tensors(back.model->parameters)),
+                 as_map(named_tensors(checkpoint_.model->parameters)));
+    EXPECT_EQ(compare_logits(*checkpoint_.model, *back.model).largest_difference, 0);
+    fs::remove_all(scratch_ / "out");
+  }
+}
+
+TEST_P(EveryFormat, WrittenAgainAfterImportIsTheSameFile) {
+  const auto names = write(GetParam(), "first");
+  ExchangedModel back = read(GetParam(), "first");
+  checkpoint_.config = back.config;
+  checkpoint_.config.train.seq_len = 32;
+  checkpoint_.model = std::move(back.model);
+  write(GetParam(), "second");
+  for (const std::string& name : names) {
+    EXPECT_EQ(read_file(scratch_ / "first" / name), read_file(scratch_ / "second" / name)) << name;
+  }
+}
+
+TEST_P(EveryFormat, Bf16StoresRoundedMatrices) {
+  write(GetParam(), "out", torch::kBFloat16);
+  const auto file = read_safetensors(scratch_ / "out" / "model.safetensors");
+  EXPECT_EQ(file.tensors.at("embed.weight").scalar_type(), torch::kBFloat16);
+  EXPECT_EQ(file.tensors.at("norm.weight").scalar_type(), torch::kFloat);
+  const ExchangedModel back = read(GetParam(), "out");
+  const Model stored = rounded(*checkpoint_.model, torch::kBFloat16);
+  EXPECT_EQ(compare_logits(stored, *back.model).largest_difference, 0);
+  EXPECT_GT(compare_logits(*checkpoint_.model, *back.model).largest_difference, 0);
+}
+
+TEST_P(EveryFormat, OneChangedWeightLosesParity) {
+  write(GetParam(), "out");
+  const ExchangedModel back = read(GetParam(), "out");
+  const at::NoGradGuard no_grad;
+  back.model->parameters.at("core.0.attn.wo.weight")[0][0] += 0.5;
+  EXPECT_GT(compare_logits(*checkpoint_.model, *back.model).largest_difference, 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, EveryFormat,
+                         testing::Values(ExchangeFormat::safetensors, ExchangeFormat::openmythos),
+                         [](const auto& info) {
+                           return info.param == ExchangeFormat::safetensors ? "safetensors"
+                                                                            : "openmythos";
+                         });
+
+TEST_F(ExchangeTest, SafetensorsReadsEitherConfigAndADirectory) {
+  write(ExchangeFormat::safetensors, "out");
+  const auto back = read_exchanged(ExchangeFormat::safetensors, scratch_ / "out",
+                                   scratch_ / "out" / "config.toml");
+  EXPECT_EQ(back.config, checkpoint_.config);
+}
+
+TEST_F(ExchangeTest, CarriesTheTokenizer) {
+  const auto names = write(ExchangeFormat::openmythos, "out");
+  const std::string& name = checkpoint_.tokenizer->file_name();
+  EXPECT_EQ(names, (std::vector<std::string>{"model.safetensors", "config.json", name}));
+  EXPECT_EQ(read_file(scratch_ / "out" / name), byte_ranks());
+}
+
+TEST_F(ExchangeTest, OpenMythosRefusesWhatItCannotSay) {
+  ModelConfig config = sample_config();
+  config.prelude_norm = true;
+  use(config);
+  const std::string message =
+      error_of(ErrorKind::usage, [&] { write(ExchangeFormat::openmythos, "out"); });
+  EXPECT_TRUE(contains(message, "model.prelude_norm")) << message;
+}
+
+TEST_F(ExchangeTest, NamesTheFileThatDoesNotFit) {
+  write(ExchangeFormat::safetensors, "out");
+  const fs::path weights = scratch_ / "out" / "model.safetensors";
+  const fs::path config = scratch_ / "out" / "config.json";
+  const auto read = [&] { read_exchanged(ExchangeFormat::safetensors, weights, config); };
+  auto json = nlohmann::json::parse(read_file(config));
+  json["expert_dim"] = 5;
+  write_file_atomic(config, json.dump());
+  std::string message = error_of(ErrorKind::data, read);
+  EXPECT_TRUE(contains(message, weights.string())) << message;
+  EXPECT_TRUE(contains(message, "core.0.ffn.experts.gate_up")) << message;
+
+  json["expert_dm"] = 5;
+  write_file_atomic(config, json.dump());
+  message = error_of(ErrorKind::usage, read);
+  EXPECT_TRUE(contains(message, "Did you mean 'model.expert_dim'?")) << message;
+
+  json.erase("expert_dm");
+  json["schema"] = "mythos.model/9";
+  write_file_atomic(config, json.dump());
+  EXPECT_TRUE(contains(error_of(ErrorKind::data, read), "this version reads 'mythos.model/1'"));
+
+  write_file_atomic(config, "{\"dim\": }");
+  EXPECT_TRUE(contains(error_of(ErrorKind::data, read), "config.json: byte 8: not valid JSON"));
+}
+
+TEST(ExchangeFormatName, UnknownOnesAreListed) {
+  const auto message = [](const std::string& name) {
+    return error_of(ErrorKind::usage, [&] { exchange_format(name); });
+  };
+  EXPECT_EQ(
+      message("gguf"),
+      "--format gguf is not supported by this version; there are safetensors and openmythos.");
+  EXPECT_TRUE(contains(message("openmyhtos"), "Did you mean 'openmythos'?"));
+}
+
+}  // namespace
+}  // namespace mythos

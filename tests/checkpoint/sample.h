@@ -1,0 +1,54 @@
+#pragma once
+#include <gtest/gtest.h>
+
+#include "checkpoint/checkpoint.h"
+
+namespace mythos {
+
+// A small model that the reference's layout can express.
+inline ModelConfig sample_config() {
+  ModelConfig config;
+  config.dim = 16;
+  config.vocab_size = 300;
+  config.max_seq_len = 64;
+  config.max_loop_iters = 3;
+  config.n_heads = 2;
+  config.n_kv_heads = 1;
+  config.kv_lora_rank = 5;
+  config.q_lora_rank = 6;
+  config.qk_nope_head_dim = 3;
+  config.qk_rope_head_dim = 2;
+  config.v_head_dim = 4;
+  config.n_experts = 3;
+  config.n_shared_experts = 2;
+  config.expert_dim = 4;
+  config.prelude_norm = false;
+  config.halting = Halting::act_reference;
+  return config;
+}
+
+// A tokenizer of the 256 bytes, as a .tiktoken file.
+inline std::string byte_ranks() {
+  const std::string digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string text;
+  for (int byte = 0; byte < 256; ++byte) {
+    text += {digits[byte >> 2], digits[(byte & 3) << 4], '=', '=', ' '};
+    text += std::to_string(byte) + "\n";
+  }
+  return text;
+}
+
+inline void expect_equal(const TensorMap& a, const TensorMap& b) {
+  ASSERT_EQ(a.size(), b.size());
+  for (const auto& [name, tensor] : a) {
+    ASSERT_EQ(b.count(name), 1u) << name;
+    EXPECT_EQ(tensor.sizes(), b.at(name).sizes()) << name;
+    EXPECT_TRUE(torch::equal(tensor, b.at(name))) << name;
+  }
+}
+
+inline TensorMap as_map(const NamedTensors& tensors) {
+  return {tensors.begin(), tensors.end()};
+}
+
+}  // namespace mythos
