@@ -1,0 +1,10 @@
+# An installed tree works from where it lies, wherever it is moved.
+cmake --install "$BUILD" --prefix "$PWD/prefix" > install.log || { cat install.log; exit 1; }
+mv prefix moved
+PATH=/usr/bin:/bin
+moved/bin/mythos --version | head -n 1
+moved/bin/mythos presets list | head -n 2
+moved/bin/mythos plan --preset openmythos-1b --json | json 'd["parameters"]'
+moved/bin/mythos presets list --json | json 'd["presets"][0]["path"].split("/work/")[-1]'
+find moved/bin moved/share/man -type f | LC_ALL=C sort | grep -v -E 'mythos-' | sed 's/moved/PREFIX/'
+ls moved/share/bash-completion/completions moved/share/zsh/site-functions
