@@ -42,43 +42,44 @@ struct EnumNames<InitialState> {
 // T times with the encoded input e injected at every step, coda layers. A model family is a setting
 // of these fields. The defaults are the recommended mechanisms at the size of the preset `nano`.
 struct ModelConfig {
-  int64_t vocab_size = 4096;       // V
-  int64_t dim = 256;               // D
-  int64_t max_seq_len = 1024;      // longest context, tokens
-  int64_t max_output_tokens = 4096;  // generate stops after as many when no other limit is asked for
+  int64_t vocab_size = 4096;   // V
+  int64_t dim = 256;           // D
+  int64_t max_seq_len = 1024;  // longest context, tokens
+  int64_t max_output_tokens =
+      4096;  // generate stops after as many when no other limit is asked for
   int64_t prelude_layers = 1;
-  int64_t core_layers = 1;         // layers of the block that is repeated
+  int64_t core_layers = 1;  // layers of the block that is repeated
   int64_t coda_layers = 1;
-  int64_t max_loop_iters = 8;      // T used when no other loop count is asked for
+  int64_t max_loop_iters = 8;  // T used when no other loop count is asked for
 
   Attention attention = Attention::mla;
-  int64_t n_heads = 4;             // H
-  int64_t n_kv_heads = 2;          // K, gqa only
-  int64_t kv_lora_rank = 64;       // mla: width of the cached latent
-  int64_t q_lora_rank = 128;       // mla: width of the query latent
-  int64_t qk_rope_head_dim = 16;   // mla
-  int64_t qk_nope_head_dim = 32;   // mla
-  int64_t v_head_dim = 32;         // mla
+  int64_t n_heads = 4;            // H
+  int64_t n_kv_heads = 2;         // K, gqa only
+  int64_t kv_lora_rank = 64;      // mla: width of the cached latent
+  int64_t q_lora_rank = 128;      // mla: width of the query latent
+  int64_t qk_rope_head_dim = 16;  // mla
+  int64_t qk_nope_head_dim = 32;  // mla
+  int64_t v_head_dim = 32;        // mla
   double rope_theta = 500000;
-  bool qk_norm = false;            // gqa: RMSNorm of each query and key head
+  bool qk_norm = false;  // gqa: RMSNorm of each query and key head
 
   FeedForward ffn = FeedForward::moe;  // of the core; prelude and coda are dense SwiGLU
-  int64_t ffn_dim = 0;             // dense width; 0 means floor(4·dim/3)
-  int64_t n_experts = 8;           // E, routed
-  int64_t n_shared_experts = 1;    // each of width expert_dim·n_experts_per_tok
-  int64_t n_experts_per_tok = 2;   // k
-  int64_t expert_dim = 256;        // F, width of one routed expert
+  int64_t ffn_dim = 0;                 // dense width; 0 means floor(4·dim/3)
+  int64_t n_experts = 8;               // E, routed
+  int64_t n_shared_experts = 1;        // each of width expert_dim·n_experts_per_tok
+  int64_t n_experts_per_tok = 2;       // k
+  int64_t expert_dim = 256;            // F, width of one routed expert
 
   Injection injection = Injection::lti;
   InitialState initial_state = InitialState::input;
-  bool prelude_norm = true;        // RMSNorm of e before it is injected
+  bool prelude_norm = true;  // RMSNorm of e before it is injected
   LoopEmbedding loop_embedding = LoopEmbedding::sinusoid;
   int64_t loop_embedding_dim = 0;  // channels it is added to; 0 means dim/8
   int64_t lora_rank = 8;           // depth-wise LoRA of the core's output; 0 turns it off
   Halting halting = Halting::none;
   double act_threshold = 0.99;
 
-  bool tied_head = true;           // the output head is the embedding
+  bool tied_head = true;  // the output head is the embedding
   double norm_eps = 1e-6;
   double init_std = 0.02;
 
@@ -115,24 +116,25 @@ void ModelConfig::visit(Self& self, F&& f) {
   f(Field{"coda_layers", "layers after the recurrent core", 0, 4096}, self.coda_layers);
   f(Field{"max_loop_iters", "loops of the core when none are asked for", 1, 1 << 20},
     self.max_loop_iters);
-  f(Field{"attention", "attention"}, self.attention);
+  f(Field{"attention", "kind of attention"}, self.attention);
   f(Field{"n_heads", "query heads", 1, 1 << 16}, self.n_heads);
   f(Field{"n_kv_heads", "key/value heads (gqa)", 1, 1 << 16}, self.n_kv_heads);
   f(Field{"kv_lora_rank", "width of the cached key/value latent (mla)", 1, 1 << 20},
     self.kv_lora_rank);
   f(Field{"q_lora_rank", "width of the query latent (mla)", 1, 1 << 20}, self.q_lora_rank);
-  f(Field{"qk_rope_head_dim", "rotated part of a query/key head (mla)", 2, 1 << 16},
+  f(Field{"qk_rope_head_dim", "width of the rotated part of a query/key head (mla)", 2, 1 << 16},
     self.qk_rope_head_dim);
-  f(Field{"qk_nope_head_dim", "unrotated part of a query/key head (mla)", 1, 1 << 16},
+  f(Field{"qk_nope_head_dim", "width of its unrotated part (mla)", 1, 1 << 16},
     self.qk_nope_head_dim);
-  f(Field{"v_head_dim", "value head (mla)", 1, 1 << 16}, self.v_head_dim);
+  f(Field{"v_head_dim", "width of a value head (mla)", 1, 1 << 16}, self.v_head_dim);
   f(Field{"rope_theta", "base of the rotary frequencies", 1, 1e12}, self.rope_theta);
   f(Field{"qk_norm", "normalise query and key heads (gqa)"}, self.qk_norm);
   f(Field{"ffn", "feed-forward of the core"}, self.ffn);
   f(Field{"ffn_dim", "dense feed-forward width; 0 means 4/3 of dim", 0, 1 << 24}, self.ffn_dim);
   f(Field{"n_experts", "routed experts", 1, 1 << 20}, self.n_experts);
-  f(Field{"n_shared_experts", "shared experts", 0, 1 << 16}, self.n_shared_experts);
-  f(Field{"n_experts_per_tok", "routed experts of a token", 1, 1 << 16}, self.n_experts_per_tok);
+  f(Field{"n_shared_experts", "experts that every token uses", 0, 1 << 16}, self.n_shared_experts);
+  f(Field{"n_experts_per_tok", "routed experts that a token uses", 1, 1 << 16},
+    self.n_experts_per_tok);
   f(Field{"expert_dim", "width of one routed expert", 1, 1 << 24}, self.expert_dim);
   f(Field{"injection", "how the input enters each loop"}, self.injection);
   f(Field{"initial_state", "state before the first loop"}, self.initial_state);
@@ -140,8 +142,7 @@ void ModelConfig::visit(Self& self, F&& f) {
   f(Field{"loop_embedding", "mark of the loop index on the state"}, self.loop_embedding);
   f(Field{"loop_embedding_dim", "channels that carry it; 0 means dim/8", 0, 1 << 20},
     self.loop_embedding_dim);
-  f(Field{"lora_rank", "rank of the depth-wise LoRA; 0 turns it off", 0, 1 << 16},
-    self.lora_rank);
+  f(Field{"lora_rank", "rank of the depth-wise LoRA; 0 turns it off", 0, 1 << 16}, self.lora_rank);
   f(Field{"halting", "adaptive computation time"}, self.halting);
   f(Field{"act_threshold", "cumulative halting probability that ends a position", 0, 1},
     self.act_threshold);
