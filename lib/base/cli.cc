@@ -110,7 +110,7 @@ int run_command(int argc, char** argv, const Command& command) {
   set_log_level(quiet ? LogLevel::warning : verbose ? LogLevel::debug : LogLevel::info);
   try {
     const int status = command.run();
-    if (std::fflush(stdout) != 0 || !std::cout.flush()) {
+    if (std::fflush(stdout) != 0 || std::ferror(stdout) || !std::cout.flush()) {
       fail(ErrorKind::resources, "cannot write to standard output");
     }
     return status;
