@@ -26,8 +26,8 @@ def environment(bin_folder, fixtures):
             and not k.startswith("LC_")}
     kept.update(PATH=f"{bin_folder}:{os.environ['PATH']}", LC_ALL="C.UTF-8", NO_COLOR="1", TERM="dumb",
                 PYTHON=sys.executable, PRELUDE=str(HERE / "prelude.sh"), SOURCE=str(SOURCE),
-                BUILD=str(bin_folder.parent), FIXTURES=str(fixtures))
-    kept.setdefault("OMP_NUM_THREADS", "1")
+                BUILD=str(bin_folder.parent), FIXTURES=str(fixtures),
+                MYTHOS_THREADS="1")
     return kept
 
 
