@@ -1,0 +1,17 @@
+#pragma once
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+
+#include "infer/generate.h"
+
+namespace mythos {
+
+// What a generation did, for people: tokens, speeds, loops and why it stopped.
+std::string describe(const Generation& generation, const Session& session);
+
+// "mythos.generate/1" without what the caller knows (checkpoint): man/mythos-generate.1 describes
+// the keys.
+nlohmann::json to_json(const Generation& generation, const Session& session,
+                       const GenerateOptions& options, const std::string& prompt);
+
+}  // namespace mythos

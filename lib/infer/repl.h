@@ -1,0 +1,40 @@
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <iosfwd>
+#include <string>
+#include <string_view>
+
+#include "infer/generate.h"
+
+namespace mythos {
+
+// The conversation of 'mythos generate' on a terminal: every line is a prompt that the model
+// continues, and lines that begin with ':' are commands (:help lists them). Knows no terminal
+// itself.
+class Repl {
+ public:
+  struct Output {
+    Generator::Sink text;                             // the model's text
+    std::function<void(const std::string&)> message;  // help, settings, errors, statistics
+  };
+  // All must outlive the conversation.
+  Repl(Session& session, const Tokenizer& tokenizer, const GenerateOptions& options, Output output);
+
+  // One line without its line feed. False when it ends the conversation. What a user can set right
+  // with another line (an unknown command, a prompt that is too long) becomes a message.
+  bool handle(std::string_view line);
+
+ private:
+  bool run_command_line(std::string_view line);
+  void set(const std::string& name, std::string_view value);
+  void continue_prompt(std::string_view prompt);
+
+  Session& session_;
+  const Tokenizer& tokenizer_;
+  Generator generator_;
+  GenerateOptions options_;
+  Output output_;
+};
+
+}  // namespace mythos

@@ -1,0 +1,222 @@
+#include "infer/generate.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "fixture.h"
+#include "infer/generation_report.h"
+
+namespace mythos {
+namespace {
+
+Session::Options fp32(int64_t loops = 0) {
+  Session::Options options;
+  options.loops = loops;
+  options.compute_type = ComputeType::fp32;
+  return options;
+}
+
+GenerateOptions greedy(int64_t max_tokens) {
+  GenerateOptions options;
+  options.sampling.temperature = 0;
+  options.max_tokens = max_tokens;
+  return options;
+}
+
+GenerateOptions sampled(uint64_t seed, int64_t max_tokens = 24) {
+  GenerateOptions options;
+  options.sampling.temperature = 1;
+  options.sampling.seed = seed;
+  options.max_tokens = max_tokens;
+  return options;
+}
+
+// The most likely next token again and again, from a full pass without a cache each time.
+std::vector<uint32_t> argmax_continuation(const Model& model, std::vector<uint32_t> ids,
+                                          int64_t loops, size_t tokens) {
+  const torch::NoGradGuard no_grad;
+  const Weights weights = make_weights(model.config, model.parameters, torch::kFloat32);
+  const size_t prompt = ids.size();
+  while (ids.size() < prompt + tokens) {
+    const Tensor input = torch::tensor(std::vector<int64_t>(ids.begin(), ids.end())).unsqueeze(0);
+    ForwardOptions options;
+    options.loops = loops;
+    const Tensor hidden = forward(model.config, weights, input, options).hidden;
+    ids.push_back(static_cast<uint32_t>(
+        logits(weights, hidden[0][hidden.size(1) - 1]).argmax().item<int64_t>()));
+  }
+  return {ids.begin() + static_cast<ptrdiff_t>(prompt), ids.end()};
+}
+
+class GenerateWith : public testing::TestWithParam<Attention> {};
+
+TEST_P(GenerateWith, GreedyEqualsArgmaxOfTheFullForward) {
+  const Model model = small_model(GetParam());
+  const ByteTokenizer tokenizer(false, /*eos=*/false);
+  for (const int64_t loops : {1, 3, 6}) {
+    Session session(model, fp32(loops));
+    Generator generator(session, tokenizer);
+    generator.set_prompt(small_prompt(7));
+    const Generation got = generator.generate(greedy(12));
+    EXPECT_EQ(got.ids, argmax_continuation(model, small_prompt(7), loops, 12)) << loops << " loops";
+    EXPECT_EQ(got.reason, StopReason::max_tokens);
+    EXPECT_EQ(got.prompt_tokens, 7);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Attention, GenerateWith, testing::Values(Attention::gqa, Attention::mla),
+                         [](const auto& info) { return std::string(enum_name(info.param)); });
+
+class Generate : public testing::Test {
+ protected:
+  Generation run(const GenerateOptions& options, const Generator::Sink& sink = {}) {
+    Generator generator(session_, tokenizer_);
+    generator.set_prompt(small_prompt(6));
+    return generator.generate(options, sink);
+  }
+
+  Model model_ = small_model();
+  ByteTokenizer tokenizer_{false, false};
+  Session session_{model_, fp32()};
+};
+
+TEST_F(Generate, TheSameSeedGivesTheSameTextAndAnotherSeedAnother) {
+  const Generation first = run(sampled(5));
+  EXPECT_EQ(first.ids.size(), 24u);
+  EXPECT_EQ(run(sampled(5)).ids, first.ids);
+  EXPECT_NE(run(sampled(6)).ids, first.ids);
+  GenerateOptions other_sample = sampled(5);
+  other_sample.stream = 1;
+  EXPECT_NE(run(other_sample).ids, first.ids);
+}
+
+TEST_F(Generate, SamplesOfOnePromptDoNotDisturbEachOther) {
+  Generator generator(session_, tokenizer_);
+  generator.set_prompt(small_prompt(6));
+  const Generation first = generator.generate(sampled(5));
+  generator.generate(sampled(6, 30));
+  EXPECT_EQ(generator.generate(sampled(5)).ids, first.ids);
+}
+
+TEST_F(Generate, StreamsTheTextThatItReturns) {
+  std::string streamed;
+  const Generation got = run(sampled(5), [&](std::string_view text) { streamed += text; });
+  EXPECT_EQ(streamed, got.text);
+  EXPECT_EQ(got.text, tokenizer_.decode(got.ids));
+}
+
+TEST_F(Generate, StopsBeforeAStopStringThatSpansTokens) {
+  const std::string text = run(greedy(16)).text;
+  GenerateOptions options = greedy(16);
+  // Three bytes are three tokens here. What the same bytes may say earlier decides the cut.
+  options.stop = {text.substr(6, 3)};
+  const Generation got = run(options);
+  EXPECT_EQ(got.reason, StopReason::stop);
+  EXPECT_EQ(got.stop, options.stop[0]);
+  EXPECT_EQ(got.text, text.substr(0, text.find(options.stop[0])));
+  EXPECT_EQ(got.ids.size(), got.text.size() + 3);
+}
+
+TEST_F(Generate, AnUnfinishedStopStringIsShownAtTheEnd) {
+  const std::string text = run(greedy(8)).text;
+  GenerateOptions options = greedy(8);
+  options.stop = {text.substr(6) + "\x01never"};
+  const Generation got = run(options);
+  EXPECT_EQ(got.reason, StopReason::max_tokens);
+  EXPECT_EQ(got.text, text);
+}
+
+TEST_F(Generate, StopsAtEosAndDoesNotShowIt) {
+  const std::vector<uint32_t> ids = run(greedy(8)).ids;
+  // A tokenizer in which the fourth token of that text is EOS.
+  class EosIs : public ByteTokenizer {
+   public:
+    explicit EosIs(uint32_t id) : id_(id) {}
+    std::optional<uint32_t> eos_id() const override { return id_; }
+
+   private:
+    uint32_t id_;
+  } tokenizer(ids[3]);
+  Generator generator(session_, tokenizer);
+  generator.set_prompt(small_prompt(6));
+  const Generation got = generator.generate(greedy(8));
+  const auto end = std::find(ids.begin(), ids.end(), ids[3]);
+  EXPECT_EQ(got.reason, StopReason::eos);
+  EXPECT_EQ(got.ids, std::vector<uint32_t>(ids.begin(), end));
+}
+
+TEST_F(Generate, StopsWhereTheContextEnds) {
+  const Generation got = run(greedy(1000));
+  EXPECT_EQ(got.reason, StopReason::context);
+  // 48 tokens of context, 6 of them the prompt; the last token drawn need not be fed again.
+  EXPECT_EQ(got.ids.size(), 43u);
+  EXPECT_NE(describe(got, session_).find("the context of 48 tokens is full"), std::string::npos);
+}
+
+TEST_F(Generate, APromptThatFillsTheContextGetsOneToken) {
+  Generator generator(session_, tokenizer_);
+  generator.set_prompt(small_prompt(48));
+  const Generation got = generator.generate(greedy(5));
+  EXPECT_EQ(got.ids.size(), 1u);
+  EXPECT_EQ(got.reason, StopReason::context);
+}
+
+TEST_F(Generate, CancellingKeepsWhatThereIs) {
+  GenerateOptions options = greedy(20);
+  int asked = 0;
+  options.cancelled = [&] { return ++asked == 4; };
+  const Generation got = run(options);
+  EXPECT_EQ(got.reason, StopReason::interrupted);
+  EXPECT_EQ(got.ids.size(), 4u);
+}
+
+TEST_F(Generate, NeverDrawsIdsThatTheTokenizerLacks) {
+  ModelConfig config = small_config(Attention::gqa);
+  config.vocab_size = 2048;
+  Model model(config);
+  model.parameters.initialize(config, 3);
+  Session session(model, fp32());
+  Generator generator(session, tokenizer_);
+  generator.set_prompt(small_prompt(4));
+  for (const uint32_t id : generator.generate(sampled(1, 40)).ids) EXPECT_LT(id, 258u);
+}
+
+TEST_F(Generate, ATokenizerLargerThanTheModelIsAnError) {
+  ModelConfig config = small_config(Attention::gqa);
+  config.vocab_size = 100;
+  Model model(config);
+  model.parameters.initialize(config, 3);
+  Session session(model, fp32());
+  EXPECT_THROW(Generator(session, tokenizer_), Error);
+}
+
+TEST_F(Generate, MaxTokensBelowOneIsAnError) {
+  EXPECT_THROW(run(greedy(0)), Error);
+}
+
+TEST_F(Generate, JsonHoldsTheResult) {
+  GenerateOptions options = greedy(4);
+  const Generation got = run(options);
+  const nlohmann::json json = to_json(got, session_, options, "abc");
+  EXPECT_EQ(json["schema"], "mythos.generate/1");
+  EXPECT_EQ(json["prompt"], "abc");
+  EXPECT_EQ(json["ids"], got.ids);
+  EXPECT_EQ(json["stop_reason"], "max_tokens");
+  EXPECT_EQ(json["loops"], 3);
+  EXPECT_EQ(json["timings"]["prompt_tokens"], 6);
+  EXPECT_EQ(json["timings"]["generated_tokens"], 4);
+}
+
+TEST(PromptIds, AnEmptyPromptStartsFromBosOrElseFromEos) {
+  using Ids = std::vector<uint32_t>;
+  EXPECT_EQ(prompt_ids(ByteTokenizer(true, true), ""), Ids{ByteTokenizer::kBos});
+  EXPECT_EQ(prompt_ids(ByteTokenizer(false, true), ""), Ids{ByteTokenizer::kEos});
+  EXPECT_THROW(prompt_ids(ByteTokenizer(false, false), ""), Error);
+  EXPECT_EQ(prompt_ids(ByteTokenizer(true, true), "ab"), (Ids{97, 98}));
+}
+
+}  // namespace
+}  // namespace mythos
