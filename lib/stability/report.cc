@@ -1,0 +1,140 @@
+#include "stability/report.h"
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "base/strings.h"
+
+namespace mythos {
+namespace {
+
+constexpr int kBarColumns = 20;
+
+// A bar of `value` out of `full` in eighths of a character.
+std::string bar(double value, double full) {
+  constexpr const char* kEighths[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
+  if (!std::isfinite(value) || !std::isfinite(full) || full <= 0 || value <= 0) return {};
+  const auto eighths = static_cast<int>(std::lround(value / full * kBarColumns * 8));
+  std::string out;
+  for (int i = 0; i < eighths / 8; ++i) out += "█";
+  return out + kEighths[eighths % 8];
+}
+
+std::string cell(double value, const char* format, int width) {
+  return strprintf("%*s", width, std::isnan(value) ? "-" : strprintf(format, value).c_str());
+}
+
+std::string injection_name(Injection injection) {
+  return std::string(enum_name(injection));
+}
+
+std::string spectral_text(const SpectralReport& s, bool bars) {
+  if (!s.applicable) {
+    return "injection  " + injection_name(s.injection) +
+           ": no linear part to bound, ρ(A) does not apply\n";
+  }
+  std::string out = strprintf("injection  %s: ρ(A) = %s", injection_name(s.injection).c_str(),
+                              format_radius(s.radius).c_str());
+  if (!s.diagonal || std::isnan(s.radius)) {
+    return out + strprintf(" of the state's %s × %s part\n", with_commas(s.channels).c_str(),
+                           with_commas(s.channels).c_str());
+  }
+  out += strprintf(", smallest A %.3g, mean %.3g, %s channels\n", s.smallest, s.mean,
+                   with_commas(s.channels).c_str());
+  out += strprintf("memory     %.3g to %.3g loops, median %.3g (time constants -1/ln A)\n\n",
+                   s.shortest_loops, s.longest_loops, s.median_loops);
+  const int64_t most = *std::max_element(s.histogram.begin(), s.histogram.end());
+  for (size_t i = 0; i < s.histogram.size(); ++i) {
+    const std::string graph =
+        bars ? "  " + bar(static_cast<double>(s.histogram[i]), static_cast<double>(most)) : "";
+    out += strprintf("  A %.1f-%.1f %8s", static_cast<double>(i) / 10,
+                     static_cast<double>(i + 1) / 10, with_commas(s.histogram[i]).c_str()) +
+           graph + "\n";
+  }
+  return out;
+}
+
+std::string dynamics_text(const StabilityReport& report, bool bars) {
+  const DynamicsReport& d = report.dynamics;
+  if (d.loops.empty()) return {};
+  std::string out =
+      strprintf("\nstate over %zu loops on %s tokens of %s; norms are RMS per channel\n",
+                d.loops.size(), with_commas(d.tokens).c_str(), report.probe.c_str());
+  out += "  loop  mean |h|   max |h|  mean |Δh|  max |Δh|  |Δh|/|h|  contraction  cosine\n";
+  double largest = 0;
+  for (const LoopStatistics& loop : d.loops) {
+    if (loop.finite) largest = std::max(largest, loop.state_mean);
+  }
+  for (const LoopStatistics& loop : d.loops) {
+    out += strprintf("%6lld", static_cast<long long>(loop.loop));
+    out += cell(loop.state_mean, "%.4g", 10) + cell(loop.state_max, "%.4g", 10);
+    out += cell(loop.change_mean, "%.3g", 11) + cell(loop.change_max, "%.3g", 10);
+    out += cell(loop.relative_change, "%.3g", 10) + cell(loop.contraction, "%.3f", 13);
+    out += cell(loop.cosine, "%.4f", 8);
+    if (bars) out += "  " + bar(loop.state_mean, largest);
+    if (loop.loop == report.config.max_loop_iters) out += "  ← max_loop_iters";
+    out += "\n";
+  }
+  return out;
+}
+
+nlohmann::json spectral_json(const SpectralReport& s) {
+  nlohmann::json json = {{"injection", injection_name(s.injection)}, {"applicable", s.applicable}};
+  if (!s.applicable) return json;
+  json["rho"] = s.radius;
+  json["channels"] = s.channels;
+  if (!s.diagonal) return json;
+  json["smallest"] = s.smallest;
+  json["mean"] = s.mean;
+  json["histogram"] = s.histogram;
+  json["time_constant_loops"] = {
+      {"shortest", s.shortest_loops}, {"median", s.median_loops}, {"longest", s.longest_loops}};
+  return json;
+}
+
+nlohmann::json dynamics_json(const StabilityReport& report) {
+  const DynamicsReport& d = report.dynamics;
+  if (d.loops.empty()) return nullptr;
+  nlohmann::json loops = nlohmann::json::array();
+  for (const LoopStatistics& loop : d.loops) {
+    loops.push_back({{"loop", loop.loop},
+                     {"state_mean", loop.state_mean},
+                     {"state_max", loop.state_max},
+                     {"change_mean", loop.change_mean},
+                     {"change_max", loop.change_max},
+                     {"relative_change", loop.relative_change},
+                     {"contraction", loop.contraction},
+                     {"cosine", loop.cosine},
+                     {"finite", loop.finite}});
+  }
+  return {{"probe", report.probe},
+          {"tokens", d.tokens},
+          {"reference_loop", d.reference_loop},
+          {"growth", d.growth},
+          {"first_nonfinite_loop",
+           d.first_nonfinite_loop ? nlohmann::json(d.first_nonfinite_loop) : nlohmann::json()},
+          {"loops", std::move(loops)}};
+}
+
+}  // namespace
+
+std::string to_text(const StabilityReport& report, bool bars) {
+  return "model      " + report.subject + "\n" + spectral_text(report.spectral, bars) +
+         dynamics_text(report, bars) + "\n" + report.verdict.line + "\n";
+}
+
+nlohmann::json to_json(const StabilityReport& report) {
+  return {{"schema", "mythos.stability/1"},
+          {"subject", report.subject},
+          {"max_loop_iters", report.config.max_loop_iters},
+          {"stable", report.verdict.stable()},
+          {"verdict", report.verdict.line},
+          {"failures", report.verdict.failures},
+          {"thresholds",
+           {{"max_rho", report.thresholds.max_rho}, {"max_growth", report.thresholds.max_growth}}},
+          {"static", spectral_json(report.spectral)},
+          {"dynamic", dynamics_json(report)}};
+}
+
+}  // namespace mythos

@@ -1,0 +1,92 @@
+#include "stability/spectral.h"
+
+#include <ATen/Functions.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+namespace mythos {
+namespace {
+
+double time_constant(double a) {
+  if (a <= 0) return 0;
+  return a >= 1 ? std::numeric_limits<double>::infinity() : -1 / std::log(a);
+}
+
+void describe_diagonal(const Tensor& diagonal, SpectralReport& report) {
+  const Tensor on_cpu = diagonal.detach().to(torch::kCPU, torch::kFloat64).contiguous();
+  const double* data = on_cpu.data_ptr<double>();
+  std::vector<double> a(data, data + on_cpu.numel());
+  report.diagonal = true;
+  report.channels = static_cast<int64_t>(a.size());
+  const bool finite = std::all_of(a.begin(), a.end(), [](double x) { return std::isfinite(x); });
+  if (!finite) {
+    report.radius = report.smallest = report.mean = std::numeric_limits<double>::quiet_NaN();
+    return;
+  }
+  std::sort(a.begin(), a.end());
+  report.smallest = a.front();
+  for (const double value : a) {
+    report.radius = std::max(report.radius, std::abs(value));
+    report.mean += value / static_cast<double>(a.size());
+    ++report.histogram[static_cast<size_t>(std::clamp(std::floor(value * 10), 0.0, 9.0))];
+  }
+  report.shortest_loops = time_constant(a.front());
+  report.median_loops = time_constant(a[a.size() / 2]);
+  report.longest_loops = time_constant(a.back());
+}
+
+}  // namespace
+
+double spectral_radius(const Tensor& matrix) {
+  constexpr int kSquarings = 24;
+  Tensor power = matrix.detach().to(torch::kFloat64);
+  double log_norm = 0;  // of the power: power holds it divided by exp(log_norm)
+  double exponent = 1;
+  for (int i = 0;; ++i) {
+    const double norm = at::linalg_vector_norm(power).item<double>();
+    if (!std::isfinite(norm)) return std::numeric_limits<double>::quiet_NaN();
+    if (norm == 0) return 0;
+    log_norm += std::log(norm);
+    if (i == kSquarings) return std::exp(log_norm / exponent);
+    power = power / norm;
+    power = at::matmul(power, power);
+    log_norm *= 2;
+    exponent *= 2;
+  }
+}
+
+SpectralReport spectral_report(const ModelConfig& config, const Weights& weights) {
+  SpectralReport report;
+  report.injection = config.injection;
+  if (config.injection == Injection::linear) {
+    report.applicable = true;
+    report.channels = config.dim;
+    report.radius = spectral_radius(weights.injection.slice(1, 0, config.dim));
+    return report;
+  }
+  const Tensor diagonal = transition(config, weights);
+  if (!diagonal.defined()) return report;
+  report.applicable = true;
+  describe_diagonal(diagonal, report);
+  return report;
+}
+
+Weights initial_injection_weights(const ModelConfig& config) {
+  Weights weights;
+  if (config.injection == Injection::lti) {
+    weights.log_A = torch::zeros({config.dim});
+    weights.log_dt = torch::zeros({1});
+  } else if (config.injection == Injection::zoh) {
+    weights.log_a = torch::zeros({config.dim});
+    weights.dt_bias = torch::zeros({config.dim});
+  } else if (config.injection == Injection::linear) {
+    // [0 | I]: only the state's half is looked at, and it broadcasts from one row.
+    weights.injection = torch::zeros({config.dim, 1}).expand({config.dim, config.dim});
+  }
+  return weights;
+}
+
+}  // namespace mythos

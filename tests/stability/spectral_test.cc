@@ -1,0 +1,123 @@
+#include "stability/spectral.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+namespace mythos {
+namespace {
+
+constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+
+ModelConfig config_of(Injection injection, int64_t dim) {
+  ModelConfig config;
+  config.injection = injection;
+  config.dim = dim;
+  return config;
+}
+
+// log_A that gives these entries of A with log_dt 0: A = exp(−exp(log_A)).
+Weights lti_weights(const std::vector<double>& a) {
+  std::vector<float> log_a;
+  for (const double value : a) log_a.push_back(static_cast<float>(std::log(-std::log(value))));
+  Weights weights;
+  weights.log_A = torch::tensor(log_a);
+  weights.log_dt = torch::zeros({1});
+  return weights;
+}
+
+TEST(Spectral, DiagonalOfKnownEntries) {
+  const SpectralReport report =
+      spectral_report(config_of(Injection::lti, 4), lti_weights({0.5, 0.905, 0.05, 0.55}));
+  EXPECT_TRUE(report.applicable);
+  EXPECT_TRUE(report.diagonal);
+  EXPECT_EQ(report.channels, 4);
+  EXPECT_NEAR(report.radius, 0.905, 1e-6);
+  EXPECT_NEAR(report.smallest, 0.05, 1e-6);
+  EXPECT_NEAR(report.mean, 2.005 / 4, 1e-6);
+  EXPECT_EQ(report.histogram, (std::array<int64_t, 10>{1, 0, 0, 0, 0, 2, 0, 0, 0, 1}));
+  EXPECT_NEAR(report.longest_loops, -1 / std::log(0.905), 1e-3);
+  EXPECT_NEAR(report.shortest_loops, -1 / std::log(0.05), 1e-3);
+}
+
+TEST(Spectral, LtiStaysStrictlyInsideTheUnitIntervalAtTheExtremes) {
+  for (const float log_A : {-100.f, 0.f, 100.f}) {
+    for (const float log_dt : {-100.f, 0.f, 100.f}) {
+      Weights weights;
+      weights.log_A = torch::full({3}, log_A);
+      weights.log_dt = torch::full({1}, log_dt);
+      const SpectralReport report = spectral_report(config_of(Injection::lti, 3), weights);
+      EXPECT_LT(report.radius, 1) << log_A << " " << log_dt;
+      EXPECT_GT(report.smallest, 0) << log_A << " " << log_dt;
+      EXPECT_TRUE(std::isfinite(report.longest_loops)) << log_A << " " << log_dt;
+    }
+  }
+}
+
+TEST(Spectral, ZohStaysStrictlyInsideTheUnitIntervalAtTheExtremes) {
+  for (const float log_a : {-100.f, 0.f, 100.f}) {
+    for (const float dt_bias : {-100.f, 0.f, 100.f}) {
+      Weights weights;
+      weights.log_a = torch::full({3}, log_a);
+      weights.dt_bias = torch::full({3}, dt_bias);
+      const SpectralReport report = spectral_report(config_of(Injection::zoh, 3), weights);
+      EXPECT_LT(report.radius, 1) << log_a << " " << dt_bias;
+      EXPECT_GT(report.smallest, 0) << log_a << " " << dt_bias;
+    }
+  }
+}
+
+TEST(Spectral, RadiusOfARotationIsItsScale) {
+  // Complex eigenvalues 0.9·exp(±iφ): no single direction grows, as power iteration would need.
+  const float c = 0.9f * std::cos(1.f), s = 0.9f * std::sin(1.f);
+  EXPECT_NEAR(spectral_radius(torch::tensor({{c, -s}, {s, c}})), 0.9, 1e-5);
+}
+
+TEST(Spectral, RadiusOfAMatrixFarFromNormalIsNotItsNorm) {
+  EXPECT_NEAR(spectral_radius(torch::tensor({{0.5f, 1000.f}, {0.f, -0.7f}})), 0.7, 1e-4);
+}
+
+TEST(Spectral, RadiusAgreesWithTheEigenvalues) {
+  const Tensor matrix = torch::randn({24, 24}, at::make_generator<at::CPUGeneratorImpl>(4));
+  const double want = at::linalg_eigvals(matrix).abs().max().item<double>();
+  EXPECT_NEAR(spectral_radius(matrix), want, 1e-4 * want);
+}
+
+TEST(Spectral, RadiusOfNilpotentZeroAndBrokenMatrices) {
+  EXPECT_EQ(spectral_radius(torch::tensor({{0.f, 5.f}, {0.f, 0.f}})), 0);
+  EXPECT_EQ(spectral_radius(torch::zeros({3, 3})), 0);
+  EXPECT_TRUE(std::isnan(spectral_radius(torch::full({2, 2}, kNan))));
+}
+
+TEST(Spectral, LinearInjectionLooksAtTheStatesHalf) {
+  Weights weights;
+  weights.injection = torch::cat({1.25 * torch::eye(4), 9 * torch::eye(4)}, 1);
+  const SpectralReport report = spectral_report(config_of(Injection::linear, 4), weights);
+  EXPECT_TRUE(report.applicable);
+  EXPECT_FALSE(report.diagonal);
+  EXPECT_NEAR(report.radius, 1.25, 1e-6);
+}
+
+TEST(Spectral, AddAndNoneHaveNothingToBound) {
+  EXPECT_FALSE(spectral_report(config_of(Injection::add, 4), {}).applicable);
+  EXPECT_FALSE(spectral_report(config_of(Injection::none, 4), {}).applicable);
+}
+
+TEST(Spectral, InitialInjectionEqualsThatOfAnInitialisedModel) {
+  for (const Injection injection : {Injection::lti, Injection::zoh, Injection::linear}) {
+    ModelConfig config = config_of(injection, 64);
+    config.vocab_size = 16;
+    Model model(config);
+    model.parameters.initialize(config, 1);
+    const SpectralReport want =
+        spectral_report(config, make_weights(config, model.parameters, torch::kFloat32));
+    const SpectralReport got = spectral_report(config, initial_injection_weights(config));
+    EXPECT_NEAR(got.radius, want.radius, 1e-7) << enum_name(injection);
+    EXPECT_EQ(got.histogram, want.histogram) << enum_name(injection);
+  }
+}
+
+}  // namespace
+}  // namespace mythos
