@@ -23,22 +23,30 @@ torch::Dtype stored_type(const std::string& name) {
                              did_you_mean(name, {"fp32", "bf16"}));
 }
 
+bool is_export(const fs::path& directory) {
+  std::error_code status;
+  for (const auto& entry : fs::directory_iterator(directory, status)) {
+    const std::string name = entry.path().filename().string();
+    if (name != "model.safetensors" && name != "config.json" && name != "config.toml" &&
+        !name.starts_with("tokenizer.")) {
+      return false;
+    }
+  }
+  return !status;
+}
+
 // Only an earlier export is ever replaced, so that a mistyped path cannot cost a folder.
 void check_output(const Options& options) {
   std::error_code status;
-  const fs::path output = options.output;
-  if (!fs::exists(fs::symlink_status(output, status))) return;
+  const auto kind = fs::symlink_status(options.output, status);
+  if (!fs::exists(kind)) return;
   if (!options.force) {
     fail(ErrorKind::usage, options.output + " exists; --force replaces an earlier export.");
   }
-  const bool replaceable =
-      fs::is_directory(fs::symlink_status(output, status)) &&
-      (fs::is_empty(output, status) || (fs::exists(output / "model.safetensors", status) &&
-                                        fs::exists(output / "config.json", status)));
-  if (!replaceable) {
-    fail(ErrorKind::usage, options.output +
-                               " is not an earlier export (a directory with "
-                               "model.safetensors and config.json); it is left alone.");
+  if (!fs::is_directory(kind) || !is_export(options.output)) {
+    fail(ErrorKind::usage,
+         options.output +
+             " is not a directory with the files of an export alone; it is left as it is.");
   }
 }
 

@@ -186,7 +186,7 @@ std::string earlier_hint(const fs::path& step_directory) {
       return "Restore the file from a copy, or use the checkpoint before it: " + path.string();
     }
   }
-  return "Restore the file from a copy; the run has no checkpoint before it.";
+  return "Restore the file from a copy.";
 }
 
 std::vector<std::string> check_files(const fs::path& directory, const Manifest& manifest,

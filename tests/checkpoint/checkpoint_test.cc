@@ -7,10 +7,10 @@
 
 #include <algorithm>
 
+#include "../scratch.h"
 #include "base/strings.h"
 #include "checkpoint/manifest.h"
 #include "sample.h"
-#include "scratch.h"
 
 namespace mythos {
 namespace {
@@ -18,8 +18,8 @@ namespace {
 class CheckpointTest : public testing::Test {
  protected:
   CheckpointTest() : run_(scratch_ / "run"), model_(sample_config()) {
-    write_file_atomic(scratch_ / "bytes.tiktoken", byte_ranks());
-    tokenizer_ = load_tokenizer(scratch_ / "bytes.tiktoken");
+    write_file_atomic(scratch_ / "tok.model", sample_vocabulary());
+    tokenizer_ = load_tokenizer(scratch_ / "tok.model");
     model_.parameters.initialize(model_.config, 7);
     content_.config.model = model_.config;
     content_.config.train.seq_len = 32;

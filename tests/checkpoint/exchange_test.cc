@@ -1,7 +1,7 @@
 #include "checkpoint/exchange.h"
 
+#include "../scratch.h"
 #include "sample.h"
-#include "scratch.h"
 
 namespace mythos {
 namespace {
@@ -9,14 +9,14 @@ namespace {
 class ExchangeTest : public testing::Test {
  protected:
   ExchangeTest() {
-    write_file_atomic(scratch_ / "bytes.tiktoken", byte_ranks());
+    write_file_atomic(scratch_ / "tok.model", sample_vocabulary());
     use(sample_config());
   }
 
   void use(const ModelConfig& config) {
     checkpoint_.config.model = config;
     checkpoint_.config.train.seq_len = 32;
-    checkpoint_.tokenizer = load_tokenizer(scratch_ / "bytes.tiktoken");
+    checkpoint_.tokenizer = load_tokenizer(scratch_ / "tok.model");
     checkpoint_.model = std::make_unique<Model>(config);
     checkpoint_.model->parameters.initialize(config, 3);
   }
@@ -102,7 +102,7 @@ TEST_F(ExchangeTest, CarriesTheTokenizer) {
   const auto names = write(ExchangeFormat::openmythos, "out");
   const std::string& name = checkpoint_.tokenizer->file_name();
   EXPECT_EQ(names, (std::vector<std::string>{"model.safetensors", "config.json", name}));
-  EXPECT_EQ(read_file(scratch_ / "out" / name), byte_ranks());
+  EXPECT_EQ(read_file(scratch_ / "out" / name), sample_vocabulary());
 }
 
 TEST_F(ExchangeTest, OpenMythosRefusesWhatItCannotSay) {

@@ -2,11 +2,11 @@
 
 #include <nlohmann/json.hpp>
 
+#include "../scratch.h"
 #include "checkpoint/safetensors.h"
 #include "config/config.h"
 #include "config/parameters.h"
 #include "sample.h"
-#include "scratch.h"
 
 namespace mythos {
 namespace {

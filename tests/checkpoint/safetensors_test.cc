@@ -3,7 +3,7 @@
 #include <cstring>
 #include <fstream>
 
-#include "scratch.h"
+#include "../scratch.h"
 
 namespace mythos {
 namespace {

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "checkpoint/checkpoint.h"
+#include "text/train_vocab.h"
 
 namespace mythos {
 
@@ -27,15 +28,16 @@ inline ModelConfig sample_config() {
   return config;
 }
 
-// A tokenizer of the 256 bytes, as a .tiktoken file.
-inline std::string byte_ranks() {
-  const std::string digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string text;
-  for (int byte = 0; byte < 256; ++byte) {
-    text += {digits[byte >> 2], digits[(byte & 3) << 4], '=', '=', ' '};
-    text += std::to_string(byte) + "\n";
-  }
-  return text;
+// The file of a vocabulary of a few pieces and the bytes.
+inline const std::string& sample_vocabulary() {
+  static const std::string file = [] {
+    TrainingText text(1 << 20);
+    for (int i = 0; i < 50; ++i) text.add("the prelude, the core and the coda of the model\n");
+    VocabOptions options;
+    options.vocab_size = 290;
+    return train_vocab(text.take_sentences(), options);
+  }();
+  return file;
 }
 
 inline void expect_equal(const TensorMap& a, const TensorMap& b) {
