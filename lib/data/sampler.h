@@ -13,9 +13,9 @@ struct Batch {
   int64_t batch_size = 0, seq_len = 0;
 };
 
-// Training order. The split's stream is cut into windows of S+1 tokens that overlap by one, so every
-// token but the first is a target exactly once per epoch (the last, shorter window is moved back to
-// end with the stream; its repeated targets are -1). Windows are visited in a pseudo-random
+// Training order. The split's stream is cut into windows of S+1 tokens that overlap by one, so
+// every token but the first is a target exactly once per epoch (the last, shorter window is moved
+// back to end with the stream; its repeated targets are -1). Windows are visited in a pseudo-random
 // permutation of (seed, epoch), computed in O(1) memory, and dealt to ranks in turn.
 class Sampler {
  public:
@@ -47,7 +47,7 @@ class Sampler {
 
 // Windows first … of a split in stream order for validation: every target once, the last window
 // padded with target -1. Empty when the end is reached.
-Batch sequential_batch(const ShardDirectory& data, ShardDirectory::Split split, uint64_t first_window,
-                       int64_t batch_size, int64_t seq_len);
+Batch sequential_batch(const ShardDirectory& data, ShardDirectory::Split split,
+                       uint64_t first_window, int64_t batch_size, int64_t seq_len);
 
 }  // namespace mythos

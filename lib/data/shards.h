@@ -33,9 +33,9 @@ struct ShardManifest {
   SplitInfo train, val;
 };
 
-// A shard directory opened for reading. Opening reads the manifest and each file's header and index,
-// not the tokens. Fails (data), naming file and byte offset, on anything missing, truncated or
-// inconsistent.
+// A shard directory opened for reading. Opening reads the manifest and each file's header and
+// index, not the tokens. Fails (data), naming file and byte offset, on anything missing, truncated
+// or inconsistent.
 class ShardDirectory {
  public:
   explicit ShardDirectory(const fs::path& directory);
@@ -49,26 +49,27 @@ class ShardDirectory {
   void require_tokenizer(const std::string& fingerprint, const std::string& whose) const;
 
   enum class Split { train, val };
-  // Copies tokens first … first+out.size()-1 of the split's one long stream (documents in order, each
-  // with its BOS/EOS). Touches only the frames that hold them; every frame's checksum is compared.
-  // May be called from several threads at once.
+  // Copies tokens first … first+out.size()-1 of the split's one long stream (documents in order,
+  // each with its BOS/EOS). Touches only the frames that hold them; every frame's checksum is
+  // compared. May be called from several threads at once.
   void read(Split split, uint64_t first, std::span<uint32_t> out) const;
   uint64_t tokens(Split split) const;
   uint64_t documents(Split split) const;
   // Index of the first token of a document in the stream; documents() gives tokens().
   uint64_t document_begin(Split split, uint64_t document) const;
 
-  // Reads everything and compares every checksum; returns one line per fault (file, offset, what).
-  std::vector<std::string> verify() const;
-
  private:
   struct State;
   std::unique_ptr<State> state_;
 };
 
+// Reads everything in a shard directory and compares every checksum; returns one line per fault:
+// file, byte offset, what. Fails (data) when there is no shard directory of that name.
+std::vector<std::string> verify_shards(const fs::path& directory);
+
 struct ShardWriterOptions {
-  uint64_t tokens_per_file = 100'000'000;
-  uint64_t tokens_per_frame = 65536;
+  uint64_t tokens_per_file = 100'000'000;  // a file ends with the document that reaches it
+  uint32_t tokens_per_frame = 16384;       // what one random access decompresses
   int zstd_level = 3;
   bool bos = false, eos = true;
 };
@@ -76,15 +77,17 @@ struct ShardWriterOptions {
 // Writes a shard directory through AtomicDirectory: it appears whole or not at all.
 class ShardWriter {
  public:
-  // The tokenizer must have the tokens that the options ask for. An existing shard directory is
-  // replaced only when `replace`; anything else that exists under that name is never touched.
-  ShardWriter(const fs::path& directory, const Tokenizer& tokenizer, const ShardWriterOptions& options,
-              bool replace = false);
+  // Fails (usage) when the tokenizer lacks a token that the options ask for, or the directory
+  // exists: only a shard directory (or an empty one) is replaced, and only when `replace`.
+  ShardWriter(const fs::path& directory, const Tokenizer& tokenizer,
+              const ShardWriterOptions& options, bool replace = false);
   ~ShardWriter();
 
-  // One document, without BOS and EOS. `text_bytes` is the length of its text.
+  // One document, without BOS and EOS. `text_bytes` is the length of its text. A document without
+  // any token is left out. Fails (data) on an id outside the tokenizer's vocabulary.
   void add(ShardDirectory::Split split, std::span<const uint32_t> ids, uint64_t text_bytes);
-  // Finishes all files and the manifest. Nothing exists under the final name before.
+  // Finishes all files and the manifest. Nothing exists under the final name before. Fails (data)
+  // when there was no document.
   ShardManifest commit();
 
  private:

@@ -1,0 +1,142 @@
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "base/cli.h"
+#include "base/error.h"
+#include "base/log.h"
+#include "base/progress.h"
+#include "base/signals.h"
+#include "base/strings.h"
+#include "data/build_shards.h"
+#include "data/id_lines.h"
+#include "data/input_options.h"
+#include "data/manifest.h"
+
+using namespace mythos;
+
+namespace {
+
+struct Options {
+  InputOptions input;
+  BuildOptions build;
+  std::string tokenizer, output;
+  bool ids = false, decode = false, no_eos = false, json = false;
+};
+
+std::string describe(const char* name, const SplitInfo& split) {
+  return strprintf("%s %s tokens in %s documents", name,
+                   with_commas(static_cast<int64_t>(split.tokens)).c_str(),
+                   with_commas(static_cast<int64_t>(split.documents)).c_str());
+}
+
+void warn_of_empty_validation(const Options& options, const ShardManifest& manifest) {
+  if (manifest.val.documents > 0 || options.build.val_fraction == 0) return;
+  if (manifest.train.documents == 1) {
+    log_warning(
+        "the input is one document, so there is no validation split. Where documents end can "
+        "be told with --separator, such as --separator '\\n\\n'; --val-fraction 0 asks for none.");
+  } else {
+    log_warning(
+        strprintf("none of the %s documents fell into the validation split. Raise "
+                  "--val-fraction, or give more documents.",
+                  with_commas(static_cast<int64_t>(manifest.train.documents)).c_str()));
+  }
+}
+
+void report(const Options& options, const BuildSummary& summary, const DocumentReader& reader,
+            double seconds) {
+  const ShardManifest& manifest = summary.manifest;
+  const uint64_t tokens = manifest.train.tokens + manifest.val.tokens;
+  const uint64_t text_bytes = manifest.train.text_bytes + manifest.val.text_bytes;
+  const double ratio = static_cast<double>(text_bytes) / static_cast<double>(tokens);
+  report_bad_rows(reader);
+  warn_of_empty_validation(options, manifest);
+  log_info(
+      strprintf("%s: %s, %s; %.2f bytes per token, %s, %s/s", options.output.c_str(),
+                describe("train", manifest.train).c_str(), describe("val", manifest.val).c_str(),
+                ratio, human_duration(seconds).c_str(),
+                human_bytes(static_cast<double>(text_bytes) / std::max(seconds, 1e-3)).c_str()));
+  if (!options.json) return;
+  nlohmann::ordered_json out = {{"schema", "mythos.tokenize/1"}, {"directory", options.output}};
+  out.update(manifest_json(manifest));
+  out["documents"] = manifest.train.documents + manifest.val.documents;
+  out["tokens"] = tokens;
+  out["text_bytes"] = text_bytes;
+  out["bytes_per_token"] = ratio;
+  out["empty_documents"] = summary.empty_documents;
+  out["bad_rows"] = reader.bad_rows();
+  out["seconds"] = seconds;
+  std::puts(out.dump(2).c_str());
+}
+
+int write_shards(Options& options, const Tokenizer& tokenizer) {
+  options.build.writer.eos = !options.no_eos;
+  watch_signals();
+  DocumentReader reader = open_documents(options.input);
+  const Progress clock("tokenize", 0, "bytes");
+  const auto summary = build_shards(reader, tokenizer, options.output, options.build);
+  if (!summary) {
+    log_warning("stopped; nothing was written");
+    exit_by_signal(stop_signal());
+  }
+  report(options, *summary, reader, clock.elapsed_seconds());
+  return 0;
+}
+
+int run(Options& options) {
+  if (options.output.empty() && !options.ids && !options.decode) {
+    fail(ErrorKind::usage, "nothing to do: name --output DIR for shards, or use --ids or --decode");
+  }
+  const auto tokenizer = load_tokenizer(options.tokenizer);
+  if (!options.output.empty()) return write_shards(options, *tokenizer);
+  if (options.decode) {
+    InputOptions lines = options.input;
+    lines.format = "text";
+    lines.separator = "\\n";
+    DocumentReader reader = open_documents(lines);
+    decode_id_lines(reader, lines.files.empty() ? "standard input" : join(lines.files, ", "),
+                    *tokenizer, stdout);
+    return 0;
+  }
+  DocumentReader reader = open_documents(options.input);
+  write_id_lines(reader, *tokenizer, stdout);
+  report_bad_rows(reader);
+  return 0;
+}
+
+void declare(CLI::App& app, Options& options) {
+  app.add_option("--tokenizer", options.tokenizer, "SentencePiece .model file")
+      ->required()
+      ->type_name("TOK");
+  CLI::Option* output =
+      app.add_option("--output", options.output, "Directory of shards to make")->type_name("DIR");
+  app.add_flag("--ids", options.ids, "Print ids instead, one document a line, without BOS and EOS")
+      ->excludes(output);
+  app.add_flag("--decode", options.decode,
+               "Turn such lines of ids back into the text, byte for byte")
+      ->excludes(output);
+  const auto shards = [&](CLI::Option* option) { return option->needs(output)->group("Shards"); };
+  shards(app.add_option("--val-fraction", options.build.val_fraction,
+                        "Share of the documents for validation, chosen by hash (default 0.05)"))
+      ->check(CLI::Range(0.0, 0.999))
+      ->type_name("F");
+  shards(app.add_flag("--bos", options.build.writer.bos, "Begin each document with BOS"));
+  shards(app.add_flag("--no-eos", options.no_eos, "Do not end each document with EOS"));
+  shards(app.add_flag("--force", options.build.replace, "Replace an existing directory of shards"));
+  shards(app.add_flag("--json", options.json, "Print one JSON object (mythos.tokenize/1)"));
+  add_input_options(app, options.input);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Options options;
+  return run_command(
+      argc, argv,
+      {"mythos-tokenize", "Turn text into token shards for training, or into ids and back.",
+       R"(mythos tokenize --tokenizer tok.model --output shards book.txt
+                         mythos tokenize --tokenizer tok.model --output shards --separator '\n%\n' fortunes
+                         zstd -dc dump.zst | mythos tokenize --tokenizer tok.model --output shards --format jsonl -
+                         echo hello | mythos tokenize --tokenizer tok.model --ids | mythos tokenize --tokenizer tok.model --decode)",
+       [&](CLI::App& app) { declare(app, options); }, [&] { return run(options); }});
+}

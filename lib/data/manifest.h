@@ -1,0 +1,25 @@
+#pragma once
+#include <optional>
+#include <string>
+
+#include "data/shards.h"
+
+namespace mythos {
+
+inline constexpr std::string_view kManifestName = "manifest.json";
+
+// The members of the manifest that describe the data.
+nlohmann::ordered_json manifest_json(const ShardManifest& manifest);
+
+// The manifest as text. Its last member "manifest_checksum" is the checksum of the whole text with
+// its own 16 digits written as zeros.
+std::string format_manifest(const ShardManifest& manifest);
+
+// Reads and checks DIRECTORY/manifest.json. Fails (data) when it is missing, edited, damaged, of
+// another version or inconsistent.
+ShardManifest read_manifest(const fs::path& directory);
+
+// Whether the directory has a manifest that names the shard schema, be it damaged otherwise.
+bool is_shard_directory(const fs::path& directory);
+
+}  // namespace mythos

@@ -1,0 +1,260 @@
+#include "data/shard_file.h"
+
+#include <zstd.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/strings.h"
+
+namespace mythos {
+
+using namespace shard_format;
+
+namespace {
+
+unsigned long long ull(uint64_t number) {
+  return number;
+}
+
+struct FreeDecompressor {
+  void operator()(ZSTD_DCtx* context) const { ZSTD_freeDCtx(context); }
+};
+
+ZSTD_DCtx* decompressor() {
+  thread_local std::unique_ptr<ZSTD_DCtx, FreeDecompressor> context(ZSTD_createDCtx());
+  return context.get();
+}
+
+}  // namespace
+
+ShardFile::ShardFile(const fs::path& path) : file_(path) {
+  const uint64_t size = size_bytes();
+  if (size < kHeaderBytes + kTrailerBytes) {
+    fail_at(size, strprintf("the file ends here; a shard has at least %zu bytes",
+                            kHeaderBytes + kTrailerBytes));
+  }
+  check_header();
+  check_trailer();
+  check_frame_table();
+  check_document_index();
+}
+
+void ShardFile::fail_at(uint64_t offset, const std::string& what) const {
+  fail(ErrorKind::data,
+       strprintf("%s: byte %llu: %s", file_.path().c_str(), ull(offset), what.c_str()));
+}
+
+void ShardFile::check_header() {
+  if (std::memcmp(at(0), kHeaderMagic.data(), kHeaderMagic.size()) != 0) {
+    fail_at(0, "not a token shard (wrong magic)");
+  }
+  const auto version = get<uint32_t>(at(8));
+  if (version != kVersion) {
+    fail_at(8, strprintf("shard version %u; this program reads version %u", version, kVersion));
+  }
+  if (checksum64(file_.bytes().first(24)) != get<uint64_t>(at(24))) {
+    fail_at(0, "the header's checksum differs: the file is damaged");
+  }
+  header_ = {get<uint32_t>(at(12)), get<uint32_t>(at(16))};
+  if (header_.token_bytes != 2 && header_.token_bytes != 4) {
+    fail_at(12, strprintf("tokens of %u bytes; expected 2 or 4", header_.token_bytes));
+  }
+  if (header_.tokens_per_frame == 0 || header_.tokens_per_frame > kMaxTokensPerFrame) {
+    fail_at(16, strprintf("%u tokens per frame; expected 1 to %u", header_.tokens_per_frame,
+                          kMaxTokensPerFrame));
+  }
+}
+
+// Counts and offsets are compared with the file's size before anything is multiplied or allocated.
+void ShardFile::check_trailer() {
+  const uint64_t size = size_bytes(), begin = size - kTrailerBytes;
+  if (std::memcmp(at(size - 8), kTrailerMagic.data(), kTrailerMagic.size()) != 0) {
+    fail_at(size - 8, "the shard's end mark is missing: the file is cut off or damaged");
+  }
+  if (checksum64(file_.bytes().subspan(begin, 48)) != get<uint64_t>(at(begin + 48))) {
+    fail_at(begin, "the trailer's checksum differs: the file is damaged");
+  }
+  trailer_ = {get<uint64_t>(at(begin)),      get<uint64_t>(at(begin + 8)),
+              get<uint64_t>(at(begin + 16)), get<uint64_t>(at(begin + 24)),
+              get<uint64_t>(at(begin + 32)), get<uint64_t>(at(begin + 40))};
+  const Trailer& t = trailer_;
+  const bool counts = t.frames > 0 && t.frames <= size / kFrameEntryBytes && t.documents > 0 &&
+                      t.documents <= size / kDocumentEntryBytes && t.documents <= t.tokens &&
+                      t.tokens <= t.frames * header_.tokens_per_frame &&
+                      t.tokens > (t.frames - 1) * header_.tokens_per_frame;
+  if (!counts) {
+    fail_at(begin,
+            strprintf("impossible counts: %llu tokens, %llu documents, %llu frames of %u",
+                      ull(t.tokens), ull(t.documents), ull(t.frames), header_.tokens_per_frame));
+  }
+  const bool offsets =
+      t.frame_table_offset >= kHeaderBytes && t.frame_table_offset <= begin &&
+      t.document_index_offset == t.frame_table_offset + t.frames * kFrameEntryBytes &&
+      begin == t.document_index_offset + t.documents * kDocumentEntryBytes;
+  if (!offsets) {
+    fail_at(begin + 24,
+            strprintf("the indexes at %llu and %llu do not fit the file of %llu bytes",
+                      ull(t.frame_table_offset), ull(t.document_index_offset), ull(size)));
+  }
+  const auto index = file_.bytes().subspan(t.frame_table_offset, begin - t.frame_table_offset);
+  if (checksum64(index) != t.index_checksum) {
+    fail_at(t.frame_table_offset,
+            "the checksum of frame table and document index differs: the file is damaged");
+  }
+}
+
+FrameEntry ShardFile::frame_entry(uint64_t frame) const {
+  const std::byte* entry = at(trailer_.frame_table_offset + frame * kFrameEntryBytes);
+  return {get<uint64_t>(entry), get<uint32_t>(entry + 8), get<uint32_t>(entry + 12),
+          get<uint64_t>(entry + 16)};
+}
+
+void ShardFile::check_frame_table() const {
+  uint64_t offset = kHeaderBytes, tokens = trailer_.tokens;
+  for (uint64_t frame = 0; frame < trailer_.frames; ++frame) {
+    const FrameEntry entry = frame_entry(frame);
+    const uint64_t expected = std::min<uint64_t>(tokens, header_.tokens_per_frame);
+    if (entry.offset != offset || entry.size > trailer_.frame_table_offset - offset ||
+        entry.tokens != expected) {
+      fail_at(trailer_.frame_table_offset + frame * kFrameEntryBytes,
+              strprintf("frame %llu: %u bytes at %llu with %u tokens do not fit the file",
+                        ull(frame), entry.size, ull(entry.offset), entry.tokens));
+    }
+    offset += entry.size;
+    tokens -= expected;
+  }
+  if (offset != trailer_.frame_table_offset) {
+    fail_at(offset, "bytes between the last frame and the frame table");
+  }
+}
+
+void ShardFile::check_document_index() const {
+  for (uint64_t document = 0; document < trailer_.documents; ++document) {
+    const uint64_t begin = document_begin(document);
+    const bool ordered = document == 0 ? begin == 0 : begin > document_begin(document - 1);
+    if (!ordered || begin >= trailer_.tokens) {
+      fail_at(trailer_.document_index_offset + document * kDocumentEntryBytes,
+              strprintf("document %llu cannot begin at token %llu", ull(document), ull(begin)));
+    }
+  }
+}
+
+uint64_t ShardFile::document_begin(uint64_t document) const {
+  if (document >= trailer_.documents) return trailer_.tokens;
+  return get<uint64_t>(at(trailer_.document_index_offset + document * kDocumentEntryBytes));
+}
+
+std::vector<uint32_t> ShardFile::read_frame(uint64_t frame, uint64_t vocab_size) const {
+  const FrameEntry entry = frame_entry(frame);
+  const auto compressed = file_.bytes().subspan(entry.offset, entry.size);
+  if (checksum64(compressed) != entry.checksum) {
+    fail_at(entry.offset,
+            strprintf("frame %llu: the checksum differs: the file is damaged", ull(frame)));
+  }
+  const size_t expected = size_t{entry.tokens} * header_.token_bytes;
+  std::vector<std::byte> raw(expected);
+  const size_t size = ZSTD_decompressDCtx(decompressor(), raw.data(), raw.size(), compressed.data(),
+                                          compressed.size());
+  if (ZSTD_isError(size) || size != expected) {
+    fail_at(entry.offset,
+            strprintf("frame %llu: does not decompress to %u tokens (%s)", ull(frame), entry.tokens,
+                      ZSTD_isError(size) ? ZSTD_getErrorName(size) : "short"));
+  }
+  std::vector<uint32_t> tokens(entry.tokens);
+  uint32_t largest = 0;
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    tokens[i] = header_.token_bytes == 2 ? get<uint16_t>(raw.data() + 2 * i)
+                                         : get<uint32_t>(raw.data() + 4 * i);
+    largest = std::max(largest, tokens[i]);
+  }
+  if (largest >= vocab_size) {
+    fail_at(entry.offset, strprintf("frame %llu: token id %u is outside the vocabulary of %llu",
+                                    ull(frame), largest, ull(vocab_size)));
+  }
+  return tokens;
+}
+
+struct ShardFileWriter::Compressor {
+  ZSTD_CCtx* context = ZSTD_createCCtx();
+  std::string out;
+  ~Compressor() { ZSTD_freeCCtx(context); }
+};
+
+ShardFileWriter::ShardFileWriter(const fs::path& path, uint32_t token_bytes,
+                                 uint32_t tokens_per_frame, int zstd_level)
+    : compressor_(std::make_unique<Compressor>()),
+      path_(path),
+      file_(path),
+      token_bytes_(token_bytes),
+      tokens_per_frame_(tokens_per_frame) {
+  ZSTD_CCtx_setParameter(compressor_->context, ZSTD_c_compressionLevel, zstd_level);
+  std::string header(kHeaderMagic);
+  put<uint32_t>(header, kVersion);
+  put<uint32_t>(header, token_bytes_);
+  put<uint32_t>(header, tokens_per_frame_);
+  put<uint32_t>(header, 0);
+  put<uint64_t>(header, checksum64(std::as_bytes(std::span(header))));
+  write(header);
+}
+
+ShardFileWriter::~ShardFileWriter() = default;
+
+void ShardFileWriter::write(std::string_view bytes) {
+  file_.write(bytes);
+  checksum_.update(bytes.data(), bytes.size());
+}
+
+void ShardFileWriter::append(std::span<const uint32_t> ids) {
+  const size_t frame_bytes = size_t{tokens_per_frame_} * token_bytes_;
+  for (const uint32_t id : ids) {
+    if (token_bytes_ == 2) {
+      put<uint16_t>(frame_, static_cast<uint16_t>(id));
+    } else {
+      put<uint32_t>(frame_, id);
+    }
+    if (frame_.size() == frame_bytes) write_frame();
+  }
+  tokens_ += ids.size();
+}
+
+void ShardFileWriter::write_frame() {
+  std::string& out = compressor_->out;
+  out.resize(ZSTD_compressBound(frame_.size()));
+  const size_t size =
+      ZSTD_compress2(compressor_->context, out.data(), out.size(), frame_.data(), frame_.size());
+  if (ZSTD_isError(size)) {
+    fail(ErrorKind::resources,
+         strprintf("%s: cannot compress: %s", path_.c_str(), ZSTD_getErrorName(size)));
+  }
+  put<uint64_t>(frame_table_, file_.size_bytes());
+  put<uint32_t>(frame_table_, static_cast<uint32_t>(size));
+  put<uint32_t>(frame_table_, static_cast<uint32_t>(frame_.size() / token_bytes_));
+  put<uint64_t>(frame_table_, checksum64(std::as_bytes(std::span(out.data(), size))));
+  write({out.data(), size});
+  frame_.clear();
+  ++frames_;
+}
+
+ShardFileInfo ShardFileWriter::finish() {
+  if (!frame_.empty()) write_frame();
+  std::string index = std::move(frame_table_);
+  const uint64_t table_offset = file_.size_bytes(), documents_offset = table_offset + index.size();
+  for (const uint64_t begin : document_begins_) put<uint64_t>(index, begin);
+  write(index);
+  std::string trailer;
+  put<uint64_t>(trailer, tokens_);
+  put<uint64_t>(trailer, document_begins_.size());
+  put<uint64_t>(trailer, frames_);
+  put<uint64_t>(trailer, table_offset);
+  put<uint64_t>(trailer, documents_offset);
+  put<uint64_t>(trailer, checksum64(std::as_bytes(std::span(index))));
+  put<uint64_t>(trailer, checksum64(std::as_bytes(std::span(trailer))));
+  trailer += kTrailerMagic;
+  write(trailer);
+  file_.commit();
+  return {path_.filename().string(), tokens_, document_begins_.size(), file_.size_bytes(),
+          checksum_.hex()};
+}
+
+}  // namespace mythos

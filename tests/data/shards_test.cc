@@ -1,0 +1,469 @@
+#include "data/shards.h"
+
+#include <gtest/gtest.h>
+#include <zstd.h>
+
+#include <numeric>
+#include <thread>
+
+#include "base/rng.h"
+#include "data/manifest.h"
+#include "data/shard_file.h"
+#include "number_tokenizer.h"
+#include "plain_file.h"
+#include "scratch.h"
+
+namespace mythos {
+namespace {
+
+using Ids = std::vector<uint32_t>;
+using Split = ShardDirectory::Split;
+using test::NumberTokenizer;
+
+ShardWriterOptions small_files(uint64_t tokens_per_file = 50, uint32_t tokens_per_frame = 8) {
+  ShardWriterOptions options;
+  options.tokens_per_file = tokens_per_file;
+  options.tokens_per_frame = tokens_per_frame;
+  return options;
+}
+
+Ids random_document(Rng& rng, uint64_t vocab_size, uint64_t max_tokens) {
+  Ids ids(rng.below(max_tokens + 1));
+  for (uint32_t& id : ids) id = static_cast<uint32_t>(rng.below(vocab_size));
+  return ids;
+}
+
+// What a directory should hold.
+struct Expected {
+  Ids stream[2];
+  std::vector<uint64_t> begins[2];
+};
+
+Expected write_random(const fs::path& path, const Tokenizer& tokenizer,
+                      const ShardWriterOptions& options, int documents, uint64_t max_tokens) {
+  Expected expected;
+  Rng rng(5);
+  ShardWriter writer(path, tokenizer, options);
+  for (int i = 0; i < documents; ++i) {
+    const int split = i % 4 == 3;
+    const Ids ids = random_document(rng, static_cast<uint64_t>(tokenizer.vocab_size()), max_tokens);
+    writer.add(static_cast<Split>(split), ids, 10);
+    if (ids.empty() && !options.bos && !options.eos) continue;
+    Ids& stream = expected.stream[split];
+    expected.begins[split].push_back(stream.size());
+    if (options.bos) stream.push_back(*tokenizer.bos_id());
+    stream.insert(stream.end(), ids.begin(), ids.end());
+    if (options.eos) stream.push_back(*tokenizer.eos_id());
+  }
+  writer.commit();
+  return expected;
+}
+
+Ids read_all(const ShardDirectory& shards, Split split) {
+  Ids tokens(shards.tokens(split));
+  shards.read(split, 0, tokens);
+  return tokens;
+}
+
+void expect_holds(const fs::path& path, const Expected& expected) {
+  const ShardDirectory shards(path);
+  for (const Split split : {Split::train, Split::val}) {
+    const Ids& stream = expected.stream[static_cast<int>(split)];
+    const auto& begins = expected.begins[static_cast<int>(split)];
+    EXPECT_EQ(read_all(shards, split), stream);
+    ASSERT_EQ(shards.documents(split), begins.size());
+    for (size_t i = 0; i < begins.size(); ++i)
+      EXPECT_EQ(shards.document_begin(split, i), begins[i]);
+    EXPECT_EQ(shards.document_begin(split, begins.size()), stream.size());
+    Rng rng(6);
+    for (int i = 0; i < 300; ++i) {
+      const uint64_t first = rng.below(stream.size() + 1);
+      Ids some(rng.below(stream.size() - first + 1));
+      shards.read(split, first, some);
+      ASSERT_TRUE(
+          std::equal(some.begin(), some.end(), stream.begin() + static_cast<ptrdiff_t>(first)));
+    }
+  }
+  EXPECT_EQ(verify_shards(path), std::vector<std::string>{});
+}
+
+TEST(Shards, ReadBackWhatWasWritten) {
+  const NumberTokenizer small(300), large(70000);
+  for (const bool bos : {false, true}) {
+    for (const bool eos : {false, true}) {
+      const Scratch scratch;
+      ShardWriterOptions options = small_files();
+      options.bos = bos;
+      options.eos = eos;
+      expect_holds(scratch / "u16", write_random(scratch / "u16", small, options, 60, 20));
+      expect_holds(scratch / "u32", write_random(scratch / "u32", large, options, 60, 20));
+      EXPECT_EQ(ShardDirectory(scratch / "u16").manifest().dtype, "u16");
+      EXPECT_EQ(ShardDirectory(scratch / "u32").manifest().dtype, "u32");
+      EXPECT_GT(ShardDirectory(scratch / "u16").manifest().train.files.size(), 3u);
+    }
+  }
+}
+
+TEST(Shards, ReadBackWithTheDefaultSizes) {
+  const Scratch scratch;
+  expect_holds(scratch / "s", write_random(scratch / "s", NumberTokenizer(40000), {}, 40, 9000));
+}
+
+TEST(Shards, TheVocabularyDecidesTheType) {
+  const Scratch scratch;
+  for (const int64_t vocab_size : {65536, 65537}) {
+    const fs::path path = scratch / std::to_string(vocab_size);
+    ShardWriter writer(path, NumberTokenizer(vocab_size), {});
+    const auto last = static_cast<uint32_t>(vocab_size - 1);
+    writer.add(Split::train, Ids{last, 0}, 2);
+    EXPECT_EQ(writer.commit().dtype, vocab_size == 65536 ? "u16" : "u32");
+    EXPECT_EQ(read_all(ShardDirectory(path), Split::train), (Ids{last, 0, last}));
+  }
+}
+
+TEST(Shards, TheManifestTellsWhatIsThere) {
+  const Scratch scratch;
+  const NumberTokenizer tokenizer(300);
+  ShardWriter writer(scratch / "s", tokenizer, {});
+  writer.add(Split::train, Ids{1, 2, 3}, 7);
+  writer.add(Split::train, Ids{4}, 5);
+  writer.add(Split::val, Ids{5, 6}, 6);
+  writer.commit();
+  const ShardDirectory shards(scratch / "s");
+  const ShardManifest& manifest = shards.manifest();
+  EXPECT_EQ(manifest.train.tokens, 6u);
+  EXPECT_EQ(manifest.train.documents, 2u);
+  EXPECT_EQ(manifest.train.text_bytes, 12u);
+  EXPECT_EQ(manifest.val.tokens, 3u);
+  EXPECT_EQ(manifest.vocab_size, 300);
+  EXPECT_EQ(manifest.tokenizer_fingerprint, tokenizer.fingerprint());
+  EXPECT_EQ(read_file(scratch / "s" / "tokenizer.test"), tokenizer.file_content());
+  EXPECT_TRUE(manifest.eos && !manifest.bos);
+}
+
+TEST(Shards, SeveralThreadsRead) {
+  const Scratch scratch;
+  const Expected expected =
+      write_random(scratch / "s", NumberTokenizer(300), small_files(4000, 16), 400, 60);
+  const ShardDirectory shards(scratch / "s");
+  std::atomic<int> wrong = 0;
+  std::vector<std::thread> threads;
+  for (uint64_t t = 0; t < 4; ++t) {
+    threads.emplace_back([&, t] {
+      Rng rng(t);
+      for (int i = 0; i < 2000; ++i) {
+        const uint64_t first = rng.below(expected.stream[0].size() - 50);
+        Ids some(50);
+        shards.read(Split::train, first, some);
+        wrong += !std::equal(some.begin(), some.end(),
+                             expected.stream[0].begin() + static_cast<ptrdiff_t>(first));
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(wrong, 0);
+}
+
+TEST(Shards, AnotherTokenizerIsRefused) {
+  const Scratch scratch;
+  write_random(scratch / "s", NumberTokenizer(300), {}, 4, 9);
+  const ShardDirectory shards(scratch / "s");
+  shards.require_tokenizer(NumberTokenizer(300).fingerprint(), "the checkpoint");
+  const std::string other = NumberTokenizer(301).fingerprint();
+  const std::string message =
+      error_of(ErrorKind::data, [&] { shards.require_tokenizer(other, "run/step-1"); });
+  EXPECT_TRUE(contains(message, other) && contains(message, NumberTokenizer(300).fingerprint()) &&
+              contains(message, "run/step-1"))
+      << message;
+}
+
+TEST(ShardWriter, NothingIsThereBeforeCommit) {
+  const Scratch scratch;
+  {
+    ShardWriter writer(scratch / "s", NumberTokenizer(300), {});
+    writer.add(Split::train, Ids{1}, 1);
+    EXPECT_FALSE(fs::exists(scratch / "s"));
+  }
+  EXPECT_TRUE(fs::is_empty(scratch.path())) << "abandoned work is removed";
+}
+
+TEST(ShardWriter, RefusesAnEmptyInputAndStrangeIds) {
+  const Scratch scratch;
+  error_of(ErrorKind::data, [&] { ShardWriter(scratch / "s", NumberTokenizer(300), {}).commit(); });
+  const std::string message = error_of(ErrorKind::data, [&] {
+    ShardWriter(scratch / "s", NumberTokenizer(300), {}).add(Split::train, Ids{1, 300}, 1);
+  });
+  EXPECT_TRUE(contains(message, "300")) << message;
+  EXPECT_TRUE(fs::is_empty(scratch.path()));
+}
+
+TEST(ShardWriter, ReplacesOnlyShardsAndOnlyWhenAsked) {
+  const Scratch scratch;
+  const NumberTokenizer tokenizer(300);
+  const auto open = [&](const std::string& name, bool replace) {
+    ShardWriter(scratch / name, tokenizer, {}, replace);
+  };
+  write_random(scratch / "shards", tokenizer, {}, 4, 9);
+  fs::create_directory(scratch / "empty");
+  fs::create_directory(scratch / "other");
+  write_file_atomic(scratch / "other" / "notes.txt", "keep");
+  write_file_atomic(scratch / "file", "keep");
+  for (const std::string name : {"shards", "empty", "other", "file"}) {
+    EXPECT_TRUE(contains(error_of(ErrorKind::usage, [&] { open(name, false); }), name));
+  }
+  error_of(ErrorKind::usage, [&] { open("other", true); });
+  error_of(ErrorKind::usage, [&] { open("file", true); });
+  open("shards", true);
+  open("empty", true);
+  ShardWriter writer(scratch / "shards", tokenizer, {}, true);
+  writer.add(Split::train, Ids{9}, 1);
+  writer.commit();
+  EXPECT_EQ(read_all(ShardDirectory(scratch / "shards"), Split::train), (Ids{9, 299}));
+  write_file_atomic(scratch / "shards" / "notes.txt", "keep");
+  EXPECT_TRUE(contains(error_of(ErrorKind::usage, [&] { open("shards", true); }), "notes.txt"));
+}
+
+// Opens and reads everything, as training does.
+void load(const fs::path& path) {
+  const ShardDirectory shards(path);
+  read_all(shards, Split::train);
+  read_all(shards, Split::val);
+}
+
+class Damage : public testing::Test {
+ protected:
+  Damage() {
+    write_random(path_, NumberTokenizer(300), small_files(60, 16), 14, 14);
+    for (const auto& entry : fs::directory_iterator(path_))
+      files_[entry.path()] = read_file(entry.path());
+  }
+  void expect_found(const fs::path& file, const std::string& how) {
+    const std::string message = error_of(ErrorKind::data, [&] { load(path_); });
+    EXPECT_TRUE(contains(message, file.string())) << how << ": " << message;
+    const auto faults = verify_shards(path_);
+    ASSERT_EQ(faults.size(), 1u) << file << " " << how;
+    EXPECT_TRUE(contains(faults[0], file.string())) << how << ": " << faults[0];
+    if (file.extension() == ".shard" && fs::exists(file)) {
+      EXPECT_TRUE(contains(faults[0], ": byte ")) << faults[0];
+    }
+  }
+
+  Scratch scratch_;
+  fs::path path_ = scratch_ / "s";
+  std::map<fs::path, std::string> files_;
+};
+
+TEST_F(Damage, EveryFlippedByteIsFound) {
+  EXPECT_GE(files_.size(), 5u);
+  for (const auto& [file, content] : files_) {
+    for (const char mask : {'\x01', '\xFF'}) {
+      for (size_t i = 0; i < content.size(); ++i) {
+        std::string damaged = content;
+        damaged[i] = static_cast<char>(damaged[i] ^ mask);
+        write_plain(file, damaged);
+        expect_found(file, "byte " + std::to_string(i));
+      }
+    }
+    write_plain(file, content);
+  }
+}
+
+TEST_F(Damage, EveryTruncationIsFound) {
+  for (const auto& [file, content] : files_) {
+    for (size_t size = 0; size < content.size(); ++size) {
+      write_plain(file, content.substr(0, size));
+      expect_found(file, "cut to " + std::to_string(size));
+    }
+    write_plain(file, content + "x");
+    expect_found(file, "one byte more");
+    write_plain(file, content);
+  }
+}
+
+TEST_F(Damage, AMissingFileIsFound) {
+  for (const auto& [file, content] : files_) {
+    if (file.filename() == kManifestName) continue;
+    fs::remove(file);
+    expect_found(file, "missing");
+    write_plain(file, content);
+  }
+  fs::remove(path_ / kManifestName);
+  EXPECT_TRUE(
+      contains(error_of(ErrorKind::data, [&] { verify_shards(path_); }), "not a shard directory"));
+  error_of(ErrorKind::data, [&] { ShardDirectory(scratch_ / "nowhere"); });
+}
+
+TEST_F(Damage, AFaultyFrameTellsItsOffsetAndOthersAreStillRead) {
+  const fs::path file = path_ / "train-00000.shard";
+  std::string damaged = files_[file];
+  damaged[shard_format::kHeaderBytes + 3] ^= 1;
+  write_plain(file, damaged);
+  const auto faults = verify_shards(path_);
+  ASSERT_EQ(faults.size(), 1u);
+  EXPECT_TRUE(contains(faults[0], file.string() + ": byte 32: frame 0")) << faults[0];
+  const ShardDirectory shards(path_);
+  Ids some(8);
+  shards.read(Split::train, 16, some);
+  error_of(ErrorKind::data, [&] { shards.read(Split::train, 15, some); });
+}
+
+// Files whose checksums are right and whose contents lie.
+class Forged : public testing::Test {
+ protected:
+  void SetUp() override {
+    ShardFileWriter writer(path_, 2, 8, 3);
+    for (int document = 0; document < 3; ++document) {
+      writer.begin_document();
+      writer.append(Ids{1, 2, 3, 4, 5});
+    }
+    writer.finish();
+    content_ = read_file(path_);
+    begin_ = content_.size() - shard_format::kTrailerBytes;
+  }
+  template <class T>
+  void set(size_t offset, T value) {
+    std::memcpy(content_.data() + offset, &value, sizeof value);
+  }
+  uint64_t number(size_t offset) const {
+    return shard_format::get<uint64_t>(reinterpret_cast<const std::byte*>(content_.data()) +
+                                       offset);
+  }
+  uint64_t sum(size_t offset, size_t size) const {
+    return checksum64(std::as_bytes(std::span(content_)).subspan(offset, size));
+  }
+  std::string error() {
+    const size_t table = number(begin_ + 24);
+    if (table < begin_) set(begin_ + 40, sum(table, begin_ - table));
+    set(24, sum(0, 24));
+    set(begin_ + 48, sum(begin_, 48));
+    write_plain(path_, content_);
+    return error_of(ErrorKind::data, [&] {
+      const ShardFile file(path_);
+      for (uint64_t frame = 0; frame < file.frames(); ++frame) file.read_frame(frame, 300);
+    });
+  }
+  size_t table() const { return number(begin_ + 24); }
+
+  Scratch scratch_;
+  fs::path path_ = scratch_ / "forged.shard";
+  std::string content_;
+  size_t begin_ = 0;
+};
+
+TEST_F(Forged, TheOriginalIsFine) {
+  EXPECT_EQ(ShardFile(path_).read_frame(1, 300).size(), 7u);
+}
+
+TEST_F(Forged, HugeCounts) {
+  const std::string original = content_;
+  for (const size_t field : {0, 8, 16, 24, 32}) {
+    for (const uint64_t value : {~uint64_t{0}, uint64_t{1} << 63, uint64_t{1} << 61,
+                                 uint64_t{1} << 60, uint64_t{0}, uint64_t{1} << 32}) {
+      content_ = original;
+      set(begin_ + field, value);
+      EXPECT_TRUE(contains(error(), ": byte ")) << field << " " << value;
+    }
+  }
+}
+
+TEST_F(Forged, Header) {
+  const std::string original = content_;
+  for (const uint32_t token_bytes : {0u, 1u, 3u, 8u}) {
+    content_ = original;
+    set(12, token_bytes);
+    EXPECT_TRUE(contains(error(), "byte 12"));
+  }
+  for (const uint32_t tokens_per_frame : {0u, ~0u, (1u << 24) + 1}) {
+    content_ = original;
+    set(16, tokens_per_frame);
+    EXPECT_TRUE(contains(error(), "byte 16"));
+  }
+  content_ = original;
+  set<uint32_t>(8, 2);
+  EXPECT_TRUE(contains(error(), "shard version 2; this program reads version 1"));
+}
+
+TEST_F(Forged, FrameTable) {
+  const std::string original = content_;
+  const auto forge = [&](size_t offset, auto value) {
+    content_ = original;
+    set(table() + offset, value);
+    return error();
+  };
+  EXPECT_TRUE(contains(forge(0, uint64_t{33}), "frame 0"));
+  EXPECT_TRUE(contains(forge(0, ~uint64_t{0}), "frame 0"));
+  EXPECT_TRUE(contains(forge(8, ~uint32_t{0}), "frame 0"));
+  EXPECT_TRUE(contains(forge(8, uint32_t{1}), "frame 1"));
+  EXPECT_TRUE(contains(forge(12, uint32_t{7}), "frame 0"));
+  EXPECT_TRUE(contains(forge(24 + 12, uint32_t{8}), "frame 1"));
+}
+
+TEST_F(Forged, DocumentIndex) {
+  const std::string original = content_;
+  const size_t index = number(begin_ + 32);
+  const auto forge = [&](size_t document, uint64_t value) {
+    content_ = original;
+    set(index + 8 * document, value);
+    return error();
+  };
+  EXPECT_TRUE(contains(forge(0, 1), "document 0"));
+  EXPECT_TRUE(contains(forge(1, 0), "document 1"));
+  EXPECT_TRUE(contains(forge(2, 5), "document 2"));
+  EXPECT_TRUE(contains(forge(2, 15), "document 2"));
+  EXPECT_TRUE(contains(forge(2, ~uint64_t{0}), "document 2"));
+}
+
+// A frame of another size than the table promises, up to a decompression bomb.
+TEST_F(Forged, FramesOfAnotherSize) {
+  for (const size_t tokens : {size_t{0}, size_t{7}, size_t{9}, size_t{1} << 22}) {
+    const std::string raw(2 * tokens, '\x01');
+    std::string frame(ZSTD_compressBound(raw.size()), '\0');
+    frame.resize(ZSTD_compress(frame.data(), frame.size(), raw.data(), raw.size(), 3));
+    SetUp();
+    const size_t old_size = number(table() + 8) & 0xFFFFFFFF;
+    const size_t old_table = table();
+    content_.replace(shard_format::kHeaderBytes, old_size, frame);
+    const auto moved = static_cast<uint64_t>(frame.size()) - old_size;
+    begin_ += moved;
+    set(begin_ + 24, old_table + moved);
+    set(begin_ + 32, number(begin_ + 32) + moved);
+    set(table() + 8, static_cast<uint32_t>(frame.size()));
+    set(table() + 16, sum(shard_format::kHeaderBytes, frame.size()));
+    set(table() + 24, number(table() + 24) + moved);
+    EXPECT_TRUE(contains(error(), "frame 0: does not decompress to 8 tokens")) << tokens;
+  }
+}
+
+TEST_F(Forged, IdsOutsideTheVocabulary) {
+  EXPECT_TRUE(contains(error_of(ErrorKind::data, [&] { ShardFile(path_).read_frame(0, 5); }),
+                       "byte 32: frame 0: token id 5 is outside the vocabulary of 5"));
+}
+
+TEST(Manifest, NamesTheKeyThatIsWrong) {
+  const Scratch scratch;
+  write_random(scratch / "s", NumberTokenizer(300), {}, 4, 9);
+  const fs::path path = scratch / "s" / kManifestName;
+  const ShardManifest original = read_manifest(scratch / "s");
+  const auto error = [&](const std::function<void(ShardManifest&)>& change) {
+    ShardManifest manifest = original;
+    change(manifest);
+    write_file_atomic(path, format_manifest(manifest));
+    return error_of(ErrorKind::data, [&] { ShardDirectory(scratch / "s"); });
+  };
+  EXPECT_TRUE(contains(error([](ShardManifest& m) { m.dtype = "u8"; }), "'dtype'"));
+  EXPECT_TRUE(contains(error([](ShardManifest& m) { m.vocab_size = 70000; }), "'vocab_size'"));
+  EXPECT_TRUE(contains(error([](ShardManifest& m) { m.vocab_size = -1; }), "'vocab_size'"));
+  EXPECT_TRUE(contains(error([](ShardManifest& m) { m.train.tokens += 1; }), "'train'"));
+  EXPECT_TRUE(
+      contains(error([](ShardManifest& m) { m.train.files[0].name = "../x.shard"; }), "'name'"));
+  EXPECT_TRUE(
+      contains(error([](ShardManifest& m) { m.tokenizer_file = "/etc/passwd"; }), "'file'"));
+  EXPECT_TRUE(contains(error([](ShardManifest& m) {
+                         m.train.tokens += 1;
+                         m.train.files[0].tokens += 1;
+                       }),
+                       "train-00000.shard"));
+}
+
+}  // namespace
+}  // namespace mythos
