@@ -43,6 +43,7 @@ foreach(dir IN LISTS TORCH_CUDA_LIB_DIRS)
   target_link_options(mythos_torch INTERFACE -Wl,-rpath-link,${dir})
 endforeach()
 target_compile_options(mythos_torch INTERFACE -fopenmp)
+target_link_options(mythos_torch INTERFACE -fopenmp)
 
 if(MYTHOS_CUDA STREQUAL "OFF")
   set(MYTHOS_HAVE_CUDA OFF)

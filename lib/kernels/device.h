@@ -7,9 +7,9 @@
 
 namespace mythos {
 
-// "auto" (a CUDA device when there is one), "cpu", "cuda" or "cuda:N". LibTorch's CUDA half and this
-// project's CUDA kernels are loaded here, only when a CUDA device is chosen. Fails (resources) when
-// one is asked for and there is none, (usage) on any other text.
+// "auto" (a CUDA device when there is one), "cpu", "cuda" or "cuda:N". LibTorch's CUDA half and
+// this project's CUDA kernels are loaded here, only when a CUDA device is chosen. Fails (resources)
+// when one is asked for and there is none, (usage) on any other text.
 torch::Device resolve_device(const std::string& name);
 
 // Type of matrix products: auto means bf16 on CUDA and fp32 on CPU.

@@ -5,11 +5,14 @@
 
 namespace mythos {
 
-// cos and sin [S, d/2] fp32 of the rotary angles of positions first … first+S-1: position·theta^(-2i/d)
-// (Su et al. 2021). Computed for the length in use, never stored in a checkpoint.
+// cos and sin [S, d/2] fp32 of the rotary angles of positions first … first+S-1:
+// position·theta^(-2i/d) (Su et al. 2021). Computed for the length in use, never stored in a
+// checkpoint.
 std::pair<torch::Tensor, torch::Tensor> rope_table(int64_t first, int64_t length, int64_t dim,
                                                    double theta, torch::Device device);
-// Rotates adjacent channel pairs (2i, 2i+1). x [B,S,H,d], cos and sin [S,d/2]; result in x's type.
+// Rotates the adjacent channel pairs (2i, 2i+1) of the last R = 2·cos.size(1) channels of each
+// head; those before pass unchanged (multi-head latent attention rotates only a part). x [B,S,H,d],
+// cos and sin [S,R/2]; result in x's type.
 torch::Tensor rope(const torch::Tensor& x, const torch::Tensor& cos, const torch::Tensor& sin);
 torch::Tensor rope_reference(const torch::Tensor& x, const torch::Tensor& cos,
                              const torch::Tensor& sin);

@@ -5,25 +5,25 @@
 #include "nn/kv_cache.h"
 #include "nn/weights.h"
 
-// The recurrent-depth transformer: embedding → prelude → T loops of the core with the input injected
-// → coda → norm → head. Shapes: B batch, S sequence, D width, V vocabulary, T loops, E experts.
+// The recurrent-depth transformer: embedding → prelude → T loops of the core with the input
+// injected → coda → norm → head. Shapes: B batch, S sequence, D width, V vocabulary, T loops, E
+// experts.
 namespace mythos {
 
 // Called after each loop t with the state before and after it, [B,S,D] fp32, without gradient.
-using LoopObserver =
-    std::function<void(int64_t t, const Tensor& before, const Tensor& after)>;
+using LoopObserver = std::function<void(int64_t t, const Tensor& before, const Tensor& after)>;
 
 struct ForwardOptions {
-  int64_t loops = 0;          // T; 0 means the configuration's max_loop_iters
-  KvCache* cache = nullptr;   // tokens before these; the new ones are appended and advanced over
+  int64_t loops = 0;         // T; 0 means the configuration's max_loop_iters
+  KvCache* cache = nullptr;  // tokens before these; the new ones are appended and advanced over
   LoopObserver observer;
-  bool count_experts = false; // fill expert_load
+  bool count_experts = false;  // fill expert_load
 };
 
 struct ForwardResult {
-  Tensor hidden;                    // [B,S,D] after the final norm, in the compute type
-  Tensor halt_weights;              // [B,S,T] fp32 share of each loop's state; undefined if no halting
-  Tensor ponder;                    // [] mean of loops run + remainder (Graves 2016, eq. 12); ditto
+  Tensor hidden;        // [B,S,D] after the final norm, in the compute type
+  Tensor halt_weights;  // [B,S,T] fp32 share of each loop's state; undefined if no halting
+  Tensor ponder;        // [] mean of loops run + remainder (Graves 2016, eq. 12); ditto
   std::vector<Tensor> expert_load;  // per core layer: [E] tokens routed, summed over loops
 };
 

@@ -45,8 +45,8 @@ struct LayerWeights {
   Tensor down, q_norm, q_up, kv_norm, kv_up;  // mla
   Tensor qkv, k_norm;                         // gqa (q_norm with qk_norm)
   Tensor wo;
-  Tensor gate_up, ffn_down;                                // dense
-  Tensor router, router_bias;                              // moe
+  Tensor gate_up, ffn_down;    // dense
+  Tensor router, router_bias;  // moe
   Tensor experts_gate_up, experts_down;
   Tensor shared_gate_up, shared_down;
 };
@@ -57,9 +57,9 @@ struct Weights {
   Tensor embed, head;  // [V,D]; the same tensor when tied
   std::vector<LayerWeights> prelude, core, coda;
   Tensor prelude_norm, core_norm, norm;
-  Tensor log_A, log_dt, injection_B;          // lti
-  Tensor log_a, dt_bias;                      // zoh, with injection_B [D,D]
-  Tensor injection;                           // linear [D,2D]
+  Tensor log_A, log_dt, injection_B;  // lti
+  Tensor log_a, dt_bias;              // zoh, with injection_B [D,D]
+  Tensor injection;                   // linear [D,2D]
   Tensor lora_down, lora_scale, lora_B;
   Tensor halt_weight, halt_bias;
   torch::Dtype compute_type = torch::kFloat32;

@@ -1,0 +1,91 @@
+#include "kernels/device.h"
+
+#include <ATen/Context.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
+#include <dlfcn.h>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "base/log.h"
+#include "base/strings.h"
+#include "kernels/cuda_library.h"
+
+namespace mythos {
+namespace {
+
+// LibTorch registers its CUDA half when the library is loaded. Only processes that use a device pay
+// for that, and a machine without a driver never tries.
+bool load_torch_cuda() {
+  static const bool loaded = [] {
+    if (!dlopen("libcuda.so.1", RTLD_NOW | RTLD_GLOBAL)) return false;
+    if (dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL)) return true;
+    log_debug(std::string("LibTorch's CUDA half does not load: ") + dlerror());
+    return false;
+  }();
+  return loaded;
+}
+
+int64_t cuda_devices() {
+  if (!load_torch_cuda()) return 0;
+  return at::globalContext().hasCUDA() ? at::detail::getCUDAHooks().deviceCount() : 0;
+}
+
+fs::path executable_directory() {
+  std::error_code ignored;
+  return fs::read_symlink("/proc/self/exe", ignored).parent_path();
+}
+
+void* open_kernels() {
+  const fs::path here = executable_directory();
+  for (const char* place : {"../lib", "../../lib", "../../lib/mythos", "../lib/mythos"}) {
+    const fs::path file = here / place / "libmythos_cuda.so";
+    if (!fs::exists(file)) continue;
+    if (void* handle = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL)) return handle;
+    log_warning(std::string("the CUDA kernels do not load, plain operations are used: ") +
+                dlerror());
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+void* cuda_kernel(const char* name) {
+  static void* const handle = open_kernels();
+  return handle ? dlsym(handle, name) : nullptr;
+}
+
+void* cuda_stream(torch::Device device) {
+  return c10::impl::VirtualGuardImpl(device.type()).getStream(device).native_handle();
+}
+
+torch::Device resolve_device(const std::string& name) {
+  if (name == "cpu") return torch::kCPU;
+  if (name == "auto") return cuda_devices() > 0 ? torch::Device(torch::kCUDA, 0) : torch::kCPU;
+  std::optional<int64_t> index;
+  if (name == "cuda") index = 0;
+  if (name.starts_with("cuda:")) index = parse_int(name.substr(5));
+  if (!index || *index < 0) {
+    fail(ErrorKind::usage, "device '" + name + "' is not one of auto, cpu, cuda, cuda:N");
+  }
+  const int64_t count = cuda_devices();
+  if (*index >= count) {
+    fail(ErrorKind::resources,
+         strprintf("device %s: this machine offers %lld CUDA devices. Use --device cpu or auto.",
+                   name.c_str(), static_cast<long long>(count)));
+  }
+  return torch::Device(torch::kCUDA, static_cast<c10::DeviceIndex>(*index));
+}
+
+torch::Dtype resolve_compute_type(ComputeType type, torch::Device device) {
+  if (type == ComputeType::fp32) return torch::kFloat32;
+  if (type == ComputeType::bf16) return torch::kBFloat16;
+  return device.is_cuda() ? torch::kBFloat16 : torch::kFloat32;
+}
+
+void synchronize(torch::Device device) {
+  if (device.is_cuda()) {
+    c10::impl::VirtualGuardImpl(device.type()).synchronizeDevice(device.index());
+  }
+}
+
+}  // namespace mythos

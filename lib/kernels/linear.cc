@@ -1,0 +1,108 @@
+#include "kernels/linear.h"
+
+#include <ATen/core/dispatch/Dispatcher.h>
+#include <ATen/ops/mm.h>
+#include <cpuid.h>
+
+#include <cstdlib>
+#include <cstring>
+
+#include "base/error.h"
+#include "kernels/autograd.h"
+
+namespace mythos {
+namespace {
+
+using torch::Tensor;
+
+bool intel_cpu() {
+  unsigned leaf = 0, vendor[3] = {};
+  if (!__get_cpuid(0, &leaf, &vendor[0], &vendor[2], &vendor[1])) return false;
+  return std::memcmp(vendor, "GenuineIntel", sizeof vendor) == 0;
+}
+
+bool use_onednn() {
+  static const bool choice = [] {
+    const char* wanted = std::getenv("MYTHOS_GEMM");
+    if (!wanted || !*wanted) return !intel_cpu();
+    if (std::strcmp(wanted, "onednn") == 0) return true;
+    if (std::strcmp(wanted, "mkl") == 0) return false;
+    fail(ErrorKind::usage, std::string("MYTHOS_GEMM=") + wanted + ": expected mkl or onednn");
+  }();
+  return choice;
+}
+
+using OneDnnLinear = Tensor(const Tensor&, const Tensor&, const std::optional<Tensor>&,
+                            std::string_view, c10::List<std::optional<at::Scalar>>,
+                            std::optional<std::string_view>);
+
+// Null in a LibTorch without it.
+const c10::TypedOperatorHandle<OneDnnLinear>* onednn_linear() {
+  static const auto handle = []() -> std::optional<c10::TypedOperatorHandle<OneDnnLinear>> {
+    const auto found = c10::Dispatcher::singleton().findSchema({"mkldnn::_linear_pointwise", ""});
+    if (!found) return std::nullopt;
+    return found->typed<OneDnnLinear>();
+  }();
+  return handle ? &*handle : nullptr;
+}
+
+// oneDNN wins on wide products in fp32; its reordering of inputs loses on thin ones.
+bool onednn_serves(const Tensor& a, int64_t rows, int64_t columns, int64_t depth) {
+  return a.is_cpu() && a.scalar_type() == torch::kFloat32 && rows >= 4 && columns >= 16 &&
+         depth >= 16 && use_onednn() && onednn_linear();
+}
+
+// a bᵀ with b given as [N,K]
+Tensor onednn_nt(const Tensor& a, const Tensor& b) {
+  return onednn_linear()->call(a, b, std::nullopt, "none", c10::List<std::optional<at::Scalar>>(),
+                               "");
+}
+
+class Linear : public torch::autograd::Function<Linear> {
+ public:
+  static Tensor forward(torch::autograd::AutogradContext* context, const Tensor& x,
+                        const Tensor& w) {
+    context->save_for_backward({x, w});
+    return matmul_nt(x.reshape({-1, x.size(-1)}), w);
+  }
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 torch::autograd::variable_list grads) {
+    const auto saved = context->get_saved_variables();
+    const Tensor x = saved[0].reshape({-1, saved[0].size(-1)}), w = saved[1];
+    const Tensor d = grads[0];
+    Tensor d_x, d_w;
+    if (context->needs_input_grad(0)) d_x = matmul_nn(d, w).view(saved[0].sizes());
+    if (context->needs_input_grad(1)) d_w = matmul_tn(d, x);
+    return {d_x, d_w};
+  }
+};
+
+}  // namespace
+
+Tensor matmul_nt(const Tensor& a, const Tensor& b) {
+  const torch::NoGradGuard no_grad;
+  return onednn_serves(a, a.size(0), b.size(0), a.size(1)) ? onednn_nt(a, b) : at::mm(a, b.t());
+}
+
+Tensor matmul_nn(const Tensor& a, const Tensor& b) {
+  const torch::NoGradGuard no_grad;
+  return onednn_serves(a, a.size(0), b.size(1), a.size(1)) ? onednn_nt(a, b.t()) : at::mm(a, b);
+}
+
+Tensor matmul_tn(const Tensor& a, const Tensor& b) {
+  const torch::NoGradGuard no_grad;
+  // Large results spend more in oneDNN's reordering than they win.
+  const bool small = a.size(1) * b.size(1) <= 1 << 19;
+  return small && onednn_serves(a, a.size(1), b.size(1), a.size(0)) ? onednn_nt(a.t(), b.t())
+                                                                    : at::mm(a.t(), b);
+}
+
+Tensor apply_linear(const Tensor& x, const Tensor& w) {
+  std::vector<int64_t> sizes = x.sizes().vec();
+  sizes.back() = w.size(0);
+  const Tensor out =
+      wants_graph({&x, &w}) ? Linear::apply(x, w) : matmul_nt(x.reshape({-1, x.size(-1)}), w);
+  return out.view(sizes);
+}
+
+}  // namespace mythos

@@ -1,0 +1,142 @@
+#include "kernels/moe.h"
+
+#include <ATen/ops/_grouped_mm.h>
+
+#include "kernels/autograd.h"
+#include "kernels/linear.h"
+#include "kernels/moe_cpu.h"
+#include "kernels/swiglu.h"
+#include "kernels/swiglu_cpu.h"
+
+namespace mythos {
+namespace {
+
+using torch::Tensor;
+
+struct ExpertRows {
+  Tensor token, slot;  // of this expert's rows
+  Tensor weight;       // [n] fp32
+};
+
+ExpertRows rows_of(const cpu::Routing& routing, const Tensor& weights, int64_t expert) {
+  const int64_t begin = routing.begin[expert], count = routing.begin[expert + 1] - begin;
+  ExpertRows rows{routing.token.narrow(0, begin, count), routing.slot.narrow(0, begin, count), {}};
+  rows.weight = weights.view({-1}).index_select(0, rows.slot);
+  return rows;
+}
+
+bool empty(const cpu::Routing& routing, int64_t expert) {
+  return routing.begin[expert] == routing.begin[expert + 1];
+}
+
+// The expert's gate and up products are kept in `hidden` for the backward pass where wanted.
+Tensor forward_cpu(const Tensor& x, const Tensor& weights, const Tensor& gate_up,
+                   const Tensor& down, const cpu::Routing& routing, std::vector<Tensor>* hidden) {
+  const Tensor out = torch::zeros(x.sizes(), x.options().requires_grad(false));
+  for (int64_t e = 0; e < gate_up.size(0); ++e) {
+    if (empty(routing, e)) continue;
+    const ExpertRows rows = rows_of(routing, weights, e);
+    const Tensor h = matmul_nt(x.index_select(0, rows.token), gate_up[e]);
+    const Tensor act = torch::empty({h.size(0), down.size(2)}, h.options());
+    cpu::swiglu_forward(h, rows.weight, act);
+    cpu::scatter_add_rows(out, rows.token, matmul_nt(act, down[e]));
+    if (hidden) hidden->push_back(h);
+  }
+  return out;
+}
+
+class MoeSwiGlu : public torch::autograd::Function<MoeSwiGlu> {
+ public:
+  static Tensor forward(torch::autograd::AutogradContext* context, const Tensor& x,
+                        const Tensor& experts, const Tensor& weights, const Tensor& gate_up,
+                        const Tensor& down) {
+    const cpu::Routing routing = cpu::route(experts, gate_up.size(0));
+    std::vector<Tensor> hidden;
+    const Tensor out = forward_cpu(x, weights, gate_up, down, routing, &hidden);
+    context->save_for_backward({x, experts, weights, gate_up, down});
+    context->saved_data["hidden"] = hidden;
+    return out;
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 torch::autograd::variable_list grads) {
+    const auto saved = context->get_saved_variables();
+    const Tensor x = saved[0], weights = saved[2], gate_up = saved[3], down = saved[4];
+    const cpu::Routing routing = cpu::route(saved[1], gate_up.size(0));
+    const std::vector<Tensor> hidden = context->saved_data["hidden"].toTensorVector();
+    const Tensor d = grads[0].contiguous();
+    const auto options = x.options().requires_grad(false);
+    const Tensor d_x = torch::zeros(x.sizes(), options);
+    const Tensor d_weights = torch::zeros_like(weights).view({-1});
+    const Tensor d_gate_up = torch::empty(gate_up.sizes(), options);
+    const Tensor d_down = torch::empty(down.sizes(), options);
+    size_t next = 0;
+    for (int64_t e = 0; e < gate_up.size(0); ++e) {
+      if (empty(routing, e)) {
+        d_gate_up[e].zero_();
+        d_down[e].zero_();
+        continue;
+      }
+      const ExpertRows rows = rows_of(routing, weights, e);
+      const Tensor& h = hidden[next++];
+      const Tensor d_rows = d.index_select(0, rows.token);
+      const Tensor act = torch::empty({h.size(0), down.size(2)}, options);
+      cpu::swiglu_forward(h, rows.weight, act);
+      d_down[e].copy_(matmul_tn(d_rows, act));
+      const Tensor d_act = matmul_nn(d_rows, down[e]);
+      const Tensor d_h = torch::empty(h.sizes(), options);
+      const Tensor d_weight = torch::empty_like(rows.weight);
+      cpu::swiglu_backward(h, rows.weight, d_act, d_h, d_weight);
+      d_weights.index_copy_(0, rows.slot, d_weight);
+      d_gate_up[e].copy_(matmul_tn(d_h, x.index_select(0, rows.token)));
+      cpu::scatter_add_rows(d_x, rows.token, matmul_nn(d_h, gate_up[e]));
+    }
+    return {d_x, Tensor(), d_weights.view(weights.sizes()), d_gate_up, d_down};
+  }
+};
+
+// Grouped products over expert-sorted rows; the counts never visit the host.
+Tensor forward_cuda(const Tensor& x, const Tensor& experts, const Tensor& weights,
+                    const Tensor& gate_up, const Tensor& down) {
+  const int64_t k = experts.size(1), count = experts.numel();
+  const auto sorted = experts.reshape({-1}).sort(/*stable=*/true, 0, /*descending=*/false);
+  const Tensor order = std::get<1>(sorted);
+  const Tensor ids = torch::arange(gate_up.size(0), experts.options());
+  const Tensor ends =
+      torch::searchsorted(std::get<0>(sorted), ids, /*out_int32=*/true, /*right=*/true);
+  const Tensor rows = x.index_select(0, order.floor_divide(k));
+  const Tensor h = at::_grouped_mm(rows, gate_up.transpose(1, 2), ends);
+  const Tensor scale = weights.reshape({-1}).index_select(0, order).unsqueeze(1);
+  const Tensor act = (swiglu(h) * scale).to(x.scalar_type());
+  const Tensor y = at::_grouped_mm(act, down.transpose(1, 2), ends);
+  // Back to token order by the inverse permutation: each token's k rows are summed in a fixed
+  // order.
+  const Tensor inverse =
+      torch::empty_like(order).scatter_(0, order, torch::arange(count, order.options()));
+  return y.index_select(0, inverse).view({x.size(0), k, x.size(1)}).sum(1);
+}
+
+}  // namespace
+
+Tensor moe_swiglu(const Tensor& x, const Tensor& experts, const Tensor& weights,
+                  const Tensor& gate_up, const Tensor& down) {
+  if (!x.is_cpu()) return forward_cuda(x, experts, weights, gate_up, down);
+  const Tensor rows = x.contiguous(), scale = weights.contiguous();
+  if (wants_graph({&x, &weights, &gate_up, &down})) {
+    return MoeSwiGlu::apply(rows, experts, scale, gate_up, down);
+  }
+  return forward_cpu(rows, scale, gate_up, down, cpu::route(experts, gate_up.size(0)), nullptr);
+}
+
+Tensor moe_swiglu_reference(const Tensor& x, const Tensor& experts, const Tensor& weights,
+                            const Tensor& gate_up, const Tensor& down) {
+  Tensor out = torch::zeros_like(x);
+  for (int64_t e = 0; e < gate_up.size(0); ++e) {
+    const Tensor weight = (weights * (experts == e)).sum(1, true);
+    const Tensor y = torch::matmul(swiglu_reference(torch::matmul(x, gate_up[e].t())), down[e].t());
+    out = out + (y * weight).to(x.scalar_type());
+  }
+  return out;
+}
+
+}  // namespace mythos

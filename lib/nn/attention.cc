@@ -1,0 +1,121 @@
+#include "nn/attention.h"
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+
+#include "kernels/linear.h"
+#include "kernels/rms_norm.h"
+#include "kernels/rope.h"
+
+namespace mythos {
+namespace {
+
+// Up to this many new tokens, cached latent attention works in the latent space; more tokens repay
+// the expansion of the cache to keys and values.
+constexpr int64_t kAbsorbedTokens = 16;
+
+// q [B,S,H,d], k [B,P,K,d], v [B,P,K,dv] → [B,S,H·dv].
+Tensor attend(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionContext& context) {
+  const std::optional<Tensor> mask =
+      context.mask.defined() ? std::optional<Tensor>(context.mask) : std::nullopt;
+  const bool causal = context.causal && !mask;
+  const Tensor out = at::scaled_dot_product_attention(
+      q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), mask, 0.0, causal, std::nullopt,
+      /*enable_gqa=*/q.size(2) != k.size(2));
+  return out.transpose(1, 2).flatten(2);
+}
+
+Tensor grouped_query(const ModelConfig& config, const LayerWeights& w, const Tensor& x,
+                     const AttentionContext& context, int64_t slot) {
+  const int64_t H = config.n_heads, K = config.n_kv_heads, d = config.head_dim();
+  const auto parts = apply_linear(x, w.qkv).split_with_sizes({H * d, K * d, K * d}, -1);
+  Tensor q = parts[0].unflatten(-1, {H, d}), k = parts[1].unflatten(-1, {K, d});
+  Tensor v = parts[2].unflatten(-1, {K, d});
+  if (w.k_norm.defined()) {
+    q = rms_norm(q, w.q_norm, config.norm_eps);
+    k = rms_norm(k, w.k_norm, config.norm_eps);
+  }
+  q = rope(q, context.cos, context.sin);
+  k = rope(k, context.cos, context.sin);
+  if (context.cache) std::tie(k, v) = context.cache->append(slot, k, v);
+  return apply_linear(attend(q, k, v, context), w.wo);
+}
+
+// Scores and values in the latent space: kv_up is folded into query and output, so the cache is
+// never expanded (DeepSeek-V2, section 2.1.2). q [B,S,H,nope+rope], cached [B,P,rank+rope] →
+// [B,S,H·v].
+Tensor absorbed(const ModelConfig& config, const LayerWeights& w, const Tensor& q,
+                const Tensor& cached, const AttentionContext& context) {
+  const int64_t H = config.n_heads, rank = config.kv_lora_rank, nope = config.qk_nope_head_dim;
+  const Tensor up = w.kv_up.view({H, nope + config.v_head_dim, rank});
+  const Tensor heads = q.transpose(1, 2);  // [B,H,S,·]
+  const Tensor latent = at::matmul(heads.narrow(3, 0, nope), up.narrow(1, 0, nope));
+  const Tensor query = at::cat({latent, heads.narrow(3, nope, config.qk_rope_head_dim)}, 3);
+  const Tensor keys = cached.unsqueeze(1);  // [B,1,P,rank+rope]
+  Tensor scores = at::matmul(query, keys.transpose(2, 3)).to(torch::kFloat32) /
+                  std::sqrt(static_cast<double>(config.qk_head_dim()));
+  if (context.mask.defined()) {
+    scores = scores.masked_fill(context.mask.logical_not(), -INFINITY);
+  } else if (context.causal && q.size(1) > 1) {
+    const Tensor later =
+        at::ones({q.size(1), q.size(1)}, scores.options().dtype(torch::kBool)).triu(1);
+    scores = scores.masked_fill(later, -INFINITY);
+  }
+  const Tensor weights = scores.softmax(-1).to(q.scalar_type());
+  const Tensor values = at::matmul(weights, keys.narrow(3, 0, rank));  // [B,H,S,rank]
+  const Tensor out = at::matmul(values, up.narrow(1, nope, config.v_head_dim).transpose(1, 2));
+  return out.transpose(1, 2).flatten(2);
+}
+
+Tensor latent(const ModelConfig& config, const LayerWeights& w, const Tensor& x,
+              const AttentionContext& context, int64_t slot) {
+  const int64_t H = config.n_heads, nope = config.qk_nope_head_dim,
+                rope_dim = config.qk_rope_head_dim;
+  const auto parts = apply_linear(x, w.down).split_with_sizes(
+      {config.q_lora_rank, config.kv_lora_rank, rope_dim}, -1);
+  const Tensor q_latent = rms_norm(parts[0], w.q_norm, config.norm_eps);
+  Tensor kv_latent = rms_norm(parts[1], w.kv_norm, config.norm_eps);
+  Tensor rotated = rope(parts[2].unsqueeze(2), context.cos, context.sin);  // one key for all heads
+  const Tensor q = rope(apply_linear(q_latent, w.q_up).unflatten(-1, {H, nope + rope_dim}),
+                        context.cos, context.sin);
+  if (context.cache) {
+    const Tensor fresh = at::cat({kv_latent, rotated.squeeze(2)}, -1);
+    const Tensor cached = context.cache->append(slot, fresh).first;
+    if (x.size(1) <= kAbsorbedTokens) {
+      return apply_linear(absorbed(config, w, q, cached, context), w.wo);
+    }
+    kv_latent = cached.narrow(2, 0, config.kv_lora_rank);
+    rotated = cached.narrow(2, config.kv_lora_rank, rope_dim).unsqueeze(2);
+  }
+  const auto kv = apply_linear(kv_latent, w.kv_up)
+                      .unflatten(-1, {H, nope + config.v_head_dim})
+                      .split_with_sizes({nope, config.v_head_dim}, -1);
+  const Tensor k = at::cat({kv[0], rotated.expand({-1, -1, H, -1})}, -1);
+  return apply_linear(attend(q, k, kv[1], context), w.wo);
+}
+
+}  // namespace
+
+AttentionContext attention_context(const ModelConfig& config, int64_t length, KvCache* cache,
+                                   torch::Device device) {
+  const int64_t past = cache ? cache->length() : 0;
+  AttentionContext context;
+  std::tie(context.cos, context.sin) =
+      rope_table(past, length, config.rope_dim(), config.rope_theta, device);
+  context.cache = cache;
+  context.causal = length > 1;
+  if (past > 0 && length > 1) {
+    const auto options = torch::TensorOptions().dtype(torch::kBool).device(device);
+    context.mask = at::ones({length, past + length}, options).tril(past);
+  }
+  return context;
+}
+
+Tensor attention(const ModelConfig& config, const LayerWeights& w, const Tensor& x,
+                 const AttentionContext& context, int64_t slot) {
+  return config.attention == Attention::mla ? latent(config, w, x, context, slot)
+                                            : grouped_query(config, w, x, context, slot);
+}
+
+}  // namespace mythos

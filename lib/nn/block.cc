@@ -1,0 +1,50 @@
+#include "nn/block.h"
+
+#include <ATen/ATen.h>
+
+#include "kernels/linear.h"
+#include "kernels/moe.h"
+#include "kernels/rms_norm.h"
+#include "kernels/swiglu.h"
+
+namespace mythos {
+namespace {
+
+// Router: experts are chosen by score plus bias (the bias balances load and carries no gradient,
+// Wang et al. 2024), and weighted by their softmax scores renormalised over the chosen ones.
+Tensor mixture(const ModelConfig& config, const LayerWeights& w, const Tensor& x,
+               const Tensor& load) {
+  const Tensor rows = x.flatten(0, 1);                                            // [N,D]
+  const Tensor router_logits = apply_linear(rows.to(torch::kFloat32), w.router);  // [N,E]
+  const Tensor chosen =
+      std::get<1>(at::topk(router_logits.detach() + w.router_bias, config.n_experts_per_tok, -1));
+  const Tensor scores = router_logits.softmax(-1).gather(1, chosen);
+  const Tensor weights = scores / scores.sum(-1, true);
+  if (load.defined()) {
+    const Tensor flat = chosen.flatten();
+    load.scatter_add_(0, flat, at::ones({1}, load.options()).expand(flat.sizes()));
+  }
+  Tensor out = moe_swiglu(rows, chosen, weights, w.experts_gate_up, w.experts_down);
+  if (w.shared_gate_up.defined()) {
+    out = out + apply_linear(swiglu(apply_linear(rows, w.shared_gate_up)), w.shared_down);
+  }
+  return out.view_as(x);
+}
+
+}  // namespace
+
+Tensor feed_forward(const ModelConfig& config, const LayerWeights& w, const Tensor& x,
+                    const Tensor& load) {
+  if (w.router.defined()) return mixture(config, w, x, load);
+  return apply_linear(swiglu(apply_linear(x, w.gate_up)), w.ffn_down);
+}
+
+Tensor block(const ModelConfig& config, const LayerWeights& w, const Tensor& x,
+             const AttentionContext& context, int64_t slot, const Tensor& load) {
+  const Tensor normed = rms_norm(x, w.attn_norm, config.norm_eps);
+  const auto [sum, ffn_input] =
+      add_rms_norm(x, attention(config, w, normed, context, slot), {}, w.ffn_norm, config.norm_eps);
+  return sum + feed_forward(config, w, ffn_input, load);
+}
+
+}  // namespace mythos

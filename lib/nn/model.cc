@@ -1,0 +1,59 @@
+#include "nn/model.h"
+
+#include <ATen/ATen.h>
+
+#include "base/error.h"
+#include "base/strings.h"
+#include "kernels/cross_entropy.h"
+#include "kernels/linear.h"
+#include "kernels/rms_norm.h"
+#include "nn/recurrence.h"
+
+namespace mythos {
+
+ForwardResult forward(const ModelConfig& config, const Weights& w, const Tensor& ids,
+                      const ForwardOptions& options) {
+  KvCache* cache = options.cache;
+  const int64_t loops = options.loops > 0 ? options.loops : config.max_loop_iters;
+  if (cache && cache->loops() != loops) {
+    fail(ErrorKind::internal,
+         strprintf("a cache made for %lld loops is used with %lld",
+                   static_cast<long long>(cache->loops()), static_cast<long long>(loops)));
+  }
+  const AttentionContext context = attention_context(config, ids.size(1), cache, ids.device());
+  Tensor x = at::embedding(w.embed, ids);  // [B,S,D]
+  for (int64_t i = 0; i < config.prelude_layers; ++i) {
+    x = block(config, w.prelude[i], x, context, cache ? cache->prelude_slot(i) : 0);
+  }
+  ForwardResult result;
+  x = recurrent_core(config, w, x, context, loops, options, result).to(w.compute_type);
+  for (int64_t i = 0; i < config.coda_layers; ++i) {
+    x = block(config, w.coda[i], x, context, cache ? cache->coda_slot(i) : 0);
+  }
+  if (cache) cache->advance(ids.size(1));
+  result.hidden = rms_norm(x, w.norm, config.norm_eps);
+  return result;
+}
+
+Tensor logits(const Weights& weights, const Tensor& hidden) {
+  return apply_linear(hidden, weights.head).to(torch::kFloat32);
+}
+
+Tensor token_losses(const Weights& weights, const Tensor& hidden, const Tensor& targets) {
+  const Tensor rows = hidden.flatten(0, 1);  // [N,D]
+  const Tensor ids = targets.flatten();
+  if (torch::GradMode::is_enabled()) {
+    return cross_entropy(apply_linear(rows, weights.head), ids).view_as(targets);
+  }
+  constexpr int64_t kLogits = 1 << 24;  // formed at a time
+  const int64_t step = std::max<int64_t>(1, kLogits / weights.head.size(0));
+  std::vector<Tensor> losses;
+  for (int64_t begin = 0; begin < rows.size(0); begin += step) {
+    const int64_t count = std::min(step, rows.size(0) - begin);
+    losses.push_back(cross_entropy(apply_linear(rows.narrow(0, begin, count), weights.head),
+                                   ids.narrow(0, begin, count)));
+  }
+  return at::cat(losses).view_as(targets);
+}
+
+}  // namespace mythos

@@ -1,0 +1,140 @@
+#include "nn/recurrence.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/inject.h"
+#include "kernels/linear.h"
+#include "kernels/rms_norm.h"
+#include "nn/halting.h"
+
+namespace mythos {
+namespace {
+
+// Marks of all loop indices, [T,D]: a sinusoid of the index on the first channels, 0 elsewhere.
+Tensor loop_marks(const ModelConfig& config, int64_t loops, torch::Device device) {
+  const int64_t channels = config.loop_channels();
+  const auto options = torch::TensorOptions().dtype(torch::kFloat32).device(device);
+  const Tensor exponent = at::arange(0, channels, 2, options) / static_cast<double>(channels);
+  const Tensor angle = at::outer(at::arange(loops, options), 1.0 / at::pow(10000.0, exponent));
+  const Tensor marks = at::cat({at::sin(angle), at::cos(angle)}, 1).narrow(1, 0, channels);
+  return at::constant_pad_nd(marks, {0, config.dim - channels});
+}
+
+// a of a ZOH injection, [D].
+Tensor decay_rate(const Weights& w) {
+  return at::exp(at::clamp(w.log_a, -20.0, 20.0));
+}
+
+// One step h → h' of the configured recurrence around the core layers.
+class Step {
+ public:
+  Step(const ModelConfig& config, const Weights& w, const Tensor& e,
+       const AttentionContext& context, int64_t loops, std::vector<Tensor>& load)
+      : c_(config), w_(w), e_(e), context_(context), load_(load) {
+    if (c_.loop_embedding == LoopEmbedding::sinusoid) marks_ = loop_marks(c_, loops, e.device());
+    if (c_.injection == Injection::lti || c_.injection == Injection::zoh) A_ = transition(c_, w_);
+    if (c_.injection == Injection::zoh) {
+      const Tensor a = decay_rate(w_);
+      const Tensor gain = -at::expm1(-at::softplus(w_.dt_bias) * a) / a;  // exact zero-order hold
+      drive_ = apply_linear(e.to(w_.compute_type), w_.injection_B).to(torch::kFloat32) * gain;
+    }
+  }
+
+  Tensor operator()(const Tensor& h, int64_t t) const {
+    const Tensor mark = marks_.defined() ? marks_[t] : Tensor();
+    switch (c_.injection) {
+      case Injection::lti: {
+        const Tensor u =
+            add_rms_norm(h, e_, mark, w_.core_norm, c_.norm_eps, w_.compute_type).second;
+        return inject(h, e_, core(u, t), A_, w_.injection_B);
+      }
+      case Injection::zoh:
+        return wide(core(narrow(marked(at::addcmul(drive_, h, A_), mark)), t));
+      case Injection::linear: {
+        const Tensor mixed = apply_linear(narrow(at::cat({marked(h, mark), e_}, -1)), w_.injection);
+        return rms_norm(wide(core(mixed, t)), w_.core_norm, c_.norm_eps);
+      }
+      case Injection::add:
+        return wide(core(narrow(marked(h + e_, mark)), t));
+      case Injection::none:
+        break;
+    }
+    return wide(core(narrow(marked(h, mark)), t));
+  }
+
+ private:
+  Tensor narrow(const Tensor& x) const { return x.to(w_.compute_type); }
+  static Tensor wide(const Tensor& x) { return x.to(torch::kFloat32); }
+  static Tensor marked(const Tensor& x, const Tensor& mark) {
+    return mark.defined() ? x + mark : x;
+  }
+
+  Tensor core(Tensor x, int64_t t) const {
+    for (int64_t layer = 0; layer < c_.core_layers; ++layer) {
+      const int64_t slot = context_.cache ? context_.cache->core_slot(t, layer) : 0;
+      x = block(c_, w_.core[layer], x, context_, slot, load_.empty() ? Tensor() : load_[layer]);
+    }
+    if (!w_.lora_down.defined()) return x;
+    // Loops beyond those trained use the last one's scale.
+    const Tensor scale = w_.lora_scale[std::min(t, c_.max_loop_iters - 1)].to(x.scalar_type());
+    return x + apply_linear(apply_linear(x, w_.lora_down) * scale, w_.lora_B.t());
+  }
+
+  const ModelConfig& c_;
+  const Weights& w_;
+  const Tensor& e_;
+  const AttentionContext& context_;
+  std::vector<Tensor>& load_;
+  Tensor marks_, A_, drive_;
+};
+
+}  // namespace
+
+Tensor transition(const ModelConfig& config, const Weights& w) {
+  // Strictly inside (0, 1) by construction: fp32 rounds exp(-exp(x)) to 1 for x below -17 and to 0
+  // for x above 4.6, and a state that never decays, or forgets all, is not a stable memory.
+  constexpr double kSmallest = 1e-37, kLargest = 1.0 - 0x1.0p-24;
+  if (config.injection == Injection::lti) {
+    const Tensor x = at::clamp(w.log_dt + w.log_A, -20.0, 20.0);
+    return at::clamp(at::exp(-at::exp(x)), kSmallest, kLargest);
+  }
+  if (config.injection == Injection::zoh) {
+    return at::clamp(at::exp(-at::softplus(w.dt_bias) * decay_rate(w)), kSmallest, kLargest);
+  }
+  return {};
+}
+
+Tensor recurrent_core(const ModelConfig& config, const Weights& w, const Tensor& x,
+                      const AttentionContext& context, int64_t loops, const ForwardOptions& options,
+                      ForwardResult& result) {
+  const Tensor e = config.prelude_norm
+                       ? rms_norm(x, w.prelude_norm, config.norm_eps, torch::kFloat32)
+                       : x.to(torch::kFloat32);
+  if (options.count_experts && config.ffn == FeedForward::moe) {
+    for (int64_t layer = 0; layer < config.core_layers; ++layer) {
+      result.expert_load.push_back(at::zeros({config.n_experts}, e.options().requires_grad(false)));
+    }
+  }
+  const Step step(config, w, e, context, loops, result.expert_load);
+  HaltingState halting(config, w, loops);
+  const bool halts = config.halting != Halting::none;
+  // A cache wants every loop's keys, and on a device asking costs more than a few loops.
+  const bool may_stop = halts && !context.cache && x.is_cpu();
+  Tensor h = config.initial_state == InitialState::input ? e : at::zeros_like(e);
+  for (int64_t t = 0; t < loops; ++t) {
+    const Tensor before = h;
+    h = step(h, t);
+    if (options.observer) options.observer(t, before.detach(), h.detach());
+    if (halts) halting.add(h);
+    if (may_stop && halting.all_halted()) break;
+  }
+  if (!halts) return h;
+  result.halt_weights = halting.weights();
+  result.ponder = halting.ponder();
+  return halting.output();
+}
+
+}  // namespace mythos

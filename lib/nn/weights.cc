@@ -1,0 +1,186 @@
+#include "nn/weights.h"
+
+#include <cmath>
+
+#include "base/error.h"
+#include "base/rng.h"
+#include "base/strings.h"
+
+namespace mythos {
+namespace {
+
+std::string shape_text(at::IntArrayRef shape) {
+  std::vector<std::string> sizes;
+  for (const int64_t size : shape) sizes.push_back(std::to_string(size));
+  return "[" + join(sizes, ",") + "]";
+}
+
+// Standard normal numbers by Box and Muller's method, the same on every device.
+void fill_normal(float* out, int64_t count, double deviation, Rng rng) {
+  for (int64_t i = 0; i < count; i += 2) {
+    const double radius = deviation * std::sqrt(-2.0 * std::log(1.0 - rng.uniform()));
+    const double angle = 2.0 * M_PI * rng.uniform();
+    out[i] = static_cast<float>(radius * std::cos(angle));
+    if (i + 1 < count) out[i + 1] = static_cast<float>(radius * std::sin(angle));
+  }
+}
+
+Tensor initial_value(const ParameterSpec& spec, const ModelConfig& config, Rng rng) {
+  const Tensor value = torch::zeros(spec.shape);
+  switch (spec.init) {
+    case Init::zeros:
+      break;
+    case Init::ones:
+      value.fill_(1);
+      break;
+    case Init::injection:
+      value.fill_(0.1);
+      break;
+    case Init::normal:
+      fill_normal(value.data_ptr<float>(), value.numel(), config.init_std, rng);
+      break;
+    case Init::identity_tail:
+      value.narrow(1, value.size(1) - config.dim, config.dim).copy_(torch::eye(config.dim));
+      break;
+    case Init::halt_bias: {
+      const double bound = 1.0 / std::sqrt(static_cast<double>(config.dim));
+      for (int64_t i = 0; i < value.numel(); ++i) value[i] = bound * (2.0 * rng.uniform() - 1.0);
+    }
+  }
+  return value;
+}
+
+}  // namespace
+
+Parameters::Parameters(const ModelConfig& config, torch::Device device) {
+  for (ParameterSpec& spec : parameter_specs(config)) {
+    const auto options = torch::TensorOptions().dtype(torch::kFloat32).device(device);
+    Tensor tensor = torch::empty(spec.shape, options.requires_grad(spec.trained));
+    index_[spec.name] = items_.size();
+    items_.push_back({std::move(spec), std::move(tensor)});
+  }
+}
+
+void Parameters::initialize(const ModelConfig& config, uint64_t seed) {
+  const torch::NoGradGuard no_grad;
+  for (size_t i = 0; i < items_.size(); ++i) {
+    items_[i].tensor.copy_(initial_value(items_[i].spec, config, Rng(seed, i)));
+  }
+}
+
+const Tensor& Parameters::at(const std::string& name) const {
+  const auto found = index_.find(name);
+  if (found == index_.end()) fail(ErrorKind::internal, "no parameter '" + name + "'");
+  return items_[found->second].tensor;
+}
+
+void Parameters::load(const std::map<std::string, Tensor>& values, const std::string& origin) {
+  const torch::NoGradGuard no_grad;
+  for (const auto& [name, value] : values) {
+    if (!contains(name)) {
+      std::vector<std::string> known;
+      for (const Item& item : items_) known.push_back(item.spec.name);
+      fail(ErrorKind::data, origin + ": tensor '" + name + "' is not part of this model." +
+                                did_you_mean(name, known));
+    }
+  }
+  for (Item& item : items_) {
+    const auto found = values.find(item.spec.name);
+    if (found == values.end()) {
+      fail(ErrorKind::data, origin + ": tensor '" + item.spec.name +
+                                "' is missing (expected shape " + shape_text(item.spec.shape) +
+                                ")");
+    }
+    if (found->second.sizes() != at::IntArrayRef(item.spec.shape)) {
+      fail(ErrorKind::data, origin + ": tensor '" + item.spec.name + "' has shape " +
+                                shape_text(found->second.sizes()) + ", expected " +
+                                shape_text(item.spec.shape));
+    }
+    item.tensor.copy_(found->second);
+  }
+}
+
+namespace {
+
+class WeightMaker {
+ public:
+  WeightMaker(const Parameters& parameters, torch::Dtype type)
+      : parameters_(parameters), type_(type) {
+    for (const Parameters::Item& item : parameters.items()) {
+      matrix_[item.spec.name] = item.spec.matrix;
+    }
+  }
+
+  // The parameter, cast when it is a matrix; undefined when the configuration lacks it.
+  Tensor get(const std::string& name) const {
+    if (!parameters_.contains(name)) return {};
+    const Tensor& tensor = parameters_.at(name);
+    return matrix_.at(name) ? tensor.to(type_) : tensor;
+  }
+
+  std::vector<LayerWeights> layers(const std::string& part, int64_t count) const {
+    std::vector<LayerWeights> out;
+    for (int64_t i = 0; i < count; ++i) out.push_back(layer(part + "." + std::to_string(i) + "."));
+    return out;
+  }
+
+ private:
+  LayerWeights layer(const std::string& p) const {
+    LayerWeights w;
+    w.attn_norm = get(p + "attn_norm.weight");
+    w.ffn_norm = get(p + "ffn_norm.weight");
+    w.down = get(p + "attn.down.weight");
+    w.q_norm = get(p + "attn.q_norm.weight");
+    w.q_up = get(p + "attn.q_up.weight");
+    w.kv_norm = get(p + "attn.kv_norm.weight");
+    w.kv_up = get(p + "attn.kv_up.weight");
+    w.qkv = get(p + "attn.qkv.weight");
+    w.k_norm = get(p + "attn.k_norm.weight");
+    w.wo = get(p + "attn.wo.weight");
+    w.gate_up = get(p + "ffn.gate_up.weight");
+    w.ffn_down = get(p + "ffn.down.weight");
+    w.router = get(p + "ffn.router.weight");
+    w.router_bias = get(p + "ffn.router_bias");
+    w.experts_gate_up = get(p + "ffn.experts.gate_up");
+    w.experts_down = get(p + "ffn.experts.down");
+    w.shared_gate_up = get(p + "ffn.shared.gate_up.weight");
+    w.shared_down = get(p + "ffn.shared.down.weight");
+    return w;
+  }
+
+  const Parameters& parameters_;
+  torch::Dtype type_;
+  std::map<std::string, bool> matrix_;
+};
+
+}  // namespace
+
+Weights make_weights(const ModelConfig& config, const Parameters& parameters,
+                     torch::Dtype compute_type) {
+  const WeightMaker make(parameters, compute_type);
+  const std::string injection = "recurrent.injection.";
+  Weights w;
+  w.compute_type = compute_type;
+  w.embed = make.get("embed.weight");
+  w.head = config.tied_head ? w.embed : make.get("head.weight");
+  w.prelude = make.layers("prelude", config.prelude_layers);
+  w.core = make.layers("core", config.core_layers);
+  w.coda = make.layers("coda", config.coda_layers);
+  w.prelude_norm = make.get("prelude_norm.weight");
+  w.core_norm = make.get("recurrent.norm.weight");
+  w.norm = make.get("norm.weight");
+  w.log_A = make.get(injection + "log_A");
+  w.log_dt = make.get(injection + "log_dt");
+  w.log_a = make.get(injection + "log_a");
+  w.dt_bias = make.get(injection + "dt_bias");
+  w.injection_B = make.get(injection + (config.injection == Injection::zoh ? "B.weight" : "B"));
+  w.injection = make.get(injection + "weight");
+  w.lora_down = make.get("recurrent.lora.down.weight");
+  w.lora_scale = make.get("recurrent.lora.scale.weight");
+  w.lora_B = make.get("recurrent.lora.B");
+  w.halt_weight = make.get("recurrent.halt.weight");
+  w.halt_bias = make.get("recurrent.halt.bias");
+  return w;
+}
+
+}  // namespace mythos

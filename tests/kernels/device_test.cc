@@ -1,0 +1,34 @@
+#include "kernels/device.h"
+
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+
+namespace mythos {
+namespace {
+
+ErrorKind kind_of(const std::string& device) {
+  try {
+    resolve_device(device);
+  } catch (const Error& error) {
+    return error.kind();
+  }
+  return ErrorKind::internal;
+}
+
+TEST(Device, NamesAreChecked) {
+  EXPECT_EQ(resolve_device("cpu"), torch::Device(torch::kCPU));
+  EXPECT_EQ(kind_of("gpu"), ErrorKind::usage);
+  EXPECT_EQ(kind_of("cuda:x"), ErrorKind::usage);
+  EXPECT_EQ(kind_of("cuda:-1"), ErrorKind::usage);
+  EXPECT_EQ(kind_of("cuda:9999"), ErrorKind::resources);
+}
+
+TEST(Device, AutomaticComputeTypeFollowsTheDevice) {
+  EXPECT_EQ(resolve_compute_type(ComputeType::automatic, torch::kCPU), torch::kFloat32);
+  EXPECT_EQ(resolve_compute_type(ComputeType::automatic, torch::kCUDA), torch::kBFloat16);
+  EXPECT_EQ(resolve_compute_type(ComputeType::bf16, torch::kCPU), torch::kBFloat16);
+}
+
+}  // namespace
+}  // namespace mythos

@@ -1,0 +1,221 @@
+// Every kernel against its plain reference, forward and gradient, over odd shapes, types and
+// devices.
+#include <gtest/gtest.h>
+#include <torch/autograd.h>
+
+#include <functional>
+
+#include "base/error.h"
+#include "kernels/cross_entropy.h"
+#include "kernels/device.h"
+#include "kernels/inject.h"
+#include "kernels/linear.h"
+#include "kernels/moe.h"
+#include "kernels/rms_norm.h"
+#include "kernels/rope.h"
+#include "kernels/swiglu.h"
+
+namespace mythos {
+namespace {
+
+using torch::Tensor;
+using Tensors = std::vector<Tensor>;
+using Operator = std::function<Tensor(const Tensors&)>;
+
+struct Place {
+  std::string device;
+  torch::Dtype type;
+};
+
+class Kernels : public testing::TestWithParam<Place> {
+ protected:
+  void SetUp() override {
+    torch::manual_seed(7);
+    try {
+      device_ = resolve_device(GetParam().device);
+    } catch (const Error& error) {
+      GTEST_SKIP() << error.what();
+    }
+  }
+
+  torch::Dtype type() const { return GetParam().type; }
+  Tensor normal(at::IntArrayRef sizes, torch::Dtype type) const {
+    return torch::randn(sizes).to(type).to(device_).requires_grad_();
+  }
+  Tensor normal(at::IntArrayRef sizes) const { return normal(sizes, type()); }
+
+  // Outputs and the gradients of every floating input agree, relative to the largest entry.
+  void expect_same(const Tensors& inputs, const Operator& kernel, const Operator& reference) {
+    const auto [out, grads] = run(inputs, kernel);
+    const auto [want, want_grads] = run(inputs, reference);
+    exact_ = type() == torch::kFloat32 && want.scalar_type() == torch::kFloat32;
+    expect_close(out, want, "forward");
+    for (size_t i = 0; i < grads.size(); ++i) {
+      expect_close(grads[i], want_grads[i], "gradient of input " + std::to_string(i));
+    }
+    const torch::NoGradGuard no_grad;
+    expect_close(kernel(inputs), want, "forward without autograd");
+  }
+
+ private:
+  std::pair<Tensor, Tensors> run(const Tensors& inputs, const Operator& f) const {
+    Tensors leaves, wanted;
+    for (const Tensor& input : inputs) {
+      leaves.push_back(input.detach().clone().requires_grad_(input.requires_grad()));
+      if (input.requires_grad()) wanted.push_back(leaves.back());
+    }
+    const Tensor out = f(leaves);
+    const Tensor weight =
+        torch::linspace(-1, 2, out.numel(), out.options().requires_grad(false)).view_as(out);
+    const auto grads = torch::autograd::grad({(out * weight).sum()}, wanted);
+    return {out.detach(), grads};
+  }
+
+  void expect_close(const Tensor& got, const Tensor& want, const std::string& what) const {
+    ASSERT_EQ(got.sizes(), want.sizes()) << what;
+    ASSERT_EQ(got.scalar_type(), want.scalar_type()) << what;
+    const Tensor a = got.detach().to(torch::kFloat64), b = want.detach().to(torch::kFloat64);
+    const double tolerance = got.scalar_type() == torch::kFloat32 && exact_ ? 2e-5 : 2e-2;
+    const double scale = std::max(1e-6, b.abs().max().item<double>());
+    EXPECT_LE((a - b).abs().max().item<double>() / scale, tolerance) << what;
+  }
+
+ protected:
+  torch::Device device_ = torch::kCPU;
+  bool exact_ = true;  // no step of the operator rounds to bf16
+};
+
+TEST_P(Kernels, RmsNorm) {
+  for (const int64_t width : {2, 7, 64, 257}) {
+    const Tensors inputs = {normal({3, 5, width}), normal({width}, torch::kFloat32)};
+    for (const torch::Dtype out : {torch::kFloat32, torch::kBFloat16}) {
+      expect_same(
+          inputs, [&](const Tensors& t) { return rms_norm(t[0], t[1], 1e-6, out); },
+          [&](const Tensors& t) { return rms_norm_reference(t[0], t[1], 1e-6, out); });
+    }
+  }
+}
+
+TEST_P(Kernels, RmsNormOfASliceIsThatOfACopy) {
+  const Tensor wide = normal({4, 30}).detach(), weight = normal({12}, torch::kFloat32).detach();
+  const Tensor slice = wide.narrow(1, 9, 12);
+  EXPECT_TRUE(torch::equal(rms_norm(slice, weight, 1e-6), rms_norm(slice.clone(), weight, 1e-6)));
+}
+
+TEST_P(Kernels, AddRmsNorm) {
+  const Tensor shift = torch::randn({65}).to(device_);
+  for (const bool shifted : {false, true}) {
+    const Tensors inputs = {normal({40, 65}), normal({40, 65}), normal({65}, torch::kFloat32)};
+    // The sum and its norm both carry gradient.
+    expect_same(
+        inputs,
+        [&](const Tensors& t) {
+          const auto [sum, norm] = add_rms_norm(t[0], t[1], shifted ? shift : Tensor(), t[2], 1e-5);
+          return torch::cat({sum, norm}, 1);
+        },
+        [&](const Tensors& t) {
+          Tensor sum = t[0] + t[1];
+          if (shifted) sum = (sum.to(torch::kFloat32) + shift).to(sum.scalar_type());
+          return torch::cat({sum, rms_norm_reference(sum, t[2], 1e-5)}, 1);
+        });
+  }
+}
+
+TEST_P(Kernels, SwiGlu) {
+  for (const int64_t width : {1, 9, 128}) {
+    expect_same(
+        {normal({6, 7, 2 * width})}, [](const Tensors& t) { return swiglu(t[0]); },
+        [](const Tensors& t) { return swiglu_reference(t[0]); });
+  }
+}
+
+TEST_P(Kernels, SwiGluFarFromZero) {
+  const Tensor x =
+      torch::tensor({-200.0f, -90.0f, 90.0f, 200.0f, 1.0f, 1.0f, 1.0f, 1.0f}, device_).to(type());
+  const Tensor got = swiglu(x).to(torch::kFloat32);
+  EXPECT_TRUE(torch::isfinite(got).all().item<bool>()) << got;
+  EXPECT_NEAR(got[3].item<float>(), 200.0f, 1.0f);
+  EXPECT_NEAR(got[0].item<float>(), 0.0f, 1e-6f);
+}
+
+TEST_P(Kernels, Rope) {
+  for (const int64_t kept : {0, 5}) {
+    const auto [cos, sin] = rope_table(3, 11, 8, 500000, device_);
+    expect_same(
+        {normal({2, 11, 3, 8 + kept})}, [&](const Tensors& t) { return rope(t[0], cos, sin); },
+        [&](const Tensors& t) { return rope_reference(t[0], cos, sin); });
+  }
+}
+
+TEST_P(Kernels, RopeTableContinues) {
+  const auto [cos, sin] = rope_table(0, 9, 8, 10000, device_);
+  const auto [later_cos, later_sin] = rope_table(5, 4, 8, 10000, device_);
+  EXPECT_TRUE(torch::equal(cos.narrow(0, 5, 4), later_cos));
+  EXPECT_TRUE(torch::equal(sin.narrow(0, 5, 4), later_sin));
+}
+
+TEST_P(Kernels, Inject) {
+  for (const auto& [rows, width] : {std::pair<int64_t, int64_t>{1, 1}, {50, 33}, {700, 64}}) {
+    const auto wide = [&] { return normal({rows, width}, torch::kFloat32); };
+    const Tensors inputs = {wide(), wide(), normal({rows, width}), normal({width}, torch::kFloat32),
+                            normal({width}, torch::kFloat32)};
+    expect_same(
+        inputs, [](const Tensors& t) { return inject(t[0], t[1], t[2], t[3], t[4]); },
+        [](const Tensors& t) { return inject_reference(t[0], t[1], t[2], t[3], t[4]); });
+  }
+}
+
+TEST_P(Kernels, Linear) {
+  for (const auto& [rows, in, out] :
+       {std::array<int64_t, 3>{1, 8, 5}, {33, 64, 48}, {257, 40, 96}}) {
+    expect_same(
+        {normal({rows, 1, in}), normal({out, in})},
+        [](const Tensors& t) { return apply_linear(t[0], t[1]); },
+        [](const Tensors& t) { return torch::matmul(t[0], t[1].t()); });
+  }
+}
+
+TEST_P(Kernels, Moe) {
+  constexpr int64_t kExperts = 5;
+  // Balanced, all on one expert, and with experts that no token chose.
+  for (const int64_t used : {5, 1, 3}) {
+    for (const int64_t k : {int64_t{1}, std::min<int64_t>(used, 2)}) {
+      const int64_t rows = 37;
+      const Tensor experts = torch::stack([&] {
+                               Tensors chosen;
+                               for (int64_t n = 0; n < rows; ++n)
+                                 chosen.push_back(torch::randperm(used).narrow(0, 0, k));
+                               return chosen;
+                             }())
+                                 .to(device_);
+      const Tensor weights = torch::rand({rows, k}).to(device_).requires_grad_();
+      const Tensors inputs = {normal({rows, 16}), weights, normal({kExperts, 48, 16}),
+                              normal({kExperts, 16, 24})};
+      expect_same(
+          inputs, [&](const Tensors& t) { return moe_swiglu(t[0], experts, t[1], t[2], t[3]); },
+          [&](const Tensors& t) { return moe_swiglu_reference(t[0], experts, t[1], t[2], t[3]); });
+    }
+  }
+}
+
+TEST_P(Kernels, CrossEntropy) {
+  for (const int64_t classes : {2, 17, 300}) {
+    Tensor targets = torch::randint(classes, {29}, torch::kInt64).to(device_);
+    targets[4] = -1;
+    // The gradient overwrites the kernel's logits: each run works on its own copy.
+    expect_same(
+        {normal({29, classes})}, [&](const Tensors& t) { return cross_entropy(t[0] * 1, targets); },
+        [&](const Tensors& t) { return cross_entropy_reference(t[0], targets); });
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Places, Kernels,
+    testing::Values(Place{"cpu", torch::kFloat32}, Place{"cpu", torch::kBFloat16},
+                    Place{"cuda", torch::kFloat32}, Place{"cuda", torch::kBFloat16}),
+    [](const auto& info) {
+      return info.param.device + (info.param.type == torch::kFloat32 ? "_fp32" : "_bf16");
+    });
+
+}  // namespace
+}  // namespace mythos

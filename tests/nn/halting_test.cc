@@ -1,0 +1,77 @@
+#include "nn/halting.h"
+
+#include <gtest/gtest.h>
+
+#include "sample_model.h"
+
+namespace mythos {
+namespace {
+
+// Positions whose halting probability is `p` in every loop.
+HaltingState run(const ModelConfig& config, Weights& weights, double p, int64_t loops) {
+  weights.halt_weight = torch::zeros({1, config.dim});
+  weights.halt_bias = torch::full({1}, std::log(p / (1 - p)));
+  HaltingState state(config, weights, loops);
+  for (int64_t t = 0; t < loops; ++t) state.add(torch::full({1, 2, config.dim}, t + 1.0));
+  return state;
+}
+
+class Halting_ : public testing::Test {
+ protected:
+  ModelConfig config_ = small_config();
+  Weights weights_;
+};
+
+TEST_F(Halting_, AfterTheThresholdAPositionGetsTheRemainderOnce) {
+  config_.halting = Halting::act_reference;
+  const HaltingState state = run(config_, weights_, 0.4, 5);
+  const Tensor want = torch::tensor({0.4f, 0.4f, 0.2f, 0.0f, 0.0f});
+  EXPECT_TRUE(torch::allclose(state.weights()[0][1], want, 1e-5, 1e-6)) << state.weights();
+  EXPECT_TRUE(state.all_halted());
+  // Three loops run, remainder 0.2.
+  EXPECT_NEAR(state.ponder().item<float>(), 3.2f, 1e-5);
+  EXPECT_NEAR(state.output()[0][0][0].item<float>(), 0.4 * 1 + 0.4 * 2 + 0.2 * 3, 1e-5);
+}
+
+TEST_F(Halting_, TheReferenceLeavesAPositionThatNeverHaltsShort) {
+  config_.halting = Halting::act_reference;
+  const HaltingState state = run(config_, weights_, 0.1, 4);
+  EXPECT_NEAR(state.weights()[0][0].sum().item<float>(), 0.4f, 1e-5);
+  EXPECT_FALSE(state.all_halted());
+}
+
+TEST_F(Halting_, CorrectedWeightsAlwaysSumToOne) {
+  config_.halting = Halting::act;
+  for (const double p : {0.01, 0.1, 0.4, 0.7, 0.995}) {
+    for (const int64_t loops : {1, 2, 4}) {
+      const HaltingState state = run(config_, weights_, p, loops);
+      EXPECT_NEAR(state.weights()[0][0].sum().item<float>(), 1.0f, 1e-5) << p << " " << loops;
+    }
+  }
+}
+
+TEST_F(Halting_, StoppingWhenAllHaveHaltedChangesNothing) {
+  const torch::NoGradGuard no_grad;
+  config_.halting = Halting::act;
+  const Model model = sample_model(config_);
+  Weights weights = make_weights(config_, model.parameters, torch::kFloat32);
+  weights.halt_bias = torch::full({1}, 3.0);
+  const Tensor ids = sample_ids(config_, 1, 6);
+  int64_t loops_run = 0;
+  ForwardOptions options;
+  options.loops = 8;
+  options.observer = [&](int64_t, const Tensor&, const Tensor&) { ++loops_run; };
+  const ForwardResult stopped = forward(config_, weights, ids, options);
+  EXPECT_LT(loops_run, 8);
+  EXPECT_EQ(stopped.halt_weights.size(2), 8);
+  // With a cache every loop is computed.
+  KvCache cache(config_, 8, 1, 8, torch::kCPU, torch::kFloat32);
+  options.cache = &cache;
+  loops_run = 0;
+  const ForwardResult whole = forward(config_, weights, ids, options);
+  EXPECT_EQ(loops_run, 8);
+  EXPECT_TRUE(torch::allclose(stopped.hidden, whole.hidden, 1e-4, 1e-5));
+}
+
+}  // namespace
+}  // namespace mythos

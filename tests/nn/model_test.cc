@@ -1,0 +1,209 @@
+#include "nn/model.h"
+
+#include <gtest/gtest.h>
+#include <torch/autograd.h>
+
+#include <cmath>
+
+#include "base/error.h"
+#include "sample_model.h"
+
+namespace mythos {
+namespace {
+
+class EveryMechanism : public testing::TestWithParam<NamedConfig> {
+ protected:
+  void SetUp() override { GetParam().config.validate(); }
+  const ModelConfig& config() const { return GetParam().config; }
+};
+
+// Logits of feeding `ids` through a cache in pieces of the given sizes.
+Tensor cached_logits(const ModelConfig& config, const Weights& weights, const Tensor& ids,
+                     int64_t loops, const std::vector<int64_t>& pieces) {
+  KvCache cache(config, loops, ids.size(0), 2, torch::kCPU, weights.compute_type);
+  std::vector<Tensor> out;
+  int64_t begin = 0;
+  for (const int64_t count : pieces) {
+    ForwardOptions options;
+    options.loops = loops;
+    options.cache = &cache;
+    out.push_back(
+        logits(weights, forward(config, weights, ids.narrow(1, begin, count), options).hidden));
+    begin += count;
+    EXPECT_EQ(cache.length(), begin);
+  }
+  return torch::cat(out, 1);
+}
+
+TEST_P(EveryMechanism, CachedDecodingEqualsTheWholeForward) {
+  const torch::NoGradGuard no_grad;
+  const Model model = sample_model(config());
+  const Weights weights = make_weights(config(), model.parameters, torch::kFloat32);
+  const Tensor ids = sample_ids(config(), 2, 45);
+  for (const int64_t loops : {1, 3, 5}) {  // fewer and more than trained
+    ForwardOptions options;
+    options.loops = loops;
+    const Tensor want = logits(weights, forward(config(), weights, ids, options).hidden);
+    // Chunks over and under the size at which latent attention is absorbed, then single tokens.
+    const Tensor got = cached_logits(config(), weights, ids, loops, {20, 18, 4, 1, 1, 1});
+    EXPECT_LE((got - want).abs().max().item<double>(), 2e-5) << "loops " << loops;
+  }
+}
+
+TEST_P(EveryMechanism, ATokenNeverSeesLaterOnes) {
+  const torch::NoGradGuard no_grad;
+  const Model model = sample_model(config());
+  const Weights weights = make_weights(config(), model.parameters, torch::kFloat32);
+  Tensor ids = sample_ids(config(), 1, 12);
+  const Tensor before = logits(weights, forward(config(), weights, ids).hidden);
+  ids = ids.clone();
+  ids[0][9] = (ids[0][9] + 1) % config().vocab_size;
+  const Tensor after = logits(weights, forward(config(), weights, ids).hidden);
+  EXPECT_TRUE(torch::allclose(before.narrow(1, 0, 9), after.narrow(1, 0, 9), 1e-5, 1e-6));
+  EXPECT_FALSE(torch::allclose(before.narrow(1, 9, 3), after.narrow(1, 9, 3), 1e-5, 1e-6));
+}
+
+TEST_P(EveryMechanism, GradientsMatchFiniteDifferences) {
+  const Model model = sample_model(config());
+  const Tensor ids = sample_ids(config(), 2, 9), targets = ids.roll(-1, 1);
+  const auto loss = [&] {
+    const Weights weights = make_weights(config(), model.parameters, torch::kFloat32);
+    return token_losses(weights, forward(config(), weights, ids).hidden, targets).sum();
+  };
+  loss().backward();
+  const torch::NoGradGuard no_grad;
+  for (const Parameters::Item& item : model.parameters.items()) {
+    if (!item.spec.trained) continue;
+    ASSERT_TRUE(item.tensor.grad().defined()) << item.spec.name;
+    // Along the gradient the loss must rise as fast as the gradient is long.
+    const double length = item.tensor.grad().norm().item<double>();
+    if (length < 0.05) continue;  // below what a difference of fp32 losses resolves
+    const Tensor direction = item.tensor.grad() / length;
+    const double step = std::min(2e-2, 0.05 / length) + 1e-3;
+    Tensor value = item.tensor;
+    value.add_(direction, step);
+    const double up = loss().item<double>();
+    value.sub_(direction, 2 * step);
+    const double down = loss().item<double>();
+    value.add_(direction, step);
+    EXPECT_NEAR((up - down) / (2 * step) / length, 1.0, 0.05) << item.spec.name;
+  }
+}
+
+TEST_P(EveryMechanism, Bf16StaysNearFp32) {
+  const torch::NoGradGuard no_grad;
+  const Model model = sample_model(config());
+  const Tensor ids = sample_ids(config(), 2, 16);
+  const auto run = [&](torch::Dtype type) {
+    const Weights weights = make_weights(config(), model.parameters, type);
+    return logits(weights, forward(config(), weights, ids).hidden);
+  };
+  const Tensor wide = run(torch::kFloat32), narrow = run(torch::kBFloat16);
+  EXPECT_LE(((wide - narrow).norm() / wide.norm()).item<double>(), 0.05);
+}
+
+INSTANTIATE_TEST_SUITE_P(Mechanisms, EveryMechanism, testing::ValuesIn(all_mechanisms()),
+                         [](const auto& info) { return info.param.name; });
+
+TEST(Model, LossIsCrossEntropyOfTheLogitsAndSkipsPadding) {
+  const ModelConfig config = small_config();
+  const Model model = sample_model(config);
+  const Weights weights = make_weights(config, model.parameters, torch::kFloat32);
+  const Tensor ids = sample_ids(config, 2, 7);
+  Tensor targets = ids.roll(-1, 1).clone();
+  targets[1][3] = -1;
+  const Tensor hidden = forward(config, weights, ids).hidden;
+  const Tensor want = -logits(weights, hidden)
+                           .log_softmax(-1)
+                           .gather(2, targets.clamp_min(0).unsqueeze(-1))
+                           .squeeze(-1) *
+                      targets.ge(0);
+  EXPECT_TRUE(torch::allclose(token_losses(weights, hidden, targets), want, 1e-5, 1e-5));
+  const torch::NoGradGuard no_grad;
+  EXPECT_TRUE(torch::allclose(token_losses(weights, hidden, targets), want, 1e-5, 1e-5));
+}
+
+TEST(Model, ObserverSeesEveryLoopInOrder) {
+  const ModelConfig config = small_config();
+  const Model model = sample_model(config);
+  const Weights weights = make_weights(config, model.parameters, torch::kFloat32);
+  int64_t calls = 0;
+  Tensor last;
+  ForwardOptions options;
+  options.loops = 4;
+  options.observer = [&](int64_t t, const Tensor& before, const Tensor& after) {
+    EXPECT_EQ(t, calls++);
+    if (last.defined()) {
+      EXPECT_TRUE(torch::equal(before, last));
+    }
+    last = after;
+  };
+  forward(config, weights, sample_ids(config, 1, 5), options);
+  EXPECT_EQ(calls, 4);
+}
+
+TEST(Model, ExpertLoadCountsEveryTokenOfEveryLoop) {
+  const ModelConfig config = small_config();
+  const Model model = sample_model(config);
+  const Weights weights = make_weights(config, model.parameters, torch::kFloat32);
+  ForwardOptions options;
+  options.loops = 3;
+  options.count_experts = true;
+  const ForwardResult result = forward(config, weights, sample_ids(config, 2, 5), options);
+  ASSERT_EQ(result.expert_load.size(), 1u);
+  EXPECT_EQ(result.expert_load[0].sum().item<float>(), 2 * 5 * 3 * config.n_experts_per_tok);
+}
+
+TEST(Model, ACacheMadeForOtherLoopsIsRefused) {
+  const ModelConfig config = small_config();
+  const Model model = sample_model(config);
+  const Weights weights = make_weights(config, model.parameters, torch::kFloat32);
+  KvCache cache(config, 2, 1, 8, torch::kCPU, torch::kFloat32);
+  ForwardOptions options;
+  options.loops = 3;
+  options.cache = &cache;
+  EXPECT_THROW(forward(config, weights, sample_ids(config, 1, 4), options), Error);
+}
+
+TEST(KvCache, TruncatedTokensAreForgotten) {
+  const torch::NoGradGuard no_grad;
+  const ModelConfig config = small_config();
+  const Model model = sample_model(config);
+  const Weights weights = make_weights(config, model.parameters, torch::kFloat32);
+  const Tensor ids = sample_ids(config, 1, 10), other = (ids + 1) % config.vocab_size;
+  KvCache cache(config, config.max_loop_iters, 1, 4, torch::kCPU, torch::kFloat32);
+  ForwardOptions options;
+  options.cache = &cache;
+  forward(config, weights, ids.narrow(1, 0, 6), options);
+  forward(config, weights, other.narrow(1, 6, 4), options);
+  cache.truncate(6);
+  const Tensor again = forward(config, weights, ids.narrow(1, 6, 4), options).hidden;
+  const Tensor want = forward(config, weights, ids).hidden.narrow(1, 6, 4);
+  EXPECT_TRUE(torch::allclose(again, want, 1e-4, 1e-5));
+}
+
+TEST(Transition, StaysInsideZeroAndOneAtTheExtremes) {
+  for (const Injection injection : {Injection::lti, Injection::zoh}) {
+    ModelConfig config = small_config();
+    config.injection = injection;
+    const Model model = sample_model(config);
+    const torch::NoGradGuard no_grad;
+    const bool lti = injection == Injection::lti;
+    const std::string prefix = "recurrent.injection.";
+    for (const double rate : {-1e4, -100.0, -17.5, 0.0, 5.0, 100.0, 1e4}) {
+      for (const double dt : {-1e4, -50.0, 0.0, 50.0, 1e4}) {
+        Tensor(model.parameters.at(prefix + (lti ? "log_A" : "log_a"))).fill_(rate);
+        Tensor(model.parameters.at(prefix + (lti ? "log_dt" : "dt_bias"))).fill_(dt);
+        const Weights weights = make_weights(config, model.parameters, torch::kFloat32);
+        const Tensor A = transition(config, weights);
+        EXPECT_GT(A.min().item<float>(), 0.0f) << rate << " " << dt;
+        EXPECT_LT(A.max().item<float>(), 1.0f) << rate << " " << dt;
+        const Tensor hidden = forward(config, weights, sample_ids(config, 1, 4)).hidden;
+        EXPECT_TRUE(torch::isfinite(hidden).all().item<bool>()) << rate << " " << dt;
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace mythos

@@ -1,0 +1,81 @@
+#include "nn/weights.h"
+
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "sample_model.h"
+
+namespace mythos {
+namespace {
+
+std::string error_of(const std::function<void()>& f) {
+  try {
+    f();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::data);
+    return error.what();
+  }
+  return "";
+}
+
+std::map<std::string, Tensor> values_of(const Model& model) {
+  std::map<std::string, Tensor> values;
+  for (const auto& item : model.parameters.items())
+    values[item.spec.name] = item.tensor.detach().clone();
+  return values;
+}
+
+TEST(Parameters, InitialValuesFollowTheirRule) {
+  const ModelConfig config = small_config();
+  const Model model = sample_model(config);
+  const Tensor embed = model.parameters.at("embed.weight").detach();
+  EXPECT_NEAR(embed.std().item<double>(), config.init_std, 0.1 * config.init_std);
+  EXPECT_NEAR(embed.mean().item<double>(), 0, 0.1 * config.init_std);
+  EXPECT_EQ(model.parameters.at("norm.weight").min().item<float>(), 1);
+  EXPECT_FLOAT_EQ(model.parameters.at("recurrent.injection.B").max().item<float>(), 0.1f);
+  EXPECT_FALSE(model.parameters.at("core.0.ffn.router_bias").requires_grad());
+}
+
+TEST(Parameters, TheSeedDecidesEveryValue) {
+  const ModelConfig config = small_config();
+  const Model a = sample_model(config, 5), b = sample_model(config, 5), c = sample_model(config, 6);
+  for (const auto& item : a.parameters.items()) {
+    EXPECT_TRUE(torch::equal(item.tensor, b.parameters.at(item.spec.name))) << item.spec.name;
+  }
+  EXPECT_FALSE(torch::equal(a.parameters.at("embed.weight"), c.parameters.at("embed.weight")));
+}
+
+TEST(Parameters, LoadNamesWhatDoesNotFit) {
+  const ModelConfig config = small_config();
+  Model model = sample_model(config);
+  auto values = values_of(model);
+  model.parameters.load(values, "f");  // as they are: nothing to say
+
+  auto missing = values;
+  missing.erase("norm.weight");
+  EXPECT_NE(error_of([&] { model.parameters.load(missing, "f"); }).find("'norm.weight' is missing"),
+            std::string::npos);
+  auto shaped = values;
+  shaped["norm.weight"] = torch::zeros({3});
+  EXPECT_NE(error_of([&] { model.parameters.load(shaped, "f"); }).find("shape [3], expected [24]"),
+            std::string::npos);
+  auto unknown = values;
+  unknown["nrom.weight"] = torch::zeros({3});
+  EXPECT_NE(
+      error_of([&] { model.parameters.load(unknown, "f"); }).find("Did you mean 'norm.weight'"),
+      std::string::npos);
+}
+
+TEST(Weights, MatricesAreCastAndSmallTensorsStayWide) {
+  const ModelConfig config = small_config();
+  const Model model = sample_model(config);
+  const Weights weights = make_weights(config, model.parameters, torch::kBFloat16);
+  EXPECT_EQ(weights.embed.scalar_type(), torch::kBFloat16);
+  EXPECT_EQ(weights.core[0].experts_down.scalar_type(), torch::kBFloat16);
+  EXPECT_EQ(weights.core[0].router.scalar_type(), torch::kFloat32);
+  EXPECT_EQ(weights.norm.scalar_type(), torch::kFloat32);
+  EXPECT_TRUE(weights.head.is_same(weights.embed));
+}
+
+}  // namespace
+}  // namespace mythos
