@@ -53,8 +53,10 @@ std::string choose_prompt(const Options& options) {
 }
 
 int converse(Session& session, const Tokenizer& tokenizer, const Options& options) {
-  Repl repl(session, tokenizer, options.generate,
-            {print, [](const std::string& message) { log_info(message); }});
+  Repl repl(
+      session, tokenizer, options.generate,
+      {print, [](const std::string& message) { std::fputs((message + "\n").c_str(), stderr); },
+       [](const std::string& statistics) { log_info(statistics); }});
   log_info(
       strprintf("%lld loops. Type a prompt, or :help", static_cast<long long>(session.loops())));
   std::string line;
@@ -101,12 +103,17 @@ int run(Options& options) {
   options.generate.validate();
   options.session.compute_type = static_cast<ComputeType>(
       find_name("--dtype", options.dtype, "", EnumNames<ComputeType>::names));
-  const bool prompted = options.prompt_given || !options.prompt_file.empty() ||
-                        !options.stdin_mark.empty() || isatty(STDIN_FILENO) == 0;
+  if (!options.stdin_mark.empty() && options.stdin_mark != "-") {
+    fail(ErrorKind::usage, "unexpected argument '" + options.stdin_mark +
+                               "': a prompt is given with --prompt, --prompt-file or '-'");
+  }
+  const int sources =
+      options.prompt_given + !options.prompt_file.empty() + !options.stdin_mark.empty();
+  if (sources > 1) fail(ErrorKind::usage, "give one of --prompt, --prompt-file and '-'");
+  const bool prompted = sources == 1 || isatty(STDIN_FILENO) == 0;
   if (!prompted && (options.as_json || options.num_samples > 1 || options.echo)) {
     fail(ErrorKind::usage,
-         "--json, --num-samples and --echo need a prompt: give --prompt, "
-         "--prompt-file or a pipe");
+         "--json, --num-samples and --echo need a prompt: give --prompt, --prompt-file or a pipe");
   }
   const std::string prompt = prompted ? choose_prompt(options) : "";
   at::set_num_threads(static_cast<int>(options.threads > 0 ? options.threads : physical_cores()));
@@ -132,8 +139,7 @@ void declare_model(CLI::App& app, Options& o) {
       ->type_name("N")
       ->check(CLI::Range(int64_t{1}, kMaxLoops));
   app.add_option("--dtype", o.dtype,
-                 "Type of matrix products: auto (bf16 on CUDA, fp32 on CPU), "
-                 "fp32 or bf16")
+                 "Type of matrix products: auto (bf16 on CUDA, fp32 on CPU), fp32 or bf16")
       ->type_name("TYPE");
   app.add_option("--device", o.device, "auto, cpu, cuda or cuda:N")->type_name("DEVICE");
   app.add_option("--threads", o.threads, "CPU threads; default: one for each core")
@@ -146,22 +152,17 @@ void declare_model(CLI::App& app, Options& o) {
 }
 
 void declare_prompt(CLI::App& app, Options& o) {
-  auto* given = app.add_option_function<std::string>(
-      "--prompt",
-      [&o](const std::string& text) {
-        o.prompt = text;
-        o.prompt_given = true;
-      },
-      "Text to continue; \"\" starts from nothing");
-  given->type_name("TEXT");
-  auto* file = app.add_option("--prompt-file", o.prompt_file, "File with the text to continue")
-                   ->type_name("FILE");
-  auto* mark =
-      app.add_option("stdin", o.stdin_mark, "'-': the text to continue is on standard input")
-          ->type_name("-")
-          ->check(CLI::IsMember({"-"}));
-  given->excludes(file)->excludes(mark);
-  file->excludes(mark);
+  const auto take_prompt = [&o](const std::string& text) {
+    o.prompt = text;
+    o.prompt_given = true;
+  };
+  app.add_option_function<std::string>("--prompt", take_prompt,
+                                       "Text to continue; \"\" starts from nothing")
+      ->type_name("TEXT");
+  app.add_option("--prompt-file", o.prompt_file, "File with the text to continue")
+      ->type_name("FILE");
+  app.add_option("stdin", o.stdin_mark, "'-': the text to continue is on standard input")
+      ->type_name("-");
 }
 
 void declare_output(CLI::App& app, Options& o) {

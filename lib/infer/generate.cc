@@ -15,7 +15,7 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-double rate(size_t tokens, double seconds) {
+double rate(int64_t tokens, double seconds) {
   return seconds > 0 ? static_cast<double>(tokens) / seconds : 0;
 }
 
@@ -35,11 +35,11 @@ void GenerateOptions::validate() const {
 }
 
 double Generation::prefill_tokens_per_second() const {
-  return rate(static_cast<size_t>(prompt_tokens), prefill_seconds);
+  return rate(prompt_tokens, prefill_seconds);
 }
 
 double Generation::decode_tokens_per_second() const {
-  return rate(ids.size(), decode_seconds);
+  return rate(decode_steps, decode_seconds);
 }
 
 std::vector<uint32_t> prompt_ids(const Tokenizer& tokenizer, std::string_view text) {
@@ -104,6 +104,7 @@ Generation Generator::generate(const GenerateOptions& options, const Sink& sink)
     out.reason = StopReason::interrupted;
     if (options.cancelled && options.cancelled()) break;
     logits = session_.feed(std::span(&id, 1));
+    ++out.decode_steps;
   }
   if (!filter.stopped()) {
     // The last bytes may complete a stop string too.

@@ -35,6 +35,7 @@ struct Generation {
   std::string stop;  // the stop string that was met
   int64_t prompt_tokens = 0;
   double prefill_seconds = 0;  // of the prompt; once for all samples of it
+  int64_t decode_steps = 0;    // passes after the prompt, which itself gives the first token
   double decode_seconds = 0;
 
   double prefill_tokens_per_second() const;

@@ -101,7 +101,7 @@ void Repl::continue_prompt(std::string_view prompt) {
   if (!generator_.set_prompt(prompt_ids(tokenizer_, prompt), options_.cancelled)) return;
   const Generation generation = generator_.generate(options_, output_.text);
   if (!generation.text.ends_with('\n')) output_.text("\n");
-  output_.message(describe(generation, session_));
+  output_.statistics(describe(generation, session_));
   ++options_.stream;  // the same prompt again gives another text
 }
 

@@ -15,8 +15,9 @@ namespace mythos {
 class Repl {
  public:
   struct Output {
-    Generator::Sink text;                             // the model's text
-    std::function<void(const std::string&)> message;  // help, settings, errors, statistics
+    Generator::Sink text;                                // the model's text
+    std::function<void(const std::string&)> message;     // help and mistakes
+    std::function<void(const std::string&)> statistics;  // what a text took
   };
   // All must outlive the conversation.
   Repl(Session& session, const Tokenizer& tokenizer, const GenerateOptions& options, Output output);

@@ -171,6 +171,7 @@ TEST_F(Generate, CancellingKeepsWhatThereIs) {
   const Generation got = run(options);
   EXPECT_EQ(got.reason, StopReason::interrupted);
   EXPECT_EQ(got.ids.size(), 4u);
+  EXPECT_EQ(got.decode_steps, 3);
 }
 
 TEST_F(Generate, NeverDrawsIdsThatTheTokenizerLacks) {

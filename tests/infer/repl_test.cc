@@ -41,7 +41,8 @@ class ReplTest : public testing::Test {
              tokenizer_,
              options(),
              {[this](std::string_view text) { text_ += text; },
-              [this](const std::string& message) { message_ += message; }}};
+              [this](const std::string& message) { message_ += message; },
+              [this](const std::string& statistics) { message_ += statistics; }}};
 };
 
 TEST_F(ReplTest, ALineIsAPrompt) {
