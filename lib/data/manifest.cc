@@ -141,7 +141,7 @@ std::string format_manifest(const ShardManifest& manifest) {
   return content;
 }
 
-ShardManifest read_manifest(const fs::path& directory) {
+ShardManifest read_shard_manifest(const fs::path& directory) {
   const fs::path path = directory / kManifestName;
   std::error_code status;
   if (!fs::is_directory(directory, status)) {

@@ -17,7 +17,7 @@ std::string format_manifest(const ShardManifest& manifest);
 
 // Reads and checks DIRECTORY/manifest.json. Fails (data) when it is missing, edited, damaged, of
 // another version or inconsistent.
-ShardManifest read_manifest(const fs::path& directory);
+ShardManifest read_shard_manifest(const fs::path& directory);
 
 // Whether the directory has a manifest that names the shard schema, be it damaged otherwise.
 bool is_shard_directory(const fs::path& directory);

@@ -123,7 +123,7 @@ struct ShardDirectory::State {
 
 ShardDirectory::ShardDirectory(const fs::path& directory) : state_(std::make_unique<State>()) {
   state_->path = directory;
-  state_->manifest = read_manifest(directory);
+  state_->manifest = read_shard_manifest(directory);
   const ShardManifest& manifest = state_->manifest;
   check_tokenizer(directory, manifest);
   for (const Split split : {Split::train, Split::val}) {
@@ -211,9 +211,9 @@ std::vector<std::string> verify_shards(const fs::path& directory) {
     }
   };
   // Not a fault of a shard directory when there is none.
-  if (!fs::exists(directory / kManifestName)) read_manifest(directory);
+  if (!fs::exists(directory / kManifestName)) read_shard_manifest(directory);
   ShardManifest manifest;
-  if (!check([&] { manifest = read_manifest(directory); })) return faults;
+  if (!check([&] { manifest = read_shard_manifest(directory); })) return faults;
   check([&] { check_tokenizer(directory, manifest); });
   for (const SplitInfo* split : {&manifest.train, &manifest.val}) {
     for (const ShardFileInfo& info : split->files) {

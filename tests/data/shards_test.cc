@@ -443,7 +443,7 @@ TEST(Manifest, NamesTheKeyThatIsWrong) {
   const Scratch scratch;
   write_random(scratch / "s", NumberTokenizer(300), {}, 4, 9);
   const fs::path path = scratch / "s" / kManifestName;
-  const ShardManifest original = read_manifest(scratch / "s");
+  const ShardManifest original = read_shard_manifest(scratch / "s");
   const auto error = [&](const std::function<void(ShardManifest&)>& change) {
     ShardManifest manifest = original;
     change(manifest);
