@@ -1,0 +1,135 @@
+#include "eval/likelihood.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <numbers>
+
+#include "base/error.h"
+#include "data/sampler.h"
+
+namespace mythos {
+namespace {
+
+constexpr int64_t kBatchTokens = 8192;
+constexpr uint64_t kReadTokens = 1 << 16;
+
+class Stopwatch {
+ public:
+  double seconds() const {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+  }
+
+ private:
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
+// Targets of a split that are read: every token but the first, at most max_tokens.
+int64_t target_count(const ShardDirectory& data, ShardDirectory::Split split, int64_t max_tokens) {
+  const auto all = static_cast<int64_t>(data.tokens(split)) - 1;
+  if (all < 1) {
+    const char* name = split == ShardDirectory::Split::val ? "validation" : "training";
+    fail(ErrorKind::data, data.path().string() + ": the " + name + " split has " +
+                              std::to_string(data.tokens(split)) +
+                              " tokens, at least 2 are needed.\nGive 'mythos tokenize' more "
+                              "documents or another --val-fraction");
+  }
+  return max_tokens > 0 ? std::min(all, max_tokens) : all;
+}
+
+// Counts the batch's targets into `out`, turning those beyond `limit` into -1.
+void count_targets(Batch& batch, const std::vector<int32_t>& byte_lengths, int64_t limit,
+                   Likelihood& out) {
+  for (int64_t& target : batch.targets) {
+    if (target < 0) continue;
+    if (out.tokens == limit) {
+      target = -1;
+      continue;
+    }
+    ++out.tokens;
+    out.bytes += byte_lengths.at(static_cast<size_t>(target));
+  }
+}
+
+// f(first, ids) for the pieces of tokens begin … end-1 of a split.
+template <class F>
+void for_each_piece(const ShardDirectory& data, ShardDirectory::Split split, uint64_t begin,
+                    uint64_t end, F&& f) {
+  std::vector<uint32_t> ids;
+  for (uint64_t first = begin; first < end; first += ids.size()) {
+    ids.resize(std::min(kReadTokens, end - first));
+    data.read(split, first, ids);
+    f(ids);
+  }
+}
+
+}  // namespace
+
+double Likelihood::loss() const {
+  return nats / static_cast<double>(tokens);
+}
+double Likelihood::perplexity() const {
+  return std::exp(loss());
+}
+double Likelihood::bits_per_byte() const {
+  return nats / std::numbers::ln2 / static_cast<double>(bytes);
+}
+double Likelihood::tokens_per_second() const {
+  return seconds > 0 ? static_cast<double>(tokens) / seconds : 0;
+}
+
+Likelihood evaluate(const ModelConfig& config, const Weights& weights, const ShardDirectory& data,
+                    const std::vector<int32_t>& byte_lengths, const LikelihoodOptions& options) {
+  const torch::NoGradGuard no_grad;
+  const Stopwatch watch;
+  const auto device = weights.embed.device();
+  const int64_t limit = target_count(data, options.split, options.max_tokens);
+  const int64_t batch_size = options.batch_size > 0
+                                 ? options.batch_size
+                                 : std::max<int64_t>(1, kBatchTokens / options.seq_len);
+  Likelihood out;
+  out.loops = options.loops > 0 ? options.loops : config.max_loop_iters;
+  ForwardOptions forward_options;
+  forward_options.loops = out.loops;
+  Tensor nats = torch::zeros({}, torch::dtype(torch::kFloat64).device(device));
+  for (uint64_t window = 0; out.tokens < limit; window += static_cast<uint64_t>(batch_size)) {
+    const int64_t missing = (limit - out.tokens + options.seq_len - 1) / options.seq_len;
+    Batch batch = sequential_batch(data, options.split, window, std::min(batch_size, missing),
+                                   options.seq_len);
+    if (batch.inputs.empty()) break;
+    count_targets(batch, byte_lengths, limit, out);
+    const std::vector<int64_t> shape = {batch.batch_size, batch.seq_len};
+    const Tensor inputs = torch::from_blob(batch.inputs.data(), shape, torch::kInt64).to(device);
+    const Tensor targets = torch::from_blob(batch.targets.data(), shape, torch::kInt64).to(device);
+    const ForwardResult result = forward(config, weights, inputs, forward_options);
+    nats += token_losses(weights, result.hidden, targets).sum(torch::kFloat64);
+    if (options.on_progress) options.on_progress(out.tokens);
+  }
+  out.nats = nats.item<double>();
+  out.seconds = watch.seconds();
+  return out;
+}
+
+Likelihood unigram_baseline(const ShardDirectory& data, const std::vector<int32_t>& byte_lengths,
+                            ShardDirectory::Split split, int64_t max_tokens) {
+  const Stopwatch watch;
+  Likelihood out;
+  out.tokens = target_count(data, split, max_tokens);
+  std::vector<double> counts(byte_lengths.size(), 1);
+  const auto train = ShardDirectory::Split::train;
+  for_each_piece(data, train, 0, data.tokens(train), [&](const std::vector<uint32_t>& ids) {
+    for (const uint32_t id : ids) ++counts.at(id);
+  });
+  const double total = static_cast<double>(data.tokens(train)) + static_cast<double>(counts.size());
+  const auto end = static_cast<uint64_t>(out.tokens) + 1;
+  for_each_piece(data, split, 1, end, [&](const std::vector<uint32_t>& ids) {
+    for (const uint32_t id : ids) {
+      out.nats -= std::log(counts.at(id) / total);
+      out.bytes += byte_lengths.at(id);
+    }
+  });
+  out.seconds = watch.seconds();
+  return out;
+}
+
+}  // namespace mythos

@@ -1,0 +1,79 @@
+#include "eval/report.h"
+
+#include <nlohmann/json.hpp>
+
+#include "base/strings.h"
+
+namespace mythos {
+namespace {
+
+nlohmann::ordered_json row_json(const Likelihood& row) {
+  nlohmann::ordered_json json;
+  if (row.loops > 0) json["loops"] = row.loops;
+  json["nats"] = row.nats;
+  json["loss"] = row.loss();
+  json["perplexity"] = row.perplexity();
+  json["bits_per_byte"] = row.bits_per_byte();
+  json["seconds"] = row.seconds;
+  json["tokens_per_second"] = row.tokens_per_second();
+  return json;
+}
+
+std::string row_text(const std::string& label, const Likelihood& row, const std::string& mark) {
+  std::string text =
+      strprintf("%-18s %8.4f %12.3f %10.4f %10s", label.c_str(), row.loss(), row.perplexity(),
+                row.bits_per_byte(), human_count(row.tokens_per_second()).c_str());
+  if (!mark.empty()) text += "  " + mark;
+  return text + "\n";
+}
+
+}  // namespace
+
+size_t EvalReport::best() const {
+  size_t best = 0;
+  for (size_t i = 1; i < loops.size(); ++i) {
+    if (loops[i].nats < loops[best].nats ||
+        (loops[i].nats == loops[best].nats && loops[i].loops < loops[best].loops)) {
+      best = i;
+    }
+  }
+  return best;
+}
+
+nlohmann::ordered_json to_json(const EvalReport& report) {
+  const Likelihood& best = report.loops.at(report.best());
+  nlohmann::ordered_json json;
+  json["schema"] = "mythos.eval/1";
+  json["checkpoint"] = report.checkpoint;
+  json["step"] = report.step;
+  json["data"] = report.data;
+  json["split"] = report.split;
+  json["tokens"] = best.tokens;
+  json["bytes"] = best.bytes;
+  json["seq_len"] = report.seq_len;
+  json["device"] = report.device;
+  json["compute_type"] = report.compute_type;
+  json["loops"] = nlohmann::ordered_json::array();
+  for (const Likelihood& row : report.loops) json["loops"].push_back(row_json(row));
+  json["best_loops"] = best.loops;
+  if (report.unigram) json["unigram"] = row_json(*report.unigram);
+  if (report.untrained) json["untrained"] = row_json(*report.untrained);
+  return json;
+}
+
+std::string eval_table(const EvalReport& report) {
+  std::string text = strprintf("%-18s %8s %12s %10s %10s\n", "loops", "loss", "perplexity",
+                               "bits/byte", "tokens/s");
+  for (size_t i = 0; i < report.loops.size(); ++i) {
+    const bool marked = report.loops.size() > 1 && i == report.best();
+    text += row_text(std::to_string(report.loops[i].loops), report.loops[i], marked ? "best" : "");
+  }
+  if (report.untrained) {
+    text += row_text("untrained, " + std::to_string(report.untrained->loops) + " loops",
+                     *report.untrained, "");
+  }
+  if (report.unigram) text += row_text("unigram", *report.unigram, "");
+  return text;
+}
+
+}  // namespace mythos

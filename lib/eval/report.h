@@ -1,0 +1,29 @@
+#pragma once
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "eval/likelihood.h"
+
+namespace mythos {
+
+// Everything that `mythos eval` says about one checkpoint on one split.
+struct EvalReport {
+  std::string checkpoint, data, split, device, compute_type;
+  int64_t step = 0;
+  int64_t seq_len = 0;
+  std::vector<Likelihood> loops;        // one for each loop count asked for
+  std::optional<Likelihood> unigram;    // the train split's unigram distribution
+  std::optional<Likelihood> untrained;  // the same configuration with fresh weights
+
+  // Index in `loops` of the fewest bits per byte, the fewer loops of equals. Needs one row.
+  size_t best() const;
+};
+
+// One object, schema "mythos.eval/1" (mythos-eval(1)).
+nlohmann::ordered_json to_json(const EvalReport& report);
+// A table for people, one row a line, the best marked.
+std::string eval_table(const EvalReport& report);
+
+}  // namespace mythos

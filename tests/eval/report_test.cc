@@ -1,0 +1,47 @@
+#include "eval/report.h"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+namespace mythos {
+namespace {
+
+EvalReport sample() {
+  EvalReport report;
+  report.checkpoint = "runs/a/step-000100";
+  report.split = "val";
+  report.step = 100;
+  report.loops = {{1, 1000, 2500, 3200, 0.5}, {4, 1000, 2500, 3000, 1}, {8, 1000, 2500, 3000, 2}};
+  report.unigram = Likelihood{0, 1000, 2500, 5000, 0.1};
+  return report;
+}
+
+TEST(EvalReport, TheBestOfEqualsHasFewerLoops) {
+  EXPECT_EQ(sample().best(), 1U);
+}
+
+TEST(EvalReport, Table) {
+  EXPECT_EQ(eval_table(sample()),
+            "loops                  loss   perplexity  bits/byte   tokens/s\n"
+            "1                    3.2000       24.533     1.8466     2.00 K\n"
+            "4                    3.0000       20.086     1.7312     1.00 K  best\n"
+            "8                    3.0000       20.086     1.7312        500\n"
+            "unigram              5.0000      148.413     2.8854    10.00 K\n");
+}
+
+TEST(EvalReport, Json) {
+  const nlohmann::ordered_json json = to_json(sample());
+  EXPECT_EQ(json.at("schema"), "mythos.eval/1");
+  EXPECT_EQ(json.at("best_loops"), 4);
+  EXPECT_EQ(json.at("tokens"), 1000);
+  EXPECT_EQ(json.at("loops").size(), 3U);
+  EXPECT_EQ(json.at("loops")[2].at("loops"), 8);
+  EXPECT_DOUBLE_EQ(json.at("loops")[0].at("loss"), 3.2);
+  EXPECT_TRUE(json.contains("unigram"));
+  EXPECT_FALSE(json.at("unigram").contains("loops"));
+  EXPECT_FALSE(json.contains("untrained"));
+}
+
+}  // namespace
+}  // namespace mythos
