@@ -1,0 +1,138 @@
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+
+#include "base/cli.h"
+#include "base/cpu.h"
+#include "base/log.h"
+#include "base/signals.h"
+#include "base/strings.h"
+#include "train/trainer.h"
+
+using namespace mythos;
+
+namespace {
+
+struct Options {
+  std::string preset, config_file, data, run, device = "auto";
+  std::vector<std::string> assignments;  // of --set, then of the options that stand for a key
+  std::vector<std::string> shorthands;
+  int64_t threads = 0;
+  bool resume = false, deterministic = false, as_json = false;
+};
+
+// Before anything touches a CUDA device.
+void make_deterministic() {
+  setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*overwrite=*/0);
+  at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
+  at::globalContext().setBenchmarkCuDNN(false);
+}
+
+std::string summary(const TrainResult& result) {
+  const int64_t steps = result.step - result.first_step;
+  std::string text = strprintf("%lld steps, %s tokens in %s", static_cast<long long>(steps),
+                               human_count(static_cast<double>(result.tokens)).c_str(),
+                               human_duration(result.seconds).c_str());
+  if (result.first_step > 0) {
+    text = strprintf("steps %lld to %lld, %s tokens in %s since step 0",
+                     static_cast<long long>(result.first_step + 1),
+                     static_cast<long long>(result.step),
+                     human_count(static_cast<double>(result.tokens)).c_str(),
+                     human_duration(result.seconds).c_str());
+  }
+  if (result.bpb) text += strprintf("; training %.4f bits per byte", *result.bpb);
+  if (result.validation) {
+    text += strprintf("; validation %.4f at %lld loops", result.validation->bits_per_byte(),
+                      static_cast<long long>(result.validation->loops));
+  }
+  return text;
+}
+
+int run(const Options& options) {
+  at::set_num_threads(static_cast<int>(options.threads > 0 ? options.threads : physical_cores()));
+  if (options.deterministic) make_deterministic();
+  TrainOptions train_options;
+  if (!options.preset.empty()) train_options.config = load_preset(options.preset);
+  if (!options.config_file.empty()) train_options.config = load_config_file(options.config_file);
+  train_options.assignments = options.assignments;
+  train_options.assignments.insert(train_options.assignments.end(), options.shorthands.begin(),
+                                   options.shorthands.end());
+  train_options.data = options.data;
+  train_options.run = options.run;
+  train_options.resume = options.resume;
+  train_options.device = options.device;
+
+  const TrainResult result = train(train_options);
+  if (result.step > result.first_step) log_info(summary(result));
+  if (result.signal != 0) {
+    log_info("stopped by a signal after saving " + result.checkpoint.string() +
+             "; --resume goes on from there");
+  }
+  if (options.as_json) {
+    std::printf("%s\n", to_json(result).dump(2).c_str());
+  } else {
+    std::printf("%s\n", result.checkpoint.c_str());
+  }
+  if (result.signal != 0) {
+    std::fflush(stdout);
+    exit_by_signal(result.signal);
+  }
+  return 0;
+}
+
+// An option that stands for one key of [train].
+void declare_key(CLI::App& app, Options& o, const std::string& option, const std::string& key,
+                 const std::string& help) {
+  app.add_option_function<std::string>(
+         option, [&o, key](const std::string& text) { o.shorthands.push_back(key + "=" + text); },
+         help + " (" + key + ")")
+      ->type_name("N");
+}
+
+void declare(CLI::App& app, Options& o) {
+  auto* preset = app.add_option("--preset", o.preset, "Configuration by name")->type_name("NAME");
+  app.add_option("--config", o.config_file, "Configuration by TOML file")
+      ->type_name("FILE")
+      ->excludes(preset);
+  app.add_option("--data", o.data, "Shard directory, from 'mythos tokenize'")
+      ->type_name("DIR")
+      ->required();
+  app.add_option("--out", o.run, "Run directory: checkpoints and metrics.jsonl")
+      ->type_name("RUN")
+      ->required();
+  declare_key(app, o, "--steps", "train.steps", "Optimizer steps");
+  declare_key(app, o, "--batch-size", "train.batch_size", "Sequences of a micro-batch");
+  declare_key(app, o, "--seq-len", "train.seq_len", "Tokens of a sequence");
+  declare_key(app, o, "--lr", "train.lr", "Peak learning rate");
+  declare_key(app, o, "--seed", "train.seed", "Seed of weights, data order and loop counts");
+  app.add_option("--set", o.assignments, "Change any key of the configuration; may be repeated")
+      ->type_name("KEY=VALUE")
+      ->allow_extra_args(false);
+  app.add_flag("--resume", o.resume, "Go on from the newest checkpoint of RUN, if there is one");
+  app.add_option("--device", o.device, "auto, cpu, cuda or cuda:N")
+      ->type_name("DEVICE")
+      ->envname("MYTHOS_DEVICE");
+  app.add_option("--threads", o.threads, "CPU threads; default: one for each core")
+      ->type_name("N")
+      ->check(CLI::Range(int64_t{1}, int64_t{4096}))
+      ->envname("MYTHOS_THREADS");
+  app.add_flag("--deterministic", o.deterministic,
+               "Only operators that give the same bits each time, on CUDA too");
+  app.add_flag("--json", o.as_json, "Print one JSON object at the end (mythos.train/1)");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Options options;
+  return run_command(argc, argv,
+                     {"mythos-train", "Train a recurrent-depth transformer on token shards.",
+                      R"(mythos train --preset tiny --data shards --out runs/tiny
+          mythos train --preset nano --data shards --out runs/nano --steps 4000 --set train.lr=1e-3
+          mythos train --data shards --out runs/nano --resume
+          mythos train --config my.toml --data shards --out runs/my --device cuda --json)",
+                      [&](CLI::App& app) { declare(app, options); }, [&] { return run(options); }});
+}

@@ -1,0 +1,16 @@
+#include "train/balance.h"
+
+namespace mythos {
+
+void balance_router_bias(const Parameters& parameters, const std::vector<Tensor>& expert_load,
+                         double rate) {
+  const torch::NoGradGuard no_grad;
+  for (size_t layer = 0; layer < expert_load.size(); ++layer) {
+    const Tensor load = expert_load[layer].to(torch::kFloat64);
+    // A reference to the stored buffer: Parameters hands out shared tensors.
+    Tensor bias = parameters.at("core." + std::to_string(layer) + ".ffn.router_bias");
+    bias.add_(torch::sign(load.mean() - load).to(bias.dtype()), rate);
+  }
+}
+
+}  // namespace mythos

@@ -1,0 +1,14 @@
+#pragma once
+#include <vector>
+
+#include "nn/weights.h"
+
+namespace mythos {
+
+// Moves every router bias of the core towards even load without an auxiliary loss (DeepSeek-V3,
+// 2024, section 2.1.2): bias += rate·sign(mean load − load). `expert_load` is ForwardResult's,
+// summed over a step: per core layer [E]. Nothing waits for the device.
+void balance_router_bias(const Parameters& parameters, const std::vector<Tensor>& expert_load,
+                         double rate);
+
+}  // namespace mythos

@@ -1,0 +1,96 @@
+#include "train/metrics.h"
+
+#include <cerrno>
+#include <cstring>
+#include <numbers>
+
+#include "base/error.h"
+#include "base/strings.h"
+
+namespace mythos {
+namespace {
+
+// The lines of steps up to `last_step`, each whole and parsable.
+std::string lines_up_to(const std::string& content, int64_t last_step) {
+  std::string kept;
+  for (size_t begin = 0; begin < content.size();) {
+    const size_t end = content.find('\n', begin);
+    if (end == std::string::npos) break;
+    const std::string_view line = std::string_view(content).substr(begin, end + 1 - begin);
+    const auto json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+    if (json.is_object() && json.contains("step") && json["step"].is_number_integer() &&
+        json["step"].get<int64_t>() <= last_step) {
+      kept += line;
+    }
+    begin = end + 1;
+  }
+  return kept;
+}
+
+std::string short_count(double count) {
+  std::string text = human_count(count);
+  std::erase(text, ' ');
+  return text;
+}
+
+}  // namespace
+
+MetricsFile::MetricsFile(const fs::path& path, int64_t resumed_step) : path_(path) {
+  std::string kept;
+  if (resumed_step > 0 && fs::exists(path)) kept = lines_up_to(read_file(path), resumed_step);
+  write_file_atomic(path, kept);
+  file_ = std::fopen(path.c_str(), "ae");
+  if (!file_) {
+    fail(ErrorKind::resources, "cannot open " + path.string() + ": " + std::strerror(errno));
+  }
+}
+
+MetricsFile::~MetricsFile() {
+  std::fclose(file_);
+}
+
+void MetricsFile::append(const nlohmann::ordered_json& line) {
+  const std::string text = line.dump() + "\n";
+  if (std::fwrite(text.data(), 1, text.size(), file_) != text.size() || std::fflush(file_) != 0) {
+    fail(ErrorKind::resources, "cannot write " + path_.string() + ": " + std::strerror(errno));
+  }
+}
+
+double Interval::bits_per_byte() const {
+  return nats / std::numbers::ln2 / static_cast<double>(bytes);
+}
+
+nlohmann::json to_json(const Interval& interval) {
+  return {{"steps", interval.steps}, {"targets", interval.targets},
+          {"bytes", interval.bytes}, {"loops", interval.loops},
+          {"nats", interval.nats},   {"grad_norm", interval.grad_norm}};
+}
+
+Interval interval_from_json(const nlohmann::json& json) {
+  return {json.at("steps"), json.at("targets"), json.at("bytes"),
+          json.at("loops"), json.at("nats"),    json.at("grad_norm")};
+}
+
+nlohmann::ordered_json to_json(const StepMetrics& metrics) {
+  return {{"step", metrics.step},
+          {"tokens", metrics.tokens},
+          {"loss", metrics.interval.loss()},
+          {"bpb", metrics.interval.bits_per_byte()},
+          {"grad_norm", metrics.interval.mean_grad_norm()},
+          {"lr", metrics.lr},
+          {"loops", metrics.loops},
+          {"mean_loops", metrics.interval.mean_loops()},
+          {"tokens_per_second", metrics.tokens_per_second},
+          {"seconds", metrics.seconds}};
+}
+
+std::string progress_line(const StepMetrics& metrics) {
+  const Interval& interval = metrics.interval;
+  return strprintf(
+      "step %lld/%lld  loss %.3f  bpb %.3f  |g| %.2f  lr %.1e  loops %.1f  %s tok/s  ETA %s",
+      static_cast<long long>(metrics.step), static_cast<long long>(metrics.steps), interval.loss(),
+      interval.bits_per_byte(), interval.mean_grad_norm(), metrics.lr, interval.mean_loops(),
+      short_count(metrics.tokens_per_second).c_str(), human_duration(metrics.seconds_left).c_str());
+}
+
+}  // namespace mythos

@@ -1,0 +1,57 @@
+#pragma once
+#include <cstdint>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "base/files.h"
+
+namespace mythos {
+
+// RUN/metrics.jsonl: one JSON object a line, appended while a run goes on.
+class MetricsFile {
+ public:
+  // Opens the file and keeps the lines of steps up to `resumed_step`, the step that the run goes on
+  // from; 0 begins an empty file. What a killed run wrote after its last checkpoint is written
+  // again by the run that goes on, so it is removed here; so is a last line that was cut short.
+  MetricsFile(const fs::path& path, int64_t resumed_step);
+  ~MetricsFile();
+  MetricsFile(const MetricsFile&) = delete;
+  MetricsFile& operator=(const MetricsFile&) = delete;
+
+  // Fails (resources) when the line cannot be written.
+  void append(const nlohmann::ordered_json& line);
+
+ private:
+  fs::path path_;
+  std::FILE* file_ = nullptr;
+};
+
+// What has been measured since the last line of metrics. Sums, so that a checkpoint between two
+// lines can carry them and the next line comes out the same.
+struct Interval {
+  int64_t steps = 0, targets = 0, bytes = 0, loops = 0;
+  double nats = 0, grad_norm = 0;
+
+  double loss() const { return nats / static_cast<double>(targets); }
+  double bits_per_byte() const;
+  double mean_grad_norm() const { return grad_norm / static_cast<double>(steps); }
+  double mean_loops() const { return static_cast<double>(loops) / static_cast<double>(steps); }
+};
+nlohmann::json to_json(const Interval& interval);
+Interval interval_from_json(const nlohmann::json& json);
+
+// One line of training metrics.
+struct StepMetrics {
+  int64_t step = 0, steps = 0;  // done, and of the whole run
+  int64_t tokens = 0;           // targets since the run began
+  Interval interval;
+  int64_t loops = 0;  // of the last step
+  double lr = 0;
+  double tokens_per_second = 0, seconds = 0, seconds_left = 0;
+};
+nlohmann::ordered_json to_json(const StepMetrics& metrics);
+// step 120/1000  loss 3.21  bpb 1.86  |g| 0.80  lr 3.0e-03  loops 7.9  4.1K tok/s  ETA 3m05s
+std::string progress_line(const StepMetrics& metrics);
+
+}  // namespace mythos

@@ -1,0 +1,49 @@
+#pragma once
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "checkpoint/openmythos.h"
+#include "checkpoint/safetensors.h"
+#include "config/train_config.h"
+#include "nn/weights.h"
+
+namespace mythos {
+
+// AdamW (Loshchilov and Hutter 2019) over the trained parameters, in LibTorch's fused form; weight
+// decay on matrices alone. Holds references to the parameters' tensors and two fp32 moments of
+// each.
+class AdamW {
+ public:
+  AdamW(const Parameters& parameters, const TrainConfig& config);
+
+  // One update from the gradients that lie in the parameters, which are scaled so that their global
+  // norm is at most clip_norm (Pascanu et al. 2013). A parameter without a gradient counts as one
+  // with a gradient of zero. Returns the norm before scaling, [] fp32 on the parameters' device:
+  // nothing here waits for the device.
+  Tensor step(double lr);
+
+  // Removes all gradients.
+  void zero_grad();
+
+  // "exp_avg.NAME" and "exp_avg_sq.NAME" of every trained parameter, then "step" [] fp32.
+  NamedTensors state() const;
+  // Takes a state back exactly. Fails (data), naming the tensor and `origin`, when one is missing
+  // or unknown, or a shape differs.
+  void load(const TensorMap& state, const std::string& origin);
+
+ private:
+  struct Group {
+    double weight_decay = 0;
+    std::vector<std::string> names;
+    std::vector<Tensor> parameters, exp_avg, exp_avg_sq;
+  };
+  void update(Group& group, const std::vector<Tensor>& gradients, double lr,
+              const std::optional<Tensor>& scale);
+
+  TrainConfig config_;
+  Group decayed_, plain_;
+  Tensor step_;  // [] fp32, updates done
+};
+
+}  // namespace mythos

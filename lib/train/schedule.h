@@ -1,0 +1,34 @@
+#pragma once
+#include <cstdint>
+
+#include "config/model_config.h"
+#include "config/train_config.h"
+
+namespace mythos {
+
+// Learning rate of a step, 0 ≤ step < config.steps. Linear warm-up reaches the peak at the last
+// warm-up step. Then, until the last step, which has lr·min_lr_ratio:
+//   cosine           half a cosine (Loshchilov and Hutter 2017)
+//   linear-cooldown  the peak, then a straight line over the last cooldown_fraction of the steps
+//                    (Hägele et al. 2024)
+//   constant         the peak to the end
+double learning_rate(const TrainConfig& config, int64_t step);
+
+// How many loops training steps run: a distribution over [min, max] with the given mean.
+struct LoopDistribution {
+  LoopSampling kind = LoopSampling::fixed;
+  double mean = 1;
+  int64_t min = 1, max = 1;
+};
+LoopDistribution loop_distribution(const TrainConfig& train, const ModelConfig& model);
+
+// Loops of one step; every micro-batch of the step runs the same number. A model trained at one
+// fixed depth degrades at every other, so the depth is drawn anew each step (Geiping et al. 2025,
+// section 3.3; Parcae, Prairie et al. 2026):
+//   poisson  1 + Poisson(mean − 1), cut at max
+//   uniform  every count from min to max alike; both lie equally far from the mean
+//   fixed    the mean, rounded
+// A function of (seed, step) alone, so a run that resumes draws what it would have drawn.
+int64_t loops_of_step(const LoopDistribution& distribution, uint64_t seed, int64_t step);
+
+}  // namespace mythos

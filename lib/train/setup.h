@@ -1,0 +1,37 @@
+#pragma once
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+
+#include "checkpoint/checkpoint.h"
+#include "data/shards.h"
+#include "nn/model.h"
+#include "text/tokenizer.h"
+#include "train/trainer.h"
+
+namespace mythos {
+
+// What a run begins with: a fresh model, or what its newest whole checkpoint holds.
+struct TrainSetup {
+  Config config;
+  ShardDirectory data;
+  std::unique_ptr<Tokenizer> tokenizer;
+  std::unique_ptr<Model> model;
+  TensorMap optimizer;                   // empty for a fresh model
+  nlohmann::json state;                  // null for a fresh model
+  std::optional<fs::path> resumed_from;  // a step directory
+};
+
+// Fails as train() does.
+TrainSetup prepare(const TrainOptions& options, torch::Device device);
+
+// What is about to be done, several lines: model, device, data, steps, checkpoints.
+std::string describe(const TrainSetup& setup, const TrainOptions& options, torch::Device device,
+                     torch::Dtype compute_type);
+
+// Bytes of one checkpoint: fp32 weights and two moments of each.
+int64_t checkpoint_bytes(const ModelConfig& config);
+int64_t trained_parameters(const ModelConfig& config);
+
+}  // namespace mythos

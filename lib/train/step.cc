@@ -1,0 +1,64 @@
+#include "train/step.h"
+
+namespace mythos {
+namespace {
+
+// [B,S] on the device. Pinned memory, so that the copy to a CUDA device overlaps with its work; on
+// the CPU the batch's own memory.
+Tensor to_device(const std::vector<int64_t>& ids, const Batch& batch, torch::Device device) {
+  Tensor tensor = torch::from_blob(const_cast<int64_t*>(ids.data()),
+                                   {batch.batch_size, batch.seq_len}, torch::kInt64);
+  return device.is_cpu() ? tensor : tensor.pin_memory().to(device, /*non_blocking=*/true);
+}
+
+void add_loads(std::vector<Tensor>& sums, const std::vector<Tensor>& loads) {
+  if (sums.empty()) sums.resize(loads.size());
+  for (size_t i = 0; i < loads.size(); ++i) {
+    const Tensor load = loads[i].detach().to(torch::kFloat64);
+    sums[i] = sums[i].defined() ? sums[i] + load : load;
+  }
+}
+
+}  // namespace
+
+TargetCount count_targets(const std::vector<Batch>& micro_batches,
+                          const std::vector<int32_t>& byte_lengths) {
+  TargetCount count;
+  for (const Batch& batch : micro_batches) {
+    for (const int64_t target : batch.targets) {
+      if (target < 0) continue;
+      ++count.targets;
+      count.bytes += byte_lengths.at(static_cast<size_t>(target));
+    }
+  }
+  return count;
+}
+
+StepResult forward_backward(const Config& config, const Parameters& parameters,
+                            const std::vector<Batch>& micro_batches, int64_t targets, int64_t loops,
+                            torch::Dtype compute_type) {
+  const auto device = parameters.items().front().tensor.device();
+  ForwardOptions options;
+  options.loops = loops;
+  options.count_experts = config.model.ffn == FeedForward::moe && config.train.balance_rate > 0;
+  StepResult out;
+  out.nats = torch::zeros({}, torch::dtype(torch::kFloat64).device(device));
+  for (const Batch& batch : micro_batches) {
+    const Weights weights = make_weights(config.model, parameters, compute_type);
+    const Tensor inputs = to_device(batch.inputs, batch, device);
+    const Tensor expected = to_device(batch.targets, batch, device);
+    const ForwardResult result = forward(config.model, weights, inputs, options);
+    const Tensor nats = token_losses(weights, result.hidden, expected).sum();
+    Tensor objective = nats / static_cast<double>(targets);
+    if (result.ponder.defined() && config.train.ponder_cost > 0) {
+      objective = objective + result.ponder * (config.train.ponder_cost /
+                                               static_cast<double>(micro_batches.size()));
+    }
+    objective.backward();
+    out.nats += nats.detach().to(torch::kFloat64);
+    if (options.count_experts) add_loads(out.expert_load, result.expert_load);
+  }
+  return out;
+}
+
+}  // namespace mythos

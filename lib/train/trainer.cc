@@ -1,0 +1,326 @@
+#include "train/trainer.h"
+
+#include <chrono>
+#include <cmath>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/progress.h"
+#include "base/signals.h"
+#include "base/strings.h"
+#include "kernels/device.h"
+#include "train/balance.h"
+#include "train/metrics.h"
+#include "train/optimizer.h"
+#include "train/schedule.h"
+#include "train/setup.h"
+#include "train/step.h"
+
+namespace mythos {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using Split = ShardDirectory::Split;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+bool every(int64_t interval, int64_t step) {
+  return interval > 0 && step % interval == 0;
+}
+
+class Trainer {
+ public:
+  Trainer(const TrainOptions& options, TrainSetup setup, torch::Device device);
+  TrainResult run();
+
+ private:
+  void restore(const nlohmann::json& state);
+  void train_step();
+  void log();
+  void validate();
+  void save();
+
+  void read_sums();
+  void check_finite();
+  bool last_step() const { return step_ == train_.steps; }
+  // Seconds since the last call.
+  double lap();
+
+  const TrainOptions& options_;
+  TrainSetup setup_;
+  const TrainConfig& train_;
+  torch::Device device_;
+  torch::Dtype compute_type_;
+  std::vector<int32_t> byte_lengths_;
+  LoopDistribution loop_distribution_;
+  Sampler sampler_;
+  AdamW optimizer_;
+  MetricsFile metrics_;
+  Progress progress_;
+
+  int64_t step_ = 0, tokens_ = 0;
+  int64_t loops_ = 0;  // of the last step
+  double lr_ = 0;      // ditto
+  Interval interval_;  // its nats and grad_norm are in sums_ until they are read
+  Tensor sums_;        // [2] fp64 on the device: nats and gradient norms since the last line
+  double interval_seconds_ = 0, session_seconds_ = 0, seconds_ = 0;
+  Clock::time_point mark_;
+  int64_t session_tokens_ = 0, session_steps_ = 0;
+  std::optional<int64_t> saved_step_;
+  TrainResult result_;
+};
+
+nlohmann::json initial_state(const TrainSetup& setup) {
+  return setup.state.is_null() ? nlohmann::json::object() : setup.state;
+}
+
+Sampler make_sampler(const TrainSetup& setup) {
+  const TrainConfig& train = setup.config.train;
+  return Sampler(setup.data, Split::train,
+                 {train.batch_size, train.seq_len, static_cast<uint64_t>(train.seed)});
+}
+
+Trainer::Trainer(const TrainOptions& options, TrainSetup setup, torch::Device device)
+    : options_(options),
+      setup_(std::move(setup)),
+      train_(setup_.config.train),
+      device_(device),
+      compute_type_(resolve_compute_type(train_.compute_type, device)),
+      byte_lengths_(setup_.tokenizer->byte_lengths()),
+      loop_distribution_(loop_distribution(train_, setup_.config.model)),
+      sampler_(make_sampler(setup_)),
+      optimizer_(setup_.model->parameters, train_),
+      metrics_(options.run / "metrics.jsonl", initial_state(setup_).value("step", int64_t{0})),
+      progress_("", train_.steps, "steps"),
+      sums_(torch::zeros({2}, torch::dtype(torch::kFloat64).device(device))) {
+  if (setup_.resumed_from) restore(setup_.state);
+  result_.first_step = step_;
+  result_.device = device.str();
+  result_.compute_type = compute_type_ == torch::kBFloat16 ? "bf16" : "fp32";
+  result_.parameters = trained_parameters(setup_.config.model);
+}
+
+void Trainer::restore(const nlohmann::json& state) {
+  optimizer_.load(setup_.optimizer, setup_.resumed_from->string());
+  setup_.optimizer.clear();
+  sampler_.restore(state.at("cursor"));
+  step_ = state.at("step");
+  tokens_ = state.at("tokens");
+  seconds_ = state.at("seconds");
+  interval_ = interval_from_json(state.at("interval"));
+  sums_ = torch::tensor({interval_.nats, interval_.grad_norm}, torch::kFloat64).to(device_);
+  saved_step_ = step_;
+  result_.checkpoint = *setup_.resumed_from;
+}
+
+double Trainer::lap() {
+  const double seconds = seconds_since(mark_);
+  mark_ = Clock::now();
+  return seconds;
+}
+
+void Trainer::train_step() {
+  std::vector<Batch> batches;
+  for (int64_t i = 0; i < train_.grad_accum; ++i) batches.push_back(sampler_.next());
+  const TargetCount count = count_targets(batches, byte_lengths_);
+  loops_ = loops_of_step(loop_distribution_, static_cast<uint64_t>(train_.seed), step_);
+  lr_ = learning_rate(train_, step_);
+
+  const Parameters& parameters = setup_.model->parameters;
+  const StepResult step =
+      forward_backward(setup_.config, parameters, batches, count.targets, loops_, compute_type_);
+  const Tensor norm = optimizer_.step(lr_);
+  optimizer_.zero_grad();
+  balance_router_bias(parameters, step.expert_load, train_.balance_rate);
+  sums_ += torch::stack({step.nats, norm.to(torch::kFloat64)});
+
+  ++step_;
+  tokens_ += count.targets;
+  ++session_steps_;
+  session_tokens_ += count.targets;
+  interval_.steps += 1;
+  interval_.targets += count.targets;
+  interval_.bytes += count.bytes;
+  interval_.loops += loops_;
+  // Reading a number waits for a CUDA device, so there it is left to the steps that need one.
+  if (device_.is_cpu()) check_finite();
+}
+
+void Trainer::read_sums() {
+  const Tensor sums = sums_.cpu();
+  interval_.nats = sums[0].item<double>();
+  interval_.grad_norm = sums[1].item<double>();
+}
+
+void Trainer::check_finite() {
+  read_sums();
+  if (std::isfinite(interval_.nats) && std::isfinite(interval_.grad_norm)) return;
+  const bool loss = !std::isfinite(interval_.nats);
+  const std::string kept =
+      saved_step_ ? "The checkpoint " + result_.checkpoint.string() + " is from before it"
+                  : std::string("No checkpoint was saved before it");
+  const std::string where =
+      device_.is_cpu() || interval_.steps == 1
+          ? strprintf("at step %lld", static_cast<long long>(step_))
+          : strprintf("in steps %lld to %lld", static_cast<long long>(step_ - interval_.steps + 1),
+                      static_cast<long long>(step_));
+  fail(ErrorKind::diverged,
+       strprintf("training diverged: the %s is not finite %s (lr %.2e, %lld loops).\n%s; try a "
+                 "lower train.lr, a longer train.warmup_steps or a smaller train.clip_norm",
+                 loss ? "loss" : "gradient norm", where.c_str(), lr_,
+                 static_cast<long long>(loops_), kept.c_str()));
+}
+
+void Trainer::log() {
+  check_finite();
+  interval_seconds_ += lap();
+  session_seconds_ += interval_seconds_;
+  seconds_ += interval_seconds_;
+  StepMetrics metrics;
+  metrics.step = step_;
+  metrics.steps = train_.steps;
+  metrics.tokens = tokens_;
+  metrics.interval = interval_;
+  metrics.loops = loops_;
+  metrics.lr = lr_;
+  metrics.seconds = seconds_;
+  metrics.tokens_per_second = static_cast<double>(session_tokens_) / session_seconds_;
+  metrics.seconds_left = session_seconds_ / static_cast<double>(session_steps_) *
+                         static_cast<double>(train_.steps - step_);
+  metrics_.append(to_json(metrics));
+  progress_.line(progress_line(metrics), /*force=*/true);
+  result_.loss = interval_.loss();
+  result_.bpb = interval_.bits_per_byte();
+  result_.tokens_per_second = metrics.tokens_per_second;
+  interval_ = {};
+  interval_seconds_ = 0;
+  sums_.zero_();
+}
+
+void Trainer::validate() {
+  interval_seconds_ += lap();
+  const torch::NoGradGuard no_grad;
+  LikelihoodOptions options;
+  options.loops = std::max<int64_t>(1, std::llround(loop_distribution_.mean));
+  options.seq_len = train_.seq_len;
+  options.batch_size = train_.batch_size;
+  options.max_tokens = train_.val_tokens;
+  const Model& model = *setup_.model;
+  const Weights weights = make_weights(model.config, model.parameters, compute_type_);
+  const Likelihood found = evaluate(model.config, weights, setup_.data, byte_lengths_, options);
+  metrics_.append({{"step", step_},
+                   {"val_loss", found.loss()},
+                   {"val_bpb", found.bits_per_byte()},
+                   {"loops", found.loops}});
+  log_info(strprintf("validation at step %lld: loss %.4f, %.4f bits per byte at %lld loops",
+                     static_cast<long long>(step_), found.loss(), found.bits_per_byte(),
+                     static_cast<long long>(found.loops)));
+  result_.validation = found;
+  lap();
+}
+
+void Trainer::save() {
+  check_finite();
+  interval_seconds_ += lap();
+  CheckpointContent content;
+  content.config = setup_.config;
+  content.tokenizer = setup_.tokenizer.get();
+  content.model = named_tensors(setup_.model->parameters);
+  content.optimizer = optimizer_.state();
+  content.state = {{"step", step_},
+                   {"tokens", tokens_},
+                   {"seconds", seconds_ + interval_seconds_},
+                   {"interval", to_json(interval_)},
+                   {"cursor", sampler_.cursor()}};
+  if (result_.loss) content.state["loss"] = *result_.loss;
+  if (result_.validation) {
+    content.state["val_loss"] = result_.validation->loss();
+    content.state["val_bpb"] = result_.validation->bits_per_byte();
+  }
+  result_.checkpoint = save_checkpoint(options_.run, step_, content);
+  saved_step_ = step_;
+  prune_checkpoints(options_.run, train_.keep_last);
+  log_debug("saved " + result_.checkpoint.string());
+  lap();
+}
+
+TrainResult Trainer::run() {
+  const bool can_validate = setup_.data.tokens(Split::val) >= 2;
+  if (step_ > 0 && step_ >= train_.steps) {
+    log_info(strprintf("nothing to do: step %lld of %lld is done. Give more --steps to go on",
+                       static_cast<long long>(step_), static_cast<long long>(train_.steps)));
+  }
+  mark_ = Clock::now();
+  while (step_ < train_.steps && result_.signal == 0) {
+    train_step();
+    if (every(train_.log_every, step_) || last_step()) log();
+    if (can_validate && (every(train_.val_every, step_) || last_step())) validate();
+    result_.signal = stop_signal();
+    const bool asked = take_save_request();
+    if (every(train_.save_every, step_) || last_step() || asked || result_.signal != 0) save();
+    if (asked) log_info("saved " + result_.checkpoint.string() + " on SIGUSR1");
+  }
+  if (!saved_step_) save();
+  result_.step = step_;
+  result_.tokens = tokens_;
+  result_.seconds = seconds_ + interval_seconds_;
+  return result_;
+}
+
+void warn_of_little_space(const fs::path& run, const Config& config) {
+  std::error_code status;
+  const auto free = static_cast<double>(fs::space(run, status).available);
+  // The newest is written before the oldest is removed.
+  const auto needed =
+      static_cast<double>((config.train.keep_last + 1) * checkpoint_bytes(config.model));
+  if (status || free >= needed) return;
+  log_warning(strprintf("%s has %s free; the checkpoints kept take about %s", run.c_str(),
+                        human_bytes(free).c_str(), human_bytes(needed).c_str()));
+}
+
+}  // namespace
+
+TrainResult train(const TrainOptions& options) {
+  const torch::Device device = resolve_device(options.device);
+  TrainSetup setup = prepare(options, device);
+  std::error_code status;
+  fs::create_directories(options.run, status);
+  const TrainConfig& train = setup.config.train;
+  log_info(describe(setup, options, device, resolve_compute_type(train.compute_type, device)));
+  if (setup.resumed_from) log_info("resuming from " + setup.resumed_from->string());
+  if (setup.data.tokens(Split::val) < 2) {
+    log_warning(options.data.string() + " has no validation split: nothing is validated");
+  }
+  warn_of_little_space(options.run, setup.config);
+  watch_signals();
+  Trainer trainer(options, std::move(setup), device);
+  return trainer.run();
+}
+
+nlohmann::ordered_json to_json(const TrainResult& result) {
+  nlohmann::ordered_json json = {{"schema", "mythos.train/1"},
+                                 {"checkpoint", result.checkpoint.string()},
+                                 {"device", result.device},
+                                 {"compute_type", result.compute_type},
+                                 {"parameters", result.parameters},
+                                 {"first_step", result.first_step},
+                                 {"step", result.step},
+                                 {"tokens", result.tokens},
+                                 {"seconds", result.seconds},
+                                 {"tokens_per_second", result.tokens_per_second}};
+  json["loss"] = result.loss ? nlohmann::ordered_json(*result.loss) : nullptr;
+  json["bpb"] = result.bpb ? nlohmann::ordered_json(*result.bpb) : nullptr;
+  json["val_loss"] = nullptr;
+  json["val_bpb"] = nullptr;
+  json["val_loops"] = nullptr;
+  if (result.validation) {
+    json["val_loss"] = result.validation->loss();
+    json["val_bpb"] = result.validation->bits_per_byte();
+    json["val_loops"] = result.validation->loops;
+  }
+  return json;
+}
+
+}  // namespace mythos

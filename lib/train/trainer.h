@@ -1,0 +1,51 @@
+#pragma once
+#include <cstdint>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/files.h"
+#include "config/config.h"
+#include "eval/likelihood.h"
+
+namespace mythos {
+
+struct TrainOptions {
+  // Of a preset or file. Not needed when the run is resumed: its checkpoint's is used then.
+  std::optional<Config> config;
+  // "key=value", applied in order over the configuration or over the resumed checkpoint's.
+  std::vector<std::string> assignments;
+  fs::path data;  // shard directory
+  fs::path run;   // where checkpoints and metrics.jsonl go
+  bool resume = false;
+  std::string device = "auto";
+};
+
+struct TrainResult {
+  fs::path checkpoint;  // the last that was saved
+  std::string device, compute_type;
+  int64_t parameters = 0;
+  int64_t first_step = 0;                // steps that were done before
+  int64_t step = 0;                      // steps that are done
+  int64_t tokens = 0;                    // targets since the run began
+  double seconds = 0;                    // of training since the run began
+  double tokens_per_second = 0;          // of this process
+  std::optional<double> loss, bpb;       // of the last line of metrics
+  std::optional<Likelihood> validation;  // the last
+  int signal = 0;  // SIGINT or SIGTERM when one ended the run, after a checkpoint was saved
+};
+
+// Trains to train.steps, from the start or from the run's newest whole checkpoint, and saves
+// checkpoints. Watches SIGINT, SIGTERM and SIGUSR1 (base/signals.h). The result of a run that was
+// interrupted and resumed is that of one that was not, bit for bit.
+//   usage     the run has checkpoints and resume is not asked for; a key of [model] is changed on
+//             resume; the configuration is invalid
+//   data      the shards belong to another tokenizer, or hold too few tokens
+//   diverged  the loss or the gradient norm is not finite; the checkpoints saved before stay
+TrainResult train(const TrainOptions& options);
+
+// One object, schema "mythos.train/1" (mythos-train(1)).
+nlohmann::ordered_json to_json(const TrainResult& result);
+
+}  // namespace mythos

@@ -1,0 +1,55 @@
+#include "train/metrics.h"
+
+#include "../scratch.h"
+
+namespace mythos {
+namespace {
+
+TEST(MetricsFile, KeepsTheLinesUpToTheResumedStep) {
+  const Scratch scratch;
+  const fs::path path = scratch / "metrics.jsonl";
+  write_file_atomic(
+      path,
+      "{\"step\":10,\"loss\":3}\n{\"step\":20,\"loss\":2}\n{\"step\":20,\"val_loss\":2}\n"
+      "{\"step\":30,\"loss\":1}\n{\"step\":3");
+  {
+    MetricsFile metrics(path, 20);
+    metrics.append({{"step", 25}});
+  }
+  EXPECT_EQ(read_file(path),
+            "{\"step\":10,\"loss\":3}\n{\"step\":20,\"loss\":2}\n{\"step\":20,\"val_loss\":2}\n"
+            "{\"step\":25}\n");
+}
+
+TEST(MetricsFile, BeginsEmptyAtStepZero) {
+  const Scratch scratch;
+  const fs::path path = scratch / "metrics.jsonl";
+  write_file_atomic(path, "{\"step\":10}\n");
+  const MetricsFile metrics(path, 0);
+  EXPECT_EQ(read_file(path), "");
+}
+
+TEST(Interval, SurvivesACheckpoint) {
+  const Interval interval{3, 1024, 2000, 21, 1234.567890123456789, 0.1 + 0.2};
+  const Interval back = interval_from_json(nlohmann::json::parse(to_json(interval).dump()));
+  EXPECT_EQ(back.nats, interval.nats);
+  EXPECT_EQ(back.grad_norm, interval.grad_norm);
+  EXPECT_EQ(back.targets, 1024);
+  EXPECT_EQ(back.loops, 21);
+}
+
+TEST(StepMetrics, AreShownAsOneLine) {
+  StepMetrics metrics;
+  metrics.step = 120;
+  metrics.steps = 1000;
+  metrics.interval = {10, 1000, 2500, 79, 3210, 8};
+  metrics.lr = 3e-3;
+  metrics.tokens_per_second = 4100;
+  metrics.seconds_left = 185;
+  EXPECT_EQ(progress_line(metrics),
+            "step 120/1000  loss 3.210  bpb 1.852  |g| 0.80  lr 3.0e-03  loops 7.9  4.10K tok/s  "
+            "ETA 3m05s");
+}
+
+}  // namespace
+}  // namespace mythos

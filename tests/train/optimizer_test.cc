@@ -1,0 +1,168 @@
+#include "train/optimizer.h"
+
+#include <gtest/gtest.h>
+
+#include "../scratch.h"
+
+namespace mythos {
+namespace {
+
+ModelConfig small_config() {
+  ModelConfig config;
+  config.vocab_size = 32;
+  config.dim = 16;
+  config.n_heads = 2;
+  config.kv_lora_rank = config.q_lora_rank = 8;
+  config.qk_rope_head_dim = 4;
+  config.qk_nope_head_dim = config.v_head_dim = 4;
+  config.n_experts = 4;
+  config.expert_dim = 8;
+  config.max_loop_iters = 3;
+  config.lora_rank = 2;
+  return config;
+}
+
+// The same random gradients for the same seed.
+void set_gradients(const Parameters& parameters, uint64_t seed, double scale) {
+  at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(seed);
+  for (const Parameters::Item& item : parameters.items()) {
+    if (!item.spec.trained) continue;
+    Tensor parameter = item.tensor;
+    parameter.mutable_grad() = torch::randn(parameter.sizes(), generator) * scale;
+  }
+}
+
+// AdamW as the paper writes it, one tensor at a time.
+struct PlainAdamW {
+  double lr, beta1, beta2, eps, decay;
+  Tensor m, v;
+  int64_t t = 0;
+  Tensor step(const Tensor& parameter, const Tensor& gradient) {
+    if (t++ == 0) m = v = torch::zeros_like(parameter);
+    m = beta1 * m + (1 - beta1) * gradient;
+    v = beta2 * v + (1 - beta2) * gradient * gradient;
+    const Tensor m_hat = m / (1 - std::pow(beta1, t));
+    const Tensor v_hat = v / (1 - std::pow(beta2, t));
+    return parameter - lr * (m_hat / (v_hat.sqrt() + eps) + decay * parameter);
+  }
+};
+
+double global_norm(const Parameters& parameters) {
+  double sum = 0;
+  for (const Parameters::Item& item : parameters.items()) {
+    if (item.spec.trained)
+      sum += item.tensor.grad().to(torch::kFloat64).square().sum().item<double>();
+  }
+  return std::sqrt(sum);
+}
+
+TEST(AdamW, EqualsThePlainFormWithClippingAndDecayOfMatricesAlone) {
+  const ModelConfig model = small_config();
+  Parameters parameters(model, torch::kCPU);
+  parameters.initialize(model, 5);
+  TrainConfig config;
+  config.weight_decay = 0.3;
+  config.clip_norm = 0.7;
+  AdamW optimizer(parameters, config);
+  std::map<std::string, PlainAdamW> plain;
+  std::map<std::string, Tensor> expected;
+  for (const Parameters::Item& item : parameters.items()) {
+    plain[item.spec.name] = {
+        0.01, config.beta1, config.beta2, config.adam_eps, item.spec.matrix ? 0.3 : 0.0, {}, {}};
+    expected[item.spec.name] = item.tensor.detach().to(torch::kFloat64);
+  }
+  for (uint64_t step = 0; step < 5; ++step) {
+    set_gradients(parameters, step, 1.0);
+    const double norm = global_norm(parameters);
+    ASSERT_GT(norm, config.clip_norm);
+    for (const Parameters::Item& item : parameters.items()) {
+      if (!item.spec.trained) continue;
+      const Tensor clipped = item.tensor.grad().to(torch::kFloat64) * (config.clip_norm / norm);
+      Tensor& value = expected[item.spec.name];
+      value = plain[item.spec.name].step(value, clipped);
+    }
+    EXPECT_NEAR(optimizer.step(0.01).item<double>(), norm, 1e-4 * norm);
+    optimizer.zero_grad();
+  }
+  for (const Parameters::Item& item : parameters.items()) {
+    const Tensor difference = item.tensor.detach().to(torch::kFloat64) - expected[item.spec.name];
+    EXPECT_LT(difference.abs().max().item<double>(), 2e-6) << item.spec.name;
+  }
+}
+
+TEST(AdamW, LeavesSmallGradientsAndAZeroClipNormAlone) {
+  const ModelConfig model = small_config();
+  for (const double clip : {0.0, 1e6}) {
+    Parameters parameters(model, torch::kCPU);
+    parameters.initialize(model, 5);
+    TrainConfig config;
+    config.clip_norm = clip;
+    AdamW optimizer(parameters, config);
+    set_gradients(parameters, 1, 1.0);
+    const Tensor gradient = parameters.at("embed.weight").grad().clone();
+    optimizer.step(0.01);
+    const NamedTensors state = optimizer.state();
+    const auto found = std::find_if(state.begin(), state.end(), [](const auto& item) {
+      return item.first == "exp_avg.embed.weight";
+    });
+    ASSERT_NE(found, state.end());
+    EXPECT_TRUE(torch::allclose(found->second, gradient * (1 - config.beta1), 1e-5, 1e-8));
+  }
+}
+
+TEST(AdamW, CountsAMissingGradientAsZero) {
+  const ModelConfig model = small_config();
+  Parameters parameters(model, torch::kCPU);
+  parameters.initialize(model, 5);
+  AdamW optimizer(parameters, TrainConfig{});
+  const Tensor before = parameters.at("norm.weight").detach().clone();
+  EXPECT_EQ(optimizer.step(0.01).item<double>(), 0);
+  EXPECT_TRUE(torch::equal(parameters.at("norm.weight"), before));
+}
+
+TEST(AdamW, StateRestoresExactly) {
+  const ModelConfig model = small_config();
+  Parameters one(model, torch::kCPU), other(model, torch::kCPU);
+  one.initialize(model, 5);
+  AdamW first(one, TrainConfig{});
+  for (uint64_t step = 0; step < 3; ++step) {
+    set_gradients(one, step, 1.0);
+    first.step(0.01);
+  }
+  TensorMap state, values;
+  for (const auto& [name, tensor] : first.state()) state[name] = tensor.clone();
+  for (const auto& item : one.items()) values[item.spec.name] = item.tensor.detach().clone();
+  other.load(values, "test");
+  AdamW second(other, TrainConfig{});
+  second.load(state, "test");
+  set_gradients(one, 9, 1.0);
+  set_gradients(other, 9, 1.0);
+  first.step(0.01);
+  second.step(0.01);
+  for (const auto& item : one.items()) {
+    EXPECT_TRUE(torch::equal(item.tensor, other.at(item.spec.name))) << item.spec.name;
+  }
+}
+
+TEST(AdamW, StateThatDoesNotFitIsRefused) {
+  const ModelConfig model = small_config();
+  Parameters parameters(model, torch::kCPU);
+  parameters.initialize(model, 5);
+  AdamW optimizer(parameters, TrainConfig{});
+  TensorMap state;
+  for (const auto& [name, tensor] : optimizer.state()) state[name] = tensor;
+  TensorMap missing = state, surplus = state, reshaped = state;
+  missing.erase("exp_avg_sq.norm.weight");
+  surplus["exp_avg.unknown"] = torch::zeros({1});
+  reshaped["exp_avg.norm.weight"] = torch::zeros({3});
+  const auto message = [&](const TensorMap& bad) {
+    return error_of(ErrorKind::data, [&] { optimizer.load(bad, "RUN/step-000007"); });
+  };
+  EXPECT_TRUE(contains(message(missing), "exp_avg_sq.norm.weight"));
+  EXPECT_TRUE(contains(message(missing), "RUN/step-000007"));
+  EXPECT_TRUE(contains(message(reshaped), "[3], expected [16]"));
+  EXPECT_TRUE(contains(message(surplus), "expected"));
+}
+
+}  // namespace
+}  // namespace mythos

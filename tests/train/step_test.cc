@@ -1,0 +1,110 @@
+#include "train/step.h"
+
+#include <gtest/gtest.h>
+
+namespace mythos {
+namespace {
+
+Config small_config() {
+  Config config;
+  config.model.vocab_size = 40;
+  config.model.dim = 16;
+  config.model.n_heads = 2;
+  config.model.kv_lora_rank = config.model.q_lora_rank = 8;
+  config.model.qk_rope_head_dim = 4;
+  config.model.qk_nope_head_dim = config.model.v_head_dim = 4;
+  config.model.n_experts = 4;
+  config.model.expert_dim = 8;
+  config.model.max_loop_iters = 3;
+  config.model.lora_rank = 2;
+  return config;
+}
+
+Batch batch_of(int64_t rows, int64_t length, int64_t seed) {
+  Batch batch;
+  batch.batch_size = rows;
+  batch.seq_len = length;
+  for (int64_t i = 0; i < rows * length; ++i) {
+    batch.inputs.push_back((i * i + seed) % 40);
+    batch.targets.push_back((i * 7 + seed) % 40);
+  }
+  return batch;
+}
+
+std::map<std::string, Tensor> take_gradients(const Parameters& parameters) {
+  std::map<std::string, Tensor> out;
+  for (const Parameters::Item& item : parameters.items()) {
+    Tensor parameter = item.tensor;
+    if (parameter.grad().defined()) out[item.spec.name] = parameter.grad().clone();
+    parameter.mutable_grad() = Tensor();
+  }
+  return out;
+}
+
+TEST(CountTargets, LeavesOutWhatIsMarked) {
+  Batch batch = batch_of(1, 4, 0);
+  batch.targets = {2, -1, 0, 2};
+  const TargetCount count = count_targets({batch, batch}, {0, 5, 3});
+  EXPECT_EQ(count.targets, 6);
+  EXPECT_EQ(count.bytes, 12);
+}
+
+TEST(ForwardBackward, MicroBatchesAddUpToOneBatch) {
+  const Config config = small_config();
+  Parameters parameters(config.model, torch::kCPU);
+  parameters.initialize(config.model, 2);
+  Batch first = batch_of(2, 6, 1), second = batch_of(2, 6, 5);
+  second.targets[3] = second.targets[4] = second.targets[5] = -1;
+  Batch whole = first;
+  whole.batch_size = 4;
+  whole.inputs.insert(whole.inputs.end(), second.inputs.begin(), second.inputs.end());
+  whole.targets.insert(whole.targets.end(), second.targets.begin(), second.targets.end());
+
+  const StepResult one = forward_backward(config, parameters, {whole}, 21, 3, torch::kFloat32);
+  const auto expected = take_gradients(parameters);
+  const StepResult two =
+      forward_backward(config, parameters, {first, second}, 21, 3, torch::kFloat32);
+  const auto found = take_gradients(parameters);
+  EXPECT_NEAR(one.nats.item<double>(), two.nats.item<double>(), 1e-4);
+  EXPECT_GT(one.nats.item<double>() / 21, 1.0);
+  ASSERT_EQ(found.size(), expected.size());
+  for (const auto& [name, gradient] : expected) {
+    EXPECT_LT((found.at(name) - gradient).abs().max().item<double>(), 1e-6) << name;
+  }
+  ASSERT_EQ(two.expert_load.size(), 1U);
+  EXPECT_EQ(two.expert_load[0].sum().item<double>(), 4 * 6 * 3 * 2);
+  EXPECT_TRUE(torch::equal(one.expert_load[0], two.expert_load[0]));
+}
+
+TEST(ForwardBackward, GradientsReachFp32MastersThroughBf16) {
+  const Config config = small_config();
+  Parameters parameters(config.model, torch::kCPU);
+  parameters.initialize(config.model, 2);
+  const Batch batch = batch_of(2, 6, 1);
+  forward_backward(config, parameters, {batch}, 12, 2, torch::kFloat32);
+  const auto expected = take_gradients(parameters);
+  forward_backward(config, parameters, {batch}, 12, 2, torch::kBFloat16);
+  for (const auto& [name, gradient] : take_gradients(parameters)) {
+    EXPECT_EQ(gradient.dtype(), torch::kFloat32) << name;
+    const double size = expected.at(name).norm().item<double>();
+    EXPECT_LT((gradient - expected.at(name)).norm().item<double>(), 0.1 * size + 1e-6) << name;
+  }
+}
+
+TEST(ForwardBackward, PonderCostShortensTheWait) {
+  Config config = small_config();
+  config.model.halting = Halting::act;
+  Parameters parameters(config.model, torch::kCPU);
+  parameters.initialize(config.model, 2);
+  const Batch batch = batch_of(2, 6, 1);
+  forward_backward(config, parameters, {batch}, 12, 3, torch::kFloat32);
+  const double without = parameters.at("recurrent.halt.bias").grad().item<double>();
+  take_gradients(parameters);
+  config.train.ponder_cost = 1;
+  forward_backward(config, parameters, {batch}, 12, 3, torch::kFloat32);
+  // A larger bias halts earlier, so the cost pushes it up: its gradient falls.
+  EXPECT_LT(parameters.at("recurrent.halt.bias").grad().item<double>(), without);
+}
+
+}  // namespace
+}  // namespace mythos
