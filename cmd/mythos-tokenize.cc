@@ -1,10 +1,10 @@
+#include <chrono>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "base/cli.h"
 #include "base/error.h"
 #include "base/log.h"
-#include "base/progress.h"
 #include "base/signals.h"
 #include "base/strings.h"
 #include "data/build_shards.h"
@@ -73,13 +73,14 @@ int write_shards(Options& options, const Tokenizer& tokenizer) {
   options.build.writer.eos = !options.no_eos;
   watch_signals();
   DocumentReader reader = open_documents(options.input);
-  const Progress clock("tokenize", 0, "bytes");
+  const auto start = std::chrono::steady_clock::now();
   const auto summary = build_shards(reader, tokenizer, options.output, options.build);
   if (!summary) {
     log_warning("stopped; nothing was written");
     exit_by_signal(stop_signal());
   }
-  report(options, *summary, reader, clock.elapsed_seconds());
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  report(options, *summary, reader, seconds.count());
   return 0;
 }
 

@@ -18,7 +18,7 @@ struct Options {
   InputOptions input;
   VocabOptions vocab;
   std::string type = "bpe", output;
-  uint64_t sample_bytes = 100'000'000;
+  uint64_t sample_bytes = 20'000'000;
   bool json = false;
 };
 
@@ -95,7 +95,7 @@ void declare(CLI::App& app, Options& options) {
       ->check(CLI::Range(0.5, 1.0))
       ->type_name("F");
   app.add_option("--sample-bytes", options.sample_bytes,
-                 "Train on a uniform sample of at most this much text (default 100MB)")
+                 "Train on a uniform sample of at most this much text (default 20MB)")
       ->transform(CLI::AsSizeValue(true))
       ->check(CLI::Range(uint64_t{1}, uint64_t{1} << 40))
       ->type_name("N");

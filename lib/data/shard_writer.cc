@@ -42,11 +42,10 @@ void check_target(const fs::path& directory, bool replace) {
   }
 }
 
-uint32_t special_id(bool wanted, std::optional<uint32_t> id, const char* name) {
+uint32_t special_id(bool wanted, std::optional<uint32_t> id, const char* name, const char* remedy) {
   if (wanted && !id) {
-    fail(
-        ErrorKind::usage,
-        strprintf("the tokenizer has no %s token. Use --no-%s, or another tokenizer.", name, name));
+    fail(ErrorKind::usage,
+         strprintf("the tokenizer has no %s token. %s, or use another tokenizer.", name, remedy));
   }
   return id.value_or(0);
 }
@@ -60,8 +59,8 @@ struct ShardWriter::State {
         tokenizer(tokenizer_),
         options(options_),
         replace(replace_),
-        bos(special_id(options_.bos, tokenizer_.bos_id(), "bos")),
-        eos(special_id(options_.eos, tokenizer_.eos_id(), "eos")),
+        bos(special_id(options_.bos, tokenizer_.bos_id(), "BOS", "Leave out --bos")),
+        eos(special_id(options_.eos, tokenizer_.eos_id(), "EOS", "Use --no-eos")),
         directory(target_) {
     manifest.vocab_size = tokenizer.vocab_size();
     manifest.dtype = manifest.vocab_size <= 1 << 16 ? "u16" : "u32";

@@ -201,7 +201,7 @@ void SentencePiece::encode_bytes(std::string_view bytes, std::vector<uint32_t>& 
 // of the whole. A unigram model adds up scores in single precision, where ties may fall otherwise
 // after a cut; its parts are large, so that only very long documents are cut at all.
 void SentencePiece::encode_run(std::string_view run, std::vector<uint32_t>& ids) const {
-  constexpr size_t kBpeBytes = 1 << 14, kUnigramBytes = 1 << 22;
+  constexpr size_t kBpeBytes = 1 << 14, kUnigramBytes = 1 << 21;
   const bool can_cut = facts_.model_type == kUnigram || facts_.model_type == kBpe;
   const size_t part_bytes = facts_.model_type == kBpe ? kBpeBytes : kUnigramBytes;
   while (can_cut && run.size() > part_bytes) {
