@@ -155,6 +155,7 @@ TEST_F(CheckpointTest, OneFlippedByteIsFoundInEveryFile) {
       ASSERT_EQ(faults.size(), 1u) << name;
       EXPECT_TRUE(faults[0].starts_with(path.string() + ": bytes ")) << faults[0];
       const Names range = split(split(faults[0].substr(path.string().size() + 8), ':')[0], '-');
+      ASSERT_EQ(range.size(), 2u) << faults[0];
       EXPECT_LE(parse_int(range[0]), place) << faults[0];
       EXPECT_GE(parse_int(range[1]), place) << faults[0];
       const std::string message =

@@ -4,6 +4,11 @@
 #include "sample.h"
 
 namespace mythos {
+
+void PrintTo(ExchangeFormat format, std::ostream* out) {
+  *out << (format == ExchangeFormat::safetensors ? "safetensors" : "openmythos");
+}
+
 namespace {
 
 class ExchangeTest : public testing::Test {
@@ -86,10 +91,7 @@ TEST_P(EveryFormat, OneChangedWeightLosesParity) {
 
 INSTANTIATE_TEST_SUITE_P(All, EveryFormat,
                          testing::Values(ExchangeFormat::safetensors, ExchangeFormat::openmythos),
-                         [](const auto& info) {
-                           return info.param == ExchangeFormat::safetensors ? "safetensors"
-                                                                            : "openmythos";
-                         });
+                         testing::PrintToStringParamName());
 
 TEST_F(ExchangeTest, SafetensorsReadsEitherConfigAndADirectory) {
   write(ExchangeFormat::safetensors, "out");

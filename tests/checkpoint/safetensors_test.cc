@@ -81,6 +81,10 @@ struct BadFile {
   std::string expected;
 };
 
+void PrintTo(const BadFile& file, std::ostream* out) {
+  *out << file.name;
+}
+
 class BadSafetensors : public testing::TestWithParam<BadFile> {};
 
 TEST_P(BadSafetensors, IsRefusedWithFileAndPlace) {
