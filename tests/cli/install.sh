@@ -8,3 +8,5 @@ moved/bin/mythos plan --preset openmythos-1b --json | json 'd["parameters"]'
 moved/bin/mythos presets list --json | json 'd["presets"][0]["path"].split("/work/")[-1]'
 find moved/bin moved/share/man -type f | LC_ALL=C sort | grep -v -E 'mythos-' | sed 's/moved/PREFIX/'
 ls moved/share/bash-completion/completions moved/share/zsh/site-functions
+# The LibTorch half finds its library from the new place too.
+[ ! -x "$BUILD/bin/mythos-train" ] || moved/bin/mythos train --version > train-version || echo "train does not start"
