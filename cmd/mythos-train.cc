@@ -44,9 +44,9 @@ std::string summary(const TrainResult& result) {
                      human_duration(result.seconds).c_str());
   }
   if (result.bpb) text += strprintf("; training %.4f bits per byte", *result.bpb);
-  if (result.validation) {
-    text += strprintf("; validation %.4f at %lld loops", result.validation->bits_per_byte(),
-                      static_cast<long long>(result.validation->loops));
+  if (result.val_bpb) {
+    text += strprintf("; validation %.4f at %lld loops", *result.val_bpb,
+                      static_cast<long long>(*result.val_loops));
   }
   return text;
 }

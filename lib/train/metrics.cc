@@ -33,6 +33,10 @@ std::string short_count(double count) {
   return text;
 }
 
+std::string norm_text(double norm) {
+  return strprintf(norm < 1000 ? "%.2f" : "%.1e", norm);
+}
+
 }  // namespace
 
 MetricsFile::MetricsFile(const fs::path& path, int64_t resumed_step) : path_(path) {
@@ -87,10 +91,11 @@ nlohmann::ordered_json to_json(const StepMetrics& metrics) {
 std::string progress_line(const StepMetrics& metrics) {
   const Interval& interval = metrics.interval;
   return strprintf(
-      "step %lld/%lld  loss %.3f  bpb %.3f  |g| %.2f  lr %.1e  loops %.1f  %s tok/s  ETA %s",
+      "step %lld/%lld  loss %.3f  bpb %.3f  |g| %s  lr %.1e  loops %.1f  %s tok/s  ETA %s",
       static_cast<long long>(metrics.step), static_cast<long long>(metrics.steps), interval.loss(),
-      interval.bits_per_byte(), interval.mean_grad_norm(), metrics.lr, interval.mean_loops(),
-      short_count(metrics.tokens_per_second).c_str(), human_duration(metrics.seconds_left).c_str());
+      interval.bits_per_byte(), norm_text(interval.mean_grad_norm()).c_str(), metrics.lr,
+      interval.mean_loops(), short_count(metrics.tokens_per_second).c_str(),
+      human_duration(metrics.seconds_left).c_str());
 }
 
 }  // namespace mythos

@@ -8,6 +8,7 @@
 #include "base/progress.h"
 #include "base/signals.h"
 #include "base/strings.h"
+#include "eval/likelihood.h"
 #include "kernels/device.h"
 #include "train/balance.h"
 #include "train/metrics.h"
@@ -24,6 +25,30 @@ using Split = ShardDirectory::Split;
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// The newest metrics, in checkpoints and in --json: null where there is none yet.
+template <class Json>
+void put_metrics(Json& json, const TrainResult& result) {
+  const auto put = [&](const char* key, const auto& value) {
+    json[key] = value ? Json(*value) : Json(nullptr);
+  };
+  put("loss", result.loss);
+  put("bpb", result.bpb);
+  put("val_loss", result.val_loss);
+  put("val_bpb", result.val_bpb);
+  put("val_loops", result.val_loops);
+}
+
+void take_metrics(const nlohmann::json& json, TrainResult& result) {
+  const auto take = [&](const char* key, auto& target) {
+    if (json.contains(key) && !json[key].is_null()) target = json[key];
+  };
+  take("loss", result.loss);
+  take("bpb", result.bpb);
+  take("val_loss", result.val_loss);
+  take("val_bpb", result.val_bpb);
+  take("val_loops", result.val_loops);
 }
 
 bool every(int64_t interval, int64_t step) {
@@ -111,6 +136,7 @@ void Trainer::restore(const nlohmann::json& state) {
   seconds_ = state.at("seconds");
   interval_ = interval_from_json(state.at("interval"));
   sums_ = torch::tensor({interval_.nats, interval_.grad_norm}, torch::kFloat64).to(device_);
+  take_metrics(state, result_);
   saved_step_ = step_;
   result_.checkpoint = *setup_.resumed_from;
 }
@@ -217,7 +243,9 @@ void Trainer::validate() {
   log_info(strprintf("validation at step %lld: loss %.4f, %.4f bits per byte at %lld loops",
                      static_cast<long long>(step_), found.loss(), found.bits_per_byte(),
                      static_cast<long long>(found.loops)));
-  result_.validation = found;
+  result_.val_loss = found.loss();
+  result_.val_bpb = found.bits_per_byte();
+  result_.val_loops = found.loops;
   lap();
 }
 
@@ -234,11 +262,7 @@ void Trainer::save() {
                    {"seconds", seconds_ + interval_seconds_},
                    {"interval", to_json(interval_)},
                    {"cursor", sampler_.cursor()}};
-  if (result_.loss) content.state["loss"] = *result_.loss;
-  if (result_.validation) {
-    content.state["val_loss"] = result_.validation->loss();
-    content.state["val_bpb"] = result_.validation->bits_per_byte();
-  }
+  put_metrics(content.state, result_);
   result_.checkpoint = save_checkpoint(options_.run, step_, content);
   saved_step_ = step_;
   prune_checkpoints(options_.run, train_.keep_last);
@@ -310,16 +334,7 @@ nlohmann::ordered_json to_json(const TrainResult& result) {
                                  {"tokens", result.tokens},
                                  {"seconds", result.seconds},
                                  {"tokens_per_second", result.tokens_per_second}};
-  json["loss"] = result.loss ? nlohmann::ordered_json(*result.loss) : nullptr;
-  json["bpb"] = result.bpb ? nlohmann::ordered_json(*result.bpb) : nullptr;
-  json["val_loss"] = nullptr;
-  json["val_bpb"] = nullptr;
-  json["val_loops"] = nullptr;
-  if (result.validation) {
-    json["val_loss"] = result.validation->loss();
-    json["val_bpb"] = result.validation->bits_per_byte();
-    json["val_loops"] = result.validation->loops;
-  }
+  put_metrics(json, result);
   return json;
 }
 

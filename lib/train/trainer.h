@@ -7,7 +7,6 @@
 
 #include "base/files.h"
 #include "config/config.h"
-#include "eval/likelihood.h"
 
 namespace mythos {
 
@@ -26,13 +25,14 @@ struct TrainResult {
   fs::path checkpoint;  // the last that was saved
   std::string device, compute_type;
   int64_t parameters = 0;
-  int64_t first_step = 0;                // steps that were done before
-  int64_t step = 0;                      // steps that are done
-  int64_t tokens = 0;                    // targets since the run began
-  double seconds = 0;                    // of training since the run began
-  double tokens_per_second = 0;          // of this process
-  std::optional<double> loss, bpb;       // of the last line of metrics
-  std::optional<Likelihood> validation;  // the last
+  int64_t first_step = 0;        // steps that were done before
+  int64_t step = 0;              // steps that are done
+  int64_t tokens = 0;            // targets since the run began
+  double seconds = 0;            // of training since the run began
+  double tokens_per_second = 0;  // of this process
+  // Of the newest lines of metrics; nothing before the first.
+  std::optional<double> loss, bpb, val_loss, val_bpb;
+  std::optional<int64_t> val_loops;
   int signal = 0;  // SIGINT or SIGTERM when one ended the run, after a checkpoint was saved
 };
 
