@@ -46,8 +46,7 @@ std::optional<BuildSummary> build_shards(DocumentReader& reader, const Tokenizer
     progress.update(static_cast<int64_t>(reader.stored_bytes()),
                     human_count(static_cast<double>(tokens)) + " tokens");
   }
-  if (stop_signal()) return std::nullopt;
-  if (documents == 1) add(first, Split::train);
+  if (documents == 1 && !stop_signal()) add(first, Split::train);
   if (stop_signal()) return std::nullopt;
   if (documents > 0 && train_documents == 0) {
     fail(ErrorKind::data,

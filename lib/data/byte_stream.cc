@@ -129,8 +129,8 @@ class ZstdStream : public ByteStream {
   size_t read(std::span<char> out) override {
     ZSTD_outBuffer to = {out.data(), out.size(), 0};
     while (to.pos == 0 && to.size > 0) {
-      // Output that did not fit last time comes before any new input is asked for.
-      if (in_.pos == in_.size && !output_left_) {
+      // The library keeps the last byte of a frame unread until all of its output has been taken.
+      if (in_.pos == in_.size) {
         in_ = {buffer_.data(), raw_->read(buffer_), 0};
         if (in_.size == 0 && frame_open_ && !stop_signal()) {
           fail_at("the Zstandard stream is cut off in the middle of a frame");
@@ -142,7 +142,6 @@ class ZstdStream : public ByteStream {
         fail_at(strprintf("corrupt Zstandard data (%s)", ZSTD_getErrorName(status)));
       }
       frame_open_ = status != 0;
-      output_left_ = frame_open_ && to.pos == to.size;
     }
     return to.pos;
   }
@@ -158,7 +157,7 @@ class ZstdStream : public ByteStream {
   ZSTD_DCtx* context_;
   std::vector<char> buffer_;
   ZSTD_inBuffer in_ = {nullptr, 0, 0};
-  bool frame_open_ = false, output_left_ = false;
+  bool frame_open_ = false;
 };
 
 }  // namespace

@@ -56,18 +56,18 @@ struct ShardWriter::State {
   State(const fs::path& target_, const Tokenizer& tokenizer_, const ShardWriterOptions& options_,
         bool replace_)
       : target(target_),
-        tokenizer(tokenizer_),
         options(options_),
         replace(replace_),
         bos(special_id(options_.bos, tokenizer_.bos_id(), "BOS", "Leave out --bos")),
         eos(special_id(options_.eos, tokenizer_.eos_id(), "EOS", "Use --no-eos")),
         directory(target_) {
-    manifest.vocab_size = tokenizer.vocab_size();
+    manifest.vocab_size = tokenizer_.vocab_size();
     manifest.dtype = manifest.vocab_size <= 1 << 16 ? "u16" : "u32";
-    manifest.tokenizer_fingerprint = tokenizer.fingerprint();
-    manifest.tokenizer_file = tokenizer.file_name();
+    manifest.tokenizer_fingerprint = tokenizer_.fingerprint();
+    manifest.tokenizer_file = tokenizer_.file_name();
     manifest.bos = options.bos;
     manifest.eos = options.eos;
+    write_file_atomic(directory.path() / manifest.tokenizer_file, tokenizer_.file_content());
   }
 
   SplitInfo& info(Split split) { return split == Split::train ? manifest.train : manifest.val; }
@@ -92,7 +92,6 @@ struct ShardWriter::State {
   }
 
   fs::path target;
-  const Tokenizer& tokenizer;
   ShardWriterOptions options;
   bool replace;
   uint32_t bos, eos;
@@ -139,8 +138,6 @@ ShardManifest ShardWriter::commit() {
   }
   state.finish_file(Split::train);
   state.finish_file(Split::val);
-  write_file_atomic(state.directory.path() / state.manifest.tokenizer_file,
-                    state.tokenizer.file_content());
   write_file_atomic(state.directory.path() / kManifestName, format_manifest(state.manifest));
   // The target may have appeared since.
   check_target(state.target, state.replace);

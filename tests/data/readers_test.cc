@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <zstd.h>
 
+#include "data/byte_stream.h"
 #include "plain_file.h"
 #include "scratch.h"
 
@@ -57,9 +58,9 @@ TEST_F(Readers, ASeparatorEndsDocuments) {
             (Documents{"a", "b"}));
 }
 
-// The reader takes a mebibyte at a time; separators fall on and around that border.
+// The reader looks at 8 bytes, then takes a mebibyte at a time; separators fall on and around both.
 TEST_F(Readers, SeparatorsAcrossReads) {
-  for (size_t length = (1 << 20) - 4; length <= (1 << 20) + 1; ++length) {
+  for (const size_t length : {4, 5, 6, 7, 8, 1048578, 1048581, 1048582, 1048583, 1048584}) {
     const std::string first(length, 'x'), last(3000000, 'y');
     EXPECT_EQ(read_all({file("f", first + "<|>" + last)}, separated("<|>")),
               (Documents{first, last}));
@@ -116,6 +117,15 @@ TEST_F(Readers, ZstandardByNameAndByContent) {
   EXPECT_EQ(read_all({file("f", compress(text))}), Documents{text});
   EXPECT_EQ(read_all({file("two", compress("one ") + compress("two"))}), Documents{"one two"});
   EXPECT_EQ(read_all({file("none", compress(""))}), Documents{""});
+}
+
+// All input is taken long before the output has been given out.
+TEST_F(Readers, ZstandardInSmallPieces) {
+  const std::string text(100000, 'a');
+  const auto stream = open_byte_stream(file("f.zst", compress(text)), true);
+  std::string got, piece(7, '\0');
+  while (const size_t size = stream->read(piece)) got.append(piece, 0, size);
+  EXPECT_EQ(got, text);
 }
 
 TEST_F(Readers, CorruptZstandardIsNamedWithItsOffset) {
