@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "kernels/attention.h"
 #include "kernels/linear.h"
 #include "kernels/rms_norm.h"
 #include "kernels/rope.h"
@@ -14,17 +15,6 @@ namespace {
 // Up to this many new tokens, cached latent attention works in the latent space; more tokens repay
 // the expansion of the cache to keys and values.
 constexpr int64_t kAbsorbedTokens = 16;
-
-// q [B,S,H,d], k [B,P,K,d], v [B,P,K,dv] → [B,S,H·dv].
-Tensor attend(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionContext& context) {
-  const std::optional<Tensor> mask =
-      context.mask.defined() ? std::optional<Tensor>(context.mask) : std::nullopt;
-  const bool causal = context.causal && !mask;
-  const Tensor out = at::scaled_dot_product_attention(
-      q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), mask, 0.0, causal, std::nullopt,
-      /*enable_gqa=*/q.size(2) != k.size(2));
-  return out.transpose(1, 2).flatten(2);
-}
 
 Tensor grouped_query(const ModelConfig& config, const LayerWeights& w, const Tensor& x,
                      const AttentionContext& context, int64_t slot) {
@@ -39,14 +29,14 @@ Tensor grouped_query(const ModelConfig& config, const LayerWeights& w, const Ten
   q = rope(q, context.cos, context.sin);
   k = rope(k, context.cos, context.sin);
   if (context.cache) std::tie(k, v) = context.cache->append(slot, k, v);
-  return apply_linear(attend(q, k, v, context), w.wo);
+  return apply_linear(causal_attention(q, k, v).flatten(2), w.wo);
 }
 
 // Scores and values in the latent space: kv_up is folded into query and output, so the cache is
 // never expanded (DeepSeek-V2, section 2.1.2). q [B,S,H,nope+rope], cached [B,P,rank+rope] →
 // [B,S,H·v].
 Tensor absorbed(const ModelConfig& config, const LayerWeights& w, const Tensor& q,
-                const Tensor& cached, const AttentionContext& context) {
+                const Tensor& cached) {
   const int64_t H = config.n_heads, rank = config.kv_lora_rank, nope = config.qk_nope_head_dim;
   const Tensor up = w.kv_up.view({H, nope + config.v_head_dim, rank});
   const Tensor heads = q.transpose(1, 2);  // [B,H,S,·]
@@ -55,11 +45,10 @@ Tensor absorbed(const ModelConfig& config, const LayerWeights& w, const Tensor& 
   const Tensor keys = cached.unsqueeze(1);  // [B,1,P,rank+rope]
   Tensor scores = at::matmul(query, keys.transpose(2, 3)).to(torch::kFloat32) /
                   std::sqrt(static_cast<double>(config.qk_head_dim()));
-  if (context.mask.defined()) {
-    scores = scores.masked_fill(context.mask.logical_not(), -INFINITY);
-  } else if (context.causal && q.size(1) > 1) {
+  if (q.size(1) > 1) {
+    const int64_t seen = cached.size(1), past = seen - q.size(1);
     const Tensor later =
-        at::ones({q.size(1), q.size(1)}, scores.options().dtype(torch::kBool)).triu(1);
+        at::ones({q.size(1), seen}, q.options().dtype(torch::kBool)).triu(past + 1);
     scores = scores.masked_fill(later, -INFINITY);
   }
   const Tensor weights = scores.softmax(-1).to(q.scalar_type());
@@ -83,7 +72,7 @@ Tensor latent(const ModelConfig& config, const LayerWeights& w, const Tensor& x,
     const Tensor fresh = at::cat({kv_latent, rotated.squeeze(2)}, -1);
     const Tensor cached = context.cache->append(slot, fresh).first;
     if (x.size(1) <= kAbsorbedTokens) {
-      return apply_linear(absorbed(config, w, q, cached, context), w.wo);
+      return apply_linear(absorbed(config, w, q, cached), w.wo);
     }
     kv_latent = cached.narrow(2, 0, config.kv_lora_rank);
     rotated = cached.narrow(2, config.kv_lora_rank, rope_dim).unsqueeze(2);
@@ -92,7 +81,7 @@ Tensor latent(const ModelConfig& config, const LayerWeights& w, const Tensor& x,
                       .unflatten(-1, {H, nope + config.v_head_dim})
                       .split_with_sizes({nope, config.v_head_dim}, -1);
   const Tensor k = at::cat({kv[0], rotated.expand({-1, -1, H, -1})}, -1);
-  return apply_linear(attend(q, k, kv[1], context), w.wo);
+  return apply_linear(causal_attention(q, k, kv[1]).flatten(2), w.wo);
 }
 
 }  // namespace
@@ -104,11 +93,6 @@ AttentionContext attention_context(const ModelConfig& config, int64_t length, Kv
   std::tie(context.cos, context.sin) =
       rope_table(past, length, config.rope_dim(), config.rope_theta, device);
   context.cache = cache;
-  context.causal = length > 1;
-  if (past > 0 && length > 1) {
-    const auto options = torch::TensorOptions().dtype(torch::kBool).device(device);
-    context.mask = at::ones({length, past + length}, options).tril(past);
-  }
   return context;
 }
 

@@ -7,8 +7,6 @@ namespace mythos {
 // What the layers of one forward pass share.
 struct AttentionContext {
   Tensor cos, sin;           // rotary table of these S positions, [S, rope/2]
-  Tensor mask;               // [S, P+S] bool, true where a token may look; undefined: see `causal`
-  bool causal = true;        // with no mask: each token looks at itself and before
   KvCache* cache = nullptr;  // null: the S tokens are the whole sequence
 };
 

@@ -6,6 +6,7 @@
 #include <functional>
 
 #include "base/error.h"
+#include "kernels/attention.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/device.h"
 #include "kernels/inject.h"
@@ -25,6 +26,9 @@ using Operator = std::function<Tensor(const Tensors&)>;
 struct Place {
   std::string device;
   torch::Dtype type;
+  friend std::ostream& operator<<(std::ostream& out, const Place& place) {
+    return out << place.device << (place.type == torch::kFloat32 ? " fp32" : " bf16");
+  }
 };
 
 class Kernels : public testing::TestWithParam<Place> {
@@ -173,6 +177,30 @@ TEST_P(Kernels, Linear) {
         [](const Tensors& t) { return apply_linear(t[0], t[1]); },
         [](const Tensors& t) { return torch::matmul(t[0], t[1].t()); });
   }
+}
+
+TEST_P(Kernels, CausalAttention) {
+  struct Case {
+    int64_t S, P, H, K, d, dv;
+  };
+  for (const Case& c :
+       {Case{1, 1, 1, 1, 1, 1}, Case{5, 5, 2, 1, 7, 3}, Case{33, 33, 4, 4, 48, 32},
+        Case{70, 70, 6, 2, 16, 16}, Case{9, 40, 3, 3, 24, 40}, Case{1, 67, 2, 1, 8, 8}}) {
+    expect_same(
+        {normal({2, c.S, c.H, c.d}), normal({2, c.P, c.K, c.d}), normal({2, c.P, c.K, c.dv})},
+        [](const Tensors& t) { return causal_attention(t[0], t[1], t[2]); },
+        [](const Tensors& t) { return causal_attention_reference(t[0], t[1], t[2]); });
+  }
+}
+
+TEST_P(Kernels, CausalAttentionOfSlicesAndOfLargeScores) {
+  const Tensor wide = normal({2, 12, 3, 30}).detach() * 40;
+  const Tensor q = wide.narrow(3, 0, 10), k = wide.narrow(3, 10, 10), v = wide.narrow(3, 20, 7);
+  const Tensor got = causal_attention(q, k, v);
+  EXPECT_TRUE(torch::equal(got, causal_attention(q.clone(), k.clone(), v.clone())));
+  EXPECT_TRUE(torch::isfinite(got).all().item<bool>());
+  const double tolerance = type() == torch::kFloat32 ? 1e-3 : 2.0;
+  EXPECT_LE((got - causal_attention_reference(q, k, v)).abs().max().item<double>(), tolerance);
 }
 
 TEST_P(Kernels, Moe) {

@@ -1,0 +1,17 @@
+#pragma once
+#include <torch/types.h>
+
+namespace mythos {
+
+// Causal scaled dot-product attention of S new tokens over P ≥ S tokens, the last S of which are
+// the new ones themselves: query s sees keys 0 … P-S+s. Scores are scaled by 1/sqrt(d); softmax and
+// sums are fp32. q [B,S,H,d], k [B,P,K,d], v [B,P,K,dv] of one type, K dividing H: key head j
+// serves query heads j·H/K … (Ainslie et al. 2023). Result [B,S,H,dv]. On the CPU only blocks at or
+// below the diagonal are computed, and the backward pass recomputes the weights from the row sums,
+// as FlashAttention does (Dao et al. 2022).
+torch::Tensor causal_attention(const torch::Tensor& q, const torch::Tensor& k,
+                               const torch::Tensor& v);
+torch::Tensor causal_attention_reference(const torch::Tensor& q, const torch::Tensor& k,
+                                         const torch::Tensor& v);
+
+}  // namespace mythos

@@ -1,0 +1,303 @@
+#include "kernels/attention_cpu.h"
+
+#include <vector>
+
+#include "kernels/cpu_simd.h"
+
+// Each task is one sequence and one key head. Keys and values are unpacked to fp32 once, padded to
+// whole vectors; then blocks of query rows are multiplied with all the keys that they may see.
+namespace mythos::cpu {
+namespace {
+
+using c10::BFloat16;
+
+constexpr int64_t kVector = 16;  // floats
+constexpr int64_t kRows = 32;    // query rows of a block
+
+using Vector = float __attribute__((vector_size(64), aligned(4), may_alias));
+
+constexpr int64_t padded(int64_t n) {
+  return (n + kVector - 1) / kVector * kVector;
+}
+
+// C[m][n] (+)= Σ_k A[m·a_row + k·a_col] · B[k·ldb + n] for M rows and W vectors of n.
+template <int M, int W>
+MYTHOS_INLINE void multiply_tile(const float* a, int64_t a_row, int64_t a_col, const float* b,
+                                 int64_t ldb, int64_t depth, float* c, int64_t ldc, bool add) {
+  Vector sum[M][W];
+  for (int m = 0; m < M; ++m) {
+    for (int w = 0; w < W; ++w) {
+      if (add)
+        sum[m][w] = *reinterpret_cast<const Vector*>(c + m * ldc + w * kVector);
+      else
+        sum[m][w] = Vector{};
+    }
+  }
+  for (int64_t k = 0; k < depth; ++k) {
+    Vector right[W];
+    for (int w = 0; w < W; ++w) {
+      right[w] = *reinterpret_cast<const Vector*>(b + k * ldb + w * kVector);
+    }
+    for (int m = 0; m < M; ++m) {
+      const float left = a[m * a_row + k * a_col];
+      for (int w = 0; w < W; ++w) sum[m][w] += left * right[w];
+    }
+  }
+  for (int m = 0; m < M; ++m) {
+    for (int w = 0; w < W; ++w) *reinterpret_cast<Vector*>(c + m * ldc + w * kVector) = sum[m][w];
+  }
+}
+
+template <int M>
+MYTHOS_INLINE void multiply_rows(const float* a, int64_t a_row, int64_t a_col, const float* b,
+                                 int64_t ldb, int64_t depth, float* c, int64_t ldc, int64_t columns,
+                                 bool add) {
+  int64_t n = 0;
+  for (; n + 2 * kVector <= columns; n += 2 * kVector) {
+    multiply_tile<M, 2>(a, a_row, a_col, b + n, ldb, depth, c + n, ldc, add);
+  }
+  if (n < columns) multiply_tile<M, 1>(a, a_row, a_col, b + n, ldb, depth, c + n, ldc, add);
+}
+
+// The product for any number of rows; columns is a multiple of kVector.
+MYTHOS_INLINE void multiply(const float* a, int64_t a_row, int64_t a_col, const float* b,
+                            int64_t ldb, int64_t depth, float* c, int64_t ldc, int64_t rows,
+                            int64_t columns, bool add) {
+  int64_t m = 0;
+  for (; m + 8 <= rows; m += 8) {
+    multiply_rows<8>(a + m * a_row, a_row, a_col, b, ldb, depth, c + m * ldc, ldc, columns, add);
+  }
+  for (; m < rows; ++m) {
+    multiply_rows<1>(a + m * a_row, a_row, a_col, b, ldb, depth, c + m * ldc, ldc, columns, add);
+  }
+}
+
+template <class T>
+MYTHOS_INLINE void unpack(const T* from, int64_t stride, int64_t rows, int64_t width, float* to) {
+  const int64_t wide = padded(width);
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t i = 0; i < width; ++i) to[r * wide + i] = load(from[r * stride + i]);
+    for (int64_t i = width; i < wide; ++i) to[r * wide + i] = 0;
+  }
+}
+
+// Columns of `rows` rows become rows of padded(rows) columns; the padding is 0.
+template <class T>
+MYTHOS_INLINE void unpack_transposed(const T* from, int64_t stride, int64_t rows, int64_t width,
+                                     float* to) {
+  const int64_t wide = padded(rows);
+  for (int64_t i = 0; i < width; ++i) std::fill(to + i * wide + rows, to + (i + 1) * wide, 0.0f);
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t i = 0; i < width; ++i) to[i * wide + r] = load(from[r * stride + i]);
+  }
+}
+
+// Sizes and strides of one call, and where one head's rows begin.
+template <class T>
+struct View {
+  T* data;
+  int64_t batch, position, head;
+  explicit View(const torch::Tensor& t)
+      : data(t.data_ptr<T>()), batch(t.stride(0)), position(t.stride(1)), head(t.stride(2)) {}
+  T* at(int64_t b, int64_t s, int64_t h) const {
+    return data + b * batch + s * position + h * head;
+  }
+};
+
+struct Shape {
+  int64_t B, S, P, H, K, d, dv;
+  float scale;
+  Shape(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v)
+      : B(q.size(0)),
+        S(q.size(1)),
+        P(k.size(1)),
+        H(q.size(2)),
+        K(k.size(2)),
+        d(q.size(3)),
+        dv(v.size(3)),
+        scale(1.0f / std::sqrt(static_cast<float>(d))) {}
+  int64_t group() const { return H / K; }
+  // Keys that query s sees.
+  int64_t visible(int64_t s) const { return P - S + s + 1; }
+};
+
+// Work space of one thread.
+struct Space {
+  std::vector<float> k, kt, v, vt, q, d_out, scores, d_scores, out, d_k, d_v;
+  explicit Space(const Shape& c, bool backward) {
+    const int64_t keys = padded(c.P), d = padded(c.d), dv = padded(c.dv);
+    kt.resize(c.d * keys);
+    q.resize(kRows * d);
+    scores.resize(kRows * keys);
+    out.resize(kRows * std::max(d, dv));
+    if (!backward) {
+      v.resize(keys * dv);
+      return;
+    }
+    k.resize(keys * d);
+    vt.resize(c.dv * keys);
+    d_out.resize(kRows * dv);
+    d_scores.resize(kRows * keys);
+    d_k.resize(keys * d);
+    d_v.resize(keys * dv);
+  }
+};
+
+template <class T>
+MYTHOS_INLINE void forward_task(const Shape& c, View<T> q, View<T> k, View<T> v, View<T> out,
+                                float* log_sum, int64_t b, int64_t j, Space& space) {
+  const int64_t keys = padded(c.P), d = padded(c.d), dv = padded(c.dv);
+  unpack_transposed(k.at(b, 0, j), k.position, c.P, c.d, space.kt.data());
+  unpack(v.at(b, 0, j), v.position, c.P, c.dv, space.v.data());
+  for (int64_t h = j * c.group(); h < (j + 1) * c.group(); ++h) {
+    for (int64_t begin = 0; begin < c.S; begin += kRows) {
+      const int64_t rows = std::min(kRows, c.S - begin);
+      const int64_t columns = padded(c.visible(begin + rows - 1));
+      float* scores = space.scores.data();
+      unpack(q.at(b, begin, h), q.position, rows, c.d, space.q.data());
+      multiply(space.q.data(), d, 1, space.kt.data(), keys, c.d, scores, keys, rows, columns,
+               false);
+      for (int64_t r = 0; r < rows; ++r) {
+        float* row = scores + r * keys;
+        const int64_t seen = c.visible(begin + r);
+        float most = row[0];
+#pragma omp simd reduction(max : most)
+        for (int64_t i = 0; i < seen; ++i) most = row[i] > most ? row[i] : most;
+        most *= c.scale;
+        float sum = 0;
+#pragma omp simd reduction(+ : sum)
+        for (int64_t i = 0; i < seen; ++i) {
+          row[i] = exp(row[i] * c.scale - most);
+          sum += row[i];
+        }
+        std::fill(row + seen, row + columns, 0.0f);
+        log_sum[(b * c.H + h) * c.S + begin + r] = most + std::log(sum);
+        const float share = 1.0f / sum;
+#pragma omp simd
+        for (int64_t i = 0; i < seen; ++i) row[i] *= share;
+      }
+      const int64_t depth = std::min(columns, c.P);
+      multiply(scores, keys, 1, space.v.data(), dv, depth, space.out.data(), dv, rows, dv, false);
+      for (int64_t r = 0; r < rows; ++r) {
+        T* to = out.at(b, begin + r, h);
+        for (int64_t i = 0; i < c.dv; ++i) store(to + i, space.out[r * dv + i]);
+      }
+    }
+  }
+}
+
+template <class T>
+MYTHOS_INLINE void backward_task(const Shape& c, View<T> q, View<T> k, View<T> v, View<T> d_out,
+                                 const float* log_sum, View<T> d_q, View<T> d_k, View<T> d_v,
+                                 int64_t b, int64_t j, Space& space) {
+  const int64_t keys = padded(c.P), d = padded(c.d), dv = padded(c.dv);
+  unpack(k.at(b, 0, j), k.position, c.P, c.d, space.k.data());
+  unpack_transposed(k.at(b, 0, j), k.position, c.P, c.d, space.kt.data());
+  unpack_transposed(v.at(b, 0, j), v.position, c.P, c.dv, space.vt.data());
+  std::fill(space.d_k.begin(), space.d_k.end(), 0.0f);
+  std::fill(space.d_v.begin(), space.d_v.end(), 0.0f);
+  for (int64_t h = j * c.group(); h < (j + 1) * c.group(); ++h) {
+    for (int64_t begin = 0; begin < c.S; begin += kRows) {
+      const int64_t rows = std::min(kRows, c.S - begin);
+      const int64_t columns = padded(c.visible(begin + rows - 1)), depth = std::min(columns, c.P);
+      float* scores = space.scores.data();
+      float* d_scores = space.d_scores.data();
+      unpack(q.at(b, begin, h), q.position, rows, c.d, space.q.data());
+      unpack(d_out.at(b, begin, h), d_out.position, rows, c.dv, space.d_out.data());
+      multiply(space.q.data(), d, 1, space.kt.data(), keys, c.d, scores, keys, rows, columns,
+               false);
+      multiply(space.d_out.data(), dv, 1, space.vt.data(), keys, c.dv, d_scores, keys, rows,
+               columns, false);
+      for (int64_t r = 0; r < rows; ++r) {
+        float* row = scores + r * keys;
+        float* d_row = d_scores + r * keys;
+        const int64_t seen = c.visible(begin + r);
+        const float total = log_sum[(b * c.H + h) * c.S + begin + r];
+        float dot = 0;
+#pragma omp simd reduction(+ : dot)
+        for (int64_t i = 0; i < seen; ++i) {
+          row[i] = exp(row[i] * c.scale - total);
+          dot += row[i] * d_row[i];
+        }
+#pragma omp simd
+        for (int64_t i = 0; i < seen; ++i) d_row[i] = row[i] * (d_row[i] - dot) * c.scale;
+        std::fill(row + seen, row + columns, 0.0f);
+        std::fill(d_row + seen, d_row + columns, 0.0f);
+      }
+      multiply(d_scores, keys, 1, space.k.data(), d, depth, space.out.data(), d, rows, d, false);
+      for (int64_t r = 0; r < rows; ++r) {
+        T* to = d_q.at(b, begin + r, h);
+        for (int64_t i = 0; i < c.d; ++i) store(to + i, space.out[r * d + i]);
+      }
+      multiply(d_scores, 1, keys, space.q.data(), d, rows, space.d_k.data(), d, depth, d, true);
+      multiply(scores, 1, keys, space.d_out.data(), dv, rows, space.d_v.data(), dv, depth, dv,
+               true);
+    }
+  }
+  for (int64_t p = 0; p < c.P; ++p) {
+    T* to_k = d_k.at(b, p, j);
+    T* to_v = d_v.at(b, p, j);
+    for (int64_t i = 0; i < c.d; ++i) store(to_k + i, space.d_k[p * d + i]);
+    for (int64_t i = 0; i < c.dv; ++i) store(to_v + i, space.d_v[p * dv + i]);
+  }
+}
+
+#define MYTHOS_ATTENTION(NAME, T)                                                                 \
+  MYTHOS_CLONES void forward_##NAME(const Shape& c, View<T> q, View<T> k, View<T> v, View<T> out, \
+                                    float* log_sum, int64_t b, int64_t j, Space& space) {         \
+    forward_task(c, q, k, v, out, log_sum, b, j, space);                                          \
+  }                                                                                               \
+  MYTHOS_CLONES void backward_##NAME(                                                             \
+      const Shape& c, View<T> q, View<T> k, View<T> v, View<T> d_out, const float* log_sum,       \
+      View<T> d_q, View<T> d_k, View<T> d_v, int64_t b, int64_t j, Space& space) {                \
+    backward_task(c, q, k, v, d_out, log_sum, d_q, d_k, d_v, b, j, space);                        \
+  }
+
+MYTHOS_ATTENTION(f, float)
+MYTHOS_ATTENTION(b, BFloat16)
+#undef MYTHOS_ATTENTION
+
+// f(sequence, key head, work space) for every task.
+template <class F>
+void for_tasks(const Shape& c, bool backward, const F& f) {
+  at::parallel_for(0, c.B * c.K, 1, [&](int64_t begin, int64_t end) {
+    Space space(c, backward);
+    for (int64_t task = begin; task < end; ++task) f(task / c.K, task % c.K, space);
+  });
+}
+
+}  // namespace
+
+void attention_forward(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
+                       const torch::Tensor& out, const torch::Tensor& log_sum) {
+  const Shape c(q, k, v);
+  float* sums = log_sum.data_ptr<float>();
+  for_tasks(c, false, [&](int64_t b, int64_t j, Space& space) {
+    if (q.scalar_type() == torch::kFloat32) {
+      using V = View<float>;
+      forward_f(c, V(q), V(k), V(v), V(out), sums, b, j, space);
+    } else {
+      using V = View<BFloat16>;
+      forward_b(c, V(q), V(k), V(v), V(out), sums, b, j, space);
+    }
+  });
+}
+
+void attention_backward(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
+                        const torch::Tensor& log_sum, const torch::Tensor& d_out,
+                        const torch::Tensor& d_q, const torch::Tensor& d_k,
+                        const torch::Tensor& d_v) {
+  const Shape c(q, k, v);
+  const float* sums = log_sum.data_ptr<float>();
+  for_tasks(c, true, [&](int64_t b, int64_t j, Space& space) {
+    if (q.scalar_type() == torch::kFloat32) {
+      using V = View<float>;
+      backward_f(c, V(q), V(k), V(v), V(d_out), sums, V(d_q), V(d_k), V(d_v), b, j, space);
+    } else {
+      using V = View<BFloat16>;
+      backward_b(c, V(q), V(k), V(v), V(d_out), sums, V(d_q), V(d_k), V(d_v), b, j, space);
+    }
+  });
+}
+
+}  // namespace mythos::cpu
