@@ -17,7 +17,11 @@ set(MYTHOS_PRESETS ${CMAKE_INSTALL_DATADIR}/mythos/presets)
 
 add_library(mythos_settings INTERFACE)
 target_include_directories(mythos_settings INTERFACE ${PROJECT_SOURCE_DIR}/lib)
-target_compile_options(mythos_settings INTERFACE -Wall -Wextra -Wno-unused-parameter -Wno-restrict)
+target_compile_options(mythos_settings INTERFACE -Wall -Wextra -Wno-unused-parameter)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # False alarms of g++ 12 on std::string's operator+.
+  target_compile_options(mythos_settings INTERFACE -Wno-restrict -Wno-stringop-overflow)
+endif()
 if(MYTHOS_SANITIZE)
   target_compile_options(mythos_settings INTERFACE
     -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
@@ -26,6 +30,8 @@ endif()
 
 find_program(CCACHE ccache)
 if(CCACHE)
+  # Relative paths: a second checkout finds what the first one compiled.
   set(CMAKE_CXX_COMPILER_LAUNCHER
-    ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros ${CCACHE})
+    ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros
+    CCACHE_BASEDIR=${PROJECT_SOURCE_DIR} CCACHE_NOHASHDIR=1 ${CCACHE})
 endif()

@@ -109,11 +109,19 @@ int not_found(const std::string& verb) {
   return complain("unknown verb '" + verb + "'." + did_you_mean(verb, all_verbs()));
 }
 
+// libgomp's threads wait for work by spinning, by default so long that two processes on the same cores
+// all but stop each other. This many turns keep an idle machine's speed. The library reads it when it
+// is loaded, before main().
+void limit_spinning() {
+  if (!std::getenv("OMP_WAIT_POLICY")) setenv("GOMP_SPINCOUNT", "20000", /*overwrite=*/0);
+}
+
 // Returns only when the program cannot be executed.
 int become(const fs::path& program, std::vector<std::string> args) {
   std::vector<char*> argv;
   for (std::string& arg : args) argv.push_back(arg.data());
   argv.push_back(nullptr);
+  limit_spinning();
   execv(program.c_str(), argv.data());
   return complain("cannot execute " + program.string() + ": " + std::strerror(errno));
 }

@@ -13,15 +13,24 @@ namespace {
 
 using torch::Tensor;
 
+// The rows of one expert, brought to a multiple of kRowStep by repeating token 0 with weight 0: the
+// products then meet few shapes, and oneDNN prepares a kernel for each shape that it has not seen.
 struct ExpertRows {
-  Tensor token, slot;  // of this expert's rows
-  Tensor weight;       // [n] fp32
+  Tensor token;   // [padded]
+  Tensor weight;  // [padded] fp32
+  Tensor slot;    // [n], the true ones
+  int64_t count() const { return slot.size(0); }
 };
+
+constexpr int64_t kRowStep = 32;
 
 ExpertRows rows_of(const cpu::Routing& routing, const Tensor& weights, int64_t expert) {
   const int64_t begin = routing.begin[expert], count = routing.begin[expert + 1] - begin;
-  ExpertRows rows{routing.token.narrow(0, begin, count), routing.slot.narrow(0, begin, count), {}};
-  rows.weight = weights.view({-1}).index_select(0, rows.slot);
+  const int64_t padded = count < kRowStep ? count : (count + kRowStep - 1) / kRowStep * kRowStep;
+  ExpertRows rows{torch::zeros({padded}, torch::kInt64), torch::zeros({padded}, torch::kFloat32),
+                  routing.slot.narrow(0, begin, count)};
+  rows.token.narrow(0, 0, count).copy_(routing.token.narrow(0, begin, count));
+  rows.weight.narrow(0, 0, count).copy_(weights.view({-1}).index_select(0, rows.slot));
   return rows;
 }
 
@@ -39,7 +48,7 @@ Tensor forward_cpu(const Tensor& x, const Tensor& weights, const Tensor& gate_up
     const Tensor h = matmul_nt(x.index_select(0, rows.token), gate_up[e]);
     const Tensor act = torch::empty({h.size(0), down.size(2)}, h.options());
     cpu::swiglu_forward(h, rows.weight, act);
-    cpu::scatter_add_rows(out, rows.token, matmul_nt(act, down[e]));
+    cpu::scatter_add_rows(out, rows.token, matmul_nt(act, down[e]), rows.count());
     if (hidden) hidden->push_back(h);
   }
   return out;
@@ -87,9 +96,9 @@ class MoeSwiGlu : public torch::autograd::Function<MoeSwiGlu> {
       const Tensor d_h = torch::empty(h.sizes(), options);
       const Tensor d_weight = torch::empty_like(rows.weight);
       cpu::swiglu_backward(h, rows.weight, d_act, d_h, d_weight);
-      d_weights.index_copy_(0, rows.slot, d_weight);
+      d_weights.index_copy_(0, rows.slot, d_weight.narrow(0, 0, rows.count()));
       d_gate_up[e].copy_(matmul_tn(d_h, x.index_select(0, rows.token)));
-      cpu::scatter_add_rows(d_x, rows.token, matmul_nn(d_h, gate_up[e]));
+      cpu::scatter_add_rows(d_x, rows.token, matmul_nn(d_h, gate_up[e]), rows.count());
     }
     return {d_x, Tensor(), d_weights.view(weights.sizes()), d_gate_up, d_down};
   }

@@ -21,13 +21,13 @@ MYTHOS_CLONES void add_row_b(BFloat16* to, const BFloat16* from, int64_t width) 
 
 template <class T, class Kernel>
 void scatter(const torch::Tensor& out, const torch::Tensor& token, const torch::Tensor& rows,
-             Kernel kernel) {
+             int64_t count, Kernel kernel) {
   const int64_t width = out.size(1);
   const int64_t* to = token.data_ptr<int64_t>();
   T* out_data = out.data_ptr<T>();
   const T* rows_data = rows.data_ptr<T>();
   // A token goes to an expert once, so rows of one expert never meet.
-  for_pieces(rows.size(0), width * 8, [&](int64_t, int64_t begin, int64_t end) {
+  for_pieces(count, width * 8, [&](int64_t, int64_t begin, int64_t end) {
     for (int64_t n = begin; n < end; ++n) {
       kernel(out_data + to[n] * width, rows_data + n * width, width);
     }
@@ -58,11 +58,11 @@ Routing route(const torch::Tensor& experts, int64_t expert_count) {
 }
 
 void scatter_add_rows(const torch::Tensor& out, const torch::Tensor& token,
-                      const torch::Tensor& rows) {
+                      const torch::Tensor& rows, int64_t count) {
   if (out.scalar_type() == torch::kFloat32)
-    scatter<float>(out, token, rows, add_row_f);
+    scatter<float>(out, token, rows, count, add_row_f);
   else
-    scatter<BFloat16>(out, token, rows, add_row_b);
+    scatter<BFloat16>(out, token, rows, count, add_row_b);
 }
 
 }  // namespace mythos::cpu

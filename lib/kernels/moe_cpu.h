@@ -13,8 +13,9 @@ struct Routing {
 };
 Routing route(const torch::Tensor& experts, int64_t expert_count);
 
-// out[token] += rows, for rows of one expert. out [N,D]; token [n] int64; rows [n,D] in out's type.
+// out[token[i]] += rows[i] for the first `count` rows, those of one expert. out [N,D]; token int64;
+// rows [·,D] in out's type.
 void scatter_add_rows(const torch::Tensor& out, const torch::Tensor& token,
-                      const torch::Tensor& rows);
+                      const torch::Tensor& rows, int64_t count);
 
 }  // namespace mythos::cpu

@@ -93,6 +93,7 @@ class Trainer {
   double interval_seconds_ = 0, session_seconds_ = 0, seconds_ = 0;
   Clock::time_point mark_;
   int64_t session_tokens_ = 0, session_steps_ = 0;
+  int64_t logged_tokens_ = 0;  // session_tokens_ at the last line of metrics
   std::optional<int64_t> saved_step_;
   TrainResult result_;
 };
@@ -212,14 +213,16 @@ void Trainer::log() {
   metrics.loops = loops_;
   metrics.lr = lr_;
   metrics.seconds = seconds_;
-  metrics.tokens_per_second = static_cast<double>(session_tokens_) / session_seconds_;
+  metrics.tokens_per_second =
+      static_cast<double>(session_tokens_ - logged_tokens_) / interval_seconds_;
+  logged_tokens_ = session_tokens_;
   metrics.seconds_left = session_seconds_ / static_cast<double>(session_steps_) *
                          static_cast<double>(train_.steps - step_);
   metrics_.append(to_json(metrics));
   progress_.line(progress_line(metrics), /*force=*/true);
   result_.loss = interval_.loss();
   result_.bpb = interval_.bits_per_byte();
-  result_.tokens_per_second = metrics.tokens_per_second;
+  result_.tokens_per_second = static_cast<double>(session_tokens_) / session_seconds_;
   interval_ = {};
   interval_seconds_ = 0;
   sums_.zero_();
