@@ -141,10 +141,13 @@ void declare_model(CLI::App& app, Options& o) {
   app.add_option("--dtype", o.dtype,
                  "Type of matrix products: auto (bf16 on CUDA, fp32 on CPU), fp32 or bf16")
       ->type_name("TYPE");
-  app.add_option("--device", o.device, "auto, cpu, cuda or cuda:N")->type_name("DEVICE");
+  app.add_option("--device", o.device, "auto, cpu, cuda or cuda:N")
+      ->type_name("DEVICE")
+      ->envname("MYTHOS_DEVICE");
   app.add_option("--threads", o.threads, "CPU threads; default: one for each core")
       ->type_name("N")
-      ->check(CLI::Range(int64_t{1}, int64_t{4096}));
+      ->check(CLI::Range(int64_t{1}, int64_t{4096}))
+      ->envname("MYTHOS_THREADS");
   app.add_option("--prefill-chunk", o.session.prefill_chunk,
                  "Prompt tokens of one forward pass; default: 512")
       ->type_name("N")

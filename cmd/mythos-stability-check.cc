@@ -130,10 +130,13 @@ void declare(CLI::App& app, Options& o) {
                  "The check fails if the state grows more than X-fold beyond max_loop_iters; "
                  "default: 10")
       ->type_name("X");
-  app.add_option("--device", o.device, "auto, cpu, cuda or cuda:N")->type_name("DEVICE");
+  app.add_option("--device", o.device, "auto, cpu, cuda or cuda:N")
+      ->type_name("DEVICE")
+      ->envname("MYTHOS_DEVICE");
   app.add_option("--threads", o.threads, "CPU threads; default: one for each core")
       ->type_name("N")
-      ->check(CLI::Range(int64_t{1}, int64_t{4096}));
+      ->check(CLI::Range(int64_t{1}, int64_t{4096}))
+      ->envname("MYTHOS_THREADS");
   app.add_option("--seed", o.seed, "Of random ids and of initial weights; default: 1")
       ->type_name("N");
   app.add_flag("--json", o.as_json, "Print one JSON object (mythos.stability/1)");

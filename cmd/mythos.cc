@@ -39,6 +39,7 @@ constexpr Verb kVerbs[] = {
     {"eval", "Bits per byte and perplexity over loop counts"},
     {"generate", "Write text"},
     {"stability-check", "Prove and measure that the recurrence is stable"},
+    {"checkpoint", "List and verify the checkpoints of a run"},
     {"export", "Write a checkpoint for other programs"},
     {"import", "Read a model from another format"},
 };
@@ -109,11 +110,11 @@ int not_found(const std::string& verb) {
   return complain("unknown verb '" + verb + "'." + did_you_mean(verb, all_verbs()));
 }
 
-// libgomp's threads wait for work by spinning, by default so long that two processes on the same cores
-// all but stop each other. This many turns keep an idle machine's speed. The library reads it when it
-// is loaded, before main().
+// libgomp's threads wait for work by spinning, by default so long that two processes on the same
+// cores all but stop each other. This many turns cost an idle machine nothing measurable. The
+// library reads it when it is loaded, before main().
 void limit_spinning() {
-  if (!std::getenv("OMP_WAIT_POLICY")) setenv("GOMP_SPINCOUNT", "20000", /*overwrite=*/0);
+  if (!std::getenv("OMP_WAIT_POLICY")) setenv("GOMP_SPINCOUNT", "4000", /*overwrite=*/0);
 }
 
 // Returns only when the program cannot be executed.

@@ -54,8 +54,6 @@ if [ -z "$build" ]; then
   (cd "$source" && show ./bootstrap && show cmake --preset release && show cmake --build build)
 fi
 export PATH=$build/bin:$PATH
-# Threads that wait for each other sleep instead of spinning: on a busy machine training is several times as fast.
-export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-passive}
 command -v mythos-train > /dev/null || die "no mythos-train in $build/bin"
 built=$SECONDS
 

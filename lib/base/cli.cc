@@ -1,7 +1,9 @@
 #include "base/cli.h"
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <iostream>
 #include <new>
 
@@ -58,8 +60,22 @@ std::vector<std::string> option_names(const CLI::App& app) {
   return names;
 }
 
-// CLI11's text, with a suggestion for an option that does not exist.
+// "Did you mean" and the list, for a first word that is no subcommand; empty where that is not the fault.
+std::string subcommand_message(const CLI::App& app) {
+  std::vector<std::string> names;
+  for (const CLI::App* sub : app.get_subcommands({})) names.push_back(sub->get_name());
+  const std::vector<std::string> rest = app.remaining();
+  if (names.empty() || rest.empty() || !app.get_subcommands().empty() || rest[0].starts_with("-")) {
+    return {};
+  }
+  return "unknown subcommand '" + rest[0] + "'." + did_you_mean(rest[0], names) +
+         " Known: " + join(names, ", ") + ".";
+}
+
+// CLI11's text, with a suggestion for an option or subcommand that does not exist.
 std::string usage_message(const CLI::App& app, const CLI::ParseError& error) {
+  const std::string subcommand = subcommand_message(app);
+  if (!subcommand.empty()) return subcommand;
   const auto* extras = dynamic_cast<const CLI::ExtrasError*>(&error);
   if (!extras) return error.what();
   std::vector<std::string> rest = app.remaining(true);
@@ -76,6 +92,16 @@ int report(const std::string& program, const std::string& message, int status) {
   Progress::clear_line();
   log_error(program + ": error: " + message);
   return status;
+}
+
+LogLevel log_level_of(const char* name) {
+  if (!name || !*name) return LogLevel::info;
+  const std::vector<std::string> names = {"debug", "info", "warning", "error", "off"};
+  const auto found = std::find(names.begin(), names.end(), name);
+  if (found == names.end()) {
+    fail(ErrorKind::usage, std::string("MYTHOS_LOG=") + name + ": expected one of " + join(names, ", "));
+  }
+  return static_cast<LogLevel>(found - names.begin());
 }
 
 bool is_out_of_memory(std::string_view what) {
@@ -107,8 +133,10 @@ int run_command(int argc, char** argv, const Command& command) {
     return report(command.name, usage_message(app, error) + "\nTry '" + command.name + " --help'.",
                   static_cast<int>(ErrorKind::usage));
   }
-  set_log_level(quiet ? LogLevel::warning : verbose ? LogLevel::debug : LogLevel::info);
   try {
+    set_log_level(quiet     ? LogLevel::warning
+                  : verbose ? LogLevel::debug
+                            : log_level_of(std::getenv("MYTHOS_LOG")));
     const int status = command.run();
     if (std::fflush(stdout) != 0 || std::ferror(stdout) || !std::cout.flush()) {
       fail(ErrorKind::resources, "cannot write to standard output");

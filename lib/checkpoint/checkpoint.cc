@@ -261,13 +261,28 @@ void prune_checkpoints(const fs::path& run, int64_t keep_last) {
   }
 }
 
-std::optional<fs::path> find_checkpoint(const fs::path& path) {
+namespace {
+
+// What a path given by a user names: links such as RUN/latest are followed once.
+fs::path target_of(const fs::path& path) {
   std::error_code status;
-  const fs::path target = fs::is_symlink(path, status)
-                              ? path.parent_path() / fs::read_symlink(path, status)
-                              : (path.has_filename() ? path : path.parent_path());
+  if (fs::is_symlink(path, status)) return path.parent_path() / fs::read_symlink(path, status);
+  return path.has_filename() ? path : path.parent_path();
+}
+
+bool is_step_directory(const fs::path& path) {
+  std::error_code status;
+  return fs::is_directory(path, status) &&
+         (step_of(path) || fs::exists(path / kManifestName, status));
+}
+
+}  // namespace
+
+std::optional<fs::path> find_checkpoint(const fs::path& path) {
+  const fs::path target = target_of(path);
+  if (is_step_directory(target)) return target;
+  std::error_code status;
   if (!fs::is_directory(target, status)) return std::nullopt;
-  if (step_of(target) || fs::exists(target / kManifestName, status)) return target;
   const Run run = scan(target);
   warn_of_leftovers(run);
   for (const auto& [step, directory] : run.steps) {
@@ -276,6 +291,16 @@ std::optional<fs::path> find_checkpoint(const fs::path& path) {
     log_warning("passed over a checkpoint: " + *reason);
   }
   return std::nullopt;
+}
+
+std::vector<fs::path> checkpoint_directories(const fs::path& path) {
+  const fs::path target = target_of(path);
+  if (is_step_directory(target)) return {target};
+  std::error_code status;
+  if (!fs::is_directory(target, status)) return {};
+  std::vector<fs::path> out;
+  for (const auto& [step, directory] : scan(target).steps) out.insert(out.begin(), directory);
+  return out;
 }
 
 std::vector<std::string> verify_checkpoint(const fs::path& step_directory) {

@@ -44,6 +44,10 @@ void prune_checkpoints(const fs::path& run, int64_t keep_last);
 // whole one in the run. Incomplete ones are passed over with a warning. Nothing when there is none.
 std::optional<fs::path> find_checkpoint(const fs::path& path);
 
+// Every step directory that `path` means, oldest first, whole or not: `path` itself when it is one,
+// else those of the run. Empty when there is none.
+std::vector<fs::path> checkpoint_directories(const fs::path& path);
+
 // One line per fault: file, byte range and what. Reads everything.
 std::vector<std::string> verify_checkpoint(const fs::path& step_directory);
 

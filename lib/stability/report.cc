@@ -55,25 +55,20 @@ std::string spectral_text(const SpectralReport& s, bool bars) {
   return out;
 }
 
-std::string dynamics_text(const StabilityReport& report, bool bars) {
+std::string dynamics_text(const StabilityReport& report) {
   const DynamicsReport& d = report.dynamics;
   if (d.loops.empty()) return {};
-  std::string out =
-      strprintf("\nstate over %zu loops on %s tokens of %s; norms are RMS per channel\n",
-                d.loops.size(), with_commas(d.tokens).c_str(), report.probe.c_str());
+  std::string out = strprintf(
+      "\nstate over %zu loops on %s tokens of %s; norms are RMS per channel, * is max_loop_iters\n",
+      d.loops.size(), with_commas(d.tokens).c_str(), report.probe.c_str());
   out += "  loop  mean |h|   max |h|  mean |Δh|  max |Δh|  |Δh|/|h|  contraction  cosine\n";
-  double largest = 0;
   for (const LoopStatistics& loop : d.loops) {
-    if (loop.finite) largest = std::max(largest, loop.state_mean);
-  }
-  for (const LoopStatistics& loop : d.loops) {
-    out += strprintf("%6lld", static_cast<long long>(loop.loop));
+    const bool trained = loop.loop == report.config.max_loop_iters;
+    out += strprintf("%5lld%c", static_cast<long long>(loop.loop), trained ? '*' : ' ');
     out += cell(loop.state_mean, "%.4g", 10) + cell(loop.state_max, "%.4g", 10);
     out += cell(loop.change_mean, "%.3g", 11) + cell(loop.change_max, "%.3g", 10);
     out += cell(loop.relative_change, "%.3g", 10) + cell(loop.contraction, "%.3f", 13);
     out += cell(loop.cosine, "%.4f", 8);
-    if (bars) out += "  " + bar(loop.state_mean, largest);
-    if (loop.loop == report.config.max_loop_iters) out += "  ← max_loop_iters";
     out += "\n";
   }
   return out;
@@ -121,7 +116,7 @@ nlohmann::json dynamics_json(const StabilityReport& report) {
 
 std::string to_text(const StabilityReport& report, bool bars) {
   return "model      " + report.subject + "\n" + spectral_text(report.spectral, bars) +
-         dynamics_text(report, bars) + "\n" + report.verdict.line + "\n";
+         dynamics_text(report) + "\n" + report.verdict.line + "\n";
 }
 
 nlohmann::json to_json(const StabilityReport& report) {

@@ -64,6 +64,7 @@ class Trainer {
   void restore(const nlohmann::json& state);
   void train_step();
   void log();
+  void show_step();
   void validate();
   void save();
 
@@ -95,6 +96,7 @@ class Trainer {
   int64_t session_tokens_ = 0, session_steps_ = 0;
   int64_t logged_tokens_ = 0;  // session_tokens_ at the last line of metrics
   std::optional<int64_t> saved_step_;
+  StepMetrics shown_;  // the newest line
   TrainResult result_;
 };
 
@@ -220,12 +222,23 @@ void Trainer::log() {
                          static_cast<double>(train_.steps - step_);
   metrics_.append(to_json(metrics));
   progress_.line(progress_line(metrics), /*force=*/true);
+  shown_ = metrics;
   result_.loss = interval_.loss();
   result_.bpb = interval_.bits_per_byte();
   result_.tokens_per_second = static_cast<double>(session_tokens_) / session_seconds_;
   interval_ = {};
   interval_seconds_ = 0;
   sums_.zero_();
+}
+
+// Between lines of metrics a terminal sees the steps go by.
+void Trainer::show_step() {
+  if (!stderr_is_terminal()) return;
+  shown_.step = step_;
+  progress_.line(shown_.interval.steps > 0
+                     ? progress_line(shown_)
+                     : strprintf("step %lld/%lld", static_cast<long long>(step_),
+                                 static_cast<long long>(train_.steps)));
 }
 
 void Trainer::validate() {
@@ -282,7 +295,10 @@ TrainResult Trainer::run() {
   mark_ = Clock::now();
   while (step_ < train_.steps && result_.signal == 0) {
     train_step();
-    if (every(train_.log_every, step_) || last_step()) log();
+    if (every(train_.log_every, step_) || last_step())
+      log();
+    else
+      show_step();
     if (can_validate && (every(train_.val_every, step_) || last_step())) validate();
     result_.signal = stop_signal();
     const bool asked = take_save_request();

@@ -43,6 +43,38 @@ TEST(Cli, SuccessIsSilent) {
   EXPECT_EQ(o.out + o.err, "");
 }
 
+TEST(Cli, TheEnvironmentSetsTheLogLevelAndFlagsWin) {
+  LogLevel seen = LogLevel::off;
+  const auto job = [&] { return seen = log_level(), 0; };
+  setenv("MYTHOS_LOG", "error", 1);
+  run({}, job);
+  EXPECT_EQ(seen, LogLevel::error);
+  run({"--verbose"}, job);
+  EXPECT_EQ(seen, LogLevel::debug);
+  setenv("MYTHOS_LOG", "loud", 1);
+  const Outcome o = run({}, job);
+  unsetenv("MYTHOS_LOG");
+  EXPECT_EQ(o.status, 2);
+  EXPECT_TRUE(contains(o.err, "MYTHOS_LOG=loud: expected one of debug, info, warning, error, off"));
+}
+
+TEST(Cli, AnUnknownSubcommandIsNamed) {
+  std::string program = "mythos-test", word = "lst";
+  char* argv[] = {program.data(), word.data(), nullptr};
+  testing::internal::CaptureStderr();
+  const int status = run_command(2, argv,
+                                 {program, "Test.", "",
+                                  [](CLI::App& app) {
+                                    app.require_subcommand(1);
+                                    app.add_subcommand("list", "");
+                                    app.add_subcommand("show", "");
+                                  },
+                                  [] { return 0; }});
+  EXPECT_EQ(status, 2);
+  EXPECT_TRUE(contains(testing::internal::GetCapturedStderr(),
+                       "unknown subcommand 'lst'. Did you mean 'list'? Known: list, show."));
+}
+
 TEST(Cli, StatusOfTheJobIsTheStatus) {
   EXPECT_EQ(run({}, [] { return 1; }).status, 1);
 }

@@ -5,7 +5,13 @@ damaged() {
   rm -rf step
   cp -r "$FIXTURES/run/run/step-000020" step
 }
-try() { run mythos eval --checkpoint step --data "$FIXTURES/text/data" --quiet; }
+try() {
+  run mythos checkpoint verify step
+  run mythos eval --checkpoint step --data "$FIXTURES/text/data" --quiet
+}
+run mythos checkpoint verify "$FIXTURES/run/run"
+run mythos checkpoint list "$FIXTURES/run/run"
+mythos checkpoint list "$FIXTURES/run/run" --json | json 'd["schema"]' '[c["step"] for c in d["checkpoints"]]'
 damaged; flip_byte step/model.safetensors 5000; try
 damaged; flip_byte step/model.safetensors 3; try
 damaged; truncate -s -100 step/model.safetensors; try
@@ -18,3 +24,6 @@ run mythos eval --checkpoint empty --data "$FIXTURES/text/data"
 # In a run the last whole checkpoint is taken instead, and the damaged one named.
 damaged; mkdir run; cp -r "$FIXTURES/run/run/step-000010" run; mv step run/step-000020; rm run/step-000020/manifest.json
 run mythos eval --checkpoint run --data "$FIXTURES/text/data" --json | json 'd["checkpoint"]'
+run mythos checkpoint verify run
+{ mythos checkpoint verify --json run || true; } | json 'd["schema"]' 'd["ok"]' '[c["ok"] for c in d["checkpoints"]]'
+run mythos checkpoint verify empty
