@@ -1,18 +1,15 @@
-#include <ATen/Parallel.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "base/cli.h"
-#include "base/cpu.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/progress.h"
 #include "base/strings.h"
 #include "checkpoint/checkpoint.h"
-#include "config/field_value.h"
 #include "eval/report.h"
+#include "kernels/compute_options.h"
 #include "kernels/device.h"
 
 using namespace mythos;
@@ -20,8 +17,9 @@ using namespace mythos;
 namespace {
 
 struct Options {
-  std::string checkpoint, data, loops, split = "val", dtype = "auto", device = "auto";
-  int64_t max_tokens = 0, batch_size = 0, seq_len = 0, threads = 0;
+  std::string checkpoint, data, loops, split = "val";
+  int64_t max_tokens = 0, batch_size = 0, seq_len = 0;
+  ComputeOptions compute;
   bool baseline = false, untrained = false, as_json = false;
 };
 
@@ -45,9 +43,7 @@ class Evaluation {
     data_.require_tokenizer(loaded.tokenizer->fingerprint(),
                             "the checkpoint " + loaded.path.string());
     byte_lengths_ = loaded.tokenizer->byte_lengths();
-    const auto type = static_cast<ComputeType>(
-        find_name("--dtype", options.dtype, "", EnumNames<ComputeType>::names));
-    compute_type_ = resolve_compute_type(type, device);
+    compute_type_ = resolve_compute_type(options.compute.compute_type(), device);
     const Config& config = loaded.config;
     likelihood_.seq_len = options.seq_len > 0
                               ? options.seq_len
@@ -112,8 +108,7 @@ class Evaluation {
 };
 
 int run(const Options& options) {
-  at::set_num_threads(static_cast<int>(options.threads > 0 ? options.threads : physical_cores()));
-  const torch::Device device = resolve_device(options.device);
+  const torch::Device device = options.compute.select();
   const LoadedCheckpoint loaded = load_checkpoint(options.checkpoint, device);
   const EvalReport report = Evaluation(options, loaded, device).report(options);
   if (options.as_json) {
@@ -152,16 +147,8 @@ void declare(CLI::App& app, Options& o) {
   app.add_option("--batch-size", o.batch_size, "Windows of a batch; default: 8192 tokens' worth")
       ->type_name("N")
       ->check(count);
-  app.add_option("--dtype", o.dtype,
-                 "Type of matrix products: auto (bf16 on CUDA, fp32 on CPU), fp32 or bf16")
-      ->type_name("TYPE");
-  app.add_option("--device", o.device, "auto, cpu, cuda or cuda:N")
-      ->type_name("DEVICE")
-      ->envname("MYTHOS_DEVICE");
-  app.add_option("--threads", o.threads, "CPU threads; default: one for each core")
-      ->type_name("N")
-      ->check(CLI::Range(int64_t{1}, int64_t{4096}))
-      ->envname("MYTHOS_THREADS");
+  o.compute.declare_dtype(app);
+  o.compute.declare(app);
   app.add_flag("--baseline", o.baseline, "Add the unigram distribution of the training split");
   app.add_flag("--untrained", o.untrained, "Add the same configuration with fresh weights");
   app.add_flag("--json", o.as_json, "Print one JSON object (mythos.eval/1)");

@@ -1,4 +1,3 @@
-#include <ATen/Parallel.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -7,27 +6,26 @@
 #include <nlohmann/json.hpp>
 
 #include "base/cli.h"
-#include "base/cpu.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/signals.h"
 #include "base/strings.h"
 #include "checkpoint/checkpoint.h"
-#include "config/field_value.h"
 #include "infer/generate.h"
 #include "infer/generation_report.h"
 #include "infer/interrupt.h"
 #include "infer/repl.h"
-#include "kernels/device.h"
+#include "kernels/compute_options.h"
 
 using namespace mythos;
 
 namespace {
 
 struct Options {
-  std::string checkpoint, prompt, prompt_file, stdin_mark, device = "auto", dtype = "auto";
+  std::string checkpoint, prompt, prompt_file, stdin_mark;
   bool prompt_given = false, as_json = false, echo = false;
-  int64_t num_samples = 1, threads = 0;
+  int64_t num_samples = 1;
+  ComputeOptions compute;
   Session::Options session;
   GenerateOptions generate;
 };
@@ -101,8 +99,7 @@ int complete(Session& session, const Tokenizer& tokenizer, Options& options,
 
 int run(Options& options) {
   options.generate.validate();
-  options.session.compute_type = static_cast<ComputeType>(
-      find_name("--dtype", options.dtype, "", EnumNames<ComputeType>::names));
+  options.session.compute_type = options.compute.compute_type();
   if (!options.stdin_mark.empty() && options.stdin_mark != "-") {
     fail(ErrorKind::usage, "unexpected argument '" + options.stdin_mark +
                                "': a prompt is given with --prompt, --prompt-file or '-'");
@@ -116,9 +113,7 @@ int run(Options& options) {
          "--json, --num-samples and --echo need a prompt: give --prompt, --prompt-file or a pipe");
   }
   const std::string prompt = prompted ? choose_prompt(options) : "";
-  at::set_num_threads(static_cast<int>(options.threads > 0 ? options.threads : physical_cores()));
-  const LoadedCheckpoint loaded =
-      load_checkpoint(options.checkpoint, resolve_device(options.device));
+  const LoadedCheckpoint loaded = load_checkpoint(options.checkpoint, options.compute.select());
   if (!loaded.tokenizer) {
     fail(ErrorKind::data, loaded.path.string() +
                               ": carries no tokenizer, so text cannot be read or written.\n"
@@ -138,16 +133,8 @@ void declare_model(CLI::App& app, Options& o) {
                  "model.max_loop_iters")
       ->type_name("N")
       ->check(CLI::Range(int64_t{1}, kMaxLoops));
-  app.add_option("--dtype", o.dtype,
-                 "Type of matrix products: auto (bf16 on CUDA, fp32 on CPU), fp32 or bf16")
-      ->type_name("TYPE");
-  app.add_option("--device", o.device, "auto, cpu, cuda or cuda:N")
-      ->type_name("DEVICE")
-      ->envname("MYTHOS_DEVICE");
-  app.add_option("--threads", o.threads, "CPU threads; default: one for each core")
-      ->type_name("N")
-      ->check(CLI::Range(int64_t{1}, int64_t{4096}))
-      ->envname("MYTHOS_THREADS");
+  o.compute.declare_dtype(app);
+  o.compute.declare(app);
   app.add_option("--prefill-chunk", o.session.prefill_chunk,
                  "Prompt tokens of one forward pass; default: 512")
       ->type_name("N")

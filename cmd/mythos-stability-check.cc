@@ -1,4 +1,3 @@
-#include <ATen/Parallel.h>
 #include <c10/core/InferenceMode.h>
 #include <unistd.h>
 
@@ -6,13 +5,12 @@
 #include <nlohmann/json.hpp>
 
 #include "base/cli.h"
-#include "base/cpu.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/strings.h"
 #include "checkpoint/checkpoint.h"
 #include "config/plan.h"
-#include "kernels/device.h"
+#include "kernels/compute_options.h"
 #include "stability/memory.h"
 #include "stability/probe.h"
 #include "stability/report.h"
@@ -22,9 +20,10 @@ using namespace mythos;
 namespace {
 
 struct Options {
-  std::string run, checkpoint, preset, data, device = "auto";
+  std::string run, checkpoint, preset, data;
   std::vector<std::string> assignments;
-  int64_t loops = 0, max_tokens = 2048, threads = 0;
+  int64_t loops = 0, max_tokens = 2048;
+  ComputeOptions compute;
   uint64_t seed = 1;
   StabilityThresholds thresholds;
   bool as_json = false;
@@ -51,7 +50,7 @@ void measure(const Options& options, const Model& model, const std::string& fing
 }
 
 void check_checkpoint(const Options& options, StabilityReport& report) {
-  const torch::Device device = resolve_device(options.device);
+  const torch::Device device = options.compute.select();
   const LoadedCheckpoint loaded =
       load_checkpoint(options.run.empty() ? options.checkpoint : options.run, device);
   report.subject = loaded.path.string();
@@ -68,7 +67,7 @@ void check_preset(const Options& options, StabilityReport& report) {
   config.validate();
   report.subject = "preset " + options.preset + ", freshly initialised";
   report.config = config.model;
-  const torch::Device device = resolve_device(options.device);
+  const torch::Device device = options.compute.select();
   const Plan plan = make_plan(config.model, config.model.max_loop_iters, 1);
   const double needed_bytes = static_cast<double>(plan.parameters) * sizeof(float);
   // A quarter is left for activations and the logits.
@@ -96,7 +95,6 @@ int run(const Options& options) {
     fail(ErrorKind::usage, "--set changes a preset; a checkpoint has its configuration");
   }
   options.thresholds.validate();
-  at::set_num_threads(static_cast<int>(options.threads > 0 ? options.threads : physical_cores()));
   StabilityReport report;
   report.thresholds = options.thresholds;
   options.preset.empty() ? check_checkpoint(options, report) : check_preset(options, report);
@@ -130,13 +128,7 @@ void declare(CLI::App& app, Options& o) {
                  "The check fails if the state grows more than X-fold beyond max_loop_iters; "
                  "default: 10")
       ->type_name("X");
-  app.add_option("--device", o.device, "auto, cpu, cuda or cuda:N")
-      ->type_name("DEVICE")
-      ->envname("MYTHOS_DEVICE");
-  app.add_option("--threads", o.threads, "CPU threads; default: one for each core")
-      ->type_name("N")
-      ->check(CLI::Range(int64_t{1}, int64_t{4096}))
-      ->envname("MYTHOS_THREADS");
+  o.compute.declare(app);
   app.add_option("--seed", o.seed, "Of random ids and of initial weights; default: 1")
       ->type_name("N");
   app.add_flag("--json", o.as_json, "Print one JSON object (mythos.stability/1)");

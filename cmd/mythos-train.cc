@@ -1,15 +1,13 @@
 #include <ATen/Context.h>
-#include <ATen/Parallel.h>
-
 #include <cstdio>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
 #include "base/cli.h"
-#include "base/cpu.h"
 #include "base/log.h"
 #include "base/signals.h"
 #include "base/strings.h"
+#include "kernels/compute_options.h"
 #include "train/trainer.h"
 
 using namespace mythos;
@@ -17,10 +15,10 @@ using namespace mythos;
 namespace {
 
 struct Options {
-  std::string preset, config_file, data, run, device = "auto";
+  std::string preset, config_file, data, run;
   std::vector<std::string> assignments;  // of --set, then of the options that stand for a key
   std::vector<std::string> shorthands;
-  int64_t threads = 0;
+  ComputeOptions compute;
   bool resume = false, deterministic = false, as_json = false;
 };
 
@@ -52,7 +50,7 @@ std::string summary(const TrainResult& result) {
 }
 
 int run(const Options& options) {
-  at::set_num_threads(static_cast<int>(options.threads > 0 ? options.threads : physical_cores()));
+  options.compute.set_threads();
   if (options.deterministic) make_deterministic();
   TrainOptions train_options;
   if (!options.preset.empty()) train_options.config = load_preset(options.preset);
@@ -63,7 +61,7 @@ int run(const Options& options) {
   train_options.data = options.data;
   train_options.run = options.run;
   train_options.resume = options.resume;
-  train_options.device = options.device;
+  train_options.device = options.compute.device;
 
   const TrainResult result = train(train_options);
   if (result.step > result.first_step) log_info(summary(result));
@@ -112,13 +110,7 @@ void declare(CLI::App& app, Options& o) {
       ->type_name("KEY=VALUE")
       ->allow_extra_args(false);
   app.add_flag("--resume", o.resume, "Go on from the newest checkpoint of RUN, if there is one");
-  app.add_option("--device", o.device, "auto, cpu, cuda or cuda:N")
-      ->type_name("DEVICE")
-      ->envname("MYTHOS_DEVICE");
-  app.add_option("--threads", o.threads, "CPU threads; default: one for each core")
-      ->type_name("N")
-      ->check(CLI::Range(int64_t{1}, int64_t{4096}))
-      ->envname("MYTHOS_THREADS");
+  o.compute.declare(app);
   app.add_flag("--deterministic", o.deterministic,
                "Only operators that give the same bits each time, on CUDA too");
   app.add_flag("--json", o.as_json, "Print one JSON object at the end (mythos.train/1)");

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/strings.h"
 #include "config/parameters.h"
+#include "nn/weights.h"
 
 namespace mythos {
 namespace {
@@ -25,12 +26,6 @@ struct Packing {
   int64_t groups = 1;
   bool columns = false;
 };
-
-std::string describe(at::IntArrayRef shape) {
-  std::vector<std::string> sizes;
-  for (const int64_t size : shape) sizes.push_back(std::to_string(size));
-  return strprintf("[%s]", join(sizes, ",").c_str());
-}
 
 class Packer {
  public:
@@ -177,12 +172,12 @@ const torch::Tensor& find_piece(const TensorMap& reference, const Piece& piece,
   const auto found = reference.find(piece.name);
   if (found == reference.end()) {
     fail(ErrorKind::data, origin + ": tensor '" + piece.name + "' of shape " +
-                              describe(piece.shape) + " is missing.");
+                              shape_text(piece.shape) + " is missing.");
   }
   if (found->second.sizes() != at::IntArrayRef(piece.shape)) {
     fail(ErrorKind::data, origin + ": tensor '" + piece.name + "' has shape " +
-                              describe(found->second.sizes()) + "; this configuration expects " +
-                              describe(piece.shape) + ".");
+                              shape_text(found->second.sizes()) + "; this configuration expects " +
+                              shape_text(piece.shape) + ".");
   }
   return found->second;
 }

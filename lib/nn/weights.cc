@@ -9,12 +9,6 @@
 namespace mythos {
 namespace {
 
-std::string shape_text(at::IntArrayRef shape) {
-  std::vector<std::string> sizes;
-  for (const int64_t size : shape) sizes.push_back(std::to_string(size));
-  return "[" + join(sizes, ",") + "]";
-}
-
 // Standard normal numbers by Box and Muller's method, the same on every device.
 void fill_normal(float* out, int64_t count, double deviation, Rng rng) {
   for (int64_t i = 0; i < count; i += 2) {
@@ -51,6 +45,12 @@ Tensor initial_value(const ParameterSpec& spec, const ModelConfig& config, Rng r
 }
 
 }  // namespace
+
+std::string shape_text(at::IntArrayRef shape) {
+  std::vector<std::string> sizes;
+  for (const int64_t size : shape) sizes.push_back(std::to_string(size));
+  return strprintf("[%s]", join(sizes, ",").c_str());
+}
 
 Parameters::Parameters(const ModelConfig& config, torch::Device device) {
   for (ParameterSpec& spec : parameter_specs(config)) {

@@ -12,6 +12,9 @@ namespace mythos {
 
 using torch::Tensor;
 
+// "[2,3]", for messages.
+std::string shape_text(at::IntArrayRef shape);
+
 // The stored tensors of one model (parameter_specs), in fp32, in order.
 class Parameters {
  public:

@@ -64,8 +64,8 @@ std::string dynamics_text(const StabilityReport& report) {
   out += "  loop  mean |h|   max |h|  mean |Δh|  max |Δh|  |Δh|/|h|  contraction  cosine\n";
   for (const LoopStatistics& loop : d.loops) {
     const bool trained = loop.loop == report.config.max_loop_iters;
-    out += strprintf("%5lld%c", static_cast<long long>(loop.loop), trained ? '*' : ' ');
-    out += cell(loop.state_mean, "%.4g", 10) + cell(loop.state_max, "%.4g", 10);
+    out += strprintf("%6lld%c", static_cast<long long>(loop.loop), trained ? '*' : ' ');
+    out += cell(loop.state_mean, "%.4g", 9) + cell(loop.state_max, "%.4g", 10);
     out += cell(loop.change_mean, "%.3g", 11) + cell(loop.change_max, "%.3g", 10);
     out += cell(loop.relative_change, "%.3g", 10) + cell(loop.contraction, "%.3f", 13);
     out += cell(loop.cosine, "%.4f", 8);

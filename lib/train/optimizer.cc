@@ -3,8 +3,6 @@
 #include <ATen/ops/_foreach_norm.h>
 #include <ATen/ops/_fused_adamw.h>
 
-#include <sstream>
-
 #include "base/error.h"
 
 namespace mythos {
@@ -17,12 +15,6 @@ std::vector<Tensor> gradients_of(const std::vector<Tensor>& parameters) {
     gradients.push_back(gradient.defined() ? gradient.contiguous() : torch::zeros_like(parameter));
   }
   return gradients;
-}
-
-std::string shape_text(at::IntArrayRef shape) {
-  std::ostringstream out;
-  out << shape;
-  return out.str();
 }
 
 void restore(Tensor& target, const TensorMap& state, const std::string& name,

@@ -89,7 +89,9 @@ TEST_P(LoopsOfStep, KeepsMeanAndLimits) {
   EXPECT_GE(least, 1);
   EXPECT_GE(least, loops.min);
   EXPECT_LE(most, loops.max);
-  if (GetParam().limit > 0) EXPECT_LE(most, GetParam().limit);
+  if (GetParam().limit > 0) {
+    EXPECT_LE(most, GetParam().limit);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(
