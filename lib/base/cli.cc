@@ -19,7 +19,8 @@ namespace {
 class Formatter : public CLI::Formatter {
  public:
   explicit Formatter(std::string examples) : examples_(std::move(examples)) { column_width(34); }
-  std::string make_help(const CLI::App* app, std::string name, CLI::AppFormatMode mode) const override {
+  std::string make_help(const CLI::App* app, std::string name,
+                        CLI::AppFormatMode mode) const override {
     std::string out = app->get_description() + "\n\nExamples:\n";
     for (const std::string& line : split(examples_, '\n')) {
       if (!trim(line).empty()) out += "  " + std::string(trim(line)) + "\n";
@@ -29,8 +30,9 @@ class Formatter : public CLI::Formatter {
     out += make_subcommands(app, mode);
     out += make_groups(app, mode);
     for (size_t at; (at = out.find("\n\n\n")) != std::string::npos;) out.erase(at, 1);
-    return out + "\nExit status: 0 success, 1 check failed, 2 usage, 3 bad input data, "
-                 "4 out of resources,\n5 training diverged, 130/143 on signal. See mythos(1).\n";
+    return out +
+           "\nExit status: 0 success, 1 check failed, 2 usage, 3 bad input data, "
+           "4 out of resources,\n5 training diverged, 130/143 on signal. See mythos(1).\n";
   }
   // The value's name, without the names of the checks that CLI11 appends ("T:POSITIVE"), except a
   // list of choices.
@@ -60,7 +62,8 @@ std::vector<std::string> option_names(const CLI::App& app) {
   return names;
 }
 
-// "Did you mean" and the list, for a first word that is no subcommand; empty where that is not the fault.
+// "Did you mean" and the list, for a first word that is no subcommand; empty where that is not the
+// fault.
 std::string subcommand_message(const CLI::App& app) {
   std::vector<std::string> names;
   for (const CLI::App* sub : app.get_subcommands({})) names.push_back(sub->get_name());
@@ -99,7 +102,8 @@ LogLevel log_level_of(const char* name) {
   const std::vector<std::string> names = {"debug", "info", "warning", "error", "off"};
   const auto found = std::find(names.begin(), names.end(), name);
   if (found == names.end()) {
-    fail(ErrorKind::usage, std::string("MYTHOS_LOG=") + name + ": expected one of " + join(names, ", "));
+    fail(ErrorKind::usage,
+         std::string("MYTHOS_LOG=") + name + ": expected one of " + join(names, ", "));
   }
   return static_cast<LogLevel>(found - names.begin());
 }
@@ -113,10 +117,14 @@ bool is_out_of_memory(std::string_view what) {
 
 int run_command(int argc, char** argv, const Command& command) {
   std::signal(SIGPIPE, SIG_DFL);
+  // A file-size limit is then a failed write like a full disk: a message and the documented status.
+  std::signal(SIGXFSZ, SIG_IGN);
   CLI::App app(command.summary, command.name);
   app.formatter(std::make_shared<Formatter>(command.examples));
   app.get_help_ptr()->description("Print this help and exit");
-  app.set_version_flag("--version", [&] { return version_text(command.name); }, "Print the version and build facts and exit");
+  app.set_version_flag(
+      "--version", [&] { return version_text(command.name); },
+      "Print the version and build facts and exit");
   bool quiet = false, verbose = false;
   try {
     command.options(app);

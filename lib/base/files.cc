@@ -34,8 +34,8 @@ constexpr std::string_view kUnfinished = ".unfinished";
 
 fs::path unfinished_name(const fs::path& path) {
   const fs::path parent = path.parent_path();
-  return parent / ("." + path.filename().string() + strprintf(".%d", getpid()) +
-                   std::string(kUnfinished));
+  return parent /
+         ("." + path.filename().string() + strprintf(".%d", getpid()) + std::string(kUnfinished));
 }
 
 fs::path without_trailing_slash(fs::path path) {
@@ -128,14 +128,28 @@ AtomicDirectory::~AtomicDirectory() {
 void AtomicDirectory::commit() {
   sync_directory(temporary_);
   std::error_code status;
-  const fs::path old = unfinished_name(final_.string() + ".old");
-  if (fs::exists(final_, status)) {
-    fs::remove_all(old, status);
-    if (rename(final_.c_str(), old.c_str()) != 0) fail_write("cannot replace", final_);
+  if (!fs::exists(final_, status)) {
+    if (rename(temporary_.c_str(), final_.c_str()) != 0)
+      fail_write("cannot rename into place", final_);
+  } else if (renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, final_.c_str(), RENAME_EXCHANGE) !=
+             0) {
+    replace_in_two_steps();
   }
-  if (rename(temporary_.c_str(), final_.c_str()) != 0) fail_write("cannot rename into place", final_);
   done_ = true;
   sync_directory(final_.parent_path());
+  // After an exchange the old content bears the temporary name.
+  fs::remove_all(temporary_, status);
+}
+
+// For file systems that cannot exchange two names: for a moment there is nothing under the final
+// one.
+void AtomicDirectory::replace_in_two_steps() {
+  std::error_code status;
+  const fs::path old = unfinished_name(final_.string() + ".old");
+  fs::remove_all(old, status);
+  if (rename(final_.c_str(), old.c_str()) != 0) fail_write("cannot replace", final_);
+  if (rename(temporary_.c_str(), final_.c_str()) != 0)
+    fail_write("cannot rename into place", final_);
   fs::remove_all(old, status);
 }
 
@@ -210,7 +224,9 @@ struct Checksum::State {
   ~State() { XXH3_freeState(xxh); }
 };
 
-Checksum::Checksum() : state_(std::make_unique<State>()) { XXH3_64bits_reset(state_->xxh); }
+Checksum::Checksum() : state_(std::make_unique<State>()) {
+  XXH3_64bits_reset(state_->xxh);
+}
 Checksum::~Checksum() = default;
 
 void Checksum::update(const void* data, size_t size_bytes) {

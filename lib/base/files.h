@@ -44,7 +44,8 @@ class AtomicFile {
 void write_file_atomic(const fs::path& path, std::string_view content);
 
 // A directory that appears under its name whole or not at all, as AtomicFile does for a file.
-// Fill path(), then commit(). An existing directory of that name is replaced (moved away first).
+// Fill path(), then commit(). An existing directory of that name is replaced, in one step where the file
+// system can exchange two names.
 class AtomicDirectory {
  public:
   explicit AtomicDirectory(fs::path path);
@@ -56,6 +57,8 @@ class AtomicDirectory {
   void commit();
 
  private:
+  void replace_in_two_steps();
+
   fs::path final_, temporary_;
   bool done_ = false;
 };

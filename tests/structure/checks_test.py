@@ -4,11 +4,13 @@ import contextlib
 import io
 import pathlib
 import re
+import subprocess
 import sys
 import tempfile
 import unittest
 
 import include_graph
+import symbols
 import torch_free
 
 BIN = pathlib.Path(sys.argv.pop(1))
@@ -40,6 +42,27 @@ class IncludeGraph(unittest.TestCase):
     def test_unlisted_room_is_found(self):
         self.assertEqual(self.faults({"extra/a.h": ""}),
                          ["extra: the folder is not in the list of rooms in lib/CMakeLists.txt"])
+
+
+class Symbols(unittest.TestCase):
+    def faults(self, *sources):
+        with tempfile.TemporaryDirectory() as folder:
+            libraries = []
+            for i, source in enumerate(sources):
+                stem = pathlib.Path(folder) / f"lib{i}"
+                stem.with_suffix(".cc").write_text(f"namespace mythos {{ {source} }}\n")
+                subprocess.run(["g++", "-c", "-o", f"{stem}.o", f"{stem}.cc"], check=True)
+                subprocess.run(["ar", "rc", f"{stem}.a", f"{stem}.o"], check=True)
+                libraries.append(stem.with_suffix(".a"))
+            return symbols.faults(libraries)
+
+    def test_one_function_in_two_libraries_is_found(self):
+        self.assertEqual(self.faults("int f(int) { return 1; }", "int f(int) { return 2; }"),
+                         ["_ZN6mythos1fEi is defined in lib0.a and lib1.a"])
+
+    def test_overloads_and_inline_functions_are_good(self):
+        inline = "inline int g() { return 1; } "
+        self.assertEqual(self.faults(inline + "int f(int) { return g(); }", inline + "int f(char) { return g(); }"), [])
 
 
 class TorchFree(unittest.TestCase):
