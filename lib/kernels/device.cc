@@ -82,10 +82,4 @@ torch::Dtype resolve_compute_type(ComputeType type, torch::Device device) {
   return device.is_cuda() ? torch::kBFloat16 : torch::kFloat32;
 }
 
-void synchronize(torch::Device device) {
-  if (device.is_cuda()) {
-    c10::impl::VirtualGuardImpl(device.type()).synchronizeDevice(device.index());
-  }
-}
-
 }  // namespace mythos

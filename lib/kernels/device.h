@@ -15,7 +15,4 @@ torch::Device resolve_device(const std::string& name);
 // Type of matrix products: auto means bf16 on CUDA and fp32 on CPU.
 torch::Dtype resolve_compute_type(ComputeType type, torch::Device device);
 
-// Waits until the device has done what was asked of it; nothing on CPU.
-void synchronize(torch::Device device);
-
 }  // namespace mythos

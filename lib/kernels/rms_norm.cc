@@ -43,6 +43,8 @@ class RmsNorm : public torch::autograd::Function<RmsNorm> {
                                         eps, static_cast<torch::Dtype>(type));
     context->save_for_backward({out.sum, weight, out.rstd});
     context->saved_data["added"] = b.has_value();
+    // The injection uses only the norm: no gradient of zeros is made and added for the sum.
+    context->set_materialize_grads(false);
     if (!b) return {out.norm};
     return {out.norm, out.sum};
   }
@@ -51,6 +53,9 @@ class RmsNorm : public torch::autograd::Function<RmsNorm> {
                                                  torch::autograd::variable_list grads) {
     const auto saved = context->get_saved_variables();
     const bool added = context->saved_data["added"].toBool();
+    if (!grads[0].defined()) {
+      return {grads[1], grads[1], Tensor(), Tensor(), Tensor(), Tensor()};  // only the sum was used
+    }
     const Tensor rows = rows_of(saved[0]);
     const int64_t width = rows.size(1);
     const Tensor d_s = torch::empty(saved[0].sizes(), saved[0].options().requires_grad(false));

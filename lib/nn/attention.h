@@ -10,7 +10,7 @@ struct AttentionContext {
   KvCache* cache = nullptr;  // null: the S tokens are the whole sequence
 };
 
-// For S new tokens behind `past` cached ones.
+// For `length` new tokens behind those in the cache.
 AttentionContext attention_context(const ModelConfig& config, int64_t length, KvCache* cache,
                                    torch::Device device);
 

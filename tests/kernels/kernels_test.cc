@@ -125,6 +125,19 @@ TEST_P(Kernels, AddRmsNorm) {
   }
 }
 
+TEST_P(Kernels, AddRmsNormOfWhichOnlyOneResultIsUsed) {
+  const Tensors inputs = {normal({9, 33}), normal({9, 33}), normal({33}, torch::kFloat32)};
+  const auto plain = [](const Tensors& t) { return rms_norm_reference(t[0] + t[1], t[2], 1e-5); };
+  expect_same(
+      inputs, [](const Tensors& t) { return add_rms_norm(t[0], t[1], {}, t[2], 1e-5).second; },
+      plain);
+  // The sum does not depend on the weight, which stays as it is here.
+  expect_same(
+      {inputs[0], inputs[1]},
+      [&](const Tensors& t) { return add_rms_norm(t[0], t[1], {}, inputs[2], 1e-5).first; },
+      [](const Tensors& t) { return t[0] + t[1]; });
+}
+
 TEST_P(Kernels, SwiGlu) {
   for (const int64_t width : {1, 9, 128}) {
     expect_same(
