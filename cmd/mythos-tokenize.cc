@@ -64,7 +64,7 @@ void report(const Options& options, const BuildSummary& summary, const DocumentR
   out["text_bytes"] = text_bytes;
   out["bytes_per_token"] = ratio;
   out["empty_documents"] = summary.empty_documents;
-  out["bad_rows"] = reader.bad_rows();
+  out["bad_rows"] = reader.counts().bad_rows;
   out["seconds"] = seconds;
   std::puts(out.dump(2).c_str());
 }

@@ -27,7 +27,7 @@ std::optional<BuildSummary> build_shards(DocumentReader& reader, const Tokenizer
   Progress progress("tokenize", static_cast<int64_t>(reader.total_stored_bytes()), "bytes");
   const auto add = [&](const std::string& text, Split split) {
     ids.clear();
-    tokenizer.encode(text, ids);
+    tokenizer.encode(text, ids, Specials::as_text);
     writer.add(split, ids, text.size());
     tokens += ids.size();
     train_documents += split == Split::train;

@@ -21,7 +21,7 @@ void write_id_lines(DocumentReader& reader, const Tokenizer& tokenizer, std::FIL
   std::vector<uint32_t> ids;
   while (reader.next(text)) {
     ids.clear();
-    tokenizer.encode(text, ids);
+    tokenizer.encode(text, ids, Specials::as_text);
     line.clear();
     for (const uint32_t id : ids) {
       char digits[12];

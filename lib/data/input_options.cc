@@ -45,9 +45,9 @@ DocumentReader open_documents(const InputOptions& options) {
 }
 
 void report_bad_rows(const DocumentReader& reader) {
-  if (reader.bad_rows() == 0) return;
+  if (reader.counts().bad_rows == 0) return;
   log_warning(strprintf("%s malformed rows were skipped; --strict stops at the first",
-                        with_commas(static_cast<int64_t>(reader.bad_rows())).c_str()));
+                        with_commas(static_cast<int64_t>(reader.counts().bad_rows)).c_str()));
 }
 
 }  // namespace mythos

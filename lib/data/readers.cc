@@ -159,11 +159,25 @@ DocumentReader::~DocumentReader() = default;
 bool DocumentReader::next(std::string& document) {
   while (source_ || next_input_ < inputs_.size()) {
     if (!source_) source_ = open(inputs_[next_input_++]);
-    if (source_->next(document)) return true;
+    if (source_->next(document)) {
+      ++counts_.documents;
+      return true;
+    }
     finished_bytes_ += source_->stored_bytes();
     source_.reset();
   }
   return false;
+}
+
+bool DocumentReader::skip(uint64_t documents) {
+  for (std::string document; documents > 0; --documents) {
+    if (!next(document)) return false;
+  }
+  return true;
+}
+
+std::string DocumentReader::identity() const {
+  return join(inputs_, "\n");
 }
 
 std::unique_ptr<DocumentSource> DocumentReader::open(const std::string& path) {
@@ -179,7 +193,8 @@ std::unique_ptr<DocumentSource> DocumentReader::open(const std::string& path) {
 
 void DocumentReader::on_bad_row(const std::string& message) {
   if (options_.strict) fail(ErrorKind::data, message + "\nWithout --strict such rows are skipped.");
-  if (bad_rows_++ == 0) log_warning(message + " (row skipped; further ones are only counted)");
+  if (counts_.bad_rows++ == 0)
+    log_warning(message + " (row skipped; further ones are only counted)");
 }
 
 uint64_t DocumentReader::stored_bytes() const {

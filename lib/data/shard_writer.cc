@@ -4,7 +4,7 @@
 #include "base/error.h"
 #include "base/strings.h"
 #include "data/manifest.h"
-#include "data/shard_file.h"
+#include "data/shard_file_writer.h"
 #include "data/shards.h"
 #include "text/tokenizer.h"
 

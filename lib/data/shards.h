@@ -25,12 +25,19 @@ struct SplitInfo {
   std::vector<ShardFileInfo> files;
 };
 
+// What one input gave, in order of first use.
+struct SourceInfo {
+  std::string name;  // as it was named
+  uint64_t documents = 0, tokens = 0, text_bytes = 0;
+};
+
 struct ShardManifest {
   std::string dtype;  // "u16" or "u32"
   int64_t vocab_size = 0;
   std::string tokenizer_fingerprint, tokenizer_file;
   bool bos = false, eos = true;  // whether each document begins and ends with that token
   SplitInfo train, val;
+  std::vector<SourceInfo> sources;  // empty where not recorded
 };
 
 // A shard directory opened for reading. Opening reads the manifest and each file's header and

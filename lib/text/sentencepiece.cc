@@ -76,11 +76,12 @@ class SentencePiece : public Tokenizer {
   SentencePiece(std::string content, const ModelFacts& facts, const std::string& source);
 
   int64_t vocab_size() const override { return processor_.GetPieceSize(); }
-  void encode(std::string_view text, std::vector<uint32_t>& ids) const override;
+  void encode(std::string_view text, std::vector<uint32_t>& ids, Specials specials) const override;
   std::string_view token_bytes(uint32_t id) const override;
   std::string piece(uint32_t id) const override;
   std::optional<uint32_t> bos_id() const override { return control(processor_.bos_id()); }
   std::optional<uint32_t> eos_id() const override { return control(processor_.eos_id()); }
+  std::vector<SpecialToken> special_tokens() const override;
 
  private:
   static std::optional<uint32_t> control(int id) {
@@ -156,7 +157,17 @@ std::string SentencePiece::piece(uint32_t id) const {
   return processor_.IdToPiece(static_cast<int>(id));
 }
 
-void SentencePiece::encode(std::string_view text, std::vector<uint32_t>& ids) const {
+std::vector<SpecialToken> SentencePiece::special_tokens() const {
+  std::vector<SpecialToken> tokens;
+  for (int id = 0; id < processor_.GetPieceSize(); ++id) {
+    if (processor_.IsControl(id))
+      tokens.push_back({processor_.IdToPiece(id), static_cast<uint32_t>(id)});
+  }
+  return tokens;
+}
+
+void SentencePiece::encode(std::string_view text, std::vector<uint32_t>& ids,
+                           Specials /*specials*/) const {
   if (text.empty()) return;
   if (!verbatim_) return encode_piece(text, ids);
   if (!facts_.dummy_prefix) return encode_verbatim(text, ids);

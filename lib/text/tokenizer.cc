@@ -17,9 +17,9 @@ Tokenizer::Tokenizer(std::string file_content, std::string file_name)
       file_name_(std::move(file_name)),
       fingerprint_(checksum(file_content_)) {}
 
-std::vector<uint32_t> Tokenizer::encode(std::string_view text) const {
+std::vector<uint32_t> Tokenizer::encode(std::string_view text, Specials specials) const {
   std::vector<uint32_t> ids;
-  encode(text, ids);
+  encode(text, ids, specials);
   return ids;
 }
 

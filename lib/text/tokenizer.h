@@ -11,25 +11,37 @@
 
 namespace mythos {
 
+// How the names of special tokens that stand in a text, such as "<|endoftext|>", are read.
+enum class Specials { as_text, parse };
+
+struct SpecialToken {
+  std::string name;
+  uint32_t id = 0;
+};
+
 // Text to token ids and back. decode(encode(x)) is x byte for byte for every x, invalid UTF-8
-// included. Const members may be called from several threads at once.
+// included, unless the kind of tokenizer says otherwise. Const members may be called from several
+// threads at once.
 class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
 
   virtual int64_t vocab_size() const = 0;
-  // Appends the ids of `text` to `ids`, without BOS or EOS. Names of special tokens in the text are
-  // text.
-  virtual void encode(std::string_view text, std::vector<uint32_t>& ids) const = 0;
-  // The bytes that one token stands for; empty for BOS, EOS and other control tokens.
+  // Appends the ids of `text` to `ids`, without adding BOS or EOS.
+  virtual void encode(std::string_view text, std::vector<uint32_t>& ids,
+                      Specials specials) const = 0;
+  // The bytes of text that one token stands for; empty for BOS, EOS and other special tokens.
   // Fails (data) on an id outside the vocabulary.
   virtual std::string_view token_bytes(uint32_t id) const = 0;
   // The token's name as its vocabulary shows it ("▁the", "<0x0A>", "</s>").
   virtual std::string piece(uint32_t id) const = 0;
   virtual std::optional<uint32_t> bos_id() const = 0;
   virtual std::optional<uint32_t> eos_id() const = 0;
+  // BOS, EOS and the other tokens that text as such never gives, by id.
+  virtual std::vector<SpecialToken> special_tokens() const = 0;
 
-  std::vector<uint32_t> encode(std::string_view text) const;
+  std::vector<uint32_t> encode(std::string_view text, Specials specials = Specials::as_text) const;
+  // The inverse of encoding; special tokens become their names.
   std::string decode(std::span<const uint32_t> ids) const;
   // Bytes of each token, [V]: the denominator of bits per byte.
   std::vector<int32_t> byte_lengths() const;

@@ -11,13 +11,14 @@ class NumberTokenizer : public Tokenizer {
       : Tokenizer("numbers " + std::to_string(vocab_size), "tokenizer.test"),
         vocab_size_(vocab_size) {}
   int64_t vocab_size() const override { return vocab_size_; }
-  void encode(std::string_view text, std::vector<uint32_t>& ids) const override {
+  void encode(std::string_view text, std::vector<uint32_t>& ids, Specials) const override {
     for (const char c : text) ids.push_back(static_cast<unsigned char>(c));
   }
   std::string_view token_bytes(uint32_t id) const override {
     return id < 256 ? std::string_view(bytes_).substr(id, 1) : std::string_view();
   }
   std::string piece(uint32_t id) const override { return std::to_string(id); }
+  std::vector<SpecialToken> special_tokens() const override { return {}; }
   std::optional<uint32_t> bos_id() const override { return static_cast<uint32_t>(vocab_size_ - 2); }
   std::optional<uint32_t> eos_id() const override { return static_cast<uint32_t>(vocab_size_ - 1); }
 

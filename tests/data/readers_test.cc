@@ -92,7 +92,7 @@ TEST_F(Readers, MalformedRowsAreCountedOrStop) {
   for (std::string text; reader.next(text);) documents.push_back(text);
   const std::string warning = testing::internal::GetCapturedStderr();
   EXPECT_EQ(documents, (Documents{"a", "d"}));
-  EXPECT_EQ(reader.bad_rows(), 5u);
+  EXPECT_EQ(reader.counts().bad_rows, 5u);
   EXPECT_TRUE(contains(warning, path + ":2: not valid JSON at column 13")) << warning;
   EXPECT_EQ(std::count(warning.begin(), warning.end(), '\n'), 1) << warning;
   options.strict = true;

@@ -9,6 +9,7 @@
 #include "base/rng.h"
 #include "data/manifest.h"
 #include "data/shard_file.h"
+#include "data/shard_file_writer.h"
 #include "number_tokenizer.h"
 #include "plain_file.h"
 #include "scratch.h"

@@ -21,7 +21,7 @@ class ByteTokenizer : public Tokenizer {
     for (int byte = 0; byte < 256; ++byte) bytes_ += static_cast<char>(byte);
   }
   int64_t vocab_size() const override { return 258; }
-  void encode(std::string_view text, std::vector<uint32_t>& ids) const override {
+  void encode(std::string_view text, std::vector<uint32_t>& ids, Specials) const override {
     for (const char c : text) ids.push_back(static_cast<unsigned char>(c));
   }
   std::string_view token_bytes(uint32_t id) const override {
@@ -29,6 +29,7 @@ class ByteTokenizer : public Tokenizer {
     return id < 256 ? std::string_view(bytes_).substr(id, 1) : std::string_view();
   }
   std::string piece(uint32_t id) const override { return std::string(token_bytes(id)); }
+  std::vector<SpecialToken> special_tokens() const override { return {}; }
   std::optional<uint32_t> bos_id() const override {
     return bos_ ? std::optional(kBos) : std::nullopt;
   }
