@@ -107,16 +107,6 @@ class Printer {
   const Tokenizer& tokenizer_;
 };
 
-// The document that holds a token.
-uint64_t document_of(const ShardDirectory& shards, Split split, uint64_t token) {
-  uint64_t low = 0, high = shards.documents(split);
-  while (high - low > 1) {
-    const uint64_t middle = low + (high - low) / 2;
-    (shards.document_begin(split, middle) <= token ? low : high) = middle;
-  }
-  return low;
-}
-
 int cat(const Options& options) {
   constexpr uint64_t kBlockTokens = 1 << 16;
   const ShardDirectory shards(options.directory);
@@ -133,7 +123,7 @@ int cat(const Options& options) {
   const uint64_t end = options.from + std::min(options.count, total - options.from);
   Printer printer(options, *tokenizer);
   std::vector<uint32_t> tokens;
-  uint64_t document = document_of(shards, split, options.from);
+  uint64_t document = shards.document_of(split, options.from);
   for (uint64_t at = options.from; at < end;) {
     const uint64_t document_end = shards.document_begin(split, document + 1);
     tokens.resize(std::min({end - at, document_end - at, kBlockTokens}));

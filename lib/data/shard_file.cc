@@ -26,6 +26,13 @@ ZSTD_DCtx* decompressor() {
   return context.get();
 }
 
+template <class T>
+uint32_t largest_id(std::span<const std::byte> raw) {
+  T largest = 0;
+  for (size_t i = 0; i < raw.size(); i += sizeof(T)) largest = std::max(largest, get<T>(&raw[i]));
+  return largest;
+}
+
 }  // namespace
 
 ShardFile::ShardFile(const fs::path& path) : file_(path) {
@@ -130,13 +137,15 @@ void ShardFile::check_frame_table() const {
 }
 
 void ShardFile::check_document_index() const {
+  uint64_t least = 0, most = 0;  // what a document may begin at: the first at 0, others behind it
   for (uint64_t document = 0; document < trailer_.documents; ++document) {
     const uint64_t begin = document_begin(document);
-    const bool ordered = document == 0 ? begin == 0 : begin > document_begin(document - 1);
-    if (!ordered || begin >= trailer_.tokens) {
+    if (begin < least || begin > most) {
       fail_at(trailer_.document_index_offset + document * kDocumentEntryBytes,
               strprintf("document %llu cannot begin at token %llu", ull(document), ull(begin)));
     }
+    least = begin + 1;
+    most = trailer_.tokens - 1;
   }
 }
 
@@ -145,7 +154,16 @@ uint64_t ShardFile::document_begin(uint64_t document) const {
   return get<uint64_t>(at(trailer_.document_index_offset + document * kDocumentEntryBytes));
 }
 
-std::vector<uint32_t> ShardFile::read_frame(uint64_t frame, uint64_t vocab_size) const {
+uint64_t ShardFile::document_of(uint64_t token) const {
+  uint64_t low = 0, high = trailer_.documents;
+  while (high - low > 1) {
+    const uint64_t middle = low + (high - low) / 2;
+    (document_begin(middle) <= token ? low : high) = middle;
+  }
+  return low;
+}
+
+void ShardFile::read_frame(uint64_t frame, uint64_t vocab_size, std::vector<std::byte>& raw) const {
   const FrameEntry entry = frame_entry(frame);
   const auto compressed = file_.bytes().subspan(entry.offset, entry.size);
   if (checksum64(compressed) != entry.checksum) {
@@ -153,26 +171,35 @@ std::vector<uint32_t> ShardFile::read_frame(uint64_t frame, uint64_t vocab_size)
             strprintf("frame %llu: the checksum differs: the file is damaged", ull(frame)));
   }
   const size_t expected = size_t{entry.tokens} * header_.token_bytes;
-  std::vector<std::byte> raw(expected);
+  const auto refuse = [&](const char* why) {
+    fail_at(entry.offset, strprintf("frame %llu: does not decompress to %u tokens (%s)", ull(frame),
+                                    entry.tokens, why));
+  };
+  // The frame's own statement of its size first: a small file cannot ask for much memory.
+  const auto stated = ZSTD_getFrameContentSize(compressed.data(), compressed.size());
+  if (stated == ZSTD_CONTENTSIZE_ERROR) refuse("not a zstd frame");
+  if (stated != ZSTD_CONTENTSIZE_UNKNOWN && stated != expected) refuse("another size is stated");
+  raw.resize(expected);
   const size_t size = ZSTD_decompressDCtx(decompressor(), raw.data(), raw.size(), compressed.data(),
                                           compressed.size());
-  if (ZSTD_isError(size) || size != expected) {
-    fail_at(entry.offset,
-            strprintf("frame %llu: does not decompress to %u tokens (%s)", ull(frame), entry.tokens,
-                      ZSTD_isError(size) ? ZSTD_getErrorName(size) : "short"));
-  }
-  std::vector<uint32_t> tokens(entry.tokens);
-  uint32_t largest = 0;
-  for (size_t i = 0; i < tokens.size(); ++i) {
-    tokens[i] = header_.token_bytes == 2 ? get<uint16_t>(raw.data() + 2 * i)
-                                         : get<uint32_t>(raw.data() + 4 * i);
-    largest = std::max(largest, tokens[i]);
-  }
+  if (ZSTD_isError(size)) refuse(ZSTD_getErrorName(size));
+  if (size != expected) refuse("short");
+  const uint32_t largest =
+      header_.token_bytes == 2 ? largest_id<uint16_t>(raw) : largest_id<uint32_t>(raw);
   if (largest >= vocab_size) {
     fail_at(entry.offset, strprintf("frame %llu: token id %u is outside the vocabulary of %llu",
                                     ull(frame), largest, ull(vocab_size)));
   }
-  return tokens;
+}
+
+void ShardFile::unpack(std::span<const std::byte> raw, uint64_t first,
+                       std::span<uint32_t> out) const {
+  const std::byte* at = raw.data() + first * header_.token_bytes;
+  if (header_.token_bytes == 2) {
+    for (size_t i = 0; i < out.size(); ++i) out[i] = get<uint16_t>(at + 2 * i);
+  } else {
+    for (size_t i = 0; i < out.size(); ++i) out[i] = get<uint32_t>(at + 4 * i);
+  }
 }
 
 }  // namespace mythos

@@ -12,7 +12,8 @@
 namespace mythos {
 
 // One shard file, mapped for reading. Opening checks header, frame table, document index and
-// trailer; every failure is an Error (data) that names file and byte offset.
+// trailer; every failure is an Error (data) that names file and byte offset. Const members may be
+// called from several threads at once.
 class ShardFile {
  public:
   explicit ShardFile(const fs::path& path);
@@ -25,11 +26,17 @@ class ShardFile {
   uint64_t size_bytes() const { return file_.bytes().size(); }
   std::string checksum() const { return mythos::checksum(file_.bytes()); }
 
-  // The tokens of one frame. Fails (data) when its checksum differs, it does not decompress, or an
-  // id is not below `vocab_size`.
-  std::vector<uint32_t> read_frame(uint64_t frame, uint64_t vocab_size) const;
+  uint64_t frame_tokens(uint64_t frame) const { return frame_entry(frame).tokens; }
+  // Decompresses one frame into `raw`, as the file has it: little-endian ids of token_bytes() each.
+  // Fails (data) when its checksum differs, it does not decompress to that many tokens, or an id is
+  // not below `vocab_size`.
+  void read_frame(uint64_t frame, uint64_t vocab_size, std::vector<std::byte>& raw) const;
+  // Tokens first … first+out.size()-1 of a frame that was read.
+  void unpack(std::span<const std::byte> raw, uint64_t first, std::span<uint32_t> out) const;
   // Index of the document's first token in this file; documents() gives tokens().
   uint64_t document_begin(uint64_t document) const;
+  // The document that holds the token, which must be below tokens().
+  uint64_t document_of(uint64_t token) const;
 
  private:
   [[noreturn]] void fail_at(uint64_t offset, const std::string& what) const;

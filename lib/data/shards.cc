@@ -1,10 +1,12 @@
 #include "data/shards.h"
 
 #include <algorithm>
+#include <atomic>
+#include <deque>
 #include <functional>
 #include <list>
+#include <map>
 #include <mutex>
-#include <unordered_map>
 
 #include "base/error.h"
 #include "base/strings.h"
@@ -18,10 +20,7 @@ unsigned long long ull(uint64_t number) {
   return number;
 }
 
-// Opens one file and compares it with what the manifest says of it.
-ShardFile open_shard(const fs::path& directory, const ShardManifest& manifest,
-                     const ShardFileInfo& info) {
-  const fs::path path = directory / info.name;
+void check_presence(const fs::path& path, const ShardFileInfo& info) {
   std::error_code status;
   if (!fs::exists(path, status)) {
     fail(ErrorKind::data, path.string() + ": the shard is missing; the manifest names it");
@@ -32,6 +31,13 @@ ShardFile open_shard(const fs::path& directory, const ShardManifest& manifest,
                    path.c_str(), ull(std::min(size, info.size_bytes)), ull(size),
                    ull(info.size_bytes), size < info.size_bytes ? "cut off" : "damaged"));
   }
+}
+
+// Opens one file and compares it with what the manifest says of it.
+ShardFile open_shard(const fs::path& directory, const ShardManifest& manifest,
+                     const ShardFileInfo& info) {
+  const fs::path path = directory / info.name;
+  check_presence(path, info);
   ShardFile file(path);
   const uint32_t token_bytes = manifest.dtype == "u16" ? 2 : 4;
   if (file.tokens() != info.tokens || file.documents() != info.documents ||
@@ -49,7 +55,7 @@ ShardFile open_shard(const fs::path& directory, const ShardManifest& manifest,
 
 void check_tokenizer(const fs::path& directory, const ShardManifest& manifest) {
   const fs::path path = directory / manifest.tokenizer_file;
-  const std::string found = checksum(read_file(path));
+  const std::string found = checksum(MappedFile(path).bytes());
   if (found != manifest.tokenizer_fingerprint) {
     fail(ErrorKind::data,
          strprintf("%s: byte 0: fingerprint %s, but the manifest says %s: the file was "
@@ -59,13 +65,15 @@ void check_tokenizer(const fs::path& directory, const ShardManifest& manifest) {
   }
 }
 
-using Frame = std::shared_ptr<const std::vector<uint32_t>>;
+using Frame = std::shared_ptr<const std::vector<std::byte>>;
 
 // The frames read last, shared by all threads.
 class FrameCache {
  public:
+  using Key = std::pair<const ShardFile*, uint64_t>;  // a frame of a file
+
   template <class Load>
-  Frame get(uint64_t key, const Load& load) {
+  Frame get(const Key& key, const Load& load) {
     {
       const std::lock_guard lock(mutex_);
       if (const auto found = entries_.find(key); found != entries_.end()) {
@@ -74,12 +82,15 @@ class FrameCache {
       }
     }
     // Not under the lock: threads decompress side by side.
-    Frame frame = std::make_shared<const std::vector<uint32_t>>(load());
+    auto frame = std::make_shared<std::vector<std::byte>>();
+    load(*frame);
     const std::lock_guard lock(mutex_);
     if (entries_.contains(key)) return frame;
     recent_.emplace_front(key, frame);
     entries_[key] = recent_.begin();
-    if (recent_.size() > kFrames) {
+    size_bytes_ += frame->size();
+    while (size_bytes_ > kMaxBytes && recent_.size() > 1) {
+      size_bytes_ -= recent_.back().second->size();
       entries_.erase(recent_.back().first);
       recent_.pop_back();
     }
@@ -87,26 +98,42 @@ class FrameCache {
   }
 
  private:
-  static constexpr size_t kFrames = 64;
+  static constexpr size_t kMaxBytes = 4 << 20;
   std::mutex mutex_;
-  std::list<std::pair<uint64_t, Frame>> recent_;
-  std::unordered_map<uint64_t, std::list<std::pair<uint64_t, Frame>>::iterator> entries_;
+  size_t size_bytes_ = 0;
+  std::list<std::pair<Key, Frame>> recent_;
+  std::map<Key, std::list<std::pair<Key, Frame>>::iterator> entries_;
+};
+
+// A file that is opened when it is first asked for, by whichever thread comes first. One that fails
+// to open fails each time.
+class LazyShard {
+ public:
+  template <class Open>
+  const ShardFile& get(const Open& open) {
+    if (const ShardFile* file = ready_.load(std::memory_order_acquire)) return *file;
+    const std::lock_guard lock(mutex_);
+    if (!file_) file_ = std::make_unique<const ShardFile>(open());
+    ready_.store(file_.get(), std::memory_order_release);
+    return *file_;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::unique_ptr<const ShardFile> file_;
+  std::atomic<const ShardFile*> ready_ = nullptr;
 };
 
 // One split's files as a single stream.
 struct Stream {
-  std::vector<ShardFile> files;
-  std::vector<uint64_t> token_ends, document_ends;  // running totals after each file
-  std::vector<uint64_t> frame_begins;               // running totals before each file
+  std::vector<uint64_t> token_begins = {0}, document_begins = {0};  // of each file, and the end
+  mutable std::deque<LazyShard> files;
 
-  void add(ShardFile file) {
-    frame_begins.push_back(files.empty() ? 0 : frame_begins.back() + files.back().frames());
-    token_ends.push_back((files.empty() ? 0 : token_ends.back()) + file.tokens());
-    document_ends.push_back((files.empty() ? 0 : document_ends.back()) + file.documents());
-    files.push_back(std::move(file));
-  }
-  static size_t file_of(const std::vector<uint64_t>& ends, uint64_t index) {
-    return static_cast<size_t>(std::upper_bound(ends.begin(), ends.end(), index) - ends.begin());
+  // The file that holds a token or document, by the running totals.
+  static size_t file_of(const std::vector<uint64_t>& begins, uint64_t index) {
+    return static_cast<size_t>(std::upper_bound(begins.begin(), begins.end(), index) -
+                               begins.begin()) -
+           1;
   }
 };
 
@@ -116,20 +143,29 @@ struct ShardDirectory::State {
   fs::path path;
   ShardManifest manifest;
   Stream streams[2];
-  mutable FrameCache cache;
+  FrameCache cache;
 
   const Stream& stream(Split split) const { return streams[static_cast<int>(split)]; }
+  const SplitInfo& info(Split split) const {
+    return split == Split::train ? manifest.train : manifest.val;
+  }
+  const ShardFile& file(Split split, size_t index) const {
+    return stream(split).files[index].get(
+        [&] { return open_shard(path, manifest, info(split).files[index]); });
+  }
 };
 
 ShardDirectory::ShardDirectory(const fs::path& directory) : state_(std::make_unique<State>()) {
   state_->path = directory;
   state_->manifest = read_shard_manifest(directory);
-  const ShardManifest& manifest = state_->manifest;
-  check_tokenizer(directory, manifest);
+  check_tokenizer(directory, state_->manifest);
   for (const Split split : {Split::train, Split::val}) {
-    const SplitInfo& info = split == Split::train ? manifest.train : manifest.val;
-    for (const ShardFileInfo& file : info.files) {
-      state_->streams[static_cast<int>(split)].add(open_shard(directory, manifest, file));
+    Stream& stream = state_->streams[static_cast<int>(split)];
+    for (const ShardFileInfo& file : state_->info(split).files) {
+      check_presence(directory / file.name, file);
+      stream.token_begins.push_back(stream.token_begins.back() + file.tokens);
+      stream.document_begins.push_back(stream.document_begins.back() + file.documents);
+      stream.files.emplace_back();
     }
   }
 }
@@ -163,40 +199,54 @@ void ShardDirectory::read(Split split, uint64_t first, std::span<uint32_t> out) 
          strprintf("%s: tokens %llu to %llu asked for, but there are %llu", state_->path.c_str(),
                    ull(first), ull(first + out.size()), ull(total)));
   }
+  const auto vocab_size = static_cast<uint64_t>(state_->manifest.vocab_size);
   while (!out.empty()) {
-    const size_t index = Stream::file_of(stream.token_ends, first);
-    const ShardFile& file = stream.files[index];
-    const uint64_t in_file = first - (stream.token_ends[index] - file.tokens());
+    const size_t index = Stream::file_of(stream.token_begins, first);
+    const ShardFile& file = state_->file(split, index);
+    const uint64_t in_file = first - stream.token_begins[index];
     const uint64_t number = in_file / file.tokens_per_frame();
-    const uint64_t key = (stream.frame_begins[index] + number) << 1 | static_cast<uint64_t>(split);
-    const Frame frame = state_->cache.get(key, [&] {
-      return file.read_frame(number, static_cast<uint64_t>(state_->manifest.vocab_size));
-    });
-    const uint64_t in_frame = in_file - number * file.tokens_per_frame();
-    const size_t size = std::min<size_t>(out.size(), frame->size() - in_frame);
-    std::copy_n(frame->begin() + static_cast<ptrdiff_t>(in_frame), size, out.begin());
+    const uint64_t in_frame = in_file % file.tokens_per_frame();
+    const uint64_t frame_tokens = file.frame_tokens(number);
+    const size_t size = std::min<size_t>(out.size(), frame_tokens - in_frame);
+    if (size == frame_tokens) {
+      // Nothing of it is left for a later call.
+      thread_local std::vector<std::byte> raw;
+      file.read_frame(number, vocab_size, raw);
+      file.unpack(raw, 0, out.first(size));
+    } else {
+      const Frame frame = state_->cache.get({&file, number}, [&](std::vector<std::byte>& raw) {
+        file.read_frame(number, vocab_size, raw);
+      });
+      file.unpack(*frame, in_frame, out.first(size));
+    }
     out = out.subspan(size);
     first += size;
   }
 }
 
 uint64_t ShardDirectory::tokens(Split split) const {
-  const auto& ends = state_->stream(split).token_ends;
-  return ends.empty() ? 0 : ends.back();
+  return state_->stream(split).token_begins.back();
 }
 
 uint64_t ShardDirectory::documents(Split split) const {
-  const auto& ends = state_->stream(split).document_ends;
-  return ends.empty() ? 0 : ends.back();
+  return state_->stream(split).document_begins.back();
 }
 
 uint64_t ShardDirectory::document_begin(Split split, uint64_t document) const {
   if (document >= documents(split)) return tokens(split);
   const Stream& stream = state_->stream(split);
-  const size_t index = Stream::file_of(stream.document_ends, document);
-  const ShardFile& file = stream.files[index];
-  const uint64_t in_file = document - (stream.document_ends[index] - file.documents());
-  return stream.token_ends[index] - file.tokens() + file.document_begin(in_file);
+  const size_t index = Stream::file_of(stream.document_begins, document);
+  return stream.token_begins[index] +
+         state_->file(split, index).document_begin(document - stream.document_begins[index]);
+}
+
+uint64_t ShardDirectory::document_of(Split split, uint64_t token) const {
+  if (token >= tokens(split)) return documents(split);
+  const Stream& stream = state_->stream(split);
+  const size_t index = Stream::file_of(stream.token_begins, token);
+  const uint64_t in_file =
+      state_->file(split, index).document_of(token - stream.token_begins[index]);
+  return stream.document_begins[index] + in_file;
 }
 
 std::vector<std::string> verify_shards(const fs::path& directory) {
@@ -215,13 +265,14 @@ std::vector<std::string> verify_shards(const fs::path& directory) {
   ShardManifest manifest;
   if (!check([&] { manifest = read_shard_manifest(directory); })) return faults;
   check([&] { check_tokenizer(directory, manifest); });
+  std::vector<std::byte> raw;
   for (const SplitInfo* split : {&manifest.train, &manifest.val}) {
     for (const ShardFileInfo& info : split->files) {
       check([&] {
         const ShardFile file = open_shard(directory, manifest, info);
         const size_t before = faults.size();
         for (uint64_t frame = 0; frame < file.frames(); ++frame) {
-          check([&] { file.read_frame(frame, static_cast<uint64_t>(manifest.vocab_size)); });
+          check([&] { file.read_frame(frame, static_cast<uint64_t>(manifest.vocab_size), raw); });
         }
         if (faults.size() == before && file.checksum() != info.checksum) {
           fail(ErrorKind::data,

@@ -40,9 +40,11 @@ struct ShardManifest {
   std::vector<SourceInfo> sources;  // empty where not recorded
 };
 
-// A shard directory opened for reading. Opening reads the manifest and each file's header and
-// index, not the tokens. Fails (data), naming file and byte offset, on anything missing, truncated
-// or inconsistent.
+// A shard directory opened for reading. Opening reads the manifest and compares the tokenizer's
+// fingerprint and the presence and size of each file; a file's header and indexes are checked when
+// it is first used, so that the time to the first token does not grow with the data. Either fails
+// (data), naming file and byte offset, on anything missing, truncated or inconsistent;
+// verify_shards() finds all faults at once. Const members may be called from several threads.
 class ShardDirectory {
  public:
   explicit ShardDirectory(const fs::path& directory);
@@ -58,12 +60,15 @@ class ShardDirectory {
   enum class Split { train, val };
   // Copies tokens first … first+out.size()-1 of the split's one long stream (documents in order,
   // each with its BOS/EOS). Touches only the frames that hold them; every frame's checksum is
-  // compared. May be called from several threads at once.
+  // compared. The frames read last are kept, up to some megabytes.
   void read(Split split, uint64_t first, std::span<uint32_t> out) const;
   uint64_t tokens(Split split) const;
   uint64_t documents(Split split) const;
   // Index of the first token of a document in the stream; documents() gives tokens().
   uint64_t document_begin(Split split, uint64_t document) const;
+  // The document that holds a token of the stream; documents() where there is no such token. Opens
+  // one file only.
+  uint64_t document_of(Split split, uint64_t token) const;
 
  private:
   struct State;
@@ -76,7 +81,7 @@ std::vector<std::string> verify_shards(const fs::path& directory);
 
 struct ShardWriterOptions {
   uint64_t tokens_per_file = 100'000'000;  // a file ends with the document that reaches it
-  uint32_t tokens_per_frame = 16384;       // what one random access decompresses
+  uint32_t tokens_per_frame = 4096;        // what one random access decompresses
   int zstd_level = 3;
   bool bos = false, eos = true;
 };

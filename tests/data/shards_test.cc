@@ -76,6 +76,12 @@ void expect_holds(const fs::path& path, const Expected& expected) {
     for (size_t i = 0; i < begins.size(); ++i)
       EXPECT_EQ(shards.document_begin(split, i), begins[i]);
     EXPECT_EQ(shards.document_begin(split, begins.size()), stream.size());
+    for (uint64_t token = 0; token <= stream.size(); ++token) {
+      const auto after = std::upper_bound(begins.begin(), begins.end(), token);
+      const auto document = static_cast<uint64_t>(after - begins.begin()) - 1;
+      ASSERT_EQ(shards.document_of(split, token),
+                token == stream.size() ? begins.size() : document);
+    }
     Rng rng(6);
     for (int i = 0; i < 300; ++i) {
       const uint64_t first = rng.below(stream.size() + 1);
@@ -308,6 +314,47 @@ TEST_F(Damage, AFaultyFrameTellsItsOffsetAndOthersAreStillRead) {
   error_of(ErrorKind::data, [&] { shards.read(Split::train, 15, some); });
 }
 
+Ids frame_of(const ShardFile& file, uint64_t frame, uint64_t vocab_size) {
+  std::vector<std::byte> raw;
+  file.read_frame(frame, vocab_size, raw);
+  Ids ids(file.frame_tokens(frame));
+  file.unpack(raw, 0, ids);
+  return ids;
+}
+
+// Opening looks at no shard file: what is wrong in one is told when that one is first used.
+TEST_F(Damage, FilesAreOpenedAtTheirFirstUse) {
+  const fs::path file = path_ / "train-00001.shard";
+  write_plain(file, std::string(files_[file].size(), 'x'));
+  const ShardDirectory shards(path_);
+  const uint64_t begin = shards.manifest().train.files[0].tokens;
+  Ids some(5);
+  shards.read(Split::train, begin - 5, some);
+  const auto expect_refused = [&](const std::function<void()>& use) {
+    const std::string message = error_of(ErrorKind::data, use);
+    EXPECT_TRUE(contains(message, file.string() + ": byte 0: not a token shard")) << message;
+  };
+  expect_refused([&] { shards.read(Split::train, begin - 4, some); });
+  expect_refused([&] { shards.document_begin(Split::train, shards.documents(Split::train) - 1); });
+  expect_refused([&] { shards.document_of(Split::train, begin); });
+  // A failure is not kept for good.
+  write_plain(file, files_[file]);
+  shards.read(Split::train, begin - 4, some);
+}
+
+TEST_F(Damage, ThreadsThatComeFirstTogetherOpenAFileOnce) {
+  for (int round = 0; round < 20; ++round) {
+    const ShardDirectory shards(path_);
+    const Ids expected = read_all(ShardDirectory(path_), Split::train);
+    std::atomic<int> wrong = 0;
+    std::vector<std::thread> threads;
+    for (int t = 0; t < 4; ++t)
+      threads.emplace_back([&] { wrong += read_all(shards, Split::train) != expected; });
+    for (std::thread& thread : threads) thread.join();
+    EXPECT_EQ(wrong, 0);
+  }
+}
+
 // Files whose checksums are right and whose contents lie.
 class Forged : public testing::Test {
  protected:
@@ -340,7 +387,7 @@ class Forged : public testing::Test {
     write_plain(path_, content_);
     return error_of(ErrorKind::data, [&] {
       const ShardFile file(path_);
-      for (uint64_t frame = 0; frame < file.frames(); ++frame) file.read_frame(frame, 300);
+      for (uint64_t frame = 0; frame < file.frames(); ++frame) frame_of(file, frame, 300);
     });
   }
   size_t table() const { return number(begin_ + 24); }
@@ -352,7 +399,7 @@ class Forged : public testing::Test {
 };
 
 TEST_F(Forged, TheOriginalIsFine) {
-  EXPECT_EQ(ShardFile(path_).read_frame(1, 300).size(), 7u);
+  EXPECT_EQ(frame_of(ShardFile(path_), 1, 300), (Ids{4, 5, 1, 2, 3, 4, 5}));
 }
 
 TEST_F(Forged, HugeCounts) {
@@ -436,7 +483,7 @@ TEST_F(Forged, FramesOfAnotherSize) {
 }
 
 TEST_F(Forged, IdsOutsideTheVocabulary) {
-  EXPECT_TRUE(contains(error_of(ErrorKind::data, [&] { ShardFile(path_).read_frame(0, 5); }),
+  EXPECT_TRUE(contains(error_of(ErrorKind::data, [&] { frame_of(ShardFile(path_), 0, 5); }),
                        "byte 32: frame 0: token id 5 is outside the vocabulary of 5"));
 }
 
@@ -449,7 +496,7 @@ TEST(Manifest, NamesTheKeyThatIsWrong) {
     ShardManifest manifest = original;
     change(manifest);
     write_file_atomic(path, format_manifest(manifest));
-    return error_of(ErrorKind::data, [&] { ShardDirectory(scratch / "s"); });
+    return error_of(ErrorKind::data, [&] { load(scratch / "s"); });
   };
   EXPECT_TRUE(contains(error([](ShardManifest& m) { m.dtype = "u8"; }), "'dtype'"));
   EXPECT_TRUE(contains(error([](ShardManifest& m) { m.vocab_size = 70000; }), "'vocab_size'"));
