@@ -30,7 +30,7 @@ constexpr Verb kVerbs[] = {
     {"", "Text to tokens"},
     {"vocab", "Train a SentencePiece vocabulary"},
     {"tokenize", "Turn text into token shards, or into ids on stdout"},
-    {"shards", "Show, verify and print token shards"},
+    {"shards", "Show, verify, print, merge, split and exchange token shards"},
     {"", "Models"},
     {"presets", "List the configurations that --preset knows, or show one"},
     {"plan", "Say what a model costs: parameters, computation, memory"},

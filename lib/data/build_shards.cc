@@ -7,16 +7,13 @@
 #include "text/tokenizer.h"
 
 namespace mythos {
-namespace {
 
 using Split = ShardDirectory::Split;
 
-Split split_of(const std::string& text, double val_fraction) {
+Split split_of(std::string_view text, double val_fraction) {
   const uint64_t hash = checksum64(std::as_bytes(std::span(text)));
   return static_cast<double>(hash >> 11) * 0x1.0p-53 < val_fraction ? Split::val : Split::train;
 }
-
-}  // namespace
 
 std::optional<BuildSummary> build_shards(DocumentReader& reader, const Tokenizer& tokenizer,
                                          const fs::path& directory, const BuildOptions& options) {

@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <optional>
+#include <string_view>
 
 #include "data/readers.h"
 #include "data/shards.h"
@@ -20,6 +21,9 @@ struct BuildSummary {
   ShardManifest manifest;
   uint64_t empty_documents = 0;  // left out
 };
+
+// Where a document goes, by the hash of its text.
+ShardDirectory::Split split_of(std::string_view text, double val_fraction);
 
 // Reads all documents, encodes them and writes a shard directory. A single document goes to train
 // whatever its hash. Nothing when a stop signal came: then nothing was written either. Fails (data)
