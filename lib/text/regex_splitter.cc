@@ -4,6 +4,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "text/char_classes.h"
 #include "text/splitter.h"
 #include "text/utf8.h"
 
@@ -60,6 +61,15 @@ class RegexSplitter : public Splitter {
   ~RegexSplitter() override { pcre2_code_free(code_); }
 
   void split(std::string_view text, std::vector<size_t>& ends) const override {
+    if (has_unsettled(text)) {
+      match_all(with_stand_ins(text), ends);
+    } else {
+      match_all(text, ends);
+    }
+  }
+
+ private:
+  void match_all(std::string_view text, std::vector<size_t>& ends) const {
     static thread_local Scratch scratch;
     const size_t* bounds = pcre2_get_ovector_pointer(scratch.match);
     size_t last = 0;  // where the last piece ended
@@ -75,7 +85,6 @@ class RegexSplitter : public Splitter {
     if (last < text.size()) ends.push_back(text.size());
   }
 
- private:
   bool find(std::string_view text, size_t from, Scratch& scratch) const {
     const auto* subject = reinterpret_cast<PCRE2_SPTR>(text.data());
     const auto match = jit_ ? pcre2_jit_match : pcre2_match;

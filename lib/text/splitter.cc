@@ -1,5 +1,7 @@
 #include "text/splitter.h"
 
+#include "text/fast_splitter.h"
+
 namespace mythos {
 
 const std::string_view kGpt2Pattern =
@@ -15,6 +17,7 @@ const std::string_view kO200kPattern =
     R"(|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 
 std::unique_ptr<Splitter> make_splitter(std::string_view pattern) {
+  if (auto splitter = make_fast_splitter(pattern)) return splitter;
   return make_regex_splitter(pattern);
 }
 

@@ -2,10 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <random>
 #include <string>
 #include <vector>
 
 #include "base/error.h"
+#include "text/fast_splitter.h"
 
 namespace mythos {
 namespace {
@@ -24,6 +26,114 @@ Pieces pieces(const Splitter& splitter, std::string_view text) {
   }
   EXPECT_EQ(start, text.size());
   return result;
+}
+
+// Spellings other than those that tiktoken publishes now.
+constexpr std::string_view kGpt2Original =
+    R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
+constexpr std::string_view kLlama3Pattern =
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3})"
+    R"(| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+constexpr std::string_view kQwen2Pattern =
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N})"
+    R"(| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+constexpr std::string_view kTekkenPattern =
+    R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+)"
+    R"(|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*)"
+    R"(|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+
+class FastSplitter : public testing::TestWithParam<std::string_view> {
+ protected:
+  void SetUp() override {
+    fast_ = make_fast_splitter(GetParam());
+    regex_ = make_regex_splitter(GetParam());
+    ASSERT_TRUE(fast_) << "the pattern's spelling is not known";
+  }
+  // Stops at the first text that the two cut differently.
+  void compare(std::string_view text) {
+    fast_ends_.clear();
+    regex_ends_.clear();
+    fast_->split(text, fast_ends_);
+    regex_->split(text, regex_ends_);
+    ASSERT_EQ(fast_ends_, regex_ends_) << testing::PrintToString(std::string(text));
+  }
+
+  std::unique_ptr<Splitter> fast_, regex_;
+
+ private:
+  std::vector<size_t> fast_ends_, regex_ends_;
+};
+
+INSTANTIATE_TEST_SUITE_P(Patterns, FastSplitter,
+                         testing::Values(kGpt2Pattern, kGpt2Original, kCl100kPattern,
+                                         kLlama3Pattern, kQwen2Pattern, kO200kPattern,
+                                         kTekkenPattern));
+
+std::string utf8(char32_t code) {
+  const auto rest = [&](int shift) { return static_cast<char>(0x80 | (code >> shift & 0x3F)); };
+  if (code < 0x80) return {static_cast<char>(code)};
+  if (code < 0x800) return {static_cast<char>(0xC0 | code >> 6), rest(0)};
+  if (code < 0x10000) return {static_cast<char>(0xE0 | code >> 12), rest(6), rest(0)};
+  return {static_cast<char>(0xF0 | code >> 18), rest(12), rest(6), rest(0)};
+}
+
+// Every code point, those that PCRE2's version of Unicode lacks included.
+TEST_P(FastSplitter, CutsAsTheRegexAroundEveryCodePoint) {
+  std::string text;
+  for (char32_t code = 0; code < 0x110000; ++code) {
+    if (code == 0xD800) code = 0xE000;
+    const std::string c = utf8(code);
+    text += "a" + c + "B1" + c + " c " + c + "! " + c + "\n" + c + "'s!" + c + "aA" + c + "'" + c;
+    if (text.size() < 50'000 && code != 0x10FFFF) continue;
+    ASSERT_NO_FATAL_FAILURE(compare(text)) << std::hex << static_cast<uint32_t>(code);
+    text.clear();
+  }
+}
+
+// What the patterns tell apart, and what often goes wrong.
+const std::string_view kAlphabet[] = {
+    " ",          "  ",         "\t",      "\n",         "\n\n",       "\r",         "\r\n",
+    "\u00a0",     "\u0085",     "\u2028",  "\u3000",     "\u180e",     "\u200b",     "'",
+    "'s",         "'S",         "'\u017f", "'ll",        "'LL",        "'Ve",        "'re",
+    "'d",         "s",          "L",       "v",          "E",          "a",          "Z",
+    "\u00df",     "\u017f",     "\u0130",  "\u01c5",     "\u02b0",     "\u00aa",     "\u4e2d",
+    "\u0e01",     "\u212a",     "\u0301",  "\u0903",     "\u20dd",     "0",          "1",
+    "29",         "\u0661",     "\u2167",  "\u00bd",     "!",          "/",          ".,",
+    "-",          "_",          "(",       "\U0001f600", "\u200d",     "\ufe0f",     "\U0001f3fb",
+    "\ue000",     "\U000f0000", "\u0378",  "\ua7da",     "\U00010d40", "\U0001e5ee", "\U000323af",
+    "\U0001fae9", "\x1c",       "\x7f"};
+
+TEST_P(FastSplitter, CutsAsTheRegexInRandomText) {
+  std::mt19937 random(1);
+  const auto below = [&](size_t n) { return random() % n; };
+  std::string text;
+  for (int i = 0; i < 30'000; ++i) {
+    // Few symbols at a time make the runs and backtracks that a mixture of all hardly ever has.
+    std::string_view symbols[16];
+    const size_t kinds = 2 + below(15);
+    for (size_t k = 0; k < kinds; ++k) symbols[k] = kAlphabet[below(std::size(kAlphabet))];
+    text.clear();
+    for (size_t length = 1 + below(20); length > 0; --length) text += symbols[below(kinds)];
+    ASSERT_NO_FATAL_FAILURE(compare(text)) << "text " << i;
+  }
+}
+
+// A megabyte of what makes patterns backtrack. Quadratic work would take minutes.
+TEST_P(FastSplitter, TakesLinearTimeAtWorst) {
+  const auto repeat = [](std::string_view part) {
+    std::string text;
+    while (text.size() < 1'000'000) text += part;
+    return text;
+  };
+  for (std::string_view part :
+       {"a", "A", "\u00aa", "\u0301", " ", "\n", "\u00a0", "1", "!", "'", "/", " \n", "\n ", "\r\n",
+        "'s", "\u0301A", "A\u00aa", "aA", "\u4e2d"}) {
+    const std::string text = repeat(part);
+    compare(text);
+    compare("\u00aa" + text);
+    compare("!\u0301" + text + "b");
+    compare(text + "\n" + text + "1");
+  }
 }
 
 TEST(RegexSplitter, IsolatesWhatLiesBetweenMatches) {
