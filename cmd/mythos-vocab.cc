@@ -1,5 +1,11 @@
+#include <chrono>
+#include <condition_variable>
 #include <cstdio>
+#include <memory>
+#include <mutex>
 #include <nlohmann/json.hpp>
+#include <set>
+#include <thread>
 
 #include "base/cli.h"
 #include "base/error.h"
@@ -7,6 +13,7 @@
 #include "base/progress.h"
 #include "base/strings.h"
 #include "data/input_options.h"
+#include "text/evaluate_vocab.h"
 #include "text/sentencepiece.h"
 #include "text/train_vocab.h"
 
@@ -19,7 +26,8 @@ struct Options {
   VocabOptions vocab;
   std::string type = "bpe", output;
   uint64_t sample_bytes = 20'000'000;
-  bool json = false;
+  std::vector<std::string> tokenizers;
+  bool evaluate = false, json = false;
 };
 
 TrainingText read_text(const Options& options) {
@@ -34,16 +42,39 @@ TrainingText read_text(const Options& options) {
   return text;
 }
 
-// On the first megabyte of the training text.
+std::vector<std::string> first_megabyte(const std::vector<std::string>& sentences) {
+  size_t bytes = 0, count = 0;
+  while (count < sentences.size() && bytes <= 1 << 20) bytes += sentences[count++].size();
+  return {sentences.begin(), sentences.begin() + static_cast<ptrdiff_t>(count)};
+}
+
 double bytes_per_token(const Tokenizer& tokenizer, const std::vector<std::string>& sentences) {
   size_t bytes = 0, tokens = 0;
   for (const std::string& sentence : sentences) {
     bytes += sentence.size();
     tokens += tokenizer.encode(sentence).size();
-    if (bytes > 1 << 20) break;
   }
   return static_cast<double>(bytes) / static_cast<double>(std::max<size_t>(tokens, 1));
 }
+
+// Shows that a step which tells nothing of its progress goes on.
+class Ticker {
+ public:
+  explicit Ticker(const std::string& label)
+      : thread_([this, label](const std::stop_token& stop) {
+          Progress progress(label, 0, "");
+          std::unique_lock lock(mutex_);
+          while (!stopped_.wait_for(lock, stop, std::chrono::milliseconds(200),
+                                    [&] { return stop.stop_requested(); })) {
+            progress.line(label + ", " + human_duration(progress.elapsed_seconds()));
+          }
+        }) {}
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable_any stopped_;
+  std::jthread thread_;  // the last member: it ends before the others do
+};
 
 int train(Options& options) {
   const fs::path output = options.output;
@@ -54,13 +85,18 @@ int train(Options& options) {
   options.vocab.show_log = log_level() == LogLevel::debug;
   TrainingText text = read_text(options);
   const uint64_t added = text.added_bytes(), kept = text.kept_bytes();
-  const std::vector<std::string> sentences = text.take_sentences();
+  std::vector<std::string> sentences = text.take_sentences();
+  const std::vector<std::string> checked = first_megabyte(sentences);
   log_info(strprintf("training %s vocabulary of %lld on %s of text", options.type.c_str(),
                      static_cast<long long>(options.vocab.vocab_size),
                      human_bytes(static_cast<double>(kept)).c_str()));
-  const std::string model = train_vocab(sentences, options.vocab);
+  std::string model;
+  {
+    const Ticker ticker("training");
+    model = train_vocab(std::move(sentences), options.vocab);
+  }
   const auto tokenizer = parse_sentencepiece(model, options.output);
-  const double ratio = bytes_per_token(*tokenizer, sentences);
+  const double ratio = bytes_per_token(*tokenizer, checked);
   write_file_atomic(output, model);
   log_info(strprintf("%s: %lld pieces, %.2f bytes per token on the training text",
                      options.output.c_str(), static_cast<long long>(tokenizer->vocab_size()),
@@ -79,14 +115,58 @@ int train(Options& options) {
   return 0;
 }
 
+// File names, or whole paths where two names are the same.
+std::vector<std::string> short_names(const std::vector<std::string>& paths) {
+  std::vector<std::string> names;
+  for (const std::string& path : paths) names.push_back(fs::path(path).filename().string());
+  const std::set<std::string> different(names.begin(), names.end());
+  return different.size() == names.size() ? names : paths;
+}
+
+int evaluate(const Options& options) {
+  if (options.tokenizers.empty()) {
+    fail(ErrorKind::usage, "--evaluate needs the tokenizers to compare: --tokenizer TOK, repeated");
+  }
+  std::vector<std::unique_ptr<Tokenizer>> tokenizers;
+  std::vector<const Tokenizer*> borrowed;
+  for (const std::string& path : options.tokenizers) {
+    tokenizers.push_back(load_tokenizer(path));
+    borrowed.push_back(tokenizers.back().get());
+  }
+  VocabEvaluation evaluation(borrowed, short_names(options.tokenizers));
+  DocumentReader reader = open_documents(options.input);
+  Progress progress("evaluate", static_cast<int64_t>(reader.total_stored_bytes()), "bytes");
+  for (std::string document; reader.next(document);) {
+    evaluation.add(document);
+    progress.update(static_cast<int64_t>(reader.stored_bytes()));
+  }
+  Progress::clear_line();
+  report_bad_rows(reader);
+  if (evaluation.text().bytes == 0) fail(ErrorKind::data, "no text to evaluate on");
+  const std::vector<TokenizerFacts> facts = evaluation.tokenizers();
+  if (options.json) {
+    std::puts(evaluation_json(evaluation.text(), facts).dump(2).c_str());
+  } else {
+    std::fputs(evaluation_table(evaluation.text(), facts).c_str(), stdout);
+  }
+  return 0;
+}
+
+int run(Options& options) {
+  if (options.evaluate) return evaluate(options);
+  if (options.vocab.vocab_size == 0 || options.output.empty()) {
+    fail(ErrorKind::usage,
+         "training needs --vocab-size N and --output FILE; --evaluate compares tokenizers instead");
+  }
+  return train(options);
+}
+
 void declare(CLI::App& app, Options& options) {
   app.add_option("--vocab-size", options.vocab.vocab_size,
                  "Pieces, including 256 bytes and <unk>, <s>, </s>")
-      ->required()
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 24))
       ->type_name("N");
   app.add_option("--output", options.output, "File to write, in SentencePiece's .model format")
-      ->required()
       ->type_name("FILE");
   app.add_option("--type", options.type, "Kind of model (default bpe)")
       ->check(CLI::IsMember({"bpe", "unigram"}));
@@ -100,7 +180,20 @@ void declare(CLI::App& app, Options& options) {
       ->check(CLI::Range(uint64_t{1}, uint64_t{1} << 40))
       ->type_name("N");
   add_input_options(app, options.input);
-  app.add_flag("--json", options.json, "Print one JSON object (mythos.vocab/1)");
+  CLI::Option* evaluate = app.add_flag("--evaluate", options.evaluate,
+                                       "Compare tokenizers on the text instead of training")
+                              ->group("Evaluation");
+  for (const char* name :
+       {"--vocab-size", "--output", "--type", "--character-coverage", "--sample-bytes"}) {
+    evaluate->excludes(app.get_option(name));
+  }
+  app.add_option("--tokenizer", options.tokenizers, "One to compare; may be repeated")
+      ->allow_extra_args(false)
+      ->needs(evaluate)
+      ->type_name("TOK")
+      ->group("Evaluation");
+  app.add_flag("--json", options.json,
+               "Print one JSON object (mythos.vocab/1 or mythos.vocab-evaluate/1)");
 }
 
 }  // namespace
@@ -109,9 +202,10 @@ int main(int argc, char** argv) {
   Options options;
   return run_command(
       argc, argv,
-      {"mythos-vocab", "Train a SentencePiece vocabulary on text.",
+      {"mythos-vocab", "Train a SentencePiece vocabulary on text, or compare tokenizers on it.",
        R"(mythos vocab --vocab-size 4096 --output tok.model book.txt
                          mythos vocab --vocab-size 32000 --output tok.model --field text part-*.jsonl.zst
-                         gzip -dc dump.txt.gz | mythos vocab --vocab-size 8192 --output tok.model -)",
-       [&](CLI::App& app) { declare(app, options); }, [&] { return train(options); }});
+                         gzip -dc dump.txt.gz | mythos vocab --vocab-size 8192 --output tok.model -
+                         mythos vocab --evaluate --tokenizer tok.model --tokenizer o200k_base.tiktoken book.txt)",
+       [&](CLI::App& app) { declare(app, options); }, [&] { return run(options); }});
 }

@@ -100,6 +100,22 @@ TEST(TrainingText, LeavesOutWhatTheTrainerRefuses) {
   EXPECT_EQ(join(training.take_sentences(), "|"), "a|b|c|d|e|f");
 }
 
+// Plain text is passed over eight bytes at a time: what is left out must be found at every offset.
+TEST(TrainingText, FindsWhatIsRefusedAnywhere) {
+  for (size_t at = 0; at < 40; ++at) {
+    for (const char refused : {'\0', '\t', '\xFF'}) {
+      std::string text(40, '\x01');
+      text[0] = '\n';
+      text[at] = refused;
+      TrainingText training(1 << 20);
+      training.add(text);
+      std::vector<std::string> expected = {text.substr(0, at), text.substr(at + 1)};
+      std::erase(expected, "");
+      EXPECT_EQ(training.take_sentences(), expected) << at << " " << int{refused};
+    }
+  }
+}
+
 TEST(TrainingText, SamplesUniformlyAndTheSameEachTime) {
   const auto sample = [] {
     TrainingText training(40000);
