@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <vector>
 
@@ -7,42 +8,95 @@
 
 namespace mythos {
 
-// A batch of B sequences of S tokens: targets[b,s] is the token after inputs[b,s].
+// A batch of B sequences of S tokens: targets[b,s] is the token after inputs[b,s], or -1 where
+// nothing is to be learned.
 struct Batch {
   std::vector<int64_t> inputs, targets;  // [B,S]
+  // [B,S]: the position in its sequence at which each token's document begins, so that attention
+  // can be kept within documents; empty when that was not asked for.
+  std::vector<int32_t> document_begins;
   int64_t batch_size = 0, seq_len = 0;
 };
 
-// Training order. The split's stream is cut into windows of S+1 tokens that overlap by one, so
-// every token but the first is a target exactly once per epoch (the last, shorter window is moved
-// back to end with the stream; its repeated targets are -1). Windows are visited in a pseudo-random
-// permutation of (seed, epoch), computed in O(1) memory, and dealt to ranks in turn.
+// How documents become sequences.
+// contiguous: the split's one stream cut into windows of S+1 tokens that overlap by one, so every
+//   token but the first is a target exactly once per epoch.
+// best_fit: documents are kept whole where they fit and put together by best fit (Ding et al. 2024,
+//   "Fewer truncations improve language modeling"); longer ones are cut into windows that overlap
+//   by one. Every token of a document but its first is a target exactly once per epoch, and nothing
+//   is learned across a boundary. What stays free at a sequence's end is token 0 with target -1.
+//   With document_begins a document's last token is a target only; without, it stands among the
+//   inputs too, with target -1, to part its document from the next.
+enum class Packing { contiguous, best_fit };
+
+// Shards to draw from, and the share of the sequences that come from them (need not sum to 1).
+struct DataSource {
+  const ShardDirectory* shards = nullptr;
+  double weight = 1;
+};
+
+// Fails (data), naming two directories and their fingerprints, unless all sources were made with
+// one tokenizer.
+void require_one_tokenizer(const std::vector<DataSource>& sources);
+
+// Training order: which sequence is drawn n-th is a function of (sources, seed, epoch, n) alone.
+// Sequences of one source are visited in a pseudo-random order that is computed, not stored;
+// sources take turns by weight; rank r of `world` takes sequences r, r+world, … Memory and time to
+// the first batch do not grow with the data.
 class Sampler {
  public:
   struct Options {
     int64_t batch_size = 1, seq_len = 1;
     uint64_t seed = 1;
     int64_t rank = 0, world = 1;
+    Packing packing = Packing::contiguous;
+    bool document_begins = false;  // fill Batch::document_begins
+    bool shuffle = true;           // false: stream order
   };
-  // Fails (data) when the split has fewer than seq_len+1 tokens, telling how many there are.
-  Sampler(const ShardDirectory& data, ShardDirectory::Split split, const Options& options);
+  // Fails (data) when a split has too few tokens, telling how many there are, or when the sources
+  // were made with different tokenizers; (usage) on a weight that is not positive.
+  Sampler(std::vector<DataSource> sources, ShardDirectory::Split split, const Options& options);
+  ~Sampler();
+  Sampler(Sampler&&) noexcept;
+  Sampler& operator=(Sampler&&) noexcept;
 
   Batch next();
 
-  // The place in the order, to be saved with a checkpoint and restored exactly:
-  // {"windows": windows dealt to all ranks so far, "seed":, "seq_len":, "tokens": of the split}.
+  // The place in the order, to be saved with a checkpoint and restored exactly, also by another
+  // number of ranks or with another batch size: {"sequences": drawn by all ranks, "seed":,
+  // "seq_len":, "packing":, "shuffle":, "sources": [{"data": checksum, "tokens": of the split,
+  // "weight": share, "sequences":, "epoch":, "group":, "index": of the next one}]}.
   nlohmann::json cursor() const;
-  // Fails (data) when the cursor belongs to other data, another seed or sequence length.
+  // Fails (data) when the cursor belongs to other data, weights, packing, seed or sequence length.
+  // Reads the cursors of before there were several sources too: {"windows":, "seed":, "seq_len":,
+  // "tokens":, "data":}.
   void restore(const nlohmann::json& cursor);
-  double epoch() const;  // 1.5: half of the second pass is done … counted from 0
+  // Passes over the data so far, counted from 0: 1.5 is the middle of the second. The largest over
+  // the sources.
+  double epoch() const;
 
  private:
-  uint64_t window_at(uint64_t position) const;
+  struct State;
+  std::unique_ptr<State> state_;
+};
 
-  const ShardDirectory& data_;
-  ShardDirectory::Split split_;
-  Options options_;
-  uint64_t tokens_ = 0, windows_per_epoch_ = 0, position_ = 0;
+// Draws batches ahead on a thread of its own, so that training does not wait for them.
+class Prefetcher {
+ public:
+  explicit Prefetcher(Sampler sampler, size_t depth = 2);
+  ~Prefetcher();
+
+  // Waits only when nothing is ready. Errors of the thread are thrown here.
+  Batch next();
+  // The place behind the batch that next() gave last: what a checkpoint saves.
+  nlohmann::json cursor() const;
+  double epoch() const;
+  // Seconds that next() has waited so far.
+  double waited_seconds() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
 };
 
 // Windows first … of a split in stream order for validation: every target once, the last window

@@ -106,7 +106,7 @@ nlohmann::json initial_state(const TrainSetup& setup) {
 
 Sampler make_sampler(const TrainSetup& setup) {
   const TrainConfig& train = setup.config.train;
-  return Sampler(setup.data, Split::train,
+  return Sampler({{&setup.data, 1}}, Split::train,
                  {train.batch_size, train.seq_len, static_cast<uint64_t>(train.seed)});
 }
 

@@ -7,43 +7,31 @@
 #include <numeric>
 #include <set>
 
-#include "number_tokenizer.h"
-#include "scratch.h"
+#include "numbered_shards.h"
 
 namespace mythos {
 namespace {
 
 using Split = ShardDirectory::Split;
-using test::NumberTokenizer;
+using test::NumberedShards;
 
-// A stream 0, 1, 2, … so that each token tells its place.
-class Counting {
+// A stream 0, 1, 2, … of documents of 50 tokens.
+class Counting : public NumberedShards {
  public:
-  explicit Counting(uint64_t tokens, uint32_t add = 0) {
-    ShardWriterOptions options;
-    options.eos = false;
-    options.tokens_per_file = 300;
-    options.tokens_per_frame = 32;
-    const NumberTokenizer tokenizer(70000);
-    ShardWriter writer(scratch_ / "s", tokenizer, options);
-    for (uint64_t begin = 0; begin < tokens; begin += 50) {
-      std::vector<uint32_t> ids(std::min<uint64_t>(50, tokens - begin));
-      std::iota(ids.begin(), ids.end(), static_cast<uint32_t>(begin) + add);
-      writer.add(Split::train, ids, ids.size());
-    }
-    writer.commit();
-    shards_ = std::make_unique<ShardDirectory>(scratch_ / "s");
-  }
-  const ShardDirectory& shards() const { return *shards_; }
-
- private:
-  Scratch scratch_;
-  std::unique_ptr<ShardDirectory> shards_;
+  explicit Counting(uint64_t tokens, uint32_t first = 0)
+      : NumberedShards(test::fifties(tokens), first) {}
+  operator std::vector<DataSource>() const { return {{&shards(), 1}}; }
 };
 
 Sampler::Options options(int64_t batch_size, int64_t seq_len, int64_t rank = 0, int64_t world = 1,
                          uint64_t seed = 1) {
-  return {batch_size, seq_len, seed, rank, world};
+  Sampler::Options options;
+  options.batch_size = batch_size;
+  options.seq_len = seq_len;
+  options.seed = seed;
+  options.rank = rank;
+  options.world = world;
+  return options;
 }
 
 // How often each token was a target; checks that each is the token after its input.
@@ -72,7 +60,7 @@ TEST(Sampler, UsesEveryTargetOncePerEpoch) {
     const Counting data(static_cast<uint64_t>(tokens));
     for (const int64_t seq_len : {1, 2, 7, 16, 64, 999}) {
       if (seq_len >= tokens) continue;
-      Sampler sampler(data.shards(), Split::train, options(1, seq_len));
+      Sampler sampler(data, Split::train, options(1, seq_len));
       for (int epoch = 0; epoch < 3; ++epoch) {
         EXPECT_DOUBLE_EQ(sampler.epoch(), epoch);
         std::map<int64_t, int> counts;
@@ -98,7 +86,7 @@ std::vector<int64_t> order_of(Sampler& sampler, int batches) {
 TEST(Sampler, ShufflesByseedAndEpoch) {
   const Counting data(2001);
   const auto epochs = [&](uint64_t seed) {
-    Sampler sampler(data.shards(), Split::train, options(1, 4, 0, 1, seed));
+    Sampler sampler(data, Split::train, options(1, 4, 0, 1, seed));
     std::vector<std::vector<int64_t>> orders;
     for (int epoch = 0; epoch < 2; ++epoch) orders.push_back(order_of(sampler, 500));
     return orders;
@@ -117,10 +105,10 @@ TEST(Sampler, ShufflesByseedAndEpoch) {
 
 TEST(Sampler, RanksTakeTurnsWithoutOverlap) {
   const Counting data(3001);
-  Sampler all(data.shards(), Split::train, options(6, 8));
+  Sampler all(data, Split::train, options(6, 8));
   std::vector<Sampler> ranks;
   for (int64_t rank = 0; rank < 3; ++rank) {
-    ranks.emplace_back(data.shards(), Split::train, options(2, 8, rank, 3));
+    ranks.emplace_back(data, Split::train, options(2, 8, rank, 3));
   }
   for (int step = 0; step < 80; ++step) {
     const auto whole = order_of(all, 1);
@@ -136,12 +124,12 @@ TEST(Sampler, RanksTakeTurnsWithoutOverlap) {
 
 TEST(Sampler, ResumesExactlyAlsoWithAnotherWorldSize) {
   const Counting data(1000);
-  Sampler first(data.shards(), Split::train, options(3, 5));
+  Sampler first(data, Split::train, options(3, 5));
   order_of(first, 150);
   const nlohmann::json cursor = nlohmann::json::parse(first.cursor().dump());
-  Sampler resumed(data.shards(), Split::train, options(3, 5));
+  Sampler resumed(data, Split::train, options(3, 5));
   resumed.restore(cursor);
-  Sampler narrower(data.shards(), Split::train, options(1, 5));
+  Sampler narrower(data, Split::train, options(1, 5));
   narrower.restore(cursor);
   const auto expected = order_of(first, 100);
   EXPECT_EQ(order_of(resumed, 100), expected);
@@ -151,10 +139,10 @@ TEST(Sampler, ResumesExactlyAlsoWithAnotherWorldSize) {
 
 TEST(Sampler, RefusesACursorOfAnotherRun) {
   const Counting data(1000), longer(1001), other(1000, 1);
-  const nlohmann::json cursor = Sampler(data.shards(), Split::train, options(2, 5)).cursor();
+  const nlohmann::json cursor = Sampler(data, Split::train, options(2, 5)).cursor();
   const auto error = [&](const Counting& with, const Sampler::Options& how,
                          const nlohmann::json& saved) {
-    Sampler sampler(with.shards(), Split::train, how);
+    Sampler sampler(with, Split::train, how);
     return error_of(ErrorKind::data, [&] { sampler.restore(saved); });
   };
   EXPECT_TRUE(contains(error(data, options(2, 5, 0, 1, 9), cursor), "'seed' was 1 and is 9"));
@@ -165,17 +153,47 @@ TEST(Sampler, RefusesACursorOfAnotherRun) {
   error(data, options(2, 5), nlohmann::json::object());
   error(data, options(2, 5), nlohmann::json());
   error(data, options(2, 5), {{"windows", -1}});
+  const auto changed = [&](const char* key, const nlohmann::json& value) {
+    nlohmann::json saved = cursor;
+    saved["sources"][0][key] = value;
+    return error(data, options(2, 5), saved);
+  };
+  EXPECT_TRUE(contains(changed("index", 200), "no such place"));
+  EXPECT_TRUE(contains(changed("group", 1), "no such place"));
+  EXPECT_TRUE(contains(changed("epoch", "x"), "'epoch'"));
+  EXPECT_TRUE(contains(changed("sequences", 7), "contradict"));
+}
+
+// What checkpoints held before there were several sources.
+TEST(Sampler, RestoresAnOldCursor) {
+  const Counting data(1000);
+  Sampler first(data, Split::train, options(3, 5));
+  order_of(first, 150);
+  const nlohmann::json now = first.cursor(), source = now["sources"][0];
+  nlohmann::json old = {
+      {"windows", 450}, {"seed", 1}, {"seq_len", 5}, {"tokens", 1000}, {"data", source["data"]}};
+  Sampler resumed(data, Split::train, options(3, 5));
+  resumed.restore(nlohmann::json::parse(old.dump()));
+  EXPECT_EQ(resumed.cursor(), now);
+  EXPECT_EQ(order_of(resumed, 100), order_of(first, 100));
+  old["seed"] = 2;
+  EXPECT_TRUE(contains(error_of(ErrorKind::data, [&] { resumed.restore(old); }), "'seed'"));
+  old["seed"] = 1;
+  Sampler::Options packed = options(3, 5);
+  packed.packing = Packing::best_fit;
+  Sampler other(data, Split::train, packed);
+  EXPECT_TRUE(contains(error_of(ErrorKind::data, [&] { other.restore(old); }),
+                       R"('packing' was "contiguous" and is "best-fit")"));
 }
 
 TEST(Sampler, TellsWhenThereAreTooFewTokens) {
   const Counting data(10);
   const std::string message =
-      error_of(ErrorKind::data, [&] { Sampler(data.shards(), Split::train, options(1, 10)); });
+      error_of(ErrorKind::data, [&] { Sampler(data, Split::train, options(1, 10)); });
   EXPECT_TRUE(contains(message, "10 tokens; sequences of 10 need at least 11")) << message;
-  Sampler(data.shards(), Split::train, options(1, 9));
-  EXPECT_TRUE(contains(
-      error_of(ErrorKind::data, [&] { Sampler(data.shards(), Split::val, options(1, 9)); }),
-      "val split has 0 tokens"));
+  Sampler(data, Split::train, options(1, 9));
+  EXPECT_TRUE(contains(error_of(ErrorKind::data, [&] { Sampler(data, Split::val, options(1, 9)); }),
+                       "val split has 0 tokens"));
 }
 
 TEST(SequentialBatch, CoversEveryTargetOnceInOrder) {

@@ -1,0 +1,35 @@
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace mythos {
+
+// Whose turn it is among sources with given shares, which sum to 1. At any time each source has had
+// its share of all turns give or take less than one turn (Tijdeman, "The chairman assignment
+// problem", 1980).
+class Mixture {
+ public:
+  explicit Mixture(std::vector<double> shares)
+      : shares_(std::move(shares)), taken_(shares_.size(), 0) {}
+
+  // The source whose turn is next.
+  size_t next() const;
+  void take(size_t source) {
+    ++taken_[source];
+    ++turns_;
+  }
+  void restore(std::vector<uint64_t> taken);
+
+  const std::vector<double>& shares() const { return shares_; }
+  // Turns that each source has had, and all together.
+  const std::vector<uint64_t>& taken() const { return taken_; }
+  uint64_t turns() const { return turns_; }
+
+ private:
+  std::vector<double> shares_;
+  std::vector<uint64_t> taken_;
+  uint64_t turns_ = 0;
+};
+
+}  // namespace mythos
