@@ -4,7 +4,6 @@
 #include <memory>
 #include <mutex>
 #include <nlohmann/json.hpp>
-#include <set>
 #include <thread>
 
 #include "base/cli.h"
@@ -115,14 +114,6 @@ int train(Options& options) {
   return 0;
 }
 
-// File names, or whole paths where two names are the same.
-std::vector<std::string> short_names(const std::vector<std::string>& paths) {
-  std::vector<std::string> names;
-  for (const std::string& path : paths) names.push_back(fs::path(path).filename().string());
-  const std::set<std::string> different(names.begin(), names.end());
-  return different.size() == names.size() ? names : paths;
-}
-
 int evaluate(const Options& options) {
   if (options.tokenizers.empty()) {
     fail(ErrorKind::usage, "--evaluate needs the tokenizers to compare: --tokenizer TOK, repeated");
@@ -133,7 +124,7 @@ int evaluate(const Options& options) {
     tokenizers.push_back(load_tokenizer(path));
     borrowed.push_back(tokenizers.back().get());
   }
-  VocabEvaluation evaluation(borrowed, short_names(options.tokenizers));
+  VocabEvaluation evaluation(borrowed, file_labels(options.tokenizers));
   DocumentReader reader = open_documents(options.input);
   Progress progress("evaluate", static_cast<int64_t>(reader.total_stored_bytes()), "bytes");
   for (std::string document; reader.next(document);) {

@@ -28,7 +28,7 @@ struct Verb {
 // In the order of a pipeline; an empty name is a heading.
 constexpr Verb kVerbs[] = {
     {"", "Text to tokens"},
-    {"vocab", "Train a SentencePiece vocabulary"},
+    {"vocab", "Train a SentencePiece vocabulary, or compare tokenizers"},
     {"tokenize", "Turn text into token shards, or into ids on stdout"},
     {"shards", "Show, verify, print, merge, split and exchange token shards"},
     {"", "Models"},
@@ -42,6 +42,8 @@ constexpr Verb kVerbs[] = {
     {"checkpoint", "List and verify the checkpoints of a run"},
     {"export", "Write a checkpoint for other programs"},
     {"import", "Read a model from another format"},
+    {"", "Measuring"},
+    {"bench", "Measure the speed of tokenizers and of reading token shards"},
 };
 
 constexpr int kUsage = static_cast<int>(ErrorKind::usage);

@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <set>
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -209,6 +210,13 @@ MappedFile::MappedFile(MappedFile&& other) noexcept
 
 uint64_t checksum64(std::span<const std::byte> bytes) {
   return XXH3_64bits(bytes.data(), bytes.size());
+}
+
+std::vector<std::string> file_labels(const std::vector<std::string>& paths) {
+  std::vector<std::string> names;
+  for (const std::string& path : paths) names.push_back(fs::path(path).filename().string());
+  const std::set<std::string> different(names.begin(), names.end());
+  return different.size() == names.size() ? names : paths;
 }
 
 std::string checksum(std::span<const std::byte> bytes) {

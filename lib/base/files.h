@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 #include <vector>
+#include <vector>
 
 namespace mythos {
 
@@ -85,6 +86,9 @@ class MappedFile {
   const std::byte* data_ = nullptr;
   size_t size_ = 0;
 };
+
+// File names to tell paths apart in a table: without the folders where all names differ.
+std::vector<std::string> file_labels(const std::vector<std::string>& paths);
 
 // XXH3-64 as 16 hexadecimal digits, the checksum of every file format here.
 std::string checksum(std::span<const std::byte> bytes);

@@ -139,6 +139,12 @@ TEST(AtomicDirectory, MakesTheParents) {
   EXPECT_TRUE(fs::is_directory(scratch / "a/b/c"));
 }
 
+TEST(FileLabels, KeepFoldersOnlyWhereNamesAreTheSame) {
+  using Names = std::vector<std::string>;
+  EXPECT_EQ(file_labels({"a/x.model", "y.model"}), (Names{"x.model", "y.model"}));
+  EXPECT_EQ(file_labels({"a/x.model", "b/x.model"}), (Names{"a/x.model", "b/x.model"}));
+}
+
 TEST(Checksum, IsXxh3AndTheSameInPieces) {
   // XXH3-64 of no bytes, from the specification.
   EXPECT_EQ(checksum(""), "2d06800538d394c2");
