@@ -20,7 +20,7 @@ struct Options {
   InputOptions input;
   BuildOptions build;
   std::string tokenizer, output;
-  bool ids = false, decode = false, no_eos = false, json = false;
+  bool ids = false, decode = false, parse_special = false, no_eos = false, json = false;
 };
 
 std::string describe(const char* name, const SplitInfo& split) {
@@ -100,22 +100,28 @@ int run(Options& options) {
     return 0;
   }
   DocumentReader reader = open_documents(options.input);
-  write_id_lines(reader, *tokenizer, stdout);
+  write_id_lines(reader, *tokenizer, options.parse_special ? Specials::parse : Specials::as_text,
+                 stdout);
   report_bad_rows(reader);
   return 0;
 }
 
 void declare(CLI::App& app, Options& options) {
-  app.add_option("--tokenizer", options.tokenizer, "SentencePiece .model file")
+  app.add_option(
+         "--tokenizer", options.tokenizer,
+         "SentencePiece .model, tiktoken rank file (FILE or FILE:ENCODING) or tokenizer.json")
       ->required()
       ->type_name("TOK");
   CLI::Option* output =
       app.add_option("--output", options.output, "Directory of shards to make")->type_name("DIR");
   app.add_flag("--ids", options.ids, "Print ids instead, one document a line, without BOS and EOS")
       ->excludes(output);
-  app.add_flag("--decode", options.decode,
-               "Turn such lines of ids back into the text, byte for byte")
-      ->excludes(output);
+  CLI::Option* decode = app.add_flag("--decode", options.decode,
+                                     "Turn such lines of ids back into the text, byte for byte");
+  decode->excludes(output);
+  app.add_flag("--parse-special", options.parse_special,
+               "Read the names of special tokens in the text as those tokens")
+      ->excludes(decode);
   const auto shards = [&](CLI::Option* option) { return option->needs(output)->group("Shards"); };
   shards(app.add_option("--val-fraction", options.build.val_fraction,
                         "Share of the documents for validation, chosen by hash (default 0.05)"))

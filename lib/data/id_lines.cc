@@ -16,12 +16,13 @@ void write_out(std::string_view bytes, std::FILE* out) {
   }
 }
 
-void write_id_lines(DocumentReader& reader, const Tokenizer& tokenizer, std::FILE* out) {
+void write_id_lines(DocumentReader& reader, const Tokenizer& tokenizer, Specials specials,
+                    std::FILE* out) {
   std::string text, line;
   std::vector<uint32_t> ids;
   while (reader.next(text)) {
     ids.clear();
-    tokenizer.encode(text, ids, Specials::as_text);
+    tokenizer.encode(text, ids, specials);
     line.clear();
     for (const uint32_t id : ids) {
       char digits[12];
@@ -36,9 +37,10 @@ void write_id_lines(DocumentReader& reader, const Tokenizer& tokenizer, std::FIL
 void decode_id_lines(DocumentReader& lines, const std::string& name, const Tokenizer& tokenizer,
                      std::FILE* out) {
   constexpr std::string_view kSpace = " \t\r";
-  std::string line, text;
+  std::string line;
+  std::vector<uint32_t> ids;
   for (unsigned long long number = 1; lines.next(line); ++number) {
-    text.clear();
+    ids.clear();
     std::string_view rest = line;
     for (size_t at; (at = rest.find_first_not_of(kSpace)) != std::string_view::npos;) {
       rest.remove_prefix(at);
@@ -50,9 +52,9 @@ void decode_id_lines(DocumentReader& lines, const std::string& name, const Token
                                         name.c_str(), number, escaped(word, 40).c_str(),
                                         static_cast<long long>(tokenizer.vocab_size() - 1)));
       }
-      text += tokenizer.token_bytes(static_cast<uint32_t>(*id));
+      ids.push_back(static_cast<uint32_t>(*id));
     }
-    write_out(text, out);
+    write_out(tokenizer.decode(ids), out);
   }
 }
 

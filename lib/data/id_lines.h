@@ -8,11 +8,12 @@ namespace mythos {
 
 // The ids of each document on a line of its own, separated by spaces, without BOS and EOS.
 // Fails (resources) when `out` cannot be written.
-void write_id_lines(DocumentReader& reader, const Tokenizer& tokenizer, std::FILE* out);
+void write_id_lines(DocumentReader& reader, const Tokenizer& tokenizer, Specials specials,
+                    std::FILE* out);
 
-// The bytes that lines of ids stand for, without anything between or after them. The reader gives
-// the lines as documents; `name` is told in errors. Fails (data) on anything but ids of the
-// vocabulary.
+// The text that lines of ids stand for (Tokenizer::decode), without anything between or after them.
+// The reader gives the lines as documents; `name` is told in errors. Fails (data) on anything but
+// ids of the vocabulary.
 void decode_id_lines(DocumentReader& lines, const std::string& name, const Tokenizer& tokenizer,
                      std::FILE* out);
 

@@ -12,6 +12,7 @@
 #include "base/strings.h"
 #include "data/manifest.h"
 #include "data/shard_file.h"
+#include "text/tokenizer.h"
 
 namespace mythos {
 namespace {
@@ -55,7 +56,7 @@ ShardFile open_shard(const fs::path& directory, const ShardManifest& manifest,
 
 void check_tokenizer(const fs::path& directory, const ShardManifest& manifest) {
   const fs::path path = directory / manifest.tokenizer_file;
-  const std::string found = checksum(MappedFile(path).bytes());
+  const std::string found = tokenizer_fingerprint(MappedFile(path).text(), manifest.tokenizer_file);
   if (found != manifest.tokenizer_fingerprint) {
     fail(ErrorKind::data,
          strprintf("%s: byte 0: fingerprint %s, but the manifest says %s: the file was "

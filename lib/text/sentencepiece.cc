@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/strings.h"
+#include "text/added_tokens.h"
 #include "text/protobuf.h"
 #include "text/utf8.h"
 
@@ -89,6 +90,7 @@ class SentencePiece : public Tokenizer {
   }
   void check_id(uint32_t id) const;
   void build_token_bytes();
+  void encode_section(std::string_view text, bool begins, std::vector<uint32_t>& ids) const;
   void encode_verbatim(std::string_view text, std::vector<uint32_t>& ids) const;
   void encode_run(std::string_view run, std::vector<uint32_t>& ids) const;
   void encode_piece(std::string_view text, std::vector<uint32_t>& ids) const;
@@ -99,6 +101,7 @@ class SentencePiece : public Tokenizer {
 
   sentencepiece::SentencePieceProcessor processor_;
   ModelFacts facts_;
+  AddedTokens controls_;
   bool verbatim_ = false;  // the normalizer leaves valid UTF-8 as it is
   std::array<uint32_t, 256> byte_ids_ = {};
   std::string bytes_;              // of all tokens, one after the other
@@ -120,6 +123,9 @@ SentencePiece::SentencePiece(std::string content, const ModelFacts& facts,
     fail(ErrorKind::data, source + ": not a usable SentencePiece model: " + status.error_message());
   }
   build_token_bytes();
+  for (SpecialToken& token : special_tokens()) {
+    controls_.add({.name = std::move(token.name), .id = token.id});
+  }
 }
 
 void SentencePiece::build_token_bytes() {
@@ -167,10 +173,25 @@ std::vector<SpecialToken> SentencePiece::special_tokens() const {
 }
 
 void SentencePiece::encode(std::string_view text, std::vector<uint32_t>& ids,
-                           Specials /*specials*/) const {
+                           Specials specials) const {
+  if (specials == Specials::as_text) return encode_section(text, true, ids);
+  bool begins = true;
+  for (const AddedTokens::Section& section : controls_.cut(text, specials)) {
+    if (section.id) {
+      ids.push_back(*section.id);
+    } else {
+      encode_section(section.text, begins, ids);
+    }
+    begins = false;
+  }
+}
+
+// `begins`: at the beginning of the text, where a model may add a space.
+void SentencePiece::encode_section(std::string_view text, bool begins,
+                                   std::vector<uint32_t>& ids) const {
   if (text.empty()) return;
   if (!verbatim_) return encode_piece(text, ids);
-  if (!facts_.dummy_prefix) return encode_verbatim(text, ids);
+  if (!facts_.dummy_prefix || !begins) return encode_verbatim(text, ids);
   std::string padded(text);
   padded.insert(facts_.whitespace_as_suffix ? padded.size() : 0, 1, ' ');
   encode_verbatim(padded, ids);

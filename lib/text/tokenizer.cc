@@ -1,21 +1,36 @@
 #include "text/tokenizer.h"
 
 #include "base/error.h"
+#include "text/hf_tokenizer.h"
 #include "text/sentencepiece.h"
+#include "text/tiktoken.h"
 #include "text/utf8.h"
 
 namespace mythos {
 namespace {
 
-// Names under which a directory may carry its tokenizer.
-constexpr std::string_view kCarriedNames[] = {"tokenizer.model"};
+// Names under which a directory may carry its tokenizer; then "tokenizer.ENCODING.tiktoken".
+constexpr std::string_view kCarriedNames[] = {"tokenizer.model", "tokenizer.json",
+                                              "tokenizer.tiktoken"};
+
+// "FILE:ENCODING" taken apart, unless there is a file of that whole name.
+std::pair<fs::path, std::string> split_encoding(const fs::path& path) {
+  const std::string text = path.string();
+  const size_t colon = text.rfind(':');
+  std::error_code ignored;
+  if (colon == text.npos || fs::exists(path, ignored) ||
+      !fs::exists(text.substr(0, colon), ignored)) {
+    return {path, std::string(encoding_of_file_name(path.filename().string()))};
+  }
+  return {text.substr(0, colon), text.substr(colon + 1)};
+}
 
 }  // namespace
 
 Tokenizer::Tokenizer(std::string file_content, std::string file_name)
     : file_content_(std::move(file_content)),
       file_name_(std::move(file_name)),
-      fingerprint_(checksum(file_content_)) {}
+      fingerprint_(tokenizer_fingerprint(file_content_, file_name_)) {}
 
 std::vector<uint32_t> Tokenizer::encode(std::string_view text, Specials specials) const {
   std::vector<uint32_t> ids;
@@ -25,8 +40,22 @@ std::vector<uint32_t> Tokenizer::encode(std::string_view text, Specials specials
 
 std::string Tokenizer::decode(std::span<const uint32_t> ids) const {
   std::string text;
-  for (const uint32_t id : ids) text += token_bytes(id);
+  for (const uint32_t id : ids) {
+    const std::string_view bytes = token_bytes(id);
+    text += bytes;
+    if (!bytes.empty()) continue;
+    if (const auto name = special_names().find(id); name != special_names().end()) {
+      text += name->second;
+    }
+  }
   return text;
+}
+
+const std::unordered_map<uint32_t, std::string>& Tokenizer::special_names() const {
+  std::call_once(special_names_once_, [&] {
+    for (SpecialToken& token : special_tokens()) special_names_[token.id] = std::move(token.name);
+  });
+  return special_names_;
 }
 
 std::vector<int32_t> Tokenizer::byte_lengths() const {
@@ -37,23 +66,48 @@ std::vector<int32_t> Tokenizer::byte_lengths() const {
   return lengths;
 }
 
+std::string tokenizer_fingerprint(std::string_view file_content, std::string_view file_name) {
+  Checksum sum;
+  const std::string_view encoding = encoding_of_file_name(file_name);
+  sum.update(file_content.data(), file_content.size());
+  sum.update(encoding.data(), encoding.size());
+  return sum.hex();
+}
+
 std::unique_ptr<Tokenizer> load_tokenizer(const fs::path& path) {
-  std::string content = read_file(path);
-  if (content.empty()) fail(ErrorKind::data, path.string() + ": the tokenizer file is empty");
-  if (!looks_like_sentencepiece(content)) {
-    fail(ErrorKind::data, path.string() +
-                              ": not a tokenizer that this version reads (expected a SentencePiece "
-                              "model). Make one with 'mythos vocab'.");
+  const auto [file, encoding] = split_encoding(path);
+  std::string content = read_file(file);
+  if (content.empty()) fail(ErrorKind::data, file.string() + ": the tokenizer file is empty");
+  if (looks_like_tiktoken(content)) {
+    return parse_tiktoken(std::move(content), file.string(), encoding);
   }
-  return parse_sentencepiece(std::move(content), path.string());
+  if (file != path) {
+    fail(
+        ErrorKind::usage,
+        file.string() + ": not a tiktoken rank file, so it takes no encoding ('" + encoding + "')");
+  }
+  if (looks_like_json(content)) return parse_hf_tokenizer(std::move(content), file.string());
+  if (!looks_like_sentencepiece(content)) {
+    fail(ErrorKind::data,
+         file.string() +
+             ": not a tokenizer (expected a SentencePiece model, a tiktoken rank file or a Hugging "
+             "Face tokenizer.json).\nMake one with 'mythos vocab'.");
+  }
+  return parse_sentencepiece(std::move(content), file.string());
 }
 
 std::unique_ptr<Tokenizer> load_carried_tokenizer(const fs::path& directory) {
   for (const std::string_view name : kCarriedNames) {
     if (fs::exists(directory / name)) return load_tokenizer(directory / name);
   }
-  fail(ErrorKind::data, directory.string() + ": carries no tokenizer (expected " +
-                            std::string(kCarriedNames[0]) + " there)");
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(directory, ignored)) {
+    const std::string name = entry.path().filename().string();
+    if (!encoding_of_file_name(name).empty()) return load_tokenizer(entry.path());
+  }
+  fail(ErrorKind::data, directory.string() +
+                            ": carries no tokenizer (expected tokenizer.model, tokenizer.json or "
+                            "tokenizer.tiktoken there)");
 }
 
 std::string StreamDecoder::push(uint32_t id) {

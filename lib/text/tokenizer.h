@@ -1,10 +1,12 @@
 #pragma once
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "base/files.h"
@@ -20,8 +22,11 @@ struct SpecialToken {
 };
 
 // Text to token ids and back. decode(encode(x)) is x byte for byte for every x, invalid UTF-8
-// included, unless the kind of tokenizer says otherwise. Const members may be called from several
-// threads at once.
+// included, unless the kind of tokenizer says otherwise: byte-level BPE loses bytes that its
+// vocabulary lacks, and adds or drops spaces where its file asks for that; for SentencePiece see
+// sentencepiece.h. Text is cut into the longest runs of well-formed UTF-8 and runs of other bytes.
+// Each run is encoded by itself; one of other bytes is a single piece for byte-level BPE, and byte
+// pieces for SentencePiece. Const members may be called from several threads at once.
 class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
@@ -41,27 +46,39 @@ class Tokenizer {
   virtual std::vector<SpecialToken> special_tokens() const = 0;
 
   std::vector<uint32_t> encode(std::string_view text, Specials specials = Specials::as_text) const;
-  // The inverse of encoding; special tokens become their names.
+  // The inverse of encoding, with Specials::parse too: special tokens become their names.
   std::string decode(std::span<const uint32_t> ids) const;
   // Bytes of each token, [V]: the denominator of bits per byte.
   std::vector<int32_t> byte_lengths() const;
 
   // The tokenizer's file, kept whole so that shards and checkpoints carry it.
   const std::string& file_content() const { return file_content_; }
-  // Name under which directories carry that file: "tokenizer.model".
+  // Name under which directories carry that file: "tokenizer.model" (SentencePiece),
+  // "tokenizer.json" (Hugging Face), "tokenizer.tiktoken", or "tokenizer.ENCODING.tiktoken" where
+  // the number of ranks does not tell the encoding.
   const std::string& file_name() const { return file_name_; }
-  // Checksum of file_content(): what shards, checkpoints and commands compare.
+  // tokenizer_fingerprint() of the two: what shards, checkpoints and commands compare.
   const std::string& fingerprint() const { return fingerprint_; }
 
  protected:
   Tokenizer(std::string file_content, std::string file_name);
 
  private:
+  const std::unordered_map<uint32_t, std::string>& special_names() const;
+
   std::string file_content_, file_name_, fingerprint_;
+  mutable std::once_flag special_names_once_;
+  mutable std::unordered_map<uint32_t, std::string> special_names_;
 };
 
-// The kind is told by content, not by name. Fails (data) when the file is missing or not a
-// tokenizer.
+// Identifies the tokenizer that a file is under a carried name: the checksum of the file, for
+// "tokenizer.ENCODING.tiktoken" followed by ENCODING.
+std::string tokenizer_fingerprint(std::string_view file_content, std::string_view file_name);
+
+// A SentencePiece model, a tiktoken rank file or a Hugging Face tokenizer.json; the kind is told by
+// content, not by name. "FILE:ENCODING" names the encoding of a rank file, as does the carried name
+// "tokenizer.ENCODING.tiktoken". Fails (data) when the file is missing, damaged or not a tokenizer
+// that this reads, and (usage) when an encoding must be named.
 std::unique_ptr<Tokenizer> load_tokenizer(const fs::path& path);
 // The tokenizer that a shard or checkpoint directory carries.
 std::unique_ptr<Tokenizer> load_carried_tokenizer(const fs::path& directory);

@@ -1,6 +1,7 @@
 #include "text/utf8.h"
 
-#include <cstddef>
+#include <cstdint>
+#include <cstring>
 
 namespace mythos {
 
@@ -24,6 +25,25 @@ int utf8_sequence(std::string_view text) {
     high = 0xBF;
   }
   return length;
+}
+
+size_t utf8_prefix(std::string_view text) {
+  constexpr uint64_t kHighBits = 0x8080808080808080u;
+  size_t at = 0;
+  while (at < text.size()) {
+    uint64_t word = 0;
+    if (text.size() - at >= sizeof word) {
+      std::memcpy(&word, text.data() + at, sizeof word);
+      if ((word & kHighBits) == 0) {
+        at += sizeof word;
+        continue;
+      }
+    }
+    const int length = utf8_sequence(text.substr(at));
+    if (length <= 0) break;
+    at += static_cast<size_t>(length);
+  }
+  return at;
 }
 
 char32_t utf8_code_point(std::string_view text, int length) {

@@ -1,4 +1,5 @@
 #pragma once
+#include <cstddef>
 #include <string_view>
 
 namespace mythos {
@@ -7,6 +8,9 @@ namespace mythos {
 // never be well-formed; -1 when `text` is empty or ends inside a sequence that may still become so.
 // Well-formed as in Unicode 15, table 3-7: no overlong forms, no surrogates, at most U+10FFFF.
 int utf8_sequence(std::string_view text);
+
+// Bytes of the longest well-formed UTF-8 that `text` begins with.
+size_t utf8_prefix(std::string_view text);
 
 // The code point of a well-formed sequence of `length` bytes.
 char32_t utf8_code_point(std::string_view text, int length);

@@ -22,8 +22,9 @@ class IdLines : public testing::Test {
     return read_file(scratch_ / "out");
   }
   std::string encode(const std::string& text, const std::string& separator = "") {
-    return run(text, separator,
-               [&](DocumentReader& r, std::FILE* out) { write_id_lines(r, tokenizer_, out); });
+    return run(text, separator, [&](DocumentReader& r, std::FILE* out) {
+      write_id_lines(r, tokenizer_, Specials::as_text, out);
+    });
   }
   std::string decode(const std::string& lines) {
     return run(lines, "\n", [&](DocumentReader& r, std::FILE* out) {

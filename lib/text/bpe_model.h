@@ -1,0 +1,83 @@
+#pragma once
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "text/vocabulary.h"
+
+namespace mythos {
+
+// The merges of a vocabulary that lists them: the rank of each pair of neighbouring tokens and the
+// token that it becomes.
+class PairMerges {
+ public:
+  static constexpr uint32_t kNone = Vocabulary::kNone;
+
+  explicit PairMerges(size_t merges);
+  // Ranks are the order of the calls. A pair that comes again has its last rank.
+  void add(uint32_t left, uint32_t right, uint32_t merged);
+
+  uint32_t rank(uint32_t left, uint32_t right) const;
+  uint32_t merged(uint32_t rank) const { return merged_[rank]; }
+  bool empty() const { return merged_.empty(); }
+  // Whether some merge gives this token.
+  bool gives(uint32_t token) const {
+    return std::find(merged_.begin(), merged_.end(), token) != merged_.end();
+  }
+
+ private:
+  struct Slot {
+    uint64_t key;
+    uint32_t rank;
+  };
+  Slot& slot(uint64_t key);
+
+  std::vector<Slot> slots_;  // open addressing, a power of two of them, at most half full
+  std::vector<uint32_t> merged_;
+  int shift_ = 0;
+};
+
+// What a tokenizer file tells of byte pair encoding.
+struct BpeParts {
+  explicit BpeParts(Vocabulary tokens) : vocabulary(std::move(tokens)) {}
+
+  Vocabulary vocabulary;
+  // Nothing: a rank file, in which two neighbours may merge when the vocabulary has their bytes,
+  // and the id is the rank.
+  std::optional<PairMerges> merges;
+  // Token of each byte; kNone: the byte is dropped.
+  std::array<uint32_t, 256> byte_ids = {};
+  // Token of the bytes that have none, and whether a run of them becomes one.
+  uint32_t unknown_id = Vocabulary::kNone;
+  bool fuse_unknown = false;
+  // A piece that is in the vocabulary is that token, whether merges lead to it or not.
+  bool whole_pieces = false;
+};
+
+// Byte pair encoding within one piece of text (Sennrich et al., 2016): of all neighbours that may
+// merge, those of the lowest rank do, the leftmost first, until none may. Takes n log n steps for
+// n bytes. Const members may be called from several threads at once.
+class BpeModel {
+ public:
+  explicit BpeModel(BpeParts parts);
+
+  const Vocabulary& vocabulary() const { return parts_.vocabulary; }
+  // Appends the ids of a piece, which is not empty.
+  void encode(std::string_view piece, std::vector<uint32_t>& ids) const;
+
+ private:
+  bool merges_give(uint32_t id) const;
+  void merge(std::string_view piece, std::vector<uint32_t>& ids) const;
+
+  BpeParts parts_;
+  // Of tokens that were met as whole pieces: whether merges lead to them. Unknown at first.
+  enum : uint8_t { kUnknown, kYes, kNo };
+  std::unique_ptr<std::atomic<uint8_t>[]> reachable_;
+};
+
+}  // namespace mythos

@@ -1,0 +1,34 @@
+#pragma once
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "text/added_tokens.h"
+#include "text/bpe_model.h"
+#include "text/pre_tokenizer.h"
+#include "text/tokenizer.h"
+
+namespace mythos {
+
+// What the loaders of rank files and tokenizer.json find in them.
+struct ByteBpeParts {
+  explicit ByteBpeParts(BpeParts model) : bpe(std::move(model)) {}
+
+  BpeParts bpe;
+  PreTokenizer pre_tokenizer;
+  AddedTokens added;
+  std::optional<uint32_t> bos, eos;
+  int64_t vocab_size = 0;
+  // Shows tokens as the file does: in the letters that GPT-2 writes bytes with.
+  bool byte_letters = false;
+  std::vector<uint32_t> verbatim_ids;  // sorted; tokens whose names are not in those letters
+};
+
+// A byte-level BPE tokenizer: added tokens are found first; the text between is cut into
+// well-formed UTF-8 and runs of other bytes; the former is cut into pieces by the pre-tokenizer,
+// each of the latter is one piece; and bytes merge within a piece.
+std::unique_ptr<Tokenizer> make_byte_bpe(ByteBpeParts parts, std::string file_content,
+                                         std::string file_name);
+
+}  // namespace mythos
