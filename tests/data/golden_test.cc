@@ -27,9 +27,9 @@ TEST(Golden, ShardsOfVersion1) {
   EXPECT_EQ(shards.documents(Split::train), 4u);
   EXPECT_EQ(shards.documents(Split::val), 1u);
   EXPECT_EQ(text_of(shards, *tokenizer, Split::train),
-            "the loop runs again\nthe loop runs  twice ▁ é" + std::string("\0\xFF", 2) +
-                "the core of the loop\n<s></s>");
-  EXPECT_EQ(text_of(shards, *tokenizer, Split::val), "the loop rests");
+            "the loop runs again\n</s>the loop runs  twice ▁ é</s>" + std::string("\0\xFF", 2) +
+                "the core of the loop\n</s><s></s></s>");
+  EXPECT_EQ(text_of(shards, *tokenizer, Split::val), "the loop rests</s>");
 }
 
 TEST(Golden, TokenizerOfVersion1) {
