@@ -13,6 +13,7 @@ endif()
 
 include(GNUInstallDirs)
 set(MYTHOS_LIBEXEC ${CMAKE_INSTALL_LIBEXECDIR}/mythos)
+set(MYTHOS_PLUGINS ${CMAKE_INSTALL_LIBDIR}/mythos)
 set(MYTHOS_PRESETS ${CMAKE_INSTALL_DATADIR}/mythos/presets)
 
 add_library(mythos_settings INTERFACE)

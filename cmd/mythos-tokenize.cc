@@ -49,7 +49,7 @@ void report(const Options& options, const BuildSummary& summary, const DocumentR
   const uint64_t tokens = manifest.train.tokens + manifest.val.tokens;
   const uint64_t text_bytes = manifest.train.text_bytes + manifest.val.text_bytes;
   const double ratio = static_cast<double>(text_bytes) / static_cast<double>(tokens);
-  report_bad_rows(reader);
+  report_left_out(reader.counts());
   warn_of_empty_validation(options, manifest);
   log_info(
       strprintf("%s: %s, %s; %.2f bytes per token, %s, %s/s", options.output.c_str(),
@@ -64,7 +64,7 @@ void report(const Options& options, const BuildSummary& summary, const DocumentR
   out["text_bytes"] = text_bytes;
   out["bytes_per_token"] = ratio;
   out["empty_documents"] = summary.empty_documents;
-  out["bad_rows"] = reader.counts().bad_rows;
+  out.update(left_out_json(reader.counts()));
   out["seconds"] = seconds;
   std::puts(out.dump(2).c_str());
 }
@@ -102,7 +102,7 @@ int run(Options& options) {
   DocumentReader reader = open_documents(options.input);
   write_id_lines(reader, *tokenizer, options.parse_special ? Specials::parse : Specials::as_text,
                  stdout);
-  report_bad_rows(reader);
+  report_left_out(reader.counts());
   return 0;
 }
 

@@ -37,7 +37,7 @@ TrainingText read_text(const Options& options) {
     text.add(document);
     progress.update(static_cast<int64_t>(reader.stored_bytes()));
   }
-  report_bad_rows(reader);
+  report_left_out(reader.counts());
   return text;
 }
 

@@ -4,44 +4,58 @@
 #include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <zstd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <stdexcept>
 #include <vector>
 
 #include "base/error.h"
 #include "base/signals.h"
 #include "base/strings.h"
+#include "data/codecs.h"
 
 namespace mythos {
 namespace {
 
-constexpr std::string_view kZstdMagic = "\x28\xB5\x2F\xFD";
+// Ten bytes, so that a text that begins with "BZh" is still a text.
+constexpr std::string_view kBzip2Magic = "\x31\x41\x59\x26\x53\x59";
+constexpr size_t kPeekBytes = 4 + kBzip2Magic.size();
 
-struct RefusedFormat {
-  std::string_view suffix, magic, name, advice;
-};
-constexpr RefusedFormat kRefused[] = {
-    {".parquet", "PAR1", "Parquet", "Convert it to JSONL."},
-    {".gz", "\x1f\x8b\x08", "gzip", "Pipe it in: gzip -dc FILE | ... -"},
-    {".xz",
-     {"\xfd"
-      "7zXZ\0",
-      6},
-     "xz",
-     "Pipe it in: xz -dc FILE | ... -"},
-    {".bz2", "BZh", "bzip2", "Pipe it in: bzip2 -dc FILE | ... -"},
-};
-
-[[noreturn]] void refuse(const RefusedFormat& format, const std::string& path) {
-  fail(ErrorKind::data,
-       strprintf("%s: %.*s files are not supported by this version. %.*s", input_name(path).c_str(),
-                 static_cast<int>(format.name.size()), format.name.data(),
-                 static_cast<int>(format.advice.size()), format.advice.data()));
+bool begins_as_bzip2(std::string_view start) {
+  return start.starts_with("BZh") && start.size() == kPeekBytes && start.ends_with(kBzip2Magic);
 }
 
-class RawStream : public ByteStream {
+// A stream that can be looked into before it is read.
+class PeekableStream : public ByteStream {
+ public:
+  std::string_view peek(size_t size_bytes) final {
+    std::string chunk(size_bytes, '\0');
+    while (peeked_.size() < size_bytes) {
+      const size_t got = read_on({chunk.data(), size_bytes - peeked_.size()});
+      if (got == 0) break;
+      peeked_.append(chunk, 0, got);
+    }
+    return peeked_;
+  }
+  size_t read(std::span<char> out) final {
+    if (peeked_.empty()) return read_on(out);
+    const size_t size = std::min(out.size(), peeked_.size());
+    std::memcpy(out.data(), peeked_.data(), size);
+    peeked_.erase(0, size);
+    return size;
+  }
+
+ protected:
+  virtual size_t read_on(std::span<char> out) = 0;
+  size_t peeked_bytes() const { return peeked_.size(); }
+
+ private:
+  std::string peeked_;
+};
+
+class RawStream : public PeekableStream {
  public:
   explicit RawStream(const std::string& path) : name_(input_name(path)) {
     owned_ = path != "-";
@@ -57,31 +71,10 @@ class RawStream : public ByteStream {
   ~RawStream() override {
     if (owned_ && fd_ >= 0) close(fd_);
   }
+  RawStream(const RawStream&) = delete;
+  RawStream& operator=(const RawStream&) = delete;
 
-  // The first bytes, which read() will give again. Shorter than asked only when the input is.
-  std::string_view peek(size_t size) {
-    std::string chunk(size, '\0');
-    while (peeked_.size() < size) {
-      const size_t got = read_file_bytes({chunk.data(), size - peeked_.size()});
-      if (got == 0) break;
-      peeked_.append(chunk, 0, got);
-    }
-    return peeked_;
-  }
-
-  size_t read(std::span<char> out) override {
-    if (peeked_.empty()) {
-      const size_t got = read_file_bytes(out);
-      stored_bytes_ += got;
-      return got;
-    }
-    const size_t size = std::min(out.size(), peeked_.size());
-    std::memcpy(out.data(), peeked_.data(), size);
-    peeked_.erase(0, size);
-    stored_bytes_ += size;
-    return size;
-  }
-  uint64_t stored_bytes() const override { return stored_bytes_; }
+  uint64_t stored_bytes() const override { return read_bytes_ - peeked_bytes(); }
   const std::string& name() const { return name_; }
 
  private:
@@ -99,10 +92,13 @@ class RawStream : public ByteStream {
     return false;
   }
 
-  size_t read_file_bytes(std::span<char> out) const {
+  size_t read_on(std::span<char> out) override {
     while (wait_for_input()) {
       const ssize_t got = ::read(fd_, out.data(), out.size());
-      if (got >= 0) return static_cast<size_t>(got);
+      if (got >= 0) {
+        read_bytes_ += static_cast<uint64_t>(got);
+        return static_cast<size_t>(got);
+      }
       if (errno != EINTR) fail_read("cannot read");
     }
     return 0;
@@ -111,53 +107,49 @@ class RawStream : public ByteStream {
   std::string name_;
   int fd_ = -1;
   bool owned_ = false, may_block_ = false;
-  uint64_t stored_bytes_ = 0;
-  std::string peeked_;
+  uint64_t read_bytes_ = 0;
 };
 
-class ZstdStream : public ByteStream {
+class DecompressedStream : public PeekableStream {
  public:
-  explicit ZstdStream(std::unique_ptr<RawStream> raw)
-      : raw_(std::move(raw)), context_(ZSTD_createDCtx()), buffer_(ZSTD_DStreamInSize()) {
-    // Data sets compressed with --long=31 are common.
-    ZSTD_DCtx_setParameter(context_, ZSTD_d_windowLogMax, 31);
-  }
-  ~ZstdStream() override { ZSTD_freeDCtx(context_); }
-  ZstdStream(const ZstdStream&) = delete;
-  ZstdStream& operator=(const ZstdStream&) = delete;
+  DecompressedStream(std::unique_ptr<RawStream> raw, const CodecFormat& format)
+      : raw_(std::move(raw)), format_(format), codec_(format.make()), buffer_(1 << 17) {}
 
-  size_t read(std::span<char> out) override {
-    ZSTD_outBuffer to = {out.data(), out.size(), 0};
-    while (to.pos == 0 && to.size > 0) {
-      // The library keeps the last byte of a frame unread until all of its output has been taken.
-      if (in_.pos == in_.size) {
-        in_ = {buffer_.data(), raw_->read(buffer_), 0};
-        if (in_.size == 0 && frame_open_ && !stop_signal()) {
-          fail_at("the Zstandard stream is cut off in the middle of a frame");
-        }
-        if (in_.size == 0) return 0;
-      }
-      const size_t status = ZSTD_decompressStream(context_, &to, &in_);
-      if (ZSTD_isError(status)) {
-        fail_at(strprintf("corrupt Zstandard data (%s)", ZSTD_getErrorName(status)));
-      }
-      frame_open_ = status != 0;
-    }
-    return to.pos;
-  }
-  uint64_t stored_bytes() const override { return raw_->stored_bytes() - (in_.size - in_.pos); }
+  uint64_t stored_bytes() const override { return raw_->stored_bytes() - in_.size(); }
 
  private:
+  size_t read_on(std::span<char> out) override {
+    std::span<char> to = out;
+    while (to.size() == out.size() && !out.empty()) {
+      // No codec takes the last bytes of a stream before all of its output has been given out.
+      if (in_.empty()) in_ = {buffer_.data(), raw_->read(buffer_)};
+      if (in_.empty() && !codec_->complete() && !stop_signal()) {
+        fail_at(strprintf("the %s data are cut off", format_.name.data()));
+      }
+      if (in_.empty()) return 0;
+      step(to);
+    }
+    return out.size() - to.size();
+  }
+
+  void step(std::span<char>& to) {
+    try {
+      codec_->step(in_, to);
+    } catch (const std::runtime_error& error) {
+      fail_at(strprintf("corrupt %s data (%s)", format_.name.data(), error.what()));
+    }
+  }
+
   [[noreturn]] void fail_at(const std::string& what) const {
     fail(ErrorKind::data, strprintf("%s: byte %llu: %s", raw_->name().c_str(),
                                     static_cast<unsigned long long>(stored_bytes()), what.c_str()));
   }
 
   std::unique_ptr<RawStream> raw_;
-  ZSTD_DCtx* context_;
+  const CodecFormat& format_;
+  std::unique_ptr<Codec> codec_;
   std::vector<char> buffer_;
-  ZSTD_inBuffer in_ = {nullptr, 0, 0};
-  bool frame_open_ = false;
+  std::span<const char> in_;  // of buffer_, not yet taken by the codec
 };
 
 }  // namespace
@@ -166,19 +158,36 @@ std::string input_name(const std::string& path) {
   return path == "-" ? "standard input" : path;
 }
 
-std::unique_ptr<ByteStream> open_byte_stream(const std::string& path, bool refuse_by_content) {
-  for (const RefusedFormat& format : kRefused) {
-    if (path.ends_with(format.suffix)) refuse(format, path);
+CompressedName split_compression(std::string_view path) {
+  for (const CodecFormat& format : codec_formats()) {
+    if (path.ends_with(format.suffix)) {
+      return {format.name, path.substr(0, path.size() - format.suffix.size())};
+    }
   }
+  return {"", path};
+}
+
+std::unique_ptr<ByteStream> open_raw_stream(const std::string& path) {
+  return std::make_unique<RawStream>(path);
+}
+
+std::unique_ptr<ByteStream> open_byte_stream(const std::string& path) {
   auto raw = std::make_unique<RawStream>(path);
-  const std::string_view start = raw->peek(8);
-  const bool zstd = start.starts_with(kZstdMagic);
-  if (path.ends_with(".zst") && !zstd) {
-    fail(ErrorKind::data, path + ": byte 0: named .zst, but does not begin with a Zstandard frame");
+  const std::string_view start = raw->peek(kPeekBytes);
+  if (path.ends_with(".bz2") || begins_as_bzip2(start)) {
+    fail(ErrorKind::data, input_name(path) +
+                              ": bzip2 is not supported. Pipe it in: bzip2 -dc FILE | ... -, or "
+                              "compress it with zstd, gzip or xz");
   }
-  if (zstd) return std::make_unique<ZstdStream>(std::move(raw));
-  for (const RefusedFormat& format : kRefused) {
-    if (refuse_by_content && start.starts_with(format.magic)) refuse(format, path);
+  for (const CodecFormat& format : codec_formats()) {
+    if (start.starts_with(format.magic)) {
+      return std::make_unique<DecompressedStream>(std::move(raw), format);
+    }
+  }
+  const std::string_view promised = split_compression(path).compression;
+  if (!promised.empty() && !stop_signal()) {
+    fail(ErrorKind::data, strprintf("%s: byte 0: by its name this is %s, but it does not begin so",
+                                    path.c_str(), promised.data()));
   }
   return raw;
 }

@@ -15,12 +15,24 @@ class ByteStream {
   virtual size_t read(std::span<char> out) = 0;
   // Bytes of the input as stored that were consumed: what progress counts.
   virtual uint64_t stored_bytes() const = 0;
+  // The first bytes of what read() gives, which it will still give; fewer than asked only when
+  // there are no more. Only before the first read().
+  virtual std::string_view peek(size_t size_bytes) = 0;
 };
 
-// Opens a file, or standard input for "-". Zstandard is decompressed: told by the name (.zst) or by
-// the first bytes. Other compressed or columnar formats are refused by name (.gz, .xz, .bz2,
-// .parquet), and by their first bytes when `refuse_by_content`.
-std::unique_ptr<ByteStream> open_byte_stream(const std::string& path, bool refuse_by_content);
+// Opens a file, or standard input for "-". Zstandard, gzip (also of several members, as bgzip makes
+// them) and xz are decompressed, told by the name (.zst, .gz, .xz) or by the first bytes. bzip2 is
+// refused.
+std::unique_ptr<ByteStream> open_byte_stream(const std::string& path);
+// The bytes as they are stored.
+std::unique_ptr<ByteStream> open_raw_stream(const std::string& path);
+
+// The name of the compression that a path ends with, such as "gzip", and the path without it; empty
+// and the whole path when there is none.
+struct CompressedName {
+  std::string_view compression, path;
+};
+CompressedName split_compression(std::string_view path);
 
 // "standard input" for "-".
 std::string input_name(const std::string& path);

@@ -1,31 +1,80 @@
 #include "data/input_options.h"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "base/log.h"
 #include "base/strings.h"
 
 namespace mythos {
+namespace {
+
+MinScore parse_min_score(const std::string& text) {
+  const size_t at = text.find(">=");
+  const std::string field = std::string(trim(std::string_view(text).substr(0, at)));
+  const auto minimum = at == std::string::npos
+                           ? std::nullopt
+                           : parse_double(trim(std::string_view(text).substr(at + 2)));
+  if (field.empty() || !minimum) {
+    fail(ErrorKind::usage, "--min-score '" + text +
+                               "': expected a field, >= and a number, such as 'int_score>=3' (in "
+                               "quotes, because > means something to the shell)");
+  }
+  return {field, *minimum};
+}
+
+std::string count(uint64_t number, const char* what) {
+  return with_commas(static_cast<int64_t>(number)) + " " + what;
+}
+
+void add_choice_options(CLI::App& app, InputOptions& options) {
+  app.add_option("--min-score", options.min_scores,
+                 "Leave out rows whose number FIELD is below X, such as 'int_score>=3'; repeatable")
+      ->type_name("FIELD>=X")
+      ->take_all()
+      ->expected(1)
+      ->allow_extra_args(false)
+      ->group("Input");
+  app.add_option("--sample", options.sample,
+                 "Keep this share of the documents, chosen by hash of the text (default 1)")
+      ->check(CLI::Range(1e-9, 1.0))
+      ->type_name("F")
+      ->group("Input");
+  app.add_flag("--dedup", options.dedup, "Leave out documents whose text came before")
+      ->group("Input");
+  app.add_option("--limit", options.limit, "Stop after N documents")
+      ->check(CLI::Range(uint64_t{1}, uint64_t{1} << 62))
+      ->type_name("N")
+      ->group("Input");
+}
+
+}  // namespace
 
 void add_input_options(CLI::App& app, InputOptions& options) {
-  app.add_option("FILE", options.files,
-                 "Text or JSON lines, each also as .zst; '-' or nothing is standard input");
+  app.add_option(
+      "FILE", options.files,
+      "Text, JSON lines or Parquet, the first two also as .zst, .gz or .xz; a directory, "
+      "a quoted pattern; '-' or nothing is standard input");
   app.add_option("--format", options.format,
-                 "auto: .jsonl and .ndjson files are JSON lines, all else is text (default auto)")
-      ->check(CLI::IsMember({"auto", "text", "jsonl"}))
+                 "auto: .jsonl and .ndjson files are JSON lines, .parquet files are Parquet, all "
+                 "else is text (default auto)")
+      ->check(CLI::IsMember({"auto", "text", "jsonl", "parquet"}))
       ->group("Input");
   app.add_option("--separator", options.separator,
                  "What stands between the documents of a text file, such as '\\n%\\n'; "
                  "without it a file is one document")
       ->type_name("S")
       ->group("Input");
-  app.add_option("--field", options.field,
-                 "Field of a JSON line that holds the text (default text)")
+  app.add_option(
+         "--field", options.field,
+         "Field of a JSON line, JSON pointer into it (/a/b) or column of Parquet that holds "
+         "the text (default text)")
       ->type_name("NAME")
       ->group("Input");
   app.add_flag("--strict", options.strict, "Stop at a malformed row instead of skipping it")
       ->group("Input");
+  add_choice_options(app, options);
 }
 
 DocumentReader open_documents(const InputOptions& options) {
@@ -35,19 +84,38 @@ DocumentReader open_documents(const InputOptions& options) {
     fail(ErrorKind::usage, "standard input '-' is named more than once");
   }
   ReaderOptions reader;
-  reader.format = options.format == "text"    ? InputFormat::text
-                  : options.format == "jsonl" ? InputFormat::jsonl
-                                              : InputFormat::automatic;
+  reader.format = options.format == "text"      ? InputFormat::text
+                  : options.format == "jsonl"   ? InputFormat::jsonl
+                  : options.format == "parquet" ? InputFormat::parquet
+                                                : InputFormat::automatic;
   reader.separator = unescape(options.separator, "--separator");
   reader.field = options.field;
   reader.strict = options.strict;
+  for (const std::string& text : options.min_scores) {
+    reader.min_scores.push_back(parse_min_score(text));
+  }
+  reader.sample = options.sample;
+  reader.dedup = options.dedup;
+  reader.limit = options.limit;
   return DocumentReader(std::move(files), std::move(reader));
 }
 
-void report_bad_rows(const DocumentReader& reader) {
-  if (reader.counts().bad_rows == 0) return;
-  log_warning(strprintf("%s malformed rows were skipped; --strict stops at the first",
-                        with_commas(static_cast<int64_t>(reader.counts().bad_rows)).c_str()));
+void report_left_out(const ReaderCounts& counts) {
+  if (counts.bad_rows > 0) {
+    log_warning(count(counts.bad_rows, "malformed rows were skipped; --strict stops at the first"));
+  }
+  std::vector<std::string> parts;
+  if (counts.low_scores > 0) parts.push_back(count(counts.low_scores, "rows by --min-score"));
+  if (counts.unsampled > 0) parts.push_back(count(counts.unsampled, "documents by --sample"));
+  if (counts.duplicates > 0) parts.push_back(count(counts.duplicates, "duplicates by --dedup"));
+  if (!parts.empty()) log_info("left out: " + join(parts, ", "));
+}
+
+nlohmann::ordered_json left_out_json(const ReaderCounts& counts) {
+  return {{"bad_rows", counts.bad_rows},
+          {"low_scores", counts.low_scores},
+          {"unsampled", counts.unsampled},
+          {"duplicates", counts.duplicates}};
 }
 
 }  // namespace mythos

@@ -1,4 +1,7 @@
 #pragma once
+#include <cstdint>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,16 +15,22 @@ struct InputOptions {
   std::vector<std::string> files;  // empty: standard input
   std::string format = "auto", separator, field = "text";
   bool strict = false;
+  std::vector<std::string> min_scores;  // "FIELD>=X"
+  double sample = 1;
+  bool dedup = false;
+  std::optional<uint64_t> limit;
 };
 
-// Adds FILE…, --format, --separator, --field and --strict.
+// Adds FILE…, --format, --separator, --field, --strict, --min-score, --sample, --dedup and --limit.
 void add_input_options(CLI::App& app, InputOptions& options);
 
-// Opens the input that the options name. Fails (usage) on a malformed --separator or "-" given
-// twice.
+// Opens the input that the options name. Fails (usage) on a malformed --separator, --field or
+// --min-score, on --min-score where an input is text, and on "-" given twice.
 DocumentReader open_documents(const InputOptions& options);
 
-// Warns of the number of malformed rows that were skipped.
-void report_bad_rows(const DocumentReader& reader);
+// What was left out: a warning of malformed rows that were skipped, and a line on the others.
+void report_left_out(const ReaderCounts& counts);
+// The same as members of a program's JSON: bad_rows, low_scores, unsampled and duplicates.
+nlohmann::ordered_json left_out_json(const ReaderCounts& counts);
 
 }  // namespace mythos

@@ -1,200 +1,135 @@
 #include "data/readers.h"
 
-#include <functional>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
-#include "base/files.h"
-#include "base/log.h"
+#include "base/signals.h"
 #include "base/strings.h"
 #include "data/byte_stream.h"
+#include "data/input_files.h"
+#include "data/json_row.h"
+#include "data/sources.h"
+#include "data/text_hash.h"
 
 namespace mythos {
 namespace {
 
-constexpr size_t kChunkBytes = 1 << 20;
+constexpr size_t kMostScores = 63;  // JsonRow takes 64 paths
 
-// Cuts a stream at a separator.
-class Splitter {
- public:
-  Splitter(std::unique_ptr<ByteStream> stream, std::string separator)
-      : stream_(std::move(stream)), separator_(std::move(separator)) {}
+InputFormat format_of(const std::string& path, const ReaderOptions& options) {
+  return options.format == InputFormat::automatic ? format_by_name(path) : options.format;
+}
 
-  // The next part, without its separator. `terminated` tells whether one followed. False at the
-  // end.
-  bool next(std::string& part, bool& terminated) {
-    size_t searched = begin_;
-    while (true) {
-      const size_t at = separator_.empty() ? std::string::npos : buffer_.find(separator_, searched);
-      if (at != std::string::npos) {
-        part.assign(buffer_, begin_, at - begin_);
-        begin_ = at + separator_.size();
-        terminated = true;
-        return true;
-      }
-      buffer_.erase(0, begin_);
-      begin_ = 0;
-      searched = buffer_.size() - std::min(buffer_.size(), separator_.size());
-      if (!fill()) break;
-    }
-    part = std::exchange(buffer_, {});
-    terminated = false;
-    return !std::exchange(ended_, true);
+void check_options(const ReaderOptions& options, const std::vector<std::string>& inputs) {
+  parse_json_path(options.field, "--field");
+  for (const MinScore& score : options.min_scores) parse_json_path(score.field, "--min-score");
+  if (options.min_scores.size() > kMostScores) {
+    fail(ErrorKind::usage, strprintf("--min-score is given %zu times, %zu is the most",
+                                     options.min_scores.size(), kMostScores));
   }
-  uint64_t stored_bytes() const { return stream_->stored_bytes(); }
-
- private:
-  bool fill() {
-    if (ended_) return false;
-    const size_t size = buffer_.size();
-    buffer_.resize(size + kChunkBytes);
-    const size_t got = stream_->read({buffer_.data() + size, kChunkBytes});
-    buffer_.resize(size + got);
-    return got > 0;
-  }
-
-  std::unique_ptr<ByteStream> stream_;
-  std::string separator_, buffer_;
-  size_t begin_ = 0;
-  bool ended_ = false;
-};
-
-class TextSource : public DocumentSource {
- public:
-  TextSource(std::unique_ptr<ByteStream> stream, std::string separator)
-      : whole_(separator.empty()), parts_(std::move(stream), std::move(separator)) {}
-  bool next(std::string& document) override {
-    bool terminated = false;
-    return parts_.next(document, terminated) && (whole_ || terminated || !document.empty());
-  }
-  uint64_t stored_bytes() const override { return parts_.stored_bytes(); }
-
- private:
-  bool whole_;
-  Splitter parts_;
-};
-
-class JsonlSource : public DocumentSource {
- public:
-  JsonlSource(std::string name, std::unique_ptr<ByteStream> stream, std::string field,
-              std::function<void(const std::string&)> on_bad_row)
-      : name_(std::move(name)),
-        lines_(std::move(stream), "\n"),
-        field_(std::move(field)),
-        on_bad_row_(std::move(on_bad_row)) {}
-
-  bool next(std::string& document) override {
-    std::string line;
-    bool terminated = false;
-    while (lines_.next(line, terminated)) {
-      ++line_number_;
-      if (trim(line).empty()) continue;
-      const std::string fault = parse(line, document);
-      if (fault.empty()) return true;
-      on_bad_row_(strprintf("%s:%llu: %s", name_.c_str(),
-                            static_cast<unsigned long long>(line_number_), fault.c_str()));
+  for (const std::string& path : inputs) {
+    if (!options.min_scores.empty() && format_of(path, options) == InputFormat::text) {
+      fail(ErrorKind::usage, "--min-score: " + input_name(path) +
+                                 " is read as text, which has no fields. Name JSON lines or "
+                                 "Parquet, or say --format.");
     }
-    return false;
   }
-  uint64_t stored_bytes() const override { return lines_.stored_bytes(); }
-
- private:
-  // What is wrong with the row, or nothing.
-  std::string parse(const std::string& line, std::string& document) const {
-    nlohmann::json row;
-    try {
-      row = nlohmann::json::parse(line);
-    } catch (const nlohmann::json::parse_error& error) {
-      return strprintf("not valid JSON at column %zu: %s", error.byte, escaped(line, 60).c_str());
-    }
-    if (!row.is_object()) return std::string("expected a JSON object, got ") + row.type_name();
-    const auto field = row.find(field_);
-    if (field == row.end()) {
-      std::vector<std::string> names;
-      for (const auto& [name, value] : row.items()) names.push_back(name);
-      return "no field '" + field_ + "'; the row has: " + join(names, ", ") + "." +
-             did_you_mean(field_, names);
-    }
-    if (!field->is_string()) {
-      return "field '" + field_ + "' is not a string but " + field->type_name();
-    }
-    document = std::move(field->get_ref<std::string&>());
-    return "";
-  }
-
-  std::string name_;
-  Splitter lines_;
-  std::string field_;
-  std::function<void(const std::string&)> on_bad_row_;
-  uint64_t line_number_ = 0;
-};
-
-InputFormat format_by_name(std::string_view path) {
-  if (path.ends_with(".zst")) path.remove_suffix(4);
-  const bool jsonl = path.ends_with(".jsonl") || path.ends_with(".ndjson");
-  return jsonl ? InputFormat::jsonl : InputFormat::text;
 }
 
 }  // namespace
 
 DocumentReader::DocumentReader(std::vector<std::string> inputs, ReaderOptions options)
-    : inputs_(std::move(inputs)), options_(std::move(options)) {
-  bool known = true;
-  for (const std::string& path : inputs_) {
-    std::error_code status;
-    if (path == "-" || !fs::is_regular_file(path, status)) {
-      known = false;
-      if (path != "-" && !fs::exists(path, status)) {
-        fail(ErrorKind::data, "cannot open " + path + ": no such file");
-      }
-      continue;
-    }
-    total_bytes_ += fs::file_size(path);
-  }
-  if (!known) total_bytes_ = 0;
+    : inputs_(expand_inputs(inputs)),
+      options_(std::move(options)),
+      total_bytes_(total_size_bytes(inputs_)),
+      rows_(std::make_unique<RowLog>(counts_, options_.strict)) {
+  check_options(options_, inputs_);
+  if (options_.dedup) seen_ = std::make_unique<TextHashSet>();
 }
 
 DocumentReader::~DocumentReader() = default;
 
 bool DocumentReader::next(std::string& document) {
-  while (source_ || next_input_ < inputs_.size()) {
-    if (!source_) source_ = open(inputs_[next_input_++]);
-    if (source_->next(document)) {
+  while (advance()) {
+    if (!source_->next(document)) {
+      close_source();
+    } else if (keeps(document)) {
       ++counts_.documents;
       return true;
     }
-    finished_bytes_ += source_->stored_bytes();
-    source_.reset();
   }
   return false;
 }
 
 bool DocumentReader::skip(uint64_t documents) {
-  for (std::string document; documents > 0; --documents) {
-    if (!next(document)) return false;
+  if (options_.sample < 1 || options_.dedup) {
+    std::string document;
+    while (documents > 0 && next(document)) --documents;
+    return documents == 0;
+  }
+  while (documents > 0 && advance()) {
+    const uint64_t allowed = options_.limit ? *options_.limit - counts_.documents : documents;
+    const uint64_t wanted = std::min(documents, allowed);
+    const uint64_t skipped = source_->skip(wanted);
+    counts_.documents += skipped;
+    documents -= skipped;
+    if (skipped < wanted) close_source();
+  }
+  return documents == 0;
+}
+
+// Whether there is a source that may have another document to give.
+bool DocumentReader::advance() {
+  if (stop_signal() || (options_.limit && counts_.documents >= *options_.limit)) return false;
+  if (!source_ && next_input_ < inputs_.size()) source_ = open(inputs_[next_input_++]);
+  return source_ != nullptr;
+}
+
+void DocumentReader::close_source() {
+  finished_bytes_ += source_->stored_bytes();
+  source_.reset();
+}
+
+bool DocumentReader::keeps(const std::string& document) {
+  if (options_.sample >= 1 && !options_.dedup) return true;
+  const TextHash hash = hash_text(document);
+  if (static_cast<double>(hash.low >> 11) * 0x1.0p-53 >= options_.sample) {
+    ++counts_.unsampled;
+    return false;
+  }
+  if (seen_ && !seen_->insert(hash)) {
+    ++counts_.duplicates;
+    return false;
   }
   return true;
 }
 
 std::string DocumentReader::identity() const {
-  return join(inputs_, "\n");
+  nlohmann::ordered_json scores = nlohmann::ordered_json::array();
+  for (const MinScore& score : options_.min_scores) {
+    scores.push_back({escaped(score.field, score.field.size()), score.minimum});
+  }
+  nlohmann::ordered_json options = {
+      {"format", static_cast<int>(options_.format)},
+      {"separator", escaped(options_.separator, options_.separator.size())},
+      {"field", escaped(options_.field, options_.field.size())},
+      {"strict", options_.strict},
+      {"min_scores", scores},
+      {"sample", options_.sample},
+      {"dedup", options_.dedup}};
+  if (options_.limit) options["limit"] = *options_.limit;
+  return options.dump() + "\n" + describe_files(inputs_);
 }
 
 std::unique_ptr<DocumentSource> DocumentReader::open(const std::string& path) {
-  const bool automatic = options_.format == InputFormat::automatic;
-  const InputFormat format = automatic ? format_by_name(path) : options_.format;
-  auto stream = open_byte_stream(path, automatic);
-  if (format == InputFormat::text) {
-    return std::make_unique<TextSource>(std::move(stream), options_.separator);
+  switch (format_of(path, options_)) {
+    case InputFormat::jsonl:
+      return open_jsonl(path, options_, *rows_);
+    case InputFormat::parquet:
+      return open_parquet(path, options_, *rows_);
+    default:
+      return open_text(path, options_);
   }
-  return std::make_unique<JsonlSource>(input_name(path), std::move(stream), options_.field,
-                                       [this](const std::string& message) { on_bad_row(message); });
-}
-
-void DocumentReader::on_bad_row(const std::string& message) {
-  if (options_.strict) fail(ErrorKind::data, message + "\nWithout --strict such rows are skipped.");
-  if (counts_.bad_rows++ == 0)
-    log_warning(message + " (row skipped; further ones are only counted)");
 }
 
 uint64_t DocumentReader::stored_bytes() const {

@@ -8,7 +8,8 @@
 namespace mythos {
 
 // automatic: by the file's name, without .zst, .gz or .xz: .jsonl and .ndjson are JSON lines,
-// .parquet is Parquet, anything else and standard input is plain text.
+// .parquet is Parquet, anything else and standard input is plain text. What is Parquet by its first
+// bytes alone is refused.
 enum class InputFormat { automatic, text, jsonl, parquet };
 
 // Keeps the rows whose numeric field is at least `minimum`.
@@ -40,14 +41,9 @@ struct ReaderCounts {
   uint64_t duplicates = 0;  // left out by dedup
 };
 
-// Documents of one input, one after the other.
-class DocumentSource {
- public:
-  virtual ~DocumentSource() = default;
-  // False at the end, and soon after stop_signal().
-  virtual bool next(std::string& document) = 0;
-  virtual uint64_t stored_bytes() const = 0;
-};
+class DocumentSource;
+class RowLog;
+class TextHashSet;
 
 // The documents of a list of inputs in order, "-" being standard input. A directory stands for all
 // files below it whose names an automatic format knows, sorted by path; a name with *, ? or [ that
@@ -57,7 +53,8 @@ class DocumentSource {
 class DocumentReader {
  public:
   // Fails (data) when an input is missing, a directory holds no known file or a pattern matches
-  // none, so that a long job does not fail half-way for that.
+  // none, so that a long job does not fail half-way for that; fails (usage) on a malformed JSON
+  // pointer, and on min_scores where an input is text.
   DocumentReader(std::vector<std::string> inputs, ReaderOptions options);
   ~DocumentReader();
 
@@ -81,14 +78,18 @@ class DocumentReader {
 
  private:
   std::unique_ptr<DocumentSource> open(const std::string& path);
-  void on_bad_row(const std::string& message);
+  bool advance();
+  void close_source();
+  bool keeps(const std::string& document);
 
   std::vector<std::string> inputs_;
   ReaderOptions options_;
   size_t next_input_ = 0;
-  std::unique_ptr<DocumentSource> source_;
   uint64_t total_bytes_ = 0, finished_bytes_ = 0;
   ReaderCounts counts_;
+  std::unique_ptr<RowLog> rows_;
+  std::unique_ptr<DocumentSource> source_;
+  std::unique_ptr<TextHashSet> seen_;
 };
 
 // Turns \n, \t, \r, \0, \\ and \xHH, as typed on a command line, into bytes. Fails (usage) naming

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/log.h"
+#include "base/plugin.h"
 #include "base/strings.h"
 #include "kernels/cuda_library.h"
 
@@ -30,21 +31,15 @@ int64_t cuda_devices() {
   return at::globalContext().hasCUDA() ? at::detail::getCUDAHooks().deviceCount() : 0;
 }
 
-fs::path executable_directory() {
-  std::error_code ignored;
-  return fs::read_symlink("/proc/self/exe", ignored).parent_path();
-}
-
 void* open_kernels() {
-  const fs::path here = executable_directory();
-  for (const char* place : {"../lib", "../../lib", "../../lib/mythos", "../lib/mythos"}) {
-    const fs::path file = here / place / "libmythos_cuda.so";
-    if (!fs::exists(file)) continue;
-    if (void* handle = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL)) return handle;
+  const fs::path file = find_plugin("libmythos_cuda.so");
+  if (file.empty()) return nullptr;
+  void* handle = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (!handle) {
     log_warning(std::string("the CUDA kernels do not load, plain operations are used: ") +
                 dlerror());
   }
-  return nullptr;
+  return handle;
 }
 
 }  // namespace

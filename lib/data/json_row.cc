@@ -1,0 +1,340 @@
+#include "data/json_row.h"
+
+#include <bit>
+#include <cstring>
+
+#include "base/error.h"
+#include "base/strings.h"
+#include "text/utf8.h"
+
+namespace mythos {
+namespace {
+
+constexpr size_t kMaxDepth = 512;
+
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
+
+// The value of four hexadecimal digits, or -1.
+int32_t hex4(std::string_view text) {
+  if (text.size() < 4) return -1;
+  int32_t value = 0;
+  for (const char c : text.substr(0, 4)) {
+    const int digit = is_digit(c)              ? c - '0'
+                      : (c >= 'a' && c <= 'f') ? c - 'a' + 10
+                      : (c >= 'A' && c <= 'F') ? c - 'A' + 10
+                                               : -1;
+    if (digit < 0) return -1;
+    value = value * 16 + digit;
+  }
+  return value;
+}
+
+bool is_high_surrogate(int32_t unit) {
+  return unit >= 0xD800 && unit < 0xDC00;
+}
+bool is_low_surrogate(int32_t unit) {
+  return unit >= 0xDC00 && unit < 0xE000;
+}
+
+// Whether none of 8 bytes is a quote, a backslash, a control character or beyond ASCII. May say no
+// for bytes that are plain, never yes for others.
+bool plain8(const char* bytes) {
+  constexpr uint64_t kOnes = 0x0101010101010101, kHigh = 0x8080808080808080;
+  uint64_t word;
+  std::memcpy(&word, bytes, sizeof word);
+  const uint64_t quote = word ^ (kOnes * '"'), backslash = word ^ (kOnes * '\\');
+  const uint64_t below_space = word - kOnes * 0x20;
+  return ((word | below_space | (quote - kOnes) | (backslash - kOnes)) & kHigh) == 0;
+}
+
+void append_utf8(char32_t c, std::string& out) {
+  const auto byte = [&](char32_t value) { out += static_cast<char>(value); };
+  if (c < 0x80) {
+    byte(c);
+  } else if (c < 0x800) {
+    byte(0xC0 | c >> 6);
+  } else if (c < 0x10000) {
+    byte(0xE0 | c >> 12);
+  } else {
+    byte(0xF0 | c >> 18);
+    byte(0x80 | (c >> 12 & 0x3F));
+  }
+  if (c >= 0x800) byte(0x80 | (c >> 6 & 0x3F));
+  if (c >= 0x80) byte(0x80 | (c & 0x3F));
+}
+
+// One pass over a text. A set of paths is a mask: those whose first `depth` keys lead to the value
+// at hand.
+class Scanner {
+ public:
+  Scanner(std::string_view text, const std::vector<JsonPath>& paths,
+          std::vector<std::string_view>& values)
+      : text_(text), paths_(paths), values_(values) {}
+
+  bool run(uint64_t all) {
+    if (!value(0, all)) return false;
+    skip_space();
+    return at_ == text_.size() || wrong("text after the value");
+  }
+  const char* fault() const { return fault_; }
+  size_t position() const { return at_; }
+
+ private:
+  bool wrong(const char* what) {
+    fault_ = what;
+    return false;
+  }
+  char peek() const { return at_ < text_.size() ? text_[at_] : '\0'; }
+  bool take(char c) {
+    if (at_ >= text_.size() || text_[at_] != c) return false;
+    ++at_;
+    return true;
+  }
+  void skip_space() {
+    while (peek() == ' ' || peek() == '\t' || peek() == '\n' || peek() == '\r') ++at_;
+  }
+
+  bool value(size_t depth, uint64_t mask) {
+    skip_space();
+    switch (peek()) {
+      case '{':
+        return depth < kMaxDepth ? object(depth, mask) : wrong("nested too deeply");
+      case '[':
+        return depth < kMaxDepth ? array(depth, mask) : wrong("nested too deeply");
+      case '"':
+        return string();
+      case 't':
+        return literal("true");
+      case 'f':
+        return literal("false");
+      case 'n':
+        return literal("null");
+      default:
+        return number();
+    }
+  }
+
+  bool object(size_t depth, uint64_t mask) {
+    ++at_;
+    skip_space();
+    if (take('}')) return true;
+    while (true) {
+      skip_space();
+      const size_t begin = at_;
+      if (peek() != '"') return wrong("expected a member's name in quotes");
+      if (!string()) return false;
+      uint64_t inner = 0;
+      if (mask != 0) {
+        decode_key(text_.substr(begin, at_ - begin));
+        inner = matching(depth, mask, key_);
+      }
+      skip_space();
+      if (!take(':')) return wrong("expected ':'");
+      if (!member(depth + 1, inner)) return false;
+      if (take('}')) return true;
+      if (!take(',')) return wrong("expected ',' or '}'");
+    }
+  }
+
+  bool array(size_t depth, uint64_t mask) {
+    ++at_;
+    skip_space();
+    if (take(']')) return true;
+    for (size_t index = 0;; ++index) {
+      const uint64_t inner = mask == 0 ? 0 : matching(depth, mask, std::to_string(index));
+      if (!member(depth + 1, inner)) return false;
+      if (take(']')) return true;
+      if (!take(',')) return wrong("expected ',' or ']'");
+    }
+  }
+
+  // A value in a container, noted for the paths that end at it.
+  bool member(size_t depth, uint64_t mask) {
+    for (uint64_t left = mask; left != 0; left &= left - 1) values_[std::countr_zero(left)] = {};
+    skip_space();
+    const size_t begin = at_;
+    if (!value(depth, mask)) return false;
+    for (uint64_t left = mask; left != 0; left &= left - 1) {
+      const int path = std::countr_zero(left);
+      if (paths_[path].size() == depth) values_[path] = text_.substr(begin, at_ - begin);
+    }
+    skip_space();
+    return true;
+  }
+
+  uint64_t matching(size_t depth, uint64_t mask, std::string_view key) const {
+    uint64_t found = 0;
+    for (uint64_t left = mask; left != 0; left &= left - 1) {
+      const int path = std::countr_zero(left);
+      if (depth < paths_[path].size() && paths_[path][depth] == key) found |= uint64_t{1} << path;
+    }
+    return found;
+  }
+
+  void decode_key(std::string_view quoted) { JsonRow::decode_string(quoted, key_); }
+
+  bool string() {
+    ++at_;
+    while (true) {
+      while (at_ + 8 <= text_.size() && plain8(text_.data() + at_)) at_ += 8;
+      if (at_ >= text_.size()) return wrong("the string does not end");
+      const auto byte = static_cast<unsigned char>(text_[at_]);
+      if (byte == '"') {
+        ++at_;
+        return true;
+      }
+      if (byte == '\\') {
+        if (!escape()) return false;
+      } else if (byte < 0x20) {
+        return wrong("a control character in a string");
+      } else if (byte < 0x80) {
+        ++at_;
+      } else {
+        const int length = utf8_sequence(text_.substr(at_, 4));
+        if (length <= 0) return wrong("invalid UTF-8");
+        at_ += static_cast<size_t>(length);
+      }
+    }
+  }
+
+  bool escape() {
+    const char kind = at_ + 1 < text_.size() ? text_[at_ + 1] : '\0';
+    if (kind != 'u') {
+      if (kind == '\0' || !std::strchr("\"\\/bfnrt", kind)) return wrong("an unknown escape");
+      at_ += 2;
+      return true;
+    }
+    const int32_t unit = hex4(text_.substr(at_ + 2));
+    if (unit < 0) return wrong("expected four hexadecimal digits after \\u");
+    if (is_low_surrogate(unit)) return wrong("a lone surrogate");
+    if (is_high_surrogate(unit)) {
+      const std::string_view rest = text_.substr(at_ + 6);
+      if (!rest.starts_with("\\u") || !is_low_surrogate(hex4(rest.substr(2)))) {
+        return wrong("a lone surrogate");
+      }
+      at_ += 6;
+    }
+    at_ += 6;
+    return true;
+  }
+
+  bool digits() {
+    if (!is_digit(peek())) return wrong("expected a digit");
+    while (is_digit(peek())) ++at_;
+    return true;
+  }
+
+  bool number() {
+    const size_t begin = at_;
+    take('-');
+    if (!is_digit(peek())) {
+      at_ = begin;
+      return wrong("expected a value");
+    }
+    if (!take('0')) digits();
+    if (take('.') && !digits()) return false;
+    if (take('e') || take('E')) {
+      if (!take('+')) take('-');
+      return digits();
+    }
+    return true;
+  }
+
+  bool literal(std::string_view word) {
+    if (!text_.substr(at_).starts_with(word)) return wrong("expected a value");
+    at_ += word.size();
+    return true;
+  }
+
+  std::string_view text_;
+  const std::vector<JsonPath>& paths_;
+  std::vector<std::string_view>& values_;
+  size_t at_ = 0;
+  std::string key_;
+  const char* fault_ = nullptr;
+};
+
+}  // namespace
+
+JsonPath parse_json_path(const std::string& field, const std::string& option) {
+  if (!field.starts_with("/")) return {field};
+  JsonPath path;
+  for (const std::string& part : split(field.substr(1), '/')) {
+    std::string key;
+    for (size_t i = 0; i < part.size(); ++i) {
+      if (part[i] != '~') {
+        key += part[i];
+        continue;
+      }
+      const char kind = ++i < part.size() ? part[i] : '\0';
+      if (kind != '0' && kind != '1') {
+        fail(ErrorKind::usage,
+             option + " '" + field + "': in a JSON pointer ~ is written ~0 and a / in a name ~1");
+      }
+      key += kind == '0' ? '~' : '/';
+    }
+    path.push_back(std::move(key));
+  }
+  return path;
+}
+
+JsonRow::JsonRow(std::vector<JsonPath> paths) : paths_(std::move(paths)), values_(paths_.size()) {}
+
+bool JsonRow::scan(std::string_view text) {
+  std::fill(values_.begin(), values_.end(), std::string_view());
+  Scanner scanner(text, paths_, values_);
+  if (scanner.run(paths_.size() < 64 ? (uint64_t{1} << paths_.size()) - 1 : ~uint64_t{0})) {
+    return true;
+  }
+  fault_ = scanner.fault();
+  fault_column_ = scanner.position() + 1;
+  return false;
+}
+
+const char* JsonRow::type_name(std::string_view value) {
+  const std::string_view trimmed = trim(value);
+  switch (trimmed.empty() ? '\0' : trimmed.front()) {
+    case '{':
+      return "object";
+    case '[':
+      return "array";
+    case '"':
+      return "string";
+    case 't':
+    case 'f':
+      return "boolean";
+    case 'n':
+      return "null";
+    default:
+      return "number";
+  }
+}
+
+void JsonRow::decode_string(std::string_view value, std::string& out) {
+  std::string_view rest = value.substr(1, value.size() - 2);
+  out.clear();
+  while (!rest.empty()) {
+    const size_t plain = std::min(rest.find('\\'), rest.size());
+    out.append(rest.substr(0, plain));
+    if (plain == rest.size()) return;
+    const char kind = rest[plain + 1];
+    rest.remove_prefix(plain + 2);
+    if (kind != 'u') {
+      constexpr std::string_view kNames = "bfnrt", kCharacters = "\b\f\n\r\t";
+      const size_t known = kNames.find(kind);
+      out += known == std::string_view::npos ? kind : kCharacters[known];
+      continue;
+    }
+    int32_t unit = hex4(rest);
+    rest.remove_prefix(4);
+    if (is_high_surrogate(unit)) {
+      unit = 0x10000 + ((unit - 0xD800) << 10) + (hex4(rest.substr(2)) - 0xDC00);
+      rest.remove_prefix(6);
+    }
+    append_utf8(static_cast<char32_t>(unit), out);
+  }
+}
+
+}  // namespace mythos
