@@ -46,7 +46,7 @@ Documents read_documents(const Options& options) {
     documents.bytes += text.size();
     documents.texts.push_back(std::move(text));
   }
-  report_bad_rows(reader);
+  report_left_out(reader.counts());
   if (documents.bytes == 0) fail(ErrorKind::data, "no text to encode");
   if (documents.bytes >= options.max_bytes) {
     log_info("reading stopped at --max-bytes; what follows is not measured");

@@ -143,7 +143,8 @@ int main(int argc, char** argv) {
       {"mythos-tokenize", "Turn text into token shards for training, or into ids and back.",
        R"(mythos tokenize --tokenizer tok.model --output shards book.txt
                          mythos tokenize --tokenizer tok.model --output shards --separator '\n%\n' fortunes
-                         zstd -dc dump.zst | mythos tokenize --tokenizer tok.model --output shards --format jsonl -
+                         mythos tokenize --tokenizer tok.model --output shards --min-score 'int_score>=3' --dedup fineweb-edu/
+                         curl -s https://example.org/dump.jsonl.zst | mythos tokenize --tokenizer tok.model --output shards --format jsonl -
                          echo hello | mythos tokenize --tokenizer tok.model --ids | mythos tokenize --tokenizer tok.model --decode)",
        [&](CLI::App& app) { declare(app, options); }, [&] { return run(options); }});
 }

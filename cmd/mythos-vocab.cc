@@ -132,7 +132,7 @@ int evaluate(const Options& options) {
     progress.update(static_cast<int64_t>(reader.stored_bytes()));
   }
   Progress::clear_line();
-  report_bad_rows(reader);
+  report_left_out(reader.counts());
   if (evaluation.text().bytes == 0) fail(ErrorKind::data, "no text to evaluate on");
   const std::vector<TokenizerFacts> facts = evaluation.tokenizers();
   if (options.json) {
@@ -196,7 +196,7 @@ int main(int argc, char** argv) {
       {"mythos-vocab", "Train a SentencePiece vocabulary on text, or compare tokenizers on it.",
        R"(mythos vocab --vocab-size 4096 --output tok.model book.txt
                          mythos vocab --vocab-size 32000 --output tok.model --field text part-*.jsonl.zst
-                         gzip -dc dump.txt.gz | mythos vocab --vocab-size 8192 --output tok.model -
+                         pdftotext book.pdf - | mythos vocab --vocab-size 8192 --output tok.model -
                          mythos vocab --evaluate --tokenizer tok.model --tokenizer o200k_base.tiktoken book.txt)",
        [&](CLI::App& app) { declare(app, options); }, [&] { return run(options); }});
 }

@@ -24,8 +24,9 @@ MinScore parse_min_score(const std::string& text) {
   return {field, *minimum};
 }
 
-std::string count(uint64_t number, const char* what) {
-  return with_commas(static_cast<int64_t>(number)) + " " + what;
+// "1 row", "2 rows".
+std::string count(uint64_t number, const std::string& thing) {
+  return with_commas(static_cast<int64_t>(number)) + " " + thing + (number == 1 ? "" : "s");
 }
 
 void add_choice_options(CLI::App& app, InputOptions& options) {
@@ -102,12 +103,13 @@ DocumentReader open_documents(const InputOptions& options) {
 
 void report_left_out(const ReaderCounts& counts) {
   if (counts.bad_rows > 0) {
-    log_warning(count(counts.bad_rows, "malformed rows were skipped; --strict stops at the first"));
+    log_warning(count(counts.bad_rows, "malformed row") +
+                " skipped; --strict stops at the first one");
   }
   std::vector<std::string> parts;
-  if (counts.low_scores > 0) parts.push_back(count(counts.low_scores, "rows by --min-score"));
-  if (counts.unsampled > 0) parts.push_back(count(counts.unsampled, "documents by --sample"));
-  if (counts.duplicates > 0) parts.push_back(count(counts.duplicates, "duplicates by --dedup"));
+  if (counts.low_scores > 0) parts.push_back(count(counts.low_scores, "row") + " by --min-score");
+  if (counts.unsampled > 0) parts.push_back(count(counts.unsampled, "document") + " by --sample");
+  if (counts.duplicates > 0) parts.push_back(count(counts.duplicates, "document") + " by --dedup");
   if (!parts.empty()) log_info("left out: " + join(parts, ", "));
 }
 

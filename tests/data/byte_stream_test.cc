@@ -13,6 +13,7 @@ struct Compression {
   std::string suffix, name;
   std::string (*compress)(const std::string&);
 };
+void PrintTo(const Compression& compression, std::ostream* out) { *out << compression.name; }
 const Compression kCompressions[] = {
     {".zst", "Zstandard", zstd_of}, {".gz", "gzip", gzip_of}, {".xz", "xz", xz_of}};
 

@@ -76,10 +76,11 @@ class TorchFree(unittest.TestCase):
             self.assertEqual(torch_free.check(BIN, ["mythos-none"]), ([], 0))
         self.assertEqual(out.getvalue(), "skipped mythos-none: not built here\n")
 
-    def test_names_of_libtorch(self):
-        for name in ("libtorch.so", "libtorch_cpu.so", "libtorch_cuda.so", "libc10.so", "libc10_cuda.so"):
-            self.assertTrue(torch_free.LIBTORCH.match(name), name)
-        self.assertFalse(torch_free.LIBTORCH.match("libc.so.6"))
+    def test_names_of_heavy_libraries(self):
+        for name in ("libtorch.so", "libtorch_cpu.so", "libtorch_cuda.so", "libc10.so", "libc10_cuda.so",
+                     "libarrow.so.2600", "libparquet.so.2600"):
+            self.assertTrue(torch_free.HEAVY.match(name), name)
+        self.assertFalse(torch_free.HEAVY.match("libc.so.6"))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Whether programs load without LibTorch: torch_free.py BIN_FOLDER PROGRAM…
+"""Whether programs load without LibTorch and Arrow: torch_free.py BIN_FOLDER PROGRAM…
 
 Reads what the dynamic section of each asks for, and what that asks for in turn. A program that this build
 does not have is told and passed over."""
@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 
-LIBTORCH = re.compile(r"^lib(torch|c10)")
+HEAVY = re.compile(r"^lib(torch|c10|arrow|parquet)")
 
 
 def needed(program):
@@ -19,7 +19,7 @@ def needed(program):
     return names | set(re.findall(r"^\s*(\S+) =>", loaded.stdout, re.MULTILINE))
 
 
-def check(folder, names, unwanted=LIBTORCH):
+def check(folder, names, unwanted=HEAVY):
     """Faults, and how many programs were there."""
     bad, seen = [], 0
     for name in names:
