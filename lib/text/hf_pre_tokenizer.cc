@@ -43,7 +43,7 @@ void add_split(const HfJson& json, PreTokenizer& out) {
                             " is not supported (supported: Isolated, or Removed with invert)");
   }
   try {
-    out.add_split(text);
+    out.add_split(text, Dialect::oniguruma);
   } catch (const Error& error) {
     pattern.refuse(error.what());
   }

@@ -30,8 +30,8 @@ std::string put_spaces(std::string_view text, std::vector<size_t>& ends, size_t 
 
 }  // namespace
 
-void PreTokenizer::add_split(std::string_view pattern) {
-  steps_.push_back({make_splitter(pattern)});
+void PreTokenizer::add_split(std::string_view pattern, Dialect dialect) {
+  steps_.push_back({make_splitter(pattern, dialect)});
   can_cut_ = can_cut_ && ends_pieces_before_words(pattern);
 }
 

@@ -13,7 +13,7 @@ namespace mythos {
 class PreTokenizer {
  public:
   // Cuts by a regular expression, see make_splitter.
-  void add_split(std::string_view pattern);
+  void add_split(std::string_view pattern, Dialect dialect = Dialect::rust);
   // Puts a space before each piece that does not begin with one.
   void add_prefix_space();
 

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "text/char_classes.h"
+#include "text/pattern_dialect.h"
 #include "text/splitter.h"
 #include "text/utf8.h"
 
@@ -43,13 +44,18 @@ struct Scratch {
 
 class RegexSplitter : public Splitter {
  public:
-  explicit RegexSplitter(std::string_view pattern) : pattern_(pattern) {
+  RegexSplitter(std::string_view pattern, Dialect dialect)
+      : pattern_(pcre2_spelling(pattern, dialect)) {
     int code = 0;
     size_t offset = 0;
-    // "$" means the end of the text, as in the engines that the published patterns are written for.
-    const uint32_t options = PCRE2_UTF | PCRE2_UCP | PCRE2_DOLLAR_ENDONLY | PCRE2_NEVER_BACKSLASH_C;
-    code_ = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(), options,
-                          &code, &offset, nullptr);
+    const uint32_t ends = dialect == Dialect::oniguruma ? PCRE2_MULTILINE : PCRE2_DOLLAR_ENDONLY;
+    pcre2_compile_context* context = pcre2_compile_context_create(nullptr);
+    if (!context) fail(ErrorKind::resources, "out of memory for regular expressions");
+    pcre2_set_newline(context, PCRE2_NEWLINE_LF);
+    code_ = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern_.data()), pattern_.size(),
+                          PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C | ends, &code, &offset,
+                          context);
+    pcre2_compile_context_free(context);
     if (!code_) {
       fail(ErrorKind::data, "cannot use the split pattern \"" + pattern_ + "\"\nbyte " +
                                 std::to_string(offset) + ": " + pcre2_message(code));
@@ -105,8 +111,8 @@ class RegexSplitter : public Splitter {
 
 }  // namespace
 
-std::unique_ptr<Splitter> make_regex_splitter(std::string_view pattern) {
-  return std::make_unique<RegexSplitter>(pattern);
+std::unique_ptr<Splitter> make_regex_splitter(std::string_view pattern, Dialect dialect) {
+  return std::make_unique<RegexSplitter>(pattern, dialect);
 }
 
 }  // namespace mythos

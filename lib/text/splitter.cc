@@ -1,5 +1,7 @@
 #include "text/splitter.h"
 
+#include <utility>
+
 #include "text/fast_splitter.h"
 
 namespace mythos {
@@ -16,9 +18,10 @@ const std::string_view kO200kPattern =
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)?)"
     R"(|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 
-std::unique_ptr<Splitter> make_splitter(std::string_view pattern) {
-  if (auto splitter = make_fast_splitter(pattern)) return splitter;
-  return make_regex_splitter(pattern);
+std::unique_ptr<Splitter> make_splitter(std::string_view pattern, Dialect dialect) {
+  const bool other_reading = dialect == Dialect::oniguruma && pattern == kCl100kPattern;
+  auto splitter = other_reading ? nullptr : make_fast_splitter(pattern);
+  return splitter ? std::move(splitter) : make_regex_splitter(pattern, dialect);
 }
 
 }  // namespace mythos

@@ -21,11 +21,22 @@ extern const std::string_view kGpt2Pattern;    // r50k_base, p50k_base; Hugging 
 extern const std::string_view kCl100kPattern;  // cl100k_base
 extern const std::string_view kO200kPattern;   // o200k_base, o200k_harmony
 
-// A splitter for a pattern: hand-written code for the patterns that are met most, PCRE2 with JIT
-// otherwise. Character classes are those of one Unicode version in both. Fails (data) on a pattern
-// that PCRE2 refuses, telling where.
-std::unique_ptr<Splitter> make_splitter(std::string_view pattern);
-// The plain path: PCRE2 whatever the pattern.
-std::unique_ptr<Splitter> make_regex_splitter(std::string_view pattern);
+// Whose reading of a pattern counts. Published patterns mean the same in both but for
+// kCl100kPattern: {1,3}+ is possessive in one and a repeated group in the other.
+enum class Dialect {
+  rust,  // the regex and fancy-regex crates, for tiktoken: ^ and $ match at the ends of the text
+  oniguruma,  // for tokenizer.json: ^ and $ match at the ends of lines
+};
+
+// A splitter for a pattern: hand-written code for the patterns that are met most, which are told by
+// their spelling, PCRE2 with JIT otherwise. \p{L}, its like and \s are those of Unicode 16.0 in
+// both, as in tiktoken 0.14 and tokenizers 0.23; only a script or a code point newer than 14.0 that
+// the pattern names itself may not be recognised. Fails (data), telling where, on a pattern that
+// PCRE2 refuses or might read otherwise than `dialect` says.
+std::unique_ptr<Splitter> make_splitter(std::string_view pattern, Dialect dialect = Dialect::rust);
+// The plain path: PCRE2 whatever the pattern. Splitting fails (resources) where a match backtracks
+// without end.
+std::unique_ptr<Splitter> make_regex_splitter(std::string_view pattern,
+                                              Dialect dialect = Dialect::rust);
 
 }  // namespace mythos

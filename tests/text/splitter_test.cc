@@ -136,6 +136,95 @@ TEST_P(FastSplitter, TakesLinearTimeAtWorst) {
   }
 }
 
+struct Golden {
+  std::string_view pattern, text;
+  Pieces pieces;
+};
+// As PyPI tiktoken 0.14 cuts.
+const Golden kGolden[] = {
+    {kGpt2Pattern,
+     "I'll don't SHE'S 12345 x=1;\n\n  end  ",
+     {"I", "'ll", " don", "'t", " SHE", "'", "S", " 12345", " x", "=", "1", ";", "\n\n ", " end",
+      "  "}},
+    {kGpt2Pattern,
+     "it'\u017f'S\u00a0a\t\tc \r\n \n d\n ",
+     {"it", "'", "\u017f", "'", "S", "\u00a0", "a", "\t", "\t", "c", " \r\n \n", " d", "\n "}},
+    {kCl100kPattern,
+     "I'll don't SHE'S 12345 x=1;\n\n  end  ",
+     {"I", "'ll", " don", "'t", " SHE", "'S", " ", "123", "45", " x", "=", "1", ";\n\n", " ",
+      " end", "  "}},
+    {kCl100kPattern,
+     "it'\u017f'S\u00a0a\t\tc \r\n \n d\n ",
+     {"it", "'\u017f", "'S", "\u00a0a", "\t", "\tc", " \r\n \n", " d", "\n "}},
+    {kLlama3Pattern, "12345 d\n ", {"123", "45", " d", "\n", " "}},
+    {kQwen2Pattern, "12345 d\n ", {"1", "2", "3", "4", "5", " d", "\n", " "}},
+    {kO200kPattern,
+     "I'll don't SHE'S 12345 x=1;\n\n  end  ",
+     {"I'll", " don't", " SHE'S", " ", "123", "45", " x", "=", "1", ";\n\n", " ", " end", "  "}},
+    {kO200kPattern,
+     "it'\u017f'S\u00a0a\t\tc \r\n \n d\n ",
+     {"it'\u017f", "'S", "\u00a0a", "\t", "\tc", " \r\n \n", " d", "\n", " "}},
+    {kO200kPattern,
+     "HTTPServer \u01c5ungla \u0301 \u0301AB e\u0301A\u0301\u00aaBC",
+     {"HTTPServer", " \u01c5ungla", " \u0301", " \u0301", "AB", " e\u0301", "A\u0301\u00aa", "BC"}},
+    {kO200kPattern,
+     "\u4e2d\u6587abc\u0661\u0662\u0663\u0664 \U0001f44d\u200d\u00bd!\n/\n/a",
+     {"\u4e2d\u6587abc", "\u0661\u0662\u0663", "\u0664", " \U0001f44d\u200d", "\u00bd", "!\n/\n/",
+      "a"}},
+    // Letters that are younger than PCRE2's Unicode, and what was a space once.
+    {kO200kPattern,
+     "\ua7da\U000323af\U00010d40\U0001fae9\u180ea  \u180e",
+     {"\ua7da\U000323af", "\U00010d40", "\U0001fae9\u180e", "a", " ", " \u180e"}},
+    {kTekkenPattern,
+     "don't 12 A\u0301\u00aaBC",
+     {"don", "'t", " ", "1", "2", " A\u0301\u00aa", "BC"}},
+};
+
+TEST(Splitter, CutsAsTheOriginals) {
+  for (const Golden& golden : kGolden) {
+    EXPECT_EQ(pieces(*make_splitter(golden.pattern), golden.text), golden.pieces) << golden.pattern;
+    EXPECT_EQ(pieces(*make_regex_splitter(golden.pattern), golden.text), golden.pieces)
+        << golden.pattern;
+  }
+}
+
+TEST(Splitter, ReadsAPatternAsItsEngineDoes) {
+  const auto cut = [](std::string_view pattern, std::string_view text, Dialect dialect) {
+    return pieces(*make_splitter(pattern, dialect), text);
+  };
+  EXPECT_EQ(cut(R"(\s+$)", "a \nb ", Dialect::rust), (Pieces{"a \nb", " "}));
+  EXPECT_EQ(cut(R"(\s+$)", "a \nb ", Dialect::oniguruma), (Pieces{"a", " ", "\nb", " "}));
+  EXPECT_EQ(cut(kO200kPattern, "It's 1", Dialect::oniguruma), (Pieces{"It's", " ", "1"}));
+  // BLOOM's: a set inside a set.
+  EXPECT_EQ(cut(R"( ?[^(\s|[.,!?…])]+)", "a b(c!.", Dialect::oniguruma),
+            (Pieces{"a", " b", "(", "c", "!."}));
+  EXPECT_EQ(cut(R"([[:digit:]a[bc]])", "xa1b\u0661-", Dialect::rust),
+            (Pieces{"x", "a", "1", "b", "\u0661", "-"}));
+}
+
+TEST(Splitter, RefusesWhatEnginesReadDifferently) {
+  const auto message = [](std::string_view pattern, Dialect dialect) -> std::string {
+    try {
+      make_splitter(pattern, dialect);
+    } catch (const Error& e) {
+      EXPECT_EQ(e.kind(), ErrorKind::data);
+      return e.what();
+    }
+    return "accepted";
+  };
+  EXPECT_EQ(
+      message(R"([\p{L}&&[^a]])", Dialect::rust),
+      "cannot use the split pattern \"[\\p{L}&&[^a]]\"\nbyte 6: \"&&\" does not mean the same to "
+      "every engine and is not supported here");
+  for (std::string_view pattern :
+       {R"(\w+)", R"([a\h])", "[a[^b]]", "[+-[a]]", "[a[b-]-z]", "[a--b]"}) {
+    EXPECT_NE(message(pattern, Dialect::rust), "accepted") << pattern;
+  }
+  for (std::string_view pattern : {std::string_view("(?m:.)"), kCl100kPattern}) {
+    EXPECT_NE(message(pattern, Dialect::oniguruma), "accepted") << pattern;
+  }
+}
+
 TEST(RegexSplitter, IsolatesWhatLiesBetweenMatches) {
   const auto digits = make_regex_splitter("[0-9]");
   EXPECT_EQ(pieces(*digits, "ab12c"), (Pieces{"ab", "1", "2", "c"}));
