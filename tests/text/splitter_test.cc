@@ -42,11 +42,16 @@ constexpr std::string_view kTekkenPattern =
     R"(|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*)"
     R"(|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 
-class FastSplitter : public testing::TestWithParam<std::string_view> {
+struct Named {
+  const char* name;
+  std::string_view pattern;
+};
+
+class FastSplitter : public testing::TestWithParam<Named> {
  protected:
   void SetUp() override {
-    fast_ = make_fast_splitter(GetParam());
-    regex_ = make_regex_splitter(GetParam());
+    fast_ = make_fast_splitter(GetParam().pattern);
+    regex_ = make_regex_splitter(GetParam().pattern);
     ASSERT_TRUE(fast_) << "the pattern's spelling is not known";
   }
   // Stops at the first text that the two cut differently.
@@ -64,10 +69,12 @@ class FastSplitter : public testing::TestWithParam<std::string_view> {
   std::vector<size_t> fast_ends_, regex_ends_;
 };
 
-INSTANTIATE_TEST_SUITE_P(Patterns, FastSplitter,
-                         testing::Values(kGpt2Pattern, kGpt2Original, kCl100kPattern,
-                                         kLlama3Pattern, kQwen2Pattern, kO200kPattern,
-                                         kTekkenPattern));
+const Named kPatterns[] = {{"gpt2", kGpt2Pattern},     {"gpt2_original", kGpt2Original},
+                           {"cl100k", kCl100kPattern}, {"llama3", kLlama3Pattern},
+                           {"qwen2", kQwen2Pattern},   {"o200k", kO200kPattern},
+                           {"tekken", kTekkenPattern}};
+INSTANTIATE_TEST_SUITE_P(Patterns, FastSplitter, testing::ValuesIn(kPatterns),
+                         [](const auto& info) { return info.param.name; });
 
 std::string utf8(char32_t code) {
   const auto rest = [&](int shift) { return static_cast<char>(0x80 | (code >> shift & 0x3F)); };
