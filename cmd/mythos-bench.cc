@@ -1,16 +1,9 @@
-#include <atomic>
 #include <cstdio>
-#include <exception>
 #include <nlohmann/json.hpp>
-#include <thread>
 
 #include "base/cli.h"
-#include "base/error.h"
-#include "base/log.h"
-#include "base/strings.h"
-#include "base/timing.h"
-#include "data/input_options.h"
-#include "text/tokenizer.h"
+#include "data/bench_data.h"
+#include "data/bench_tokenize.h"
 
 using namespace mythos;
 
@@ -18,152 +11,11 @@ namespace {
 
 struct Options {
   int repeat = 5, warmup = 1;
-  std::string output_format = "table";
+  std::string output_format = "table", split = "train";
   bool json = false;
-
-  InputOptions input;
-  std::vector<std::string> tokenizers;
-  int threads = 1;
-  uint64_t max_bytes = 256'000'000;
+  TokenizeBench tokenize;
+  DataBench data;
 };
-
-void print(const Options& options, const std::string& subject, const nlohmann::ordered_json& facts,
-           const std::vector<Measurement>& measurements) {
-  const BenchFormat format = parse_bench_format(options.json ? "json" : options.output_format);
-  std::fputs(format_measurements(subject, facts, measurements, format).c_str(), stdout);
-}
-
-struct Documents {
-  std::vector<std::string> texts;
-  uint64_t bytes = 0;
-};
-
-Documents read_documents(const Options& options) {
-  DocumentReader reader = open_documents(options.input);
-  Documents documents;
-  std::string text;
-  while (documents.bytes < options.max_bytes && reader.next(text)) {
-    documents.bytes += text.size();
-    documents.texts.push_back(std::move(text));
-  }
-  report_left_out(reader.counts());
-  if (documents.bytes == 0) fail(ErrorKind::data, "no text to encode");
-  if (documents.bytes >= options.max_bytes) {
-    log_info("reading stopped at --max-bytes; what follows is not measured");
-  }
-  return documents;
-}
-
-// Calls work(i) for 0 … count-1, dealt out to threads one by one. What a thread throws comes out.
-template <typename Work>
-void share_out(size_t count, int threads, const Work& work) {
-  std::atomic<size_t> next = 0;
-  std::exception_ptr error;
-  std::atomic<bool> failed = false;
-  const auto run = [&] {
-    try {
-      for (size_t i; (i = next++) < count;) work(i);
-    } catch (...) {
-      if (!failed.exchange(true)) error = std::current_exception();
-    }
-  };
-  std::vector<std::jthread> others;
-  for (int i = 1; i < threads; ++i) others.emplace_back(run);
-  run();
-  others.clear();
-  if (error) std::rethrow_exception(error);
-}
-
-// One tokenizer's work on the documents.
-class Subject {
- public:
-  Subject(const std::string& path, const Documents& documents, int threads)
-      : tokenizer_(load_tokenizer(path)),
-        documents_(documents),
-        threads_(threads),
-        ids_(documents.texts.size()) {}
-
-  void encode() {
-    share_out(ids_.size(), threads_, [&](size_t i) {
-      ids_[i].clear();
-      tokenizer_->encode(documents_.texts[i], ids_[i], Specials::as_text);
-    });
-  }
-  void decode() {
-    share_out(ids_.size(), threads_, [&](size_t i) { tokenizer_->decode(ids_[i]); });
-  }
-  uint64_t tokens() const {
-    uint64_t tokens = 0;
-    for (const auto& ids : ids_) tokens += ids.size();
-    return tokens;
-  }
-  // Of all ids, one document after the other, as little-endian 32-bit integers.
-  std::string ids_checksum() const {
-    Checksum checksum;
-    for (const auto& ids : ids_) checksum.update(ids.data(), ids.size() * sizeof(uint32_t));
-    return checksum.hex();
-  }
-  const Tokenizer& tokenizer() const { return *tokenizer_; }
-
- private:
-  std::unique_ptr<Tokenizer> tokenizer_;
-  const Documents& documents_;
-  int threads_;
-  std::vector<std::vector<uint32_t>> ids_;
-};
-
-nlohmann::ordered_json tokenize_facts(const Options& options, const Documents& documents,
-                                      const std::vector<Subject>& subjects,
-                                      const std::vector<std::string>& names) {
-  nlohmann::ordered_json facts = machine_facts();
-  facts["threads"] = options.threads;
-  facts["documents"] = documents.texts.size();
-  facts["bytes"] = documents.bytes;
-  for (size_t i = 0; i < subjects.size(); ++i) {
-    const std::string suffix = i == 0 ? "" : "_" + std::to_string(i + 1);
-    facts["tokenizer" + suffix] = names[i];
-    facts["vocab_size" + suffix] = subjects[i].tokenizer().vocab_size();
-    facts["tokens" + suffix] = subjects[i].tokens();
-    facts["ids_checksum" + suffix] = subjects[i].ids_checksum();
-  }
-  facts["peak_memory_bytes"] = peak_memory_bytes();
-  return facts;
-}
-
-int tokenize(const Options& options) {
-  const Documents documents = read_documents(options);
-  const size_t count = options.tokenizers.size();
-  const std::vector<std::string> names = file_labels(options.tokenizers);
-  std::vector<Subject> subjects;
-  std::vector<std::function<void()>> encode, decode, open;
-  subjects.reserve(count);
-  for (const std::string& path : options.tokenizers) {
-    open.push_back([&] { load_tokenizer(path); });
-    subjects.emplace_back(path, documents, options.threads);
-    encode.push_back([&subject = subjects.back()] { subject.encode(); });
-    decode.push_back([&subject = subjects.back()] { subject.decode(); });
-  }
-  std::vector<Measurement> rows;
-  const auto add = [&](const char* name, const std::vector<std::vector<double>>& seconds,
-                       bool amounts) {
-    for (size_t i = 0; i < count; ++i) {
-      Measurement row{name + (count > 1 ? ", " + names[i] : ""), seconds[i], {}};
-      if (amounts) {
-        row.amounts = {{"bytes", static_cast<double>(documents.bytes)},
-                       {"tokens", static_cast<double>(subjects[i].tokens())}};
-      }
-      rows.push_back(std::move(row));
-    }
-  };
-  const auto first = measure_in_turn(0, 1, encode);
-  const auto again = measure_in_turn(std::max(options.warmup - 1, 0), options.repeat, encode);
-  add("load", measure_in_turn(0, options.repeat, open), false);
-  add("encode, first time", first, true);
-  add("encode", again, true);
-  add("decode", measure_in_turn(options.warmup, options.repeat, decode), true);
-  print(options, "tokenize", tokenize_facts(options, documents, subjects, names), rows);
-  return 0;
-}
 
 CLI::App* declare_common(CLI::App& app, Options& options, const char* name, const char* summary) {
   CLI::App* command = app.add_subcommand(name, summary);
@@ -184,18 +36,54 @@ CLI::App* declare_common(CLI::App& app, Options& options, const char* name, cons
 void declare_tokenize(CLI::App& app, Options& options) {
   CLI::App* command =
       declare_common(app, options, "tokenize", "Encode and decode text that is in memory");
-  command->add_option("--tokenizer", options.tokenizers, "Tokenizer; several take turns")
+  command->add_option("--tokenizer", options.tokenize.tokenizers, "Tokenizer; several take turns")
       ->required()
       ->allow_extra_args(false)
       ->type_name("TOK");
-  command->add_option("--threads", options.threads, "Threads that share the documents (default 1)")
+  command
+      ->add_option("--threads", options.tokenize.threads,
+                   "Threads that share the documents (default 1)")
       ->check(CLI::Range(1, 1024))
       ->type_name("N");
-  command->add_option("--max-bytes", options.max_bytes, "Text to read at most (default 256MB)")
+  command
+      ->add_option("--max-bytes", options.tokenize.max_bytes,
+                   "Text to read at most (default 256MB)")
       ->transform(CLI::AsSizeValue(true))
       ->check(CLI::Range(uint64_t{1}, uint64_t{1} << 40))
       ->type_name("N");
-  add_input_options(*command, options.input);
+  add_input_options(*command, options.tokenize.input);
+}
+
+void declare_data(CLI::App& app, Options& options) {
+  CLI::App* command = declare_common(app, options, "data", "Draw training batches from shards");
+  command->add_option("DIR", options.data.directories, "Directories of shards, mixed evenly")
+      ->required();
+  command->add_option("--split", options.split, "train or val (default train)")
+      ->check(CLI::IsMember({"train", "val"}));
+  const auto number = [&](const char* name, auto& value, const char* text) {
+    command->add_option(name, value, text)->check(CLI::Range(1, 1 << 24))->type_name("N");
+  };
+  number("--seq-len", options.data.seq_len, "Tokens in a sequence (default 1024)");
+  number("--batch-size", options.data.batch_size, "Sequences in a batch (default 8)");
+  number("--tokens", options.data.tokens, "Tokens drawn for one sample (default 4 million)");
+}
+
+int run(Options& options, const std::string& subject) {
+  BenchResult result;
+  if (subject == "tokenize") {
+    options.tokenize.repeat = options.repeat;
+    options.tokenize.warmup = options.warmup;
+    result = bench_tokenize(options.tokenize);
+  } else {
+    options.data.repeat = options.repeat;
+    options.data.warmup = options.warmup;
+    options.data.split =
+        options.split == "train" ? ShardDirectory::Split::train : ShardDirectory::Split::val;
+    result = bench_data(options.data);
+  }
+  const BenchFormat format = parse_bench_format(options.json ? "json" : options.output_format);
+  std::fputs(format_bench(result, format).c_str(), stdout);
+  return 0;
 }
 
 }  // namespace
@@ -207,11 +95,13 @@ int main(int argc, char** argv) {
                      {"mythos-bench", "Measure speed on this machine.",
                       R"(mythos bench tokenize --tokenizer tok.model book.txt
                          mythos bench tokenize --tokenizer o200k_base.tiktoken --separator '\n\n' --json book.txt
-                         mythos bench tokenize --tokenizer tok.model --threads 4 --max-bytes 1GB part-*.parquet)",
+                         mythos bench tokenize --tokenizer tok.model --threads 4 --max-bytes 1GB part-*.parquet
+                         mythos bench data --seq-len 2048 --batch-size 8 shards)",
                       [&](CLI::App& app) {
                         root = &app;
                         app.require_subcommand(1);
                         declare_tokenize(app, options);
+                        declare_data(app, options);
                       },
-                      [&] { return tokenize(options); }});
+                      [&] { return run(options, root->get_subcommands()[0]->get_name()); }});
 }

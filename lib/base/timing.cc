@@ -214,8 +214,8 @@ BenchFormat parse_bench_format(std::string_view name) {
                              "': expected table, json, jsonl, markdown or csv");
 }
 
-std::string format_measurements(const std::string& subject, const ordered_json& facts,
-                                const std::vector<Measurement>& measurements, BenchFormat format) {
+std::string format_bench(const BenchResult& result, BenchFormat format) {
+  const auto& [subject, facts, measurements] = result;
   if (format == BenchFormat::table) return table(facts, measurements);
   if (format == BenchFormat::markdown) return markdown(facts, measurements);
   if (format == BenchFormat::csv) return csv(subject, facts, measurements);

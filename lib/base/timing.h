@@ -1,7 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <functional>
-#include <nlohmann/json_fwd.hpp>
+#include <nlohmann/json.hpp>
 #include <span>
 #include <string>
 #include <string_view>
@@ -34,13 +34,18 @@ enum class BenchFormat { table, json, jsonl, markdown, csv };
 // Of "table", "json", "jsonl", "markdown" or "csv".
 BenchFormat parse_bench_format(std::string_view name);
 
-// What "mythos bench" prints, with a newline at the end: for each measurement its median and
-// minimum, and each amount per second at the median; `facts`, an object of strings and numbers,
-// describes machine and settings. JSON has the raw samples too (mythos-bench(1): an object
-// "mythos.bench/1", or one "mythos.bench-row/1" a line); in CSV and JSON lines every row carries
-// the facts.
-std::string format_measurements(const std::string& subject, const nlohmann::ordered_json& facts,
-                                const std::vector<Measurement>& measurements, BenchFormat format);
+// What one subject of "mythos bench" gives.
+struct BenchResult {
+  std::string subject;           // "tokenize"
+  nlohmann::ordered_json facts;  // an object of strings and numbers: machine and settings
+  std::vector<Measurement> measurements;
+};
+
+// What "mythos bench" prints, with a newline at the end: the facts, and for each measurement its
+// median and minimum, and each amount per second at the median. JSON has the raw samples too
+// (mythos-bench(1): an object "mythos.bench/1", or one "mythos.bench-row/1" a line); in CSV and
+// JSON lines every row carries the facts.
+std::string format_bench(const BenchResult& result, BenchFormat format);
 
 // {"version", "cpu": model, "cores": that this process may use}.
 nlohmann::ordered_json machine_facts();

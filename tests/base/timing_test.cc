@@ -18,8 +18,7 @@ std::vector<Measurement> two() {
 }
 
 std::string formatted(BenchFormat format) {
-  return format_measurements("tokenize", ordered_json{{"cpu", "a, b"}, {"threads", 2}}, two(),
-                             format);
+  return format_bench({"tokenize", {{"cpu", "a, b"}, {"threads", 2}}, two()}, format);
 }
 
 TEST(Timing, MedianAndMinimum) {

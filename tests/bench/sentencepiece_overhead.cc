@@ -20,6 +20,7 @@ namespace {
 struct Options {
   std::string model, file, separator;
   int repeat = 5;
+  bool json = false;
 };
 
 int compare(const Options& options) {
@@ -61,12 +62,12 @@ int compare(const Options& options) {
   for (size_t i = 0; i < seconds[0].size(); ++i) {
     ratios.seconds.push_back(seconds[1][i] / seconds[0][i]);
   }
-  std::fputs(format_measurements("sentencepiece",
-                                 {{"documents", documents.size()},
-                                  {"ids", equal ? "equal" : "DIFFERENT"},
-                                  {"time_ratio", strprintf("%.3f", ratios.median_seconds())}},
-                                 rows, BenchFormat::table)
-                 .c_str(),
+  const BenchResult result = {"sentencepiece",
+                              {{"documents", documents.size()},
+                               {"ids", equal ? "equal" : "DIFFERENT"},
+                               {"time_ratio", strprintf("%.3f", ratios.median_seconds())}},
+                              rows};
+  std::fputs(format_bench(result, options.json ? BenchFormat::json : BenchFormat::table).c_str(),
              stdout);
   return equal ? 0 : 1;
 }
@@ -83,6 +84,7 @@ int main(int argc, char** argv) {
                         app.add_option("FILE", options.file)->required();
                         app.add_option("--separator", options.separator, "Between documents");
                         app.add_option("--repeat", options.repeat, "Samples");
+                        app.add_flag("--json", options.json, "As JSON");
                       },
                       [&] { return compare(options); }});
 }
