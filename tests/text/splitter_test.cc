@@ -69,6 +69,9 @@ class FastSplitter : public testing::TestWithParam<Named> {
   std::vector<size_t> fast_ends_, regex_ends_;
 };
 
+void PrintTo(const Named& named, std::ostream* out) {
+  *out << named.name;
+}
 const Named kPatterns[] = {{"gpt2", kGpt2Pattern},     {"gpt2_original", kGpt2Original},
                            {"cl100k", kCl100kPattern}, {"llama3", kLlama3Pattern},
                            {"qwen2", kQwen2Pattern},   {"o200k", kO200kPattern},
