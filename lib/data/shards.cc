@@ -26,6 +26,10 @@ void check_presence(const fs::path& path, const ShardFileInfo& info) {
   if (!fs::exists(path, status)) {
     fail(ErrorKind::data, path.string() + ": the shard is missing; the manifest names it");
   }
+  // Opening a pipe would wait for ever.
+  if (!fs::is_regular_file(path, status)) {
+    fail(ErrorKind::data, path.string() + ": not a regular file");
+  }
   if (const uint64_t size = fs::file_size(path, status); !status && size != info.size_bytes) {
     fail(ErrorKind::data,
          strprintf("%s: byte %llu: the file has %llu bytes, the manifest says %llu: it is %s",
@@ -56,6 +60,10 @@ ShardFile open_shard(const fs::path& directory, const ShardManifest& manifest,
 
 void check_tokenizer(const fs::path& directory, const ShardManifest& manifest) {
   const fs::path path = directory / manifest.tokenizer_file;
+  std::error_code status;
+  if (fs::exists(path, status) && !fs::is_regular_file(path, status)) {
+    fail(ErrorKind::data, path.string() + ": not a regular file");
+  }
   const std::string found = tokenizer_fingerprint(MappedFile(path).text(), manifest.tokenizer_file);
   if (found != manifest.tokenizer_fingerprint) {
     fail(ErrorKind::data,
