@@ -1,6 +1,7 @@
 #include <chrono>
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "base/cli.h"
 #include "base/error.h"
@@ -21,6 +22,8 @@ struct Options {
   BuildOptions build;
   std::string tokenizer, output;
   bool ids = false, decode = false, parse_special = false, no_eos = false, json = false;
+
+  Options() { build.jobs = std::max<int64_t>(1, std::thread::hardware_concurrency()); }
 };
 
 std::string describe(const char* name, const SplitInfo& split) {
@@ -43,6 +46,12 @@ void warn_of_empty_validation(const Options& options, const ShardManifest& manif
   }
 }
 
+nlohmann::ordered_json counts_json(const DataCounts& counts) {
+  return {{"documents", counts.documents},
+          {"tokens", counts.tokens},
+          {"text_bytes", counts.text_bytes}};
+}
+
 void report(const Options& options, const BuildSummary& summary, const DocumentReader& reader,
             double seconds) {
   const ShardManifest& manifest = summary.manifest;
@@ -51,11 +60,17 @@ void report(const Options& options, const BuildSummary& summary, const DocumentR
   const double ratio = static_cast<double>(text_bytes) / static_cast<double>(tokens);
   report_left_out(reader.counts());
   warn_of_empty_validation(options, manifest);
-  log_info(
-      strprintf("%s: %s, %s; %.2f bytes per token, %s, %s/s", options.output.c_str(),
-                describe("train", manifest.train).c_str(), describe("val", manifest.val).c_str(),
-                ratio, human_duration(seconds).c_str(),
-                human_bytes(static_cast<double>(text_bytes) / std::max(seconds, 1e-3)).c_str()));
+  if (options.build.append) {
+    log_info(strprintf("added %s tokens in %s documents",
+                       with_commas(static_cast<int64_t>(summary.added.tokens)).c_str(),
+                       with_commas(static_cast<int64_t>(summary.added.documents)).c_str()));
+  }
+  log_info(strprintf(
+      "%s: %s, %s; %s %s BOS and %s EOS; %.2f bytes per token, %s, %s/s", options.output.c_str(),
+      describe("train", manifest.train).c_str(), describe("val", manifest.val).c_str(),
+      manifest.dtype.c_str(), manifest.bos ? "with" : "without", manifest.eos ? "with" : "without",
+      ratio, human_duration(seconds).c_str(),
+      human_bytes(static_cast<double>(summary.text_bytes_here) / std::max(seconds, 1e-3)).c_str()));
   if (!options.json) return;
   nlohmann::ordered_json out = {{"schema", "mythos.tokenize/1"}, {"directory", options.output}};
   out.update(manifest_json(manifest));
@@ -65,20 +80,21 @@ void report(const Options& options, const BuildSummary& summary, const DocumentR
   out["bytes_per_token"] = ratio;
   out["empty_documents"] = summary.empty_documents;
   out.update(left_out_json(reader.counts()));
+  out["added"] = counts_json(summary.added);
+  out["resumed"] = counts_json(summary.resumed);
+  out["jobs"] = options.build.jobs;
   out["seconds"] = seconds;
   std::puts(out.dump(2).c_str());
 }
 
 int write_shards(Options& options, const Tokenizer& tokenizer) {
   options.build.writer.eos = !options.no_eos;
+  options.build.parse_special = options.parse_special;
   watch_signals();
   DocumentReader reader = open_documents(options.input);
   const auto start = std::chrono::steady_clock::now();
   const auto summary = build_shards(reader, tokenizer, options.output, options.build);
-  if (!summary) {
-    log_warning("stopped; nothing was written");
-    exit_by_signal(stop_signal());
-  }
+  if (!summary) exit_by_signal(stop_signal());
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   report(options, *summary, reader, seconds.count());
   return 0;
@@ -129,8 +145,19 @@ void declare(CLI::App& app, Options& options) {
       ->type_name("F");
   shards(app.add_flag("--bos", options.build.writer.bos, "Begin each document with BOS"));
   shards(app.add_flag("--no-eos", options.no_eos, "Do not end each document with EOS"));
-  shards(app.add_flag("--force", options.build.replace, "Replace an existing directory of shards"));
+  shards(app.add_option("--jobs", options.build.jobs,
+                        "Threads that encode (default: one for each processor); the result is the "
+                        "same for any number"))
+      ->check(CLI::Range(1, 1024))
+      ->type_name("N");
+  shards(app.add_flag("--append", options.build.append,
+                      "Add the documents to an existing directory of shards"));
+  shards(app.add_flag("--force", options.build.replace,
+                      "Replace an existing directory of shards; discard unfinished work of another "
+                      "run"));
   shards(app.add_flag("--json", options.json, "Print one JSON object (mythos.tokenize/1)"));
+  // For tests: how often the state is saved.
+  shards(app.add_option("--save-seconds", options.build.save_seconds))->group("");
   add_input_options(app, options.input);
 }
 

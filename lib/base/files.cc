@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 #include <set>
+#include <utility>
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -43,6 +44,17 @@ fs::path without_trailing_slash(fs::path path) {
   return path.has_filename() ? path : path.parent_path();
 }
 
+// For file systems that cannot exchange two names: for a moment there is nothing under the final
+// one.
+void replace_in_two_steps(const fs::path& from, const fs::path& to) {
+  std::error_code status;
+  const fs::path old = unfinished_name(to.string() + ".old");
+  fs::remove_all(old, status);
+  if (rename(to.c_str(), old.c_str()) != 0) fail_write("cannot replace", to);
+  if (rename(from.c_str(), to.c_str()) != 0) fail_write("cannot rename into place", to);
+  fs::remove_all(old, status);
+}
+
 }  // namespace
 
 std::string read_file(const fs::path& path) {
@@ -66,41 +78,82 @@ std::string read_file(const fs::path& path) {
   return content;
 }
 
-AtomicFile::AtomicFile(fs::path path) : path_(std::move(path)), temporary_(unfinished_name(path_)) {
-  fd_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-  if (fd_ < 0) fail_write("cannot create", path_);
+OutputFile::OutputFile(int fd, fs::path shown_as, uint64_t size_bytes)
+    : shown_as_(std::move(shown_as)), fd_(fd), size_bytes_(size_bytes) {}
+
+OutputFile::OutputFile(const fs::path& path, fs::path shown_as)
+    : shown_as_(shown_as.empty() ? path : std::move(shown_as)) {
+  fd_ = open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  if (fd_ < 0) fail_write("cannot create", shown_as_);
 }
 
-AtomicFile::~AtomicFile() {
-  if (fd_ >= 0) close(fd_);
-  if (!temporary_.empty()) unlink(temporary_.c_str());
+OutputFile OutputFile::go_on(const fs::path& path, uint64_t size_bytes) {
+  const int fd = open(path.c_str(), O_WRONLY | O_CLOEXEC);
+  if (fd < 0) fail_errno(ErrorKind::data, "cannot open", path);
+  OutputFile file(fd, path, size_bytes);
+  const auto wanted = static_cast<off_t>(size_bytes);
+  const off_t found = lseek(fd, 0, SEEK_END);
+  if (found < wanted) {
+    fail(ErrorKind::data, strprintf("%s: expected at least %lld bytes, found %lld", path.c_str(),
+                                    static_cast<long long>(wanted), static_cast<long long>(found)));
+  }
+  if (ftruncate(fd, wanted) != 0 || lseek(fd, wanted, SEEK_SET) != wanted)
+    fail_write("cannot write", path);
+  return file;
 }
 
-void AtomicFile::flush() {
-  const char* data = buffer_.data();
-  size_t left = buffer_.size();
+OutputFile::~OutputFile() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
+OutputFile::OutputFile(OutputFile&& other) noexcept
+    : shown_as_(std::move(other.shown_as_)),
+      fd_(std::exchange(other.fd_, -1)),
+      size_bytes_(other.size_bytes_),
+      buffer_(std::move(other.buffer_)) {}
+
+void OutputFile::write_through(const char* data, size_t left) {
   while (left > 0) {
     const ssize_t put = ::write(fd_, data, left);
     if (put < 0 && errno == EINTR) continue;
-    if (put < 0) fail_write("cannot write", path_);
+    if (put < 0) fail_write("cannot write", shown_as_);
     data += put;
     left -= static_cast<size_t>(put);
   }
+}
+
+void OutputFile::write(const void* data, size_t size_bytes) {
+  size_bytes_ += size_bytes;
+  if (buffer_.size() + size_bytes >= kBufferBytes) flush();
+  if (size_bytes >= kBufferBytes) return write_through(static_cast<const char*>(data), size_bytes);
+  buffer_.append(static_cast<const char*>(data), size_bytes);
+}
+
+void OutputFile::flush() {
+  write_through(buffer_.data(), buffer_.size());
   buffer_.clear();
 }
 
-void AtomicFile::write(const void* data, size_t size_bytes) {
-  size_bytes_ += size_bytes;
-  buffer_.append(static_cast<const char*>(data), size_bytes);
-  if (buffer_.size() >= kBufferBytes) flush();
+void OutputFile::sync() {
+  flush();
+  if (fsync(fd_) != 0) fail_write("cannot write", shown_as_);
+}
+
+void OutputFile::close() {
+  flush();
+  if (::close(std::exchange(fd_, -1)) != 0) fail_write("cannot write", shown_as_);
+}
+
+AtomicFile::AtomicFile(fs::path path)
+    : path_(std::move(path)), temporary_(unfinished_name(path_)), file_(temporary_, path_) {}
+
+AtomicFile::~AtomicFile() {
+  if (!temporary_.empty()) unlink(temporary_.c_str());
 }
 
 void AtomicFile::commit() {
-  flush();
-  if (fsync(fd_) != 0) fail_write("cannot write", path_);
-  const int fd = fd_;
-  fd_ = -1;
-  if (close(fd) != 0) fail_write("cannot write", path_);
+  file_.sync();
+  file_.close();
   if (rename(temporary_.c_str(), path_.c_str()) != 0) fail_write("cannot rename into place", path_);
   temporary_.clear();
   sync_directory(path_.parent_path());
@@ -127,31 +180,22 @@ AtomicDirectory::~AtomicDirectory() {
 }
 
 void AtomicDirectory::commit() {
-  sync_directory(temporary_);
-  std::error_code status;
-  if (!fs::exists(final_, status)) {
-    if (rename(temporary_.c_str(), final_.c_str()) != 0)
-      fail_write("cannot rename into place", final_);
-  } else if (renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, final_.c_str(), RENAME_EXCHANGE) !=
-             0) {
-    replace_in_two_steps();
-  }
+  move_directory(temporary_, final_);
   done_ = true;
-  sync_directory(final_.parent_path());
   // After an exchange the old content bears the temporary name.
+  std::error_code status;
   fs::remove_all(temporary_, status);
 }
 
-// For file systems that cannot exchange two names: for a moment there is nothing under the final
-// one.
-void AtomicDirectory::replace_in_two_steps() {
+void move_directory(const fs::path& from, const fs::path& to) {
+  sync_directory(from);
   std::error_code status;
-  const fs::path old = unfinished_name(final_.string() + ".old");
-  fs::remove_all(old, status);
-  if (rename(final_.c_str(), old.c_str()) != 0) fail_write("cannot replace", final_);
-  if (rename(temporary_.c_str(), final_.c_str()) != 0)
-    fail_write("cannot rename into place", final_);
-  fs::remove_all(old, status);
+  if (!fs::exists(to, status)) {
+    if (rename(from.c_str(), to.c_str()) != 0) fail_write("cannot rename into place", to);
+  } else if (renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_EXCHANGE) != 0) {
+    replace_in_two_steps(from, to);
+  }
+  sync_directory(to.parent_path());
 }
 
 bool is_unfinished(const fs::path& path) {
@@ -241,8 +285,12 @@ void Checksum::update(const void* data, size_t size_bytes) {
   XXH3_64bits_update(state_->xxh, data, size_bytes);
 }
 
+uint64_t Checksum::value() const {
+  return XXH3_64bits_digest(state_->xxh);
+}
+
 std::string Checksum::hex() const {
-  return strprintf("%016llx", static_cast<unsigned long long>(XXH3_64bits_digest(state_->xxh)));
+  return strprintf("%016llx", static_cast<unsigned long long>(value()));
 }
 
 }  // namespace mythos

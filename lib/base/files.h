@@ -18,6 +18,35 @@ namespace fs = std::filesystem;
 
 std::string read_file(const fs::path& path);
 
+// A file that is written front to back under its own name, which may be gone on with later.
+class OutputFile {
+ public:
+  // Creates or empties the file. Errors name `shown_as` where given.
+  explicit OutputFile(const fs::path& path, fs::path shown_as = {});
+  // Goes on behind the first `size_bytes` and cuts off what lies behind them. Fails (data) when the
+  // file is missing or shorter.
+  static OutputFile go_on(const fs::path& path, uint64_t size_bytes);
+  ~OutputFile();
+  OutputFile(OutputFile&& other) noexcept;
+  OutputFile& operator=(OutputFile&&) = delete;
+
+  void write(const void* data, size_t size_bytes);
+  void write(std::string_view text) { write(text.data(), text.size()); }
+  uint64_t size_bytes() const { return size_bytes_; }  // also of what is still buffered
+  void flush();                                        // so that others who open the file see all
+  void sync();                                         // so that it survives a loss of power
+  void close();
+
+ private:
+  OutputFile(int fd, fs::path shown_as, uint64_t size_bytes);
+  void write_through(const char* data, size_t size_bytes);
+
+  fs::path shown_as_;
+  int fd_ = -1;
+  uint64_t size_bytes_ = 0;
+  std::string buffer_;
+};
+
 // A file that appears under its name whole or not at all: written to a hidden name in the same
 // folder, fsynced and renamed by commit(); removed when it goes out of scope without one.
 class AtomicFile {
@@ -27,26 +56,22 @@ class AtomicFile {
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
 
-  void write(const void* data, size_t size_bytes);
-  void write(std::string_view text) { write(text.data(), text.size()); }
-  uint64_t size_bytes() const { return size_bytes_; }
+  void write(const void* data, size_t size_bytes) { file_.write(data, size_bytes); }
+  void write(std::string_view text) { file_.write(text); }
+  uint64_t size_bytes() const { return file_.size_bytes(); }
   void commit();
 
  private:
-  void flush();
-
   fs::path path_, temporary_;
-  int fd_ = -1;
-  uint64_t size_bytes_ = 0;
-  std::string buffer_;
+  OutputFile file_;
 };
 
 // Writes a whole small file through AtomicFile.
 void write_file_atomic(const fs::path& path, std::string_view content);
 
 // A directory that appears under its name whole or not at all, as AtomicFile does for a file.
-// Fill path(), then commit(). An existing directory of that name is replaced, in one step where the file
-// system can exchange two names.
+// Fill path(), then commit(). An existing directory of that name is replaced, in one step where the
+// file system can exchange two names.
 class AtomicDirectory {
  public:
   explicit AtomicDirectory(fs::path path);
@@ -58,11 +83,13 @@ class AtomicDirectory {
   void commit();
 
  private:
-  void replace_in_two_steps();
-
   fs::path final_, temporary_;
   bool done_ = false;
 };
+
+// Moves a directory to a name on the same file system, as AtomicDirectory::commit() does.
+// Afterwards an old directory of that name may lie under `from`.
+void move_directory(const fs::path& from, const fs::path& to);
 
 // Whether a name is one that AtomicFile or AtomicDirectory gives to unfinished work.
 bool is_unfinished(const fs::path& path);
@@ -101,6 +128,7 @@ class Checksum {
   Checksum();
   ~Checksum();
   void update(const void* data, size_t size_bytes);
+  uint64_t value() const;
   std::string hex() const;
 
  private:

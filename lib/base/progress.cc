@@ -70,7 +70,7 @@ void Progress::line(std::string_view text, bool force) {
 void Progress::update(int64_t done, std::string_view extra) {
   if (!due()) return;
   const double seconds = elapsed_seconds();
-  const double rate = seconds > 0 ? static_cast<double>(done) / seconds : 0;
+  const double rate = seconds > 0 ? static_cast<double>(done - begin_) / seconds : 0;
   const bool bytes = unit_ == "bytes";
   const auto show = [&](double n) { return bytes ? human_bytes(n) : human_count(n); };
   std::string text = label_ + " " + show(static_cast<double>(done));

@@ -16,6 +16,8 @@ class Progress {
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
+  // What an earlier run had done: it counts as done, and not for the rate.
+  void begin_at(int64_t done) { begin_ = done; }
   // Cheap when nothing is due: one clock reading.
   void update(int64_t done, std::string_view extra = {});
   // The same with a line composed by the caller.
@@ -29,7 +31,7 @@ class Progress {
   bool due();
 
   std::string label_;
-  int64_t total_;
+  int64_t total_, begin_ = 0;
   std::string unit_;
   double interval_seconds_;
   bool terminal_;

@@ -1,5 +1,7 @@
 #include "data/manifest.h"
 
+#include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
@@ -15,6 +17,13 @@ constexpr std::string_view kSchema = "mythos.shards/1";
 constexpr std::string_view kChecksumKey = "\"manifest_checksum\": \"";
 constexpr size_t kChecksumDigits = 16;
 
+// To four digits behind the point; 0 where there are no tokens.
+double bytes_per_token(uint64_t text_bytes, uint64_t tokens) {
+  const double ratio =
+      static_cast<double>(text_bytes) / static_cast<double>(std::max<uint64_t>(tokens, 1));
+  return std::round(ratio * 1e4) / 1e4;
+}
+
 ordered_json split_json(const SplitInfo& split) {
   ordered_json files = ordered_json::array();
   for (const ShardFileInfo& file : split.files) {
@@ -27,7 +36,20 @@ ordered_json split_json(const SplitInfo& split) {
   return {{"tokens", split.tokens},
           {"documents", split.documents},
           {"text_bytes", split.text_bytes},
+          {"bytes_per_token", bytes_per_token(split.text_bytes, split.tokens)},
           {"files", std::move(files)}};
+}
+
+ordered_json sources_json(const std::vector<SourceInfo>& sources) {
+  ordered_json array = ordered_json::array();
+  for (const SourceInfo& source : sources) {
+    array.push_back({{"name", source.name},
+                     {"documents", source.documents},
+                     {"tokens", source.tokens},
+                     {"text_bytes", source.text_bytes},
+                     {"bytes_per_token", bytes_per_token(source.text_bytes, source.tokens)}});
+  }
+  return array;
 }
 
 // Members of the manifest with errors that name the file and the key.
@@ -86,6 +108,17 @@ class Reader {
     }
     return split;
   }
+  std::vector<SourceInfo> sources() const {
+    std::vector<SourceInfo> sources;
+    if (!root_.contains("sources")) return sources;
+    const ordered_json& array = root_["sources"];
+    if (!array.is_array()) fail_key("sources", "is not an array");
+    for (const ordered_json& source : array) {
+      sources.push_back({text(source, "name"), count(source, "documents"), count(source, "tokens"),
+                         count(source, "text_bytes")});
+    }
+    return sources;
+  }
 
  private:
   const fs::path& path_;
@@ -122,13 +155,16 @@ ordered_json parse(const fs::path& path, const std::string& content) {
 }  // namespace
 
 ordered_json manifest_json(const ShardManifest& manifest) {
-  return {{"dtype", manifest.dtype},
-          {"vocab_size", manifest.vocab_size},
-          {"bos", manifest.bos},
-          {"eos", manifest.eos},
-          {"tokenizer",
-           {{"file", manifest.tokenizer_file}, {"fingerprint", manifest.tokenizer_fingerprint}}},
-          {"splits", {{"train", split_json(manifest.train)}, {"val", split_json(manifest.val)}}}};
+  ordered_json json = {
+      {"dtype", manifest.dtype},
+      {"vocab_size", manifest.vocab_size},
+      {"bos", manifest.bos},
+      {"eos", manifest.eos},
+      {"tokenizer",
+       {{"file", manifest.tokenizer_file}, {"fingerprint", manifest.tokenizer_fingerprint}}},
+      {"splits", {{"train", split_json(manifest.train)}, {"val", split_json(manifest.val)}}}};
+  if (!manifest.sources.empty()) json["sources"] = sources_json(manifest.sources);
+  return json;
 }
 
 std::string format_manifest(const ShardManifest& manifest) {
@@ -151,7 +187,10 @@ ShardManifest read_shard_manifest(const fs::path& directory) {
   if (!fs::exists(path, status)) {
     fail(ErrorKind::data, directory.string() + ": not a shard directory (no manifest.json)");
   }
-  const std::string content = read_file(path);
+  return parse_manifest(read_file(path), path);
+}
+
+ShardManifest parse_manifest(const std::string& content, const fs::path& path) {
   const ordered_json root = parse(path, content);
   const Reader reader(path, root);
   const std::string schema = reader.text(root, "schema");
@@ -177,6 +216,7 @@ ShardManifest read_shard_manifest(const fs::path& directory) {
   manifest.tokenizer_fingerprint = reader.text(tokenizer, "fingerprint");
   manifest.train = reader.split("train");
   manifest.val = reader.split("val");
+  manifest.sources = reader.sources();
   return manifest;
 }
 

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/strings.h"
 #include "data/build_shards.h"
+#include "data/source_counts.h"
 #include "data/stored_documents.h"
 #include "text/tokenizer.h"
 
@@ -76,6 +77,12 @@ ShardManifest merge_shards(const std::vector<ShardDirectory>& inputs, const Toke
                         [&](auto ids) { writer.add(split, ids, std::exchange(text_bytes, 0)); });
     }
   }
+  std::vector<SourceInfo> sources;
+  if (std::any_of(inputs.begin(), inputs.end(),
+                  [](const auto& input) { return !input.manifest().sources.empty(); })) {
+    for (const ShardDirectory& input : inputs) add_sources(sources, input.manifest());
+  }
+  writer.set_sources(std::move(sources));
   return writer.commit();
 }
 
@@ -131,6 +138,7 @@ ShardManifest split_again(const ShardDirectory& shards, const Tokenizer& tokeniz
                    "Lower --val-fraction.",
                    ull(documents)));
   }
+  writer.set_sources(shards.manifest().sources);
   return writer.commit();
 }
 

@@ -11,19 +11,22 @@ namespace mythos {
 using namespace shard_format;
 
 struct ShardFileWriter::Compressor {
+  explicit Compressor(int level) {
+    ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel, level);
+  }
+  ~Compressor() { ZSTD_freeCCtx(context); }
   ZSTD_CCtx* context = ZSTD_createCCtx();
   std::string out;
-  ~Compressor() { ZSTD_freeCCtx(context); }
 };
 
 ShardFileWriter::ShardFileWriter(const fs::path& path, uint32_t token_bytes,
                                  uint32_t tokens_per_frame, int zstd_level)
-    : compressor_(std::make_unique<Compressor>()),
+    : compressor_(std::make_unique<Compressor>(zstd_level)),
       path_(path),
       file_(path),
+      documents_(index_path(path)),
       token_bytes_(token_bytes),
       tokens_per_frame_(tokens_per_frame) {
-  ZSTD_CCtx_setParameter(compressor_->context, ZSTD_c_compressionLevel, zstd_level);
   std::string header(kHeaderMagic);
   put<uint32_t>(header, kVersion);
   put<uint32_t>(header, token_bytes_);
@@ -33,11 +36,55 @@ ShardFileWriter::ShardFileWriter(const fs::path& path, uint32_t token_bytes,
   write(header);
 }
 
+ShardFileWriter::ShardFileWriter(const fs::path& path, uint32_t token_bytes,
+                                 uint32_t tokens_per_frame, int zstd_level,
+                                 const ShardFileState& state)
+    : compressor_(std::make_unique<Compressor>(zstd_level)),
+      path_(path),
+      file_(OutputFile::go_on(path, state.size_bytes)),
+      documents_(OutputFile::go_on(index_path(path), state.documents * sizeof(uint64_t))),
+      token_bytes_(token_bytes),
+      tokens_per_frame_(tokens_per_frame),
+      tokens_(state.tokens),
+      frame_(state.frame),
+      frame_table_(state.frame_table) {
+  const MappedFile content(path), documents(index_path(path));
+  check_frames(content.text());
+  checksum_.update(content.text().data(), content.text().size());
+  documents_checksum_.update(documents.text().data(), documents.text().size());
+  if (documents_checksum_.hex() != state.documents_sum) {
+    fail(ErrorKind::data, index_path(path).string() + ": the checksum does not match");
+  }
+}
+
 ShardFileWriter::~ShardFileWriter() = default;
+
+// Without this, damage to an unfinished file would get a checksum that hides it.
+void ShardFileWriter::check_frames(std::string_view content) const {
+  uint64_t offset = kHeaderBytes;
+  for (size_t at = 0; at < frame_table_.size(); at += kFrameEntryBytes) {
+    const auto* entry = reinterpret_cast<const std::byte*>(frame_table_.data() + at);
+    const uint32_t size = get<uint32_t>(entry + 8);
+    const std::string_view frame = content.substr(std::min<uint64_t>(offset, content.size()), size);
+    if (get<uint64_t>(entry) != offset ||
+        checksum64(std::as_bytes(std::span(frame))) != get<uint64_t>(entry + 16)) {
+      fail(ErrorKind::data, strprintf("%s: byte %llu: the checksum of a frame does not match",
+                                      path_.c_str(), static_cast<unsigned long long>(offset)));
+    }
+    offset += size;
+  }
+}
 
 void ShardFileWriter::write(std::string_view bytes) {
   file_.write(bytes);
   checksum_.update(bytes.data(), bytes.size());
+}
+
+void ShardFileWriter::begin_document() {
+  char begin[sizeof(uint64_t)];
+  for (size_t i = 0; i < sizeof begin; ++i) begin[i] = static_cast<char>(tokens_ >> (8 * i) & 0xFF);
+  documents_.write(begin, sizeof begin);
+  documents_checksum_.update(begin, sizeof begin);
 }
 
 void ShardFileWriter::append(std::span<const uint32_t> ids) {
@@ -68,28 +115,38 @@ void ShardFileWriter::write_frame() {
   put<uint64_t>(frame_table_, checksum64(std::as_bytes(std::span(out.data(), size))));
   write({out.data(), size});
   frame_.clear();
-  ++frames_;
+}
+
+ShardFileState ShardFileWriter::save() {
+  file_.sync();
+  documents_.sync();
+  return {file_.size_bytes(), tokens_, documents(),
+          frame_table_,       frame_,  documents_checksum_.hex()};
 }
 
 ShardFileInfo ShardFileWriter::finish() {
   if (!frame_.empty()) write_frame();
-  std::string index = std::move(frame_table_);
-  const uint64_t table_offset = file_.size_bytes(), documents_offset = table_offset + index.size();
-  for (const uint64_t begin : document_begins_) put<uint64_t>(index, begin);
-  write(index);
+  documents_.close();
+  const MappedFile documents(index_path(path_));
+  Checksum index;
+  const uint64_t table_offset = file_.size_bytes();
+  for (const std::string_view part : {std::string_view(frame_table_), documents.text()}) {
+    write(part);
+    index.update(part.data(), part.size());
+  }
   std::string trailer;
   put<uint64_t>(trailer, tokens_);
-  put<uint64_t>(trailer, document_begins_.size());
-  put<uint64_t>(trailer, frames_);
+  put<uint64_t>(trailer, this->documents());
+  put<uint64_t>(trailer, frame_table_.size() / kFrameEntryBytes);
   put<uint64_t>(trailer, table_offset);
-  put<uint64_t>(trailer, documents_offset);
-  put<uint64_t>(trailer, checksum64(std::as_bytes(std::span(index))));
+  put<uint64_t>(trailer, table_offset + frame_table_.size());
+  put<uint64_t>(trailer, index.value());
   put<uint64_t>(trailer, checksum64(std::as_bytes(std::span(trailer))));
   trailer += kTrailerMagic;
   write(trailer);
-  file_.commit();
-  return {path_.filename().string(), tokens_, document_begins_.size(), file_.size_bytes(),
-          checksum_.hex()};
+  file_.sync();
+  file_.close();
+  return {name(), tokens_, this->documents(), file_.size_bytes(), checksum_.hex()};
 }
 
 }  // namespace mythos

@@ -3,7 +3,11 @@
 tok=$FIXTURES/text/tok.model data=$FIXTURES/text/data
 mythos shards split "$data" part --parts 3
 mythos shards merge all part-00000 part-00001 part-00002
-diff -r "$data" all && echo "all is the same as the data"
+diff -r -x manifest.json "$data" all && echo "all is the same as the data"
+for name in "$data" all; do mythos shards info --json $name | json 'd["splits"]' > $(basename $name).splits; done
+same data.splits all.splits
+mythos shards merge -q twice "$data" "$data"
+mythos shards info --json twice | json '[(s["name"], s["documents"]) for s in d["sources"]]'
 mythos shards split "$data" again --val-fraction 0.1
 diff -r "$data" again && echo "the same share gives the same"
 mythos shards info again | tail -n 2

@@ -12,5 +12,10 @@ for document in text.split("\n\n")[:-1] if text.endswith("\n\n") else text.split
     print(json.dumps({"text": document}))' "$text" > text.jsonl
 mythos tokenize --quiet --tokenizer "$tok" --output lines --val-fraction 0.1 text.jsonl
 for other in zst piped lines; do
-  diff -r -q plain $other && echo "plain and $other are the same"
+  diff -r -q -x manifest.json plain $other && echo "plain and $other are the same"
 done
+for name in plain zst piped lines; do
+  mythos shards info --json $name | json '[(s["name"], s["documents"]) for s in d["sources"]]'
+  mythos shards info --json $name | json 'd["splits"]' > $name.splits
+done
+for other in zst piped lines; do same plain.splits $other.splits; done

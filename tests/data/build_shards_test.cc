@@ -2,10 +2,22 @@
 
 #include <gtest/gtest.h>
 
-#include <set>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <map>
+#include <set>
+#include <thread>
+
+#include "base/log.h"
+#include "base/rng.h"
 #include "base/strings.h"
+#include "data/manifest.h"
+#include "data/source_counts.h"
+#include "data/work_folder.h"
 #include "number_tokenizer.h"
+#include "plain_file.h"
 #include "scratch.h"
 
 namespace mythos {
@@ -19,11 +31,26 @@ class BuildShards : public testing::Test {
   BuildSummary build(const std::string& name, const std::string& text,
                      const BuildOptions& options = {}, const std::string& separator = "\n") {
     write_file_atomic(scratch_ / "input", text);
+    return build_from(name, {"input"}, options, separator);
+  }
+  BuildSummary build_from(const std::string& name, const std::vector<std::string>& inputs,
+                          const BuildOptions& options = {}, const std::string& separator = "\n") {
     ReaderOptions reader_options;
     reader_options.separator = separator;
-    DocumentReader reader({(scratch_ / "input").string()}, reader_options);
+    std::vector<std::string> paths;
+    for (const std::string& input : inputs) paths.push_back((scratch_ / input).string());
+    DocumentReader reader(paths, reader_options);
     return *build_shards(reader, tokenizer_, scratch_ / name, options);
   }
+  // Every file of a directory with its content.
+  std::map<std::string, std::string> content(const std::string& name) const {
+    std::map<std::string, std::string> files;
+    for (const auto& entry : fs::directory_iterator(scratch_ / name))
+      files[entry.path().filename().string()] = read_file(entry.path());
+    return files;
+  }
+  void kill_now_and_then(const std::string& name, const std::vector<std::string>& inputs,
+                         const BuildOptions& options, int times);
   std::set<std::string> documents(const std::string& name, Split split) {
     const ShardDirectory shards(scratch_ / name);
     std::set<std::string> found;
@@ -88,6 +115,264 @@ TEST_F(BuildShards, AnInputWithoutTextLeavesNothing) {
     fs::remove(scratch_ / "input");
     EXPECT_TRUE(fs::is_empty(scratch_.path()));
   }
+}
+
+// Many small documents, some empty, and a few that fill several batches.
+std::string varied_text(uint64_t seed, int documents) {
+  Rng rng(seed);
+  std::string text;
+  for (int i = 0; i < documents; ++i) {
+    const uint64_t size = i % 500 == 99 ? 700'000 : rng.below(900);
+    for (uint64_t at = 0; at < size; ++at) text += static_cast<char>('a' + rng.below(26));
+    text += '\n';
+  }
+  return text;
+}
+
+// Sizes at which a few megabytes make many frames and several files.
+BuildOptions small_files(int64_t jobs) {
+  BuildOptions options;
+  options.val_fraction = 0.2;
+  options.writer.tokens_per_file = 700'000;
+  options.writer.tokens_per_frame = 1000;
+  options.writer.zstd_level = 1;
+  options.jobs = jobs;
+  options.save_seconds = 0;
+  return options;
+}
+
+TEST_F(BuildShards, TheSameForAnyNumberOfJobs) {
+  const std::string text = varied_text(1, 2500);
+  BuildOptions options = small_files(1);
+  options.save_seconds = 1e9;
+  build("one", text, options);
+  EXPECT_GT(content("one").size(), 6u);
+  for (const int64_t jobs : {2, 5}) {
+    options.jobs = jobs;
+    build("many", text, options);
+    EXPECT_TRUE(content("one") == content("many")) << jobs;
+    fs::remove_all(scratch_ / "many");
+  }
+}
+
+// Starts the build in a process of its own and kills it at some moment after it has saved anew.
+void BuildShards::kill_now_and_then(const std::string& name, const std::vector<std::string>& inputs,
+                                    const BuildOptions& options, int times) {
+  const fs::path state = WorkFolder::path_for(scratch_ / name) / "state.json";
+  Rng rng(options.jobs);
+  // The documents that the last save counts; 0 before the first.
+  const auto saved = [&] {
+    std::error_code status;
+    const std::string content = fs::exists(state, status) ? read_file(state) : std::string();
+    const size_t at = content.find("\"read_documents\":");
+    return at == std::string::npos ? 0 : std::stoul(content.substr(at + 17));
+  };
+  for (int i = 0; i < times; ++i) {
+    const uint64_t before = saved();
+    const pid_t child = fork();
+    if (child == 0) {
+      set_log_level(LogLevel::off);
+      try {
+        build_from(name, inputs, options);
+      } catch (...) {
+        _exit(1);
+      }
+      _exit(0);
+    }
+    int status = 0;
+    while (saved() <= before) {
+      ASSERT_EQ(waitpid(child, &status, WNOHANG), 0) << "it ended without a save";
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    std::this_thread::sleep_for(std::chrono::microseconds(rng.below(20'000)));
+    kill(child, SIGKILL);
+    waitpid(child, &status, 0);
+    if (WIFEXITED(status)) {
+      EXPECT_EQ(WEXITSTATUS(status), 0);
+      return;
+    }
+  }
+}
+
+TEST_F(BuildShards, AKilledRunGoesOnToTheSameBytes) {
+  write_file_atomic(scratch_ / "a", varied_text(2, 1200));
+  write_file_atomic(scratch_ / "b", varied_text(3, 1200));
+  for (const int64_t jobs : {1, 3}) {
+    const BuildOptions options = small_files(jobs);
+    build_from("whole", {"a", "b"}, options);
+    kill_now_and_then("killed", {"a", "b"}, options, 4);
+    if (!fs::exists(scratch_ / "killed")) {
+      const BuildSummary summary = build_from("killed", {"a", "b"}, options);
+      EXPECT_GT(summary.resumed.documents, 0u);
+      EXPECT_LT(summary.resumed.documents, summary.added.documents);
+    }
+    EXPECT_TRUE(content("whole") == content("killed")) << jobs;
+    EXPECT_FALSE(fs::exists(WorkFolder::path_for(scratch_ / "killed")));
+    fs::remove_all(scratch_ / "whole");
+    fs::remove_all(scratch_ / "killed");
+  }
+}
+
+TEST_F(BuildShards, AppendsBehindWhatIsThere) {
+  write_file_atomic(scratch_ / "a", varied_text(4, 900));
+  write_file_atomic(scratch_ / "b", varied_text(5, 900));
+  BuildOptions options = small_files(2);
+  build_from("both", {"a", "b"}, options);
+  build_from("grown", {"a"}, options);
+  fs::copy(scratch_ / "grown", scratch_ / "killed");
+  const auto before = content("grown");
+  options.append = true;
+  const BuildSummary summary = build_from("grown", {"b"}, options);
+  EXPECT_GT(summary.added.documents, 800u);
+  auto after = content("grown");
+  for (const auto& [name, bytes] : before)
+    EXPECT_TRUE(name == kManifestName || after.at(name) == bytes) << name;
+  EXPECT_TRUE(verify_shards(scratch_ / "grown").empty());
+  for (const Split split : {Split::train, Split::val})
+    EXPECT_EQ(documents("grown", split), documents("both", split));
+  const auto sources = ShardDirectory(scratch_ / "grown").manifest().sources;
+  ASSERT_EQ(sources.size(), 2u);
+  EXPECT_EQ(sources[0].name, (scratch_ / "a").string());
+  EXPECT_EQ(sources[1].documents, summary.added.documents);
+
+  kill_now_and_then("killed", {"b"}, options, 3);
+  EXPECT_TRUE(verify_shards(scratch_ / "killed").empty()) << "whole whenever it was killed";
+  if (content("killed").size() < content("grown").size()) build_from("killed", {"b"}, options);
+  EXPECT_TRUE(content("killed") == content("grown"));
+}
+
+// The moments at which a kill is least likely to fall by chance.
+TEST_F(BuildShards, AnAppendThatWasKilledInItsLastSteps) {
+  write_file_atomic(scratch_ / "a", varied_text(6, 300));
+  write_file_atomic(scratch_ / "b", varied_text(7, 300));
+  BuildOptions options = small_files(1);
+  build_from("base", {"a"}, options);
+  fs::copy(scratch_ / "base", scratch_ / "s");
+  fs::copy(scratch_ / "base", scratch_ / "whole");
+  options.append = true;
+  build_from("whole", {"b"}, options);
+  const auto base = content("base"), whole = content("whole");
+  std::string last;
+  for (const auto& [name, bytes] : whole)
+    if (!base.contains(name)) last = name;
+  // A folder under the name of a new file: everything is done but the last steps.
+  fs::create_directories(scratch_ / "s" / last / "x");
+  error_of(ErrorKind::resources, [&] { build_from("s", {"b"}, options); });
+  fs::remove_all(scratch_ / "s" / last);
+  const fs::path folder = WorkFolder::path_for(scratch_ / "s");
+  ASSERT_TRUE(fs::exists(folder));
+  EXPECT_TRUE(verify_shards(scratch_ / "s").empty()) << "new files are not named yet";
+  EXPECT_EQ(content("s").at("manifest.json"), base.at("manifest.json"));
+  fs::copy(folder, scratch_ / "kept", fs::copy_options::recursive);
+  const BuildSummary summary = build_from("s", {"b"}, options);
+  EXPECT_EQ(summary.resumed.documents, summary.added.documents);
+  EXPECT_TRUE(content("s") == whole);
+  // The directory is done, and the folder is still there.
+  fs::copy(scratch_ / "kept", folder, fs::copy_options::recursive);
+  build_from("s", {"b"}, options);
+  EXPECT_TRUE(content("s") == whole) << "not added twice";
+  EXPECT_FALSE(fs::exists(folder));
+}
+
+TEST_F(BuildShards, AppendRefusesWhatDoesNotFit) {
+  build("s", "one\ntwo\nthree\n");
+  BuildOptions options;
+  options.append = true;
+  options.writer.eos = false;
+  EXPECT_TRUE(contains(error_of(ErrorKind::usage, [&] { build("s", "four\n", options); }),
+                       "without BOS and with EOS"));
+  options.writer.eos = true;
+  error_of(ErrorKind::data, [&] { build("s", "\n", options); });
+  error_of(ErrorKind::data, [&] { build("nowhere", "four\n", options); });
+  DocumentReader reader({(scratch_ / "input").string()}, {});
+  EXPECT_TRUE(contains(
+      error_of(ErrorKind::data,
+               [&] { build_shards(reader, NumberTokenizer(301), scratch_ / "s", options); }),
+      "another tokenizer"));
+  EXPECT_FALSE(fs::exists(WorkFolder::path_for(scratch_ / "s")));
+  // By hash alone: the document that is alone in an append may be for validation.
+  options.val_fraction = 0.999;
+  const ShardManifest before = ShardDirectory(scratch_ / "s").manifest();
+  const ShardManifest after = build("s", "four\n", options).manifest;
+  EXPECT_EQ(after.val.documents, before.val.documents + 1);
+}
+
+TEST_F(BuildShards, DamagedWorkIsNotGoneOnWith) {
+  write_file_atomic(scratch_ / "a", varied_text(8, 1500));
+  BuildOptions options = small_files(1);
+  const fs::path folder = WorkFolder::path_for(scratch_ / "s");
+  kill_now_and_then("s", {"a"}, options, 1);
+  ASSERT_TRUE(fs::exists(folder));
+  fs::copy(folder, scratch_ / "kept", fs::copy_options::recursive);
+  const auto try_with = [&](const std::string& file, size_t offset) {
+    fs::remove_all(folder);
+    fs::copy(scratch_ / "kept", folder, fs::copy_options::recursive);
+    std::string bytes = read_file(folder / file);
+    ASSERT_GT(bytes.size(), offset) << file;
+    bytes[offset] ^= 1;
+    write_plain(folder / file, bytes);
+    const std::string message = error_of(ErrorKind::data, [&] { build_from("s", {"a"}, options); });
+    EXPECT_TRUE(contains(message, file) && contains(message, "--force")) << message;
+    EXPECT_TRUE(fs::exists(folder)) << "nothing is deleted unasked";
+  };
+  try_with("state.json", 100);
+  const std::string state = read_file(scratch_ / "kept" / "state.json");
+  for (const auto& entry : fs::directory_iterator(scratch_ / "kept" / "shards")) {
+    const std::string name = entry.path().filename().string();
+    if (!contains(state, "\"name\":\"" + name + "\"")) continue;
+    try_with("shards/" + name, 40);
+    try_with("shards/" + name + ".documents", 0);
+  }
+  options.replace = true;
+  EXPECT_EQ(build_from("s", {"a"}, options).resumed.documents, 0u);
+}
+
+TEST_F(BuildShards, SourcesAreCounted) {
+  write_file_atomic(scratch_ / "a", "one\ntwo\n");
+  write_file_atomic(scratch_ / "b", "\n");
+  write_file_atomic(scratch_ / "c", "three\n");
+  const auto sources = build_from("s", {"c", "b", "a"}).manifest.sources;
+  ASSERT_EQ(sources.size(), 2u) << "none without documents";
+  EXPECT_EQ(sources[0].name, (scratch_ / "c").string());
+  EXPECT_EQ(sources[1].documents, 2u);
+  EXPECT_EQ(sources[1].tokens, 8u);
+  EXPECT_EQ(sources[1].text_bytes, 6u);
+  const auto read = ShardDirectory(scratch_ / "s").manifest().sources;
+  EXPECT_EQ(read[1].name, sources[1].name);
+  EXPECT_EQ(read[1].tokens, 8u);
+}
+
+TEST(SourceNames, ManyInputsAreCountedByDirectory) {
+  EXPECT_EQ(source_names({"a/x", "a/y", "b/z"}, 3),
+            (std::vector<std::string>{"a/x", "a/y", "b/z"}));
+  EXPECT_EQ(source_names({"a/x", "a/y", "b/z"}, 2), (std::vector<std::string>{"a", "a", "b"}));
+  EXPECT_EQ(source_names({"/d/a/x", "/d/a/y", "/d/b/z"}, 1),
+            (std::vector<std::string>{"/d", "/d", "/d"}));
+  EXPECT_EQ(source_names({"x", "y"}, 1), (std::vector<std::string>{".", "."}));
+  EXPECT_EQ(source_names({"x\xFF\n"}), (std::vector<std::string>{"x\\xff\\n"}));
+}
+
+// Fails on one text.
+class ChokingTokenizer : public NumberTokenizer {
+ public:
+  ChokingTokenizer() : NumberTokenizer(300) {}
+  void encode(std::string_view text, std::vector<uint32_t>& ids, Specials specials) const override {
+    if (text == "poison") fail(ErrorKind::internal, "choked");
+    NumberTokenizer::encode(text, ids, specials);
+  }
+};
+
+TEST_F(BuildShards, AnErrorOfAnyThreadEndsTheJob) {
+  write_file_atomic(scratch_ / "a", varied_text(9, 800) + "poison\n" + varied_text(10, 1200));
+  ReaderOptions reader_options;
+  reader_options.separator = "\n";
+  BuildOptions options = small_files(3);
+  options.save_seconds = 1e9;
+  DocumentReader reader({(scratch_ / "a").string()}, reader_options);
+  EXPECT_EQ(error_of(ErrorKind::internal,
+                     [&] { build_shards(reader, ChokingTokenizer(), scratch_ / "s", options); }),
+            "choked");
+  EXPECT_FALSE(fs::exists(scratch_ / "s"));
 }
 
 }  // namespace

@@ -1,0 +1,42 @@
+#pragma once
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+
+#include "base/error.h"
+#include "data/work_folder.h"
+
+namespace mythos {
+
+// How far a build of shards has come.
+struct BuildState {
+  // What decides the result, by the name that a user knows it by: only the same run goes on.
+  nlohmann::ordered_json run;
+  uint64_t read_documents = 0, empty_documents = 0;
+  uint64_t text_hash = 0;         // of the texts of all documents read, in order
+  bool complete = false;          // all files are finished; what remains is to put them in place
+  nlohmann::ordered_json writer;  // ShardSetWriter::save()
+};
+
+// A member of `run`: which manifest the work is to be added to.
+inline constexpr const char* kDirectoryKey = "the directory's manifest";
+
+// Replaces the folder's state in one step; it survives a loss of power.
+void write_build_state(const WorkFolder& folder, const BuildState& state);
+
+struct FoundWork {
+  std::optional<BuildState> state;  // none: a fresh start
+  bool in_place = false;            // the directory has the result; only the folder was not deleted
+};
+
+// What a run goes on with. Work of another run, or damaged work, is an error (usage, data) that
+// leaves it as it is; with `anew` it is deleted, as is any work where the input cannot be read from
+// its start once more.
+FoundWork find_work(WorkFolder& folder, const fs::path& directory,
+                    const nlohmann::ordered_json& run, bool anew, bool can_read_again);
+
+// For damage that is found later: fails likewise, or deletes the work.
+void drop_damaged(WorkFolder& folder, const Error& damage, bool anew);
+
+}  // namespace mythos

@@ -1,0 +1,33 @@
+#pragma once
+#include "base/files.h"
+
+namespace mythos {
+
+// The hidden folder ".NAME.unfinished" beside a target, where a long job keeps what it has done, so
+// that the next process with that target can go on. One process at a time has it.
+class WorkFolder {
+ public:
+  static fs::path path_for(const fs::path& target);
+
+  // Makes the folder, or opens the one that is there. Fails (usage) while another process has it.
+  explicit WorkFolder(const fs::path& target);
+  // Deletes the folder unless it is to be kept.
+  ~WorkFolder();
+  WorkFolder(const WorkFolder&) = delete;
+  WorkFolder& operator=(const WorkFolder&) = delete;
+
+  const fs::path& path() const { return path_; }
+  void keep(bool kept) { kept_ = kept; }
+  bool kept() const { return kept_; }
+  // Deletes everything in it but the lock.
+  void clear();
+
+ private:
+  bool lock();
+
+  fs::path path_;
+  int lock_fd_ = -1;
+  bool kept_ = false;
+};
+
+}  // namespace mythos
