@@ -15,7 +15,7 @@ struct BuildOptions {
   double val_fraction = 0.05;
   ShardWriterOptions writer;
   bool parse_special = false;  // names of special tokens in the text are those tokens
-  bool replace = false;  // an existing directory, and unfinished work of another run
+  bool replace = false;        // an existing directory, and unfinished work of another run
   bool append = false;  // to an existing directory, which must have the same tokenizer, BOS and EOS
   int64_t jobs = 1;     // tokenizer threads; a reading and a writing thread come on top
   double save_seconds = 10;  // between two saves of how far the work has come
