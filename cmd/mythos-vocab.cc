@@ -30,7 +30,11 @@ struct Options {
 };
 
 TrainingText read_text(const Options& options) {
-  DocumentReader reader = open_documents(options.input);
+  InputOptions input = options.input;
+  // Sentences come from a text's pieces as well, unless documents are counted or chosen.
+  const bool any_cut = !input.dedup && !input.limit && input.sample == 1;
+  if (any_cut) input.text_piece_bytes = 1 << 20;
+  DocumentReader reader = open_documents(input);
   TrainingText text(options.sample_bytes);
   Progress progress("read", static_cast<int64_t>(reader.total_stored_bytes()), "bytes");
   for (std::string document; reader.next(document);) {

@@ -98,6 +98,7 @@ DocumentReader open_documents(const InputOptions& options) {
   reader.sample = options.sample;
   reader.dedup = options.dedup;
   reader.limit = options.limit;
+  reader.text_piece_bytes = options.text_piece_bytes;
   return DocumentReader(std::move(files), std::move(reader));
 }
 

@@ -19,6 +19,7 @@ struct InputOptions {
   double sample = 1;
   bool dedup = false;
   std::optional<uint64_t> limit;
+  size_t text_piece_bytes = 0;  // see ReaderOptions; no option of the command line
 };
 
 // Adds FILE…, --format, --separator, --field, --strict, --min-score, --sample, --dedup and --limit.

@@ -22,6 +22,9 @@ struct ReaderOptions {
   InputFormat format = InputFormat::automatic;
   std::string
       separator;  // between documents of a text file, as bytes; empty: a file is one document
+  // Where a text file is one document, give it in pieces of at most this many bytes, cut behind a
+  // line where there is one; 0: whole. For readers to whom documents do not matter.
+  size_t text_piece_bytes = 0;
   // The string that holds the text: a column of Parquet, a member of a JSON line or, where it
   // begins with '/', a JSON pointer (RFC 6901) into it.
   std::string field = "text";

@@ -92,6 +92,49 @@ class TextSource : public DocumentSource {
   Splitter parts_;
 };
 
+// A text of any size in pieces that fit into memory.
+class TextPieces : public DocumentSource {
+ public:
+  TextPieces(std::unique_ptr<ByteStream> stream, size_t piece_bytes)
+      : stream_(std::move(stream)), piece_bytes_(piece_bytes) {}
+
+  bool next(std::string& piece) override {
+    fill();
+    const bool last = buffer_.size() < piece_bytes_;
+    const size_t line = last ? std::string::npos : buffer_.rfind('\n');
+    const size_t size = line == std::string::npos ? whole_characters(last) : line + 1;
+    piece.assign(buffer_, 0, size);
+    buffer_.erase(0, size);
+    return size > 0 && !stop_signal();
+  }
+  uint64_t stored_bytes() const override { return stream_->stored_bytes(); }
+
+ private:
+  void fill() {
+    size_t size = buffer_.size();
+    buffer_.resize(piece_bytes_);
+    while (size < piece_bytes_) {
+      const size_t got = stream_->read({buffer_.data() + size, piece_bytes_ - size});
+      if (got == 0) break;
+      size += got;
+    }
+    buffer_.resize(size);
+  }
+  // All of the buffer, or as much as does not end inside a character that goes on behind it.
+  size_t whole_characters(bool last) const {
+    for (size_t back = 1; !last && back <= 3 && back < buffer_.size(); ++back) {
+      const size_t at = buffer_.size() - back;
+      if ((static_cast<unsigned char>(buffer_[at]) & 0xC0) == 0x80) continue;
+      return static_cast<unsigned char>(buffer_[at]) >= 0xC0 ? at : buffer_.size();
+    }
+    return buffer_.size();
+  }
+
+  std::unique_ptr<ByteStream> stream_;
+  size_t piece_bytes_;
+  std::string buffer_;
+};
+
 // Text that begins as Parquet does is a mistake far more often than a text.
 std::unique_ptr<ByteStream> open_text_stream(const std::string& path,
                                              const ReaderOptions& options) {
@@ -234,6 +277,9 @@ void RowLog::malformed(const std::function<std::string()>& message) {
 }
 
 std::unique_ptr<DocumentSource> open_text(const std::string& path, const ReaderOptions& options) {
+  if (options.separator.empty() && options.text_piece_bytes > 0) {
+    return std::make_unique<TextPieces>(open_text_stream(path, options), options.text_piece_bytes);
+  }
   return std::make_unique<TextSource>(open_text_stream(path, options), options.separator);
 }
 

@@ -7,14 +7,14 @@ Four comparisons, each in turns (A B A B ...), so that a machine whose speed dri
 
 tiktoken       o200k on an English and on a mixed-script text, one thread, as one document and by paragraphs
 tokenizers     bpe-2000 (a small byte-level tokenizer.json) the same way, beside Hugging Face's library
-sentencepiece  our SentencePiece beside the libsentencepiece that it calls, in one process (bin/tests/sentencepiece_overhead),
-               and beside the Python package, which brings a later version of the library
+sentencepiece  our SentencePiece beside the library that it calls, in one process, and the Python package, which
+               brings a later version of the library
 parquet        "mythos tokenize" of Parquet files into token shards, beside a loop of pyarrow and tiktoken that
                writes 32-bit ids, with --jobs 1 and 2
 
 Every comparison checks that both sides give the same ids, and the script fails when they do not. "first" is the
 first encoding in a process, "again" the median of the repetitions after it, which may find caches filled.
-The texts: the large test data (see tests/small_data.h), a text generated here, and Parquet files
+The texts: the large test data ($MYTHOS_TEST_DATA or ../shared/data), a text generated here, and Parquet files
 made of the test data with one word in twenty replaced by an invented one. The peers (PyPI: tiktoken, tokenizers,
 sentencepiece, pyarrow, numpy, xxhash) are installed into a throw-away environment; --python names one that has
 them already.

@@ -405,6 +405,27 @@ TEST_F(Readers, CountsStoredBytes) {
   EXPECT_EQ(reader.stored_bytes(), reader.total_stored_bytes());
 }
 
+TEST_F(Readers, GiveALargeTextInPieces) {
+  std::string text = "ab\ncd\n" + std::string(25, 'x') + "é日本語\n\n";
+  for (int i = 0; i < 40; ++i) text += "🙂é";
+  for (const size_t size : {8, 9, 10, 11, 1000}) {
+    ReaderOptions options;
+    options.text_piece_bytes = size;
+    DocumentReader reader({file("a.txt", text), file("empty.txt", ""), file("b.txt", "end")},
+                          options);
+    std::string all, piece;
+    while (reader.next(piece)) {
+      EXPECT_LE(piece.size(), size);
+      EXPECT_NE(static_cast<unsigned char>(piece[0]) & 0xC0, 0x80) << "cut inside a character";
+      if (all.empty() && size < 1000) {
+        EXPECT_EQ(piece, "ab\ncd\n");
+      }
+      all += piece;
+    }
+    EXPECT_EQ(all, text + "end");
+  }
+}
+
 TEST(Unescape, KnowsTheUsualEscapes) {
   EXPECT_EQ(unescape("\\n%\\n", "--separator"), "\n%\n");
   EXPECT_EQ(unescape("a\\t\\r\\0\\\\\\x7fb", "--separator"), std::string("a\t\r\0\\\x7f"
