@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstring>
 #include <functional>
+#include <span>
 
 namespace mythos {
 namespace {
@@ -22,7 +24,12 @@ struct ByBytes {
   const Vocabulary& vocabulary;
   std::string_view piece;
   uint32_t rank(uint32_t, uint32_t, size_t begin, size_t end) const {
-    return vocabulary.find(piece.substr(begin, end - begin));
+    if (end - begin == 2) {
+      return vocabulary.find_pair(static_cast<unsigned char>(piece[begin]),
+                                  static_cast<unsigned char>(piece[begin + 1]));
+    }
+    const std::string_view both = piece.substr(begin, end - begin);
+    return vocabulary.find_rare(both, Vocabulary::Key(both));
   }
   uint32_t merged(uint32_t rank) const { return rank; }
 };
@@ -128,6 +135,45 @@ class LongMerge {
   std::vector<uint64_t> heap_;  // rank, then place: equal ranks merge from the left
 };
 
+// The ids of short pieces that were merged of late, one table for each thread and all models. A
+// line of the cache holds an entry; what is new replaces what has its place.
+class RecentPieces {
+ public:
+  static constexpr size_t kMaxBytes = 28, kMaxIds = 7;
+
+  struct Entry {
+    uint32_t model = 0;  // 0: empty
+    uint8_t size = 0, count = 0;
+    char piece[kMaxBytes] = {};
+    uint32_t ids[kMaxIds] = {};
+
+    bool holds(uint32_t number, std::string_view text) const {
+      return model == number && size == text.size() &&
+             std::memcmp(piece, text.data(), text.size()) == 0;
+    }
+    void set(uint32_t number, std::string_view text, std::span<const uint32_t> found) {
+      model = number;
+      size = static_cast<uint8_t>(text.size());
+      count = static_cast<uint8_t>(found.size());
+      std::memcpy(piece, text.data(), text.size());
+      std::copy(found.begin(), found.end(), ids);
+    }
+  };
+
+  static Entry& entry(uint64_t hash) {
+    thread_local std::vector<Entry> entries(size_t{1} << kBits);
+    return entries[hash >> (64 - kBits)];
+  }
+
+ private:
+  static constexpr int kBits = 13;
+};
+
+uint32_t next_model_number() {
+  static std::atomic<uint32_t> last = 0;
+  return ++last;
+}
+
 template <class Rule>
 void merge_symbols(const Rule& rule, std::vector<uint32_t>& ids, size_t first) {
   if (ids.size() - first <= kShort) {
@@ -162,19 +208,55 @@ uint32_t PairMerges::rank(uint32_t left, uint32_t right) const {
   return const_cast<PairMerges*>(this)->slot(pair_key(left, right)).rank;
 }
 
-BpeModel::BpeModel(BpeParts parts) : parts_(std::move(parts)) {
+BpeModel::BpeModel(BpeParts parts) : parts_(std::move(parts)), number_(next_model_number()) {
   if (parts_.merges && !parts_.whole_pieces) {
     reachable_ = std::make_unique<std::atomic<uint8_t>[]>(parts_.vocabulary.size());
   }
 }
 
 void BpeModel::encode(std::string_view piece, std::vector<uint32_t>& ids) const {
-  const uint32_t id = parts_.vocabulary.find(piece);
+  if (!piece.empty()) encode(piece, Vocabulary::Key(piece), ids);
+}
+
+// The table of tokens is larger than the caches near a core: what a piece needs of it is fetched
+// while the pieces before it are encoded.
+void BpeModel::encode_pieces(std::string_view text, std::span<const size_t> ends,
+                             std::vector<uint32_t>& ids) const {
+  constexpr size_t kAhead = 8;
+  Vocabulary::Key keys[kAhead];
+  const auto piece = [&](size_t i) {
+    const size_t begin = i == 0 ? 0 : ends[i - 1];
+    return text.substr(begin, ends[i] - begin);
+  };
+  const auto fetch = [&](size_t i) {
+    keys[i % kAhead] = Vocabulary::Key(piece(i));
+    parts_.vocabulary.prefetch(keys[i % kAhead]);
+  };
+  for (size_t i = 0; i < std::min(kAhead, ends.size()); ++i) fetch(i);
+  for (size_t i = 0; i < ends.size(); ++i) {
+    const Vocabulary::Key key = keys[i % kAhead];
+    if (i + kAhead < ends.size()) fetch(i + kAhead);
+    encode(piece(i), key, ids);
+  }
+}
+
+void BpeModel::encode(std::string_view piece, const Vocabulary::Key& key,
+                      std::vector<uint32_t>& ids) const {
+  const uint32_t id = parts_.vocabulary.find(piece, key);
   if (id != kNone && (!reachable_ || merges_give(id))) {
     ids.push_back(id);
-  } else {
-    merge(piece, ids);
+    return;
   }
+  if (piece.size() > RecentPieces::kMaxBytes) return merge(piece, ids);
+  RecentPieces::Entry& recent = RecentPieces::entry(key.hash);
+  if (recent.holds(number_, piece)) {
+    ids.insert(ids.end(), recent.ids, recent.ids + recent.count);
+    return;
+  }
+  const size_t first = ids.size();
+  merge(piece, ids);
+  const auto found = std::span(ids).subspan(first);
+  if (found.size() <= RecentPieces::kMaxIds) recent.set(number_, piece, found);
 }
 
 bool BpeModel::merges_give(uint32_t id) const {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -67,14 +68,19 @@ class BpeModel {
   explicit BpeModel(BpeParts parts);
 
   const Vocabulary& vocabulary() const { return parts_.vocabulary; }
-  // Appends the ids of a piece, which is not empty.
+  // Appends the ids of one piece.
   void encode(std::string_view piece, std::vector<uint32_t>& ids) const;
+  // Appends the ids of the pieces of `text` that end at `ends`.
+  void encode_pieces(std::string_view text, std::span<const size_t> ends,
+                     std::vector<uint32_t>& ids) const;
 
  private:
+  void encode(std::string_view piece, const Vocabulary::Key& key, std::vector<uint32_t>& ids) const;
   bool merges_give(uint32_t id) const;
   void merge(std::string_view piece, std::vector<uint32_t>& ids) const;
 
   BpeParts parts_;
+  uint32_t number_;  // tells models apart
   // Of tokens that were met as whole pieces: whether merges lead to them. Unknown at first.
   enum : uint8_t { kUnknown, kYes, kNo };
   std::unique_ptr<std::atomic<uint8_t>[]> reachable_;

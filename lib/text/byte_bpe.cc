@@ -97,11 +97,7 @@ void ByteBpe::encode_part(std::string_view text, bool begins, std::vector<uint32
   std::string changed;
   ends.clear();
   pre_tokenizer_.split(text, begins, changed, ends);
-  size_t begin = 0;
-  for (const size_t end : ends) {
-    model_.encode(text.substr(begin, end - begin), ids);
-    begin = end;
-  }
+  model_.encode_pieces(text, ends, ids);
   if (ends.capacity() > kKept) std::vector<size_t>().swap(ends);
 }
 

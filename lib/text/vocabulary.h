@@ -24,29 +24,41 @@ class Vocabulary {
   std::string_view bytes(uint32_t id) const {
     return {bytes_.data() + spans_[id].begin, spans_[id].size};
   }
-  uint32_t find(std::string_view bytes) const;
-  size_t longest() const { return longest_; }
+
+  // What a string is looked up by.
+  struct Key {
+    Key() = default;
+    explicit Key(std::string_view bytes);
+    uint64_t word = 0, hash = 0;
+  };
+  void prefetch(const Key& key) const { __builtin_prefetch(&slots_[key.hash >> shift_]); }
+  uint32_t find(std::string_view bytes, const Key& key) const;
+  uint32_t find(std::string_view bytes) const { return find(bytes, Key(bytes)); }
+  // The same, quicker where there is mostly no such token.
+  uint32_t find_rare(std::string_view bytes, const Key& key) const;
+  // The same for two bytes.
+  uint32_t find_pair(unsigned char first, unsigned char second) const {
+    return pairs_[static_cast<size_t>(first) << 8 | second];
+  }
 
  private:
   struct Span {
     uint32_t begin = 0, size = 0;
   };
-  // Up to eight bytes are the key itself, so that most look-ups touch one cache line.
+  // Up to eight bytes are the word itself, so that most look-ups touch one cache line.
   struct Slot {
-    uint64_t key;
+    uint64_t word;
     uint32_t id, size;
   };
   static constexpr size_t kInline = 8;
-  static uint64_t key_of(std::string_view bytes);
-  size_t slot_of(uint64_t key, size_t size) const {
-    return static_cast<size_t>(((key ^ (size * 0x9E3779B97F4A7C15u)) * 0xD6E8FEB86659FD93u) >>
-                               shift_);
-  }
-
   std::string bytes_;
   std::vector<Span> spans_;
   std::vector<Slot> slots_;  // open addressing, a power of two of them, at most half full
   int shift_ = 0;
+  // A bit for some hashes of tokens: most strings that are no token meet a bit that is not set,
+  // in a table that fits into the cache of a core.
+  std::vector<uint64_t> filter_;
+  std::vector<uint32_t> pairs_;  // tokens of two bytes
   size_t longest_ = 0;
 };
 
