@@ -113,7 +113,8 @@ PairMerges read_merges(const HfJson& json, const Ids& ids) {
       }
       return found->second;
     };
-    merges.add(find(left), find(right), find(joined));
+    const uint32_t left_id = find(left), right_id = find(right);
+    merges.add(left_id, right_id, find(joined));
   }
   return merges;
 }

@@ -2,14 +2,10 @@
 
 #include <algorithm>
 
+#include "text/fast_splitter.h"
+
 namespace mythos {
 namespace {
-
-// Patterns of which it is known that a piece ends between a letter and a space that a letter
-// follows, wherever the text begins and ends.
-bool ends_pieces_before_words(std::string_view pattern) {
-  return pattern == kGpt2Pattern || pattern == kCl100kPattern || pattern == kO200kPattern;
-}
 
 bool is_letter(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
@@ -32,7 +28,9 @@ std::string put_spaces(std::string_view text, std::vector<size_t>& ends, size_t 
 
 void PreTokenizer::add_split(std::string_view pattern, Dialect dialect) {
   steps_.push_back({make_splitter(pattern, dialect)});
-  can_cut_ = can_cut_ && ends_pieces_before_words(pattern);
+  // In each pattern that has hand-written code a piece ends between a letter and a space that a
+  // letter follows, wherever the text begins and ends.
+  can_cut_ = can_cut_ && make_fast_splitter(pattern) != nullptr;
 }
 
 void PreTokenizer::add_prefix_space() {

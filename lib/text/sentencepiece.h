@@ -17,7 +17,8 @@ bool looks_like_sentencepiece(std::string_view content);
 // space) never reach it and become byte pieces. Other models are used as their normalizer says;
 // what that drops or folds is not brought back by decoding: a leading space where the model adds
 // one, normalised characters, and bytes outside the vocabulary, which become <unk> (decoded to
-// nothing).
+// nothing). Specials::parse finds the names of control pieces; text behind one gets no space in
+// front where the normalizer changes nothing else.
 std::unique_ptr<Tokenizer> parse_sentencepiece(std::string content, const std::string& source);
 
 // Level of SentencePiece's own messages on stderr.

@@ -18,5 +18,7 @@ mythos tokenize --tokenizer "$tok" --ids d.jsonl | wc -l
 mythos tokenize --tokenizer "$tok" --ids --format jsonl - < d.jsonl | wc -l
 printf 'a<s>b</s>' > special.txt
 round_trip special.txt; same special.txt back
+mythos tokenize --tokenizer "$tok" --ids --parse-special special.txt
+round_trip --parse-special special.txt 2>&1; same special.txt back
 : > empty
 round_trip empty; same empty back

@@ -118,6 +118,17 @@ TEST_P(BothTypes, NeverEmitsSpecialTokensForText) {
   }
 }
 
+TEST_P(BothTypes, ParsesTheNamesOfControlPieces) {
+  const std::string text = "<s>kato men</s> ri</s";
+  std::vector<uint32_t> expected = {1};
+  tokenizer_->encode("kato men", expected, Specials::as_text);
+  expected.push_back(2);
+  tokenizer_->encode(" ri</s", expected, Specials::as_text);
+  EXPECT_EQ(tokenizer_->encode(text, Specials::parse), expected);
+  EXPECT_EQ(tokenizer_->decode(expected), text);
+  EXPECT_EQ(tokenizer_->special_tokens().size(), 2u);
+}
+
 TEST_P(BothTypes, GivesTheLibrarysIds) {
   const std::string text = sample_text(500, 3);
   EXPECT_EQ(tokenizer_->encode(text), library_ids(model_file(GetParam()), text));
@@ -215,6 +226,7 @@ TEST(Tokenizer, AddsTheDummyPrefixOnce) {
   EXPECT_EQ(tokenizer->encode("kato men"), library_ids(model, "kato men"));
   EXPECT_EQ(tokenizer->decode(tokenizer->encode("kato\xFFmen")), " kato\xFFmen");
   EXPECT_TRUE(tokenizer->encode("").empty());
+  EXPECT_EQ(tokenizer->decode(tokenizer->encode("kato</s>men", Specials::parse)), " kato</s>men");
 }
 
 TEST(Tokenizer, RespectsAForeignNormalizer) {

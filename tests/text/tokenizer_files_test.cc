@@ -1,0 +1,318 @@
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "base/rng.h"
+#include "base/strings.h"
+#include "scratch.h"
+#include "text/hf_tokenizer.h"
+#include "text/tiktoken.h"
+#include "text/tokenizer.h"
+
+namespace mythos {
+namespace {
+
+using Json = nlohmann::json;
+
+const fs::path kData = fs::path(MYTHOS_SOURCE_DIR) / "tests/text/data";
+
+std::string base64(std::string_view bytes) {
+  constexpr std::string_view kLetters =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string out;
+  for (size_t i = 0; i < bytes.size(); i += 3) {
+    uint32_t group = 0;
+    for (size_t j = 0; j < 3; ++j) {
+      group = group << 8 | (i + j < bytes.size() ? static_cast<unsigned char>(bytes[i + j]) : 0);
+    }
+    for (size_t j = 0; j < 4; ++j) {
+      out += i + j <= bytes.size() ? kLetters[group >> (18 - 6 * j) & 63] : '=';
+    }
+  }
+  return out;
+}
+
+std::string word(size_t i) {
+  std::string letters = "word";
+  for (; i > 0; i /= 26) letters += static_cast<char>('a' + i % 26);
+  return letters;
+}
+
+// A rank file of so many ranks: the bytes, then made-up words. `gap` is left out of the ranks.
+std::string rank_file(size_t ranks, size_t gap = SIZE_MAX) {
+  std::string file;
+  for (size_t i = 0; i < ranks; ++i) {
+    const std::string token = i < 256 ? std::string(1, static_cast<char>(i)) : word(i);
+    file += base64(token) + " " + std::to_string(i + (i >= gap)) + "\n";
+  }
+  return file;
+}
+
+std::string tiktoken_error(const std::string& file, ErrorKind kind = ErrorKind::data,
+                           const std::string& encoding = "r50k_base") {
+  return error_of(kind, [&] { parse_tiktoken(file, "t.tiktoken", encoding); });
+}
+
+TEST(Tiktoken, TheNumberOfRanksTellsTheEncoding) {
+  const struct {
+    size_t ranks, gap;
+    const char* encoding;
+    int64_t vocab_size;
+    uint32_t eos;
+    const char* file_name;
+  } cases[] = {
+      {50256, SIZE_MAX, "", 50257, 50256, "tokenizer.tiktoken"},
+      {50280, 50256, "", 50281, 50256, "tokenizer.tiktoken"},
+      {50280, 50256, "p50k_base", 50281, 50256, "tokenizer.tiktoken"},
+      {50280, 50256, "p50k_edit", 50284, 50256, "tokenizer.p50k_edit.tiktoken"},
+      {100256, SIZE_MAX, "", 100277, 100257, "tokenizer.tiktoken"},
+      {199998, SIZE_MAX, "", 201088, 199999, "tokenizer.tiktoken"},
+      {199998, SIZE_MAX, "o200k_base", 200019, 199999, "tokenizer.o200k_base.tiktoken"},
+      {300, SIZE_MAX, "cl100k_base", 301, 300, "tokenizer.cl100k_base.tiktoken"},
+  };
+  for (const auto& wanted : cases) {
+    const auto tokenizer =
+        parse_tiktoken(rank_file(wanted.ranks, wanted.gap), "t.tiktoken", wanted.encoding);
+    EXPECT_EQ(tokenizer->vocab_size(), wanted.vocab_size);
+    EXPECT_EQ(tokenizer->eos_id(), wanted.eos);
+    EXPECT_EQ(tokenizer->file_name(), wanted.file_name);
+    EXPECT_EQ(tokenizer->encode("<|endoftext|>", Specials::parse),
+              std::vector<uint32_t>{wanted.eos});
+    EXPECT_EQ(tokenizer->encode(word(299)), std::vector<uint32_t>{299});
+  }
+}
+
+TEST(Tiktoken, HarmonyHasTheSpecialTokensOfGptOss) {
+  const auto tokenizer = parse_tiktoken(rank_file(199998), "t.tiktoken", "");
+  const std::pair<const char*, uint32_t> names[] = {
+      {"<|startoftext|>", 199998}, {"<|endoftext|>", 199999},       {"<|reserved_200000|>", 200000},
+      {"<|return|>", 200002},      {"<|constrain|>", 200003},       {"<|reserved_200004|>", 200004},
+      {"<|channel|>", 200005},     {"<|start|>", 200006},           {"<|end|>", 200007},
+      {"<|message|>", 200008},     {"<|reserved_200011|>", 200011}, {"<|call|>", 200012},
+      {"<|endofprompt|>", 200018}, {"<|reserved_201087|>", 201087}};
+  for (const auto& [name, id] : names) {
+    EXPECT_EQ(tokenizer->encode(name, Specials::parse), std::vector<uint32_t>{id}) << name;
+    EXPECT_GT(tokenizer->encode(name).size(), 1u) << name;
+    EXPECT_EQ(tokenizer->decode(std::vector<uint32_t>{id}), name);
+    EXPECT_EQ(tokenizer->token_bytes(id), "");
+  }
+  EXPECT_EQ(tokenizer->encode("<|reserved_200018|>", Specials::parse),
+            std::vector<uint32_t>{200018});
+  EXPECT_EQ(tokenizer->bos_id(), 199998u);
+  EXPECT_EQ(tokenizer->special_tokens().size(), 1090u);
+}
+
+TEST(Tiktoken, HolesStandForNothing) {
+  const auto tokenizer = parse_tiktoken(rank_file(100256), "t.tiktoken", "");
+  EXPECT_EQ(tokenizer->token_bytes(100256), "");
+  EXPECT_EQ(tokenizer->piece(100261), "");
+  EXPECT_EQ(tokenizer->decode(std::vector<uint32_t>{'a', 100256, 'b'}), "ab");
+}
+
+TEST(Tiktoken, RefusesDamage) {
+  const std::string good = rank_file(260);
+  EXPECT_EQ(tiktoken_error(good + "!!!! 260\n"),
+            "t.tiktoken:261: not a line of a tiktoken rank file: the token is not base64, found "
+            "'!!!! 260'");
+  EXPECT_TRUE(contains(tiktoken_error(good + "YWE 260\n"), "261: ")) << "no padding";
+  EXPECT_TRUE(contains(tiktoken_error(good + "Y=E= 260\n"), "not base64"));
+  EXPECT_TRUE(contains(tiktoken_error(good + " 260\n"), "not base64"));
+  EXPECT_TRUE(contains(tiktoken_error(good + "YWE=\n"), "expected base64, a space and a rank"));
+  for (const char* rank : {"", "x", "-1", "1.5", "16777216", "99999999999999999999", "260 1"}) {
+    EXPECT_TRUE(contains(tiktoken_error(good + "YWE= " + rank + "\n"), "261: ")) << rank;
+  }
+  EXPECT_TRUE(contains(tiktoken_error(good + "YWE= 7\n"),
+                       "261: not a line of a tiktoken rank file: "
+                       "rank 7 comes a second time"));
+  EXPECT_TRUE(contains(tiktoken_error(good + "AA== 260\n"), "has another rank too"));
+  EXPECT_TRUE(contains(tiktoken_error(rank_file(255)), "the byte 0xFF has no rank"));
+  EXPECT_TRUE(contains(tiktoken_error(rank_file(50280), ErrorKind::data, "p50k_base"),
+                       "rank 50256 is given, but it is the id of <|endoftext|> in p50k_base"));
+  parse_tiktoken(good + "\n\n", "t.tiktoken", "r50k_base");
+}
+
+TEST(Tiktoken, AnEncodingMustBeKnown) {
+  EXPECT_EQ(tiktoken_error(rank_file(300), ErrorKind::usage, ""),
+            "t.tiktoken: 300 ranks do not tell how this tiktoken file cuts text.\n"
+            "Write t.tiktoken:ENCODING with one of r50k_base, p50k_base, p50k_edit, cl100k_base, "
+            "o200k_base, o200k_harmony.");
+  EXPECT_TRUE(contains(tiktoken_error(rank_file(300), ErrorKind::usage, "o300k"),
+                       "'o300k' is not an encoding (known: r50k_base, "));
+}
+
+TEST(Tiktoken, TheFileNameNamesAnEncoding) {
+  EXPECT_EQ(encoding_of_file_name("tokenizer.o200k_base.tiktoken"), "o200k_base");
+  for (const char* other : {"tokenizer.tiktoken", "tokenizer.o300k.tiktoken", "o200k_base.tiktoken",
+                            "tokenizer.o200k_base.tiktoken.bak", "tokenizer.model"}) {
+    EXPECT_EQ(encoding_of_file_name(other), "") << other;
+  }
+}
+
+TEST(CarriedTokenizer, KeepsFileAndEncoding) {
+  const Scratch scratch;
+  const std::string ranks = read_file(kData / "small.tiktoken");
+  for (const char* name :
+       {"small.tiktoken:o200k_base", "small.tiktoken:r50k_base", "bytelevel.tokenizer.json"}) {
+    const auto tokenizer = load_tokenizer(kData / name);
+    const fs::path directory = scratch / name;
+    fs::create_directory(directory);
+    write_file_atomic(directory / tokenizer->file_name(), tokenizer->file_content());
+    const auto carried = load_carried_tokenizer(directory);
+    EXPECT_EQ(carried->fingerprint(), tokenizer->fingerprint());
+    EXPECT_EQ(carried->file_name(), tokenizer->file_name());
+    EXPECT_EQ(carried->encode("It's 1234"), tokenizer->encode("It's 1234"));
+    EXPECT_EQ(tokenizer_fingerprint(tokenizer->file_content(), tokenizer->file_name()),
+              tokenizer->fingerprint());
+  }
+  EXPECT_EQ(tokenizer_fingerprint(ranks, "tokenizer.tiktoken"), checksum(ranks));
+  EXPECT_EQ(tokenizer_fingerprint(ranks, "tokenizer.o200k_base.tiktoken"),
+            checksum(ranks + "o200k_base"));
+  fs::create_directory(scratch / "empty");
+  EXPECT_TRUE(
+      contains(error_of(ErrorKind::data, [&] { load_carried_tokenizer(scratch / "empty"); }),
+               "carries no tokenizer"));
+}
+
+TEST(LoadTokenizer, TellsTheKindByContent) {
+  const Scratch scratch;
+  const std::string ranks = read_file(kData / "small.tiktoken");
+  write_file_atomic(scratch / "tokenizer.model", ranks);  // as Llama 3 names it
+  EXPECT_EQ(load_tokenizer((scratch / "tokenizer.model").string() + ":cl100k_base")->vocab_size(),
+            481);
+  write_file_atomic(scratch / "a:r50k_base", ranks);
+  EXPECT_EQ(load_tokenizer((scratch / "a:r50k_base").string() + ":cl100k_base")->file_name(),
+            "tokenizer.cl100k_base.tiktoken")
+      << "a colon may be part of a name";
+  const std::string json = (kData / "bytelevel.tokenizer.json").string();
+  EXPECT_TRUE(contains(error_of(ErrorKind::usage, [&] { load_tokenizer(json + ":r50k_base"); }),
+                       "not a tiktoken rank file, so it takes no encoding"));
+  EXPECT_TRUE(contains(error_of(ErrorKind::data, [&] { load_tokenizer(scratch / "b:r50k_base"); }),
+                       "b:r50k_base"));
+}
+
+class HfFile : public testing::Test {
+ protected:
+  Json json_ = Json::parse(read_file(kData / "bytelevel.tokenizer.json"));
+
+  std::unique_ptr<Tokenizer> parse() const { return parse_hf_tokenizer(json_.dump(), "tok.json"); }
+  // The message with this member, given by a JSON pointer, changed.
+  std::string error_with(const char* pointer, const Json& value) const {
+    Json changed = json_;
+    changed[Json::json_pointer(pointer)] = value;
+    return error_of(ErrorKind::data, [&] { parse_hf_tokenizer(changed.dump(), "tok.json"); });
+  }
+};
+
+TEST_F(HfFile, RefusesWhatIsNotSupportedByName) {
+  const struct {
+    const char* pointer;
+    Json value;
+    const char* message;
+  } cases[] = {
+      {"/model/type", "WordPiece", "tok.json: model.type: \"WordPiece\" is not supported"},
+      {"/model/dropout", 0.1, "model.dropout: 0.1 is not supported"},
+      {"/model/continuing_subword_prefix", "##", "model.continuing_subword_prefix: \"##\""},
+      {"/model/end_of_word_suffix", "</w>", "model.end_of_word_suffix: \"</w>\""},
+      {"/normalizer", {{"type", "NFC"}}, "tok.json: normalizer: \"NFC\" is not supported"},
+      {"/decoder", {{"type", "Metaspace"}}, "decoder: \"Metaspace\" is not supported"},
+      {"/pre_tokenizer", nullptr, "pre_tokenizer: no ByteLevel pre-tokenizer"},
+      {"/pre_tokenizer", {{"type", "Metaspace"}}, "pre_tokenizer: \"Metaspace\" is not supported"},
+      {"/pre_tokenizer/add_prefix_space", 1, "pre_tokenizer.add_prefix_space: expected true or"},
+      {"/post_processor", {{"type", "BertProcessing"}}, "post_processor: \"BertProcessing\""},
+      {"/added_tokens/0/single_word", true, "added_tokens[0].single_word: true is not supported"},
+      {"/added_tokens/0/id", 3, "added_tokens[0].id: 3 is not the id of '<|endoftext|>'"},
+      {"/added_tokens/0/id", -1, "added_tokens[0].id: expected a token id"},
+      {"/added_tokens", 1, "added_tokens: expected an array, found 1"},
+      {"/model/vocab", Json::array(), "model.vocab: expected an object"},
+      {"/model/vocab/a", 1 << 24, "model.vocab.a: expected a token id from 0 to 16777215"},
+      {"/model/vocab/a", 5, "another token has the id 5 too"},
+      {"/model/merges/3", "a b c", "model.merges[3]: expected two tokens"},
+      {"/model/merges/4", Json::array({"q", "☃"}), "merges[4]: the token '☃' is not in"},
+      {"/model/merges/5", Json::array({"a", 1}), "model.merges[5]: expected two tokens"},
+      {"/model", nullptr, "tok.json: no member \"model\""},
+  };
+  for (const auto& wanted : cases) {
+    EXPECT_TRUE(contains(error_with(wanted.pointer, wanted.value), wanted.message))
+        << error_with(wanted.pointer, wanted.value);
+  }
+}
+
+TEST_F(HfFile, RefusesSplitsThatItCannotDo) {
+  const auto sequence = [](Json split) {
+    return Json{{"type", "Sequence"},
+                {"pretokenizers", {std::move(split), {{"type", "ByteLevel"}}}}};
+  };
+  const Json split = {{"type", "Split"}, {"pattern", {{"Regex", "a+"}}}, {"behavior", "Isolated"}};
+  json_["pre_tokenizer"] = sequence(split);
+  EXPECT_EQ(parse()->vocab_size(), 481);
+  const auto error_of_split = [&](const char* key, Json value) {
+    Json changed = split;
+    changed[key] = std::move(value);
+    return error_with("/pre_tokenizer", sequence(changed));
+  };
+  EXPECT_TRUE(contains(error_of_split("behavior", "MergedWithNext"),
+                       "pre_tokenizer.pretokenizers[0].behavior: \"MergedWithNext\""));
+  EXPECT_TRUE(contains(error_of_split("pattern", {{"Regex", "(a"}}),
+                       "pre_tokenizer.pretokenizers[0].pattern: "));
+  EXPECT_TRUE(contains(error_of_split("pattern", {{"String", ""}}), "the pattern is empty"));
+  Json removed = split;
+  removed["behavior"] = "Removed";
+  removed["invert"] = true;
+  EXPECT_TRUE(contains(error_with("/pre_tokenizer", sequence(removed)), "Removed with invert"));
+}
+
+TEST_F(HfFile, TellsWhereJsonIsDamaged) {
+  const std::string whole = json_.dump();
+  EXPECT_EQ(error_of(ErrorKind::data, [&] { parse_hf_tokenizer(whole.substr(0, 100), "t"); }),
+            "t: byte 101: not well-formed JSON; is the file whole?");
+}
+
+TEST_F(HfFile, FindsBosAndEos) {
+  EXPECT_EQ(parse()->eos_id(), 480u);
+  EXPECT_FALSE(parse()->bos_id());
+  // Not declared as added: only a name of the vocabulary, which no merge gives.
+  json_["added_tokens"] = Json::array();
+  json_["model"]["vocab"]["<|endoftext|>"] = 480;
+  EXPECT_EQ(parse()->eos_id(), 480u);
+  EXPECT_EQ(parse()->token_bytes(480), "");
+  EXPECT_GT(parse()->encode("<|endoftext|>", Specials::parse).size(), 1u);
+  EXPECT_EQ(parse()->decode(std::vector<uint32_t>{480}), "<|endoftext|>");
+  json_["model"]["vocab"].erase("<|endoftext|>");
+  EXPECT_FALSE(parse()->eos_id());
+}
+
+TEST_F(HfFile, TakesATemplatesTokens) {
+  json_["added_tokens"].push_back(
+      {{"id", 481}, {"content", "[B]"}, {"special", true}, {"normalized", false}});
+  json_["post_processor"] = {
+      {"type", "TemplateProcessing"},
+      {"single",
+       {{{"SpecialToken", {{"id", "[B]"}, {"type_id", 0}}}},
+        {{"Sequence", {{"id", "A"}, {"type_id", 0}}}}}},
+      {"special_tokens", {{"[B]", {{"id", "[B]"}, {"ids", {481}}, {"tokens", {"[B]"}}}}}}};
+  EXPECT_EQ(parse()->bos_id(), 481u);
+  EXPECT_EQ(parse()->eos_id(), 480u);
+  EXPECT_EQ(parse()->encode("a"), std::vector<uint32_t>{json_["model"]["vocab"]["a"]})
+      << "the template adds nothing";
+}
+
+// Damage must give an error or a tokenizer, never a crash.
+TEST_F(HfFile, SurvivesDamage) {
+  const std::string whole = json_.dump(), ranks = read_file(kData / "small.tiktoken");
+  Rng rng(31);
+  for (int i = 0; i < 300; ++i) {
+    std::string damaged = i % 2 ? whole : ranks;
+    damaged[rng.below(damaged.size())] = static_cast<char>(rng.below(256));
+    if (i % 5 == 0) damaged.resize(rng.below(damaged.size()));
+    try {
+      const auto tokenizer =
+          i % 2 ? parse_hf_tokenizer(damaged, "t") : parse_tiktoken(damaged, "t", "r50k_base");
+      tokenizer->encode("The king's 42 men\n<|endoftext|>", Specials::parse);
+    } catch (const Error& error) {
+      EXPECT_TRUE(error.kind() == ErrorKind::data || error.kind() == ErrorKind::usage);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace mythos
