@@ -14,7 +14,7 @@ parquet        "mythos tokenize" of Parquet files into token shards, beside a lo
 
 Every comparison checks that both sides give the same ids, and the script fails when they do not. "first" is the
 first encoding in a process, "again" the median of the repetitions after it, which may find caches filled.
-The texts: the large test data ($MYTHOS_TEST_DATA or ../shared/data), a text generated here, and Parquet files
+The texts: the large test data ($MYTHOS_TEST_DATA or ../shared, folder data), a text generated here, and Parquet files
 made of the test data with one word in twenty replaced by an invented one. The peers (PyPI: tiktoken, tokenizers,
 sentencepiece, pyarrow, numpy, xxhash) are installed into a throw-away environment; --python names one that has
 them already.
@@ -325,7 +325,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bin", default=str(ROOT / "build/bin"))
     parser.add_argument("--python", help="a Python that has the peers")
-    parser.add_argument("--data", default=os.environ.get("MYTHOS_TEST_DATA", str(ROOT.parent / "shared/data")))
+    parser.add_argument("--data", default=os.path.join(os.environ.get("MYTHOS_TEST_DATA", ROOT.parent / "shared"), "data"))
     parser.add_argument("--only", default="tiktoken,tokenizers,sentencepiece,parquet")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--repeat", type=int, default=5, help="repetitions in each process and round")
