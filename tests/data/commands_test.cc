@@ -142,6 +142,23 @@ TEST_F(Commands, AStoppedRunLeavesNothing) {
   }
 }
 
+// What was read when the signal came is no row and no file: nothing is said of it.
+TEST_F(Commands, AStopWithinARowIsNoError) {
+  for (const auto& [format, text] :
+       {std::pair<std::string, std::string>{"jsonl", "{\"text"}, {"parquet", "PAR1"}}) {
+    if (format == "parquet" && !fs::exists(MYTHOS_BINARY_DIR "/lib/libmythos_parquet.so")) continue;
+    const Outcome result =
+        run("mkfifo pipe; exec 3<>pipe; echo -n '" + text +
+            "' >&3; set -m; mythos-tokenize --tokenizer tok.model --output s --strict --format " +
+            format +
+            " - <pipe & until ls -A | grep -q unfinished; do sleep 0.05; done; sleep 0.1; "
+            "kill -TERM $!; wait $!");
+    EXPECT_EQ(result.status, 143) << result.err;
+    EXPECT_FALSE(contains(result.err, "error")) << result.err;
+    fs::remove(scratch_ / "pipe");
+  }
+}
+
 TEST_F(Commands, MalformedRows) {
   write_file_atomic(scratch_ / "rows.jsonl", "{\"text\": \"a\"}\nnot json\n{\"text\": \"b\"}\n");
   const Outcome lenient = run("mythos-tokenize --tokenizer tok.model --output s rows.jsonl");
