@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <latch>
 #include <numeric>
 #include <thread>
 
@@ -310,6 +311,44 @@ TEST_F(Damage, AFaultyFrameTellsItsOffsetAndOthersAreStillRead) {
   Ids some(8);
   shards.read(Split::train, 16, some);
   error_of(ErrorKind::data, [&] { shards.read(Split::train, 15, some); });
+}
+
+// Opening looks at no shard file: what is wrong in one is told when that one is first used.
+TEST_F(Damage, FilesAreOpenedAtTheirFirstUse) {
+  const fs::path file = path_ / "train-00001.shard";
+  write_plain(file, std::string(files_[file].size(), 'x'));
+  const ShardDirectory shards(path_);
+  const uint64_t begin = shards.manifest().train.files[0].tokens;
+  Ids some(5);
+  shards.read(Split::train, begin - 5, some);
+  const auto expect_refused = [&](const std::function<void()>& use) {
+    const std::string message = error_of(ErrorKind::data, use);
+    EXPECT_TRUE(contains(message, file.string() + ": byte 0: not a token shard")) << message;
+  };
+  expect_refused([&] { shards.read(Split::train, begin - 4, some); });
+  expect_refused([&] { shards.document_begin(Split::train, shards.documents(Split::train) - 1); });
+  expect_refused([&] { shards.document_of(Split::train, begin); });
+  // A failure is not kept for good.
+  write_plain(file, files_[file]);
+  shards.read(Split::train, begin - 4, some);
+}
+
+TEST_F(Damage, ThreadsThatComeFirstTogetherOpenAFileOnce) {
+  const Ids expected = read_all(ShardDirectory(path_), Split::train);
+  for (int round = 0; round < 50; ++round) {
+    const ShardDirectory shards(path_);
+    std::atomic<int> wrong = 0;
+    std::latch start(4);
+    std::vector<std::thread> threads;
+    for (int t = 0; t < 4; ++t) {
+      threads.emplace_back([&] {
+        start.arrive_and_wait();
+        wrong += read_all(shards, Split::train) != expected;
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+    EXPECT_EQ(wrong, 0);
+  }
 }
 
 }  // namespace
