@@ -16,6 +16,8 @@ constexpr std::string_view kSchemaPrefix = "mythos.shards/";
 constexpr std::string_view kSchema = "mythos.shards/1";
 constexpr std::string_view kChecksumKey = "\"manifest_checksum\": \"";
 constexpr size_t kChecksumDigits = 16;
+// Room for some 400,000 files; JSON takes many times its size in memory.
+constexpr uintmax_t kMaxBytes = 64 << 20;
 
 // To four digits behind the point; 0 where there are no tokens.
 double bytes_per_token(uint64_t text_bytes, uint64_t tokens) {
@@ -186,6 +188,13 @@ ShardManifest read_shard_manifest(const fs::path& directory) {
   }
   if (!fs::exists(path, status)) {
     fail(ErrorKind::data, directory.string() + ": not a shard directory (no manifest.json)");
+  }
+  if (!fs::is_regular_file(path, status)) {
+    fail(ErrorKind::data, path.string() + ": not a regular file");
+  }
+  if (const uintmax_t size = fs::file_size(path, status); !status && size > kMaxBytes) {
+    fail(ErrorKind::data, strprintf("%s: the file has %ju bytes; a manifest has at most %ju",
+                                    path.c_str(), size, kMaxBytes));
   }
   return parse_manifest(read_file(path), path);
 }

@@ -344,5 +344,14 @@ TEST_F(BadDirectory, AManifestThatNestsDeeply) {
   EXPECT_EQ(error(closed), "manifest.json: 'schema' is missing");
 }
 
+TEST_F(BadDirectory, AHugeManifest) {
+  fs::resize_file(path_ / kManifestName, uintmax_t{1} << 40);
+  EXPECT_EQ(error(),
+            "manifest.json: the file has 1099511627776 bytes; a manifest has at most 67108864");
+  fs::remove(path_ / kManifestName);
+  ASSERT_EQ(mkfifo((path_ / kManifestName).c_str(), 0600), 0);
+  EXPECT_EQ(error(), "manifest.json: not a regular file");
+}
+
 }  // namespace
 }  // namespace mythos

@@ -66,11 +66,11 @@ TEST(Interchange, ThereAndBack) {
                         Case{300, false, true, {TokenFormat::llmc, "u32", end, 300}},
                         Case{300, true, true, {TokenFormat::llmc, "", begin}},
                         Case{70000, false, true, {TokenFormat::llmc, "", end}},
-                        Case{300, false, true, {TokenFormat::megatron}},
-                        Case{300, true, true, {TokenFormat::megatron, "i32"}},
-                        Case{300, true, false, {TokenFormat::megatron}},
-                        Case{65510, false, false, {TokenFormat::megatron, "u16"}},
-                        Case{70000, false, true, {TokenFormat::megatron}}}) {
+                        Case{300, false, true, {TokenFormat::megatron, "", {}}},
+                        Case{300, true, true, {TokenFormat::megatron, "i32", {}}},
+                        Case{300, true, false, {TokenFormat::megatron, "", {}}},
+                        Case{65510, false, false, {TokenFormat::megatron, "u16", {}}},
+                        Case{70000, false, true, {TokenFormat::megatron, "", {}}}}) {
     const Scratch scratch;
     const NumberTokenizer tokenizer(c.vocab_size);
     ShardWriterOptions writer_options;
