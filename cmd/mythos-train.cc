@@ -15,7 +15,8 @@ using namespace mythos;
 namespace {
 
 struct Options {
-  std::string preset, config_file, data, run;
+  std::string preset, config_file, run;
+  std::vector<std::string> data;
   std::vector<std::string> assignments;  // of --set, then of the options that stand for a key
   std::vector<std::string> shorthands;
   ComputeOptions compute;
@@ -58,7 +59,7 @@ int run(const Options& options) {
   train_options.assignments = options.assignments;
   train_options.assignments.insert(train_options.assignments.end(), options.shorthands.begin(),
                                    options.shorthands.end());
-  train_options.data = options.data;
+  train_options.data = parse_data_list(options.data);
   train_options.run = options.run;
   train_options.resume = options.resume;
   train_options.device = options.compute.device;
@@ -95,8 +96,11 @@ void declare(CLI::App& app, Options& o) {
   app.add_option("--config", o.config_file, "Configuration by TOML file")
       ->type_name("FILE")
       ->excludes(preset);
-  app.add_option("--data", o.data, "Shard directory, from 'mythos tokenize'")
-      ->type_name("DIR")
+  app.add_option("--data", o.data,
+                 "Shard directory, from 'mythos tokenize', and its share of the sequences; may be "
+                 "repeated")
+      ->type_name("DIR[:WEIGHT]")
+      ->allow_extra_args(false)
       ->required();
   app.add_option("--out", o.run, "Run directory: checkpoints and metrics.jsonl")
       ->type_name("RUN")
@@ -125,6 +129,7 @@ int main(int argc, char** argv) {
                       R"(mythos train --preset tiny --data shards --out runs/tiny
           mythos train --preset nano --data shards --out runs/nano --steps 4000 --set train.lr=1e-3
           mythos train --data shards --out runs/nano --resume
+          mythos train --preset nano --data web:0.7 --data code:0.3 --out runs/mix --set packing=best-fit
           mythos train --config my.toml --data shards --out runs/my --device cuda --json)",
                       [&](CLI::App& app) { declare(app, options); }, [&] { return run(options); }});
 }

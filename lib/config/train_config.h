@@ -3,12 +3,14 @@
 #include <string>
 
 #include "config/field.h"
+#include "config/packing.h"
 
 namespace mythos {
 
 enum class Schedule { cosine, linear_cooldown, constant };
 enum class LoopSampling { poisson, uniform, fixed };
 enum class ComputeType { automatic, fp32, bf16 };
+enum class DocumentMask { automatic, on, off };
 
 template <>
 struct EnumNames<Schedule> {
@@ -22,6 +24,10 @@ template <>
 struct EnumNames<ComputeType> {
   static constexpr std::array<std::string_view, 3> names = {"auto", "fp32", "bf16"};
 };
+template <>
+struct EnumNames<DocumentMask> {
+  static constexpr std::array<std::string_view, 3> names = {"auto", "on", "off"};
+};
 
 // How a model is trained. One step takes batch_size·grad_accum sequences of seq_len tokens.
 struct TrainConfig {
@@ -29,6 +35,8 @@ struct TrainConfig {
   int64_t batch_size = 8;          // sequences of one micro-batch
   int64_t seq_len = 256;           // tokens
   int64_t grad_accum = 1;          // micro-batches of one optimizer step
+  Packing packing = Packing::contiguous;
+  DocumentMask document_mask = DocumentMask::automatic;  // attention within documents only
 
   double lr = 3e-3;                // peak
   double min_lr_ratio = 0.1;       // last learning rate as a share of the peak
@@ -55,6 +63,11 @@ struct TrainConfig {
   int64_t save_every = 200;        // steps; 0 saves only at the end
   int64_t keep_last = 3;           // checkpoints kept; 0 keeps all
 
+  // auto: on with best-fit, off with contiguous.
+  bool masks_documents() const {
+    return document_mask == DocumentMask::automatic ? packing == Packing::best_fit
+                                                    : document_mask == DocumentMask::on;
+  }
   int64_t tokens_per_step() const { return batch_size * seq_len * grad_accum; }
 
   template <class Self, class F>
@@ -70,6 +83,9 @@ void TrainConfig::visit(Self& self, F&& f) {
   f(Field{"batch_size", "sequences of a micro-batch", 1, 1 << 20}, self.batch_size);
   f(Field{"seq_len", "tokens of a sequence", 1, 1 << 24}, self.seq_len);
   f(Field{"grad_accum", "micro-batches of a step", 1, 1 << 20}, self.grad_accum);
+  f(Field{"packing", "how documents become sequences"}, self.packing);
+  f(Field{"document_mask", "attention within documents (auto means with best-fit)"},
+    self.document_mask);
   f(Field{"lr", "peak learning rate", 0, 10}, self.lr);
   f(Field{"min_lr_ratio", "last learning rate as a share of the peak", 0, 1}, self.min_lr_ratio);
   f(Field{"warmup_steps", "steps of linear warm-up", 0, kMax}, self.warmup_steps);

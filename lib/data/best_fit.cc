@@ -131,8 +131,7 @@ class BestFitOrder : public SequenceOrder {
   void add_pieces(uint64_t i) {
     const uint64_t begin = block_of_group(i) * block_tokens_;
     const uint64_t end = std::min(tokens_, begin + block_tokens_);
-    uint64_t document = first_document_from(data_, split_, begin);
-    if (document > 0) --document;
+    uint64_t document = data_.document_of(split_, begin);
     for (uint64_t first = data_.document_begin(split_, document); first < end; ++document) {
       const uint64_t next = data_.document_begin(split_, document + 1);
       uint64_t piece = first;

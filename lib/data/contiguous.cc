@@ -62,7 +62,7 @@ class ContiguousOrder : public SequenceOrder {
 
  private:
   void write_begins(uint64_t first, std::span<int32_t> begins) const {
-    uint64_t document = first_document_from(data_, split_, first + 1);
+    uint64_t document = data_.document_of(split_, first) + 1;
     uint64_t next = data_.document_begin(split_, document);
     int32_t begin = 0;
     for (size_t i = 0; i < begins.size(); ++i) {
@@ -109,18 +109,6 @@ uint64_t permuted(uint64_t index, uint64_t n, uint64_t seed, uint64_t epoch) {
 uint64_t count_windows(uint64_t tokens, int64_t seq_len) {
   const auto length = static_cast<uint64_t>(seq_len);
   return tokens < 2 ? 0 : (tokens - 1 + length - 1) / length;
-}
-
-uint64_t first_document_from(const ShardDirectory& data, Split split, uint64_t token) {
-  uint64_t low = 0, high = data.documents(split);
-  while (low < high) {
-    const uint64_t middle = low + (high - low) / 2;
-    if (data.document_begin(split, middle) < token)
-      low = middle + 1;
-    else
-      high = middle;
-  }
-  return low;
 }
 
 std::unique_ptr<SequenceOrder> contiguous_order(const ShardDirectory& data, Split split,

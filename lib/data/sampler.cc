@@ -62,9 +62,9 @@ SequenceRow row_of(Batch& batch, int64_t row) {
 }
 
 // With best fit the mask decides what fits into a sequence.
-const char* packing_name(const Sampler::Options& options) {
-  if (options.packing == Packing::contiguous) return "contiguous";
-  return options.document_begins ? "best-fit-masked" : "best-fit";
+std::string packing_name(const Sampler::Options& options) {
+  const std::string name(enum_name(options.packing));
+  return options.packing == Packing::best_fit && options.document_begins ? name + "-masked" : name;
 }
 
 bool is_count(const json& value) {

@@ -4,6 +4,7 @@
 #include <nlohmann/json_fwd.hpp>
 #include <vector>
 
+#include "config/packing.h"
 #include "data/shards.h"
 
 namespace mythos {
@@ -17,17 +18,6 @@ struct Batch {
   std::vector<int32_t> document_begins;
   int64_t batch_size = 0, seq_len = 0;
 };
-
-// How documents become sequences.
-// contiguous: the split's one stream cut into windows of S+1 tokens that overlap by one, so every
-//   token but the first is a target exactly once per epoch.
-// best_fit: documents are kept whole where they fit and put together by best fit (Ding et al. 2024,
-//   "Fewer truncations improve language modeling"); longer ones are cut into windows that overlap
-//   by one. Every token of a document but its first is a target exactly once per epoch, and nothing
-//   is learned across a boundary. What stays free at a sequence's end is token 0 with target -1.
-//   With document_begins a document's last token is a target only; without, it stands among the
-//   inputs too, with target -1, to part its document from the next.
-enum class Packing { contiguous, best_fit };
 
 // Shards to draw from, and the share of the sequences that come from them (need not sum to 1).
 struct DataSource {

@@ -9,9 +9,13 @@ namespace mythos {
 // serves query heads j·H/K … (Ainslie et al. 2023). Result [B,S,H,dv]. On the CPU only blocks at or
 // below the diagonal are computed, and the backward pass recomputes the weights from the row sums,
 // as FlashAttention does (Dao et al. 2022).
+//
+// With first_key [B,S] int32 query s sees keys first_key[b,s] … P-S+s only, and on the CPU blocks
+// before the first are left out; each must lie in 0 … P-S+s.
 torch::Tensor causal_attention(const torch::Tensor& q, const torch::Tensor& k,
-                               const torch::Tensor& v);
+                               const torch::Tensor& v, const torch::Tensor& first_key = {});
 torch::Tensor causal_attention_reference(const torch::Tensor& q, const torch::Tensor& k,
-                                         const torch::Tensor& v);
+                                         const torch::Tensor& v,
+                                         const torch::Tensor& first_key = {});
 
 }  // namespace mythos

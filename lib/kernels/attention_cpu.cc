@@ -1,5 +1,6 @@
 #include "kernels/attention_cpu.h"
 
+#include <algorithm>
 #include <vector>
 
 #include "kernels/cpu_simd.h"
@@ -107,7 +108,9 @@ struct View {
 struct Shape {
   int64_t B, S, P, H, K, d, dv;
   float scale;
-  Shape(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v)
+  const int32_t* first_key;  // [B,S], or null
+  Shape(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
+        const torch::Tensor& first_key)
       : B(q.size(0)),
         S(q.size(1)),
         P(k.size(1)),
@@ -115,10 +118,18 @@ struct Shape {
         K(k.size(2)),
         d(q.size(3)),
         dv(v.size(3)),
-        scale(1.0f / std::sqrt(static_cast<float>(d))) {}
+        scale(1.0f / std::sqrt(static_cast<float>(d))),
+        first_key(first_key.defined() ? first_key.data_ptr<int32_t>() : nullptr) {}
   int64_t group() const { return H / K; }
-  // Keys that query s sees.
+  // Query s of sequence b sees keys first(b, s) … visible(s)-1.
   int64_t visible(int64_t s) const { return P - S + s + 1; }
+  int64_t first(int64_t b, int64_t s) const { return first_key ? first_key[b * S + s] : 0; }
+  // The first key that any of a block's queries sees, at the begin of a vector.
+  int64_t block_first(int64_t b, int64_t begin, int64_t rows) const {
+    if (!first_key) return 0;
+    const int32_t* firsts = first_key + b * S + begin;
+    return *std::min_element(firsts, firsts + rows) / kVector * kVector;
+  }
 };
 
 // Work space of one thread.
@@ -153,31 +164,34 @@ MYTHOS_INLINE void forward_task(const Shape& c, View<T> q, View<T> k, View<T> v,
     for (int64_t begin = 0; begin < c.S; begin += kRows) {
       const int64_t rows = std::min(kRows, c.S - begin);
       const int64_t columns = padded(c.visible(begin + rows - 1));
+      const int64_t left = c.block_first(b, begin, rows);
       float* scores = space.scores.data();
       unpack(q.at(b, begin, h), q.position, rows, c.d, space.q.data());
-      multiply(space.q.data(), d, 1, space.kt.data(), keys, c.d, scores, keys, rows, columns,
-               false);
+      multiply(space.q.data(), d, 1, space.kt.data() + left, keys, c.d, scores + left, keys, rows,
+               columns - left, false);
       for (int64_t r = 0; r < rows; ++r) {
         float* row = scores + r * keys;
-        const int64_t seen = c.visible(begin + r);
-        float most = row[0];
+        const int64_t first = c.first(b, begin + r), seen = c.visible(begin + r);
+        float most = row[first];
 #pragma omp simd reduction(max : most)
-        for (int64_t i = 0; i < seen; ++i) most = row[i] > most ? row[i] : most;
+        for (int64_t i = first; i < seen; ++i) most = row[i] > most ? row[i] : most;
         most *= c.scale;
         float sum = 0;
 #pragma omp simd reduction(+ : sum)
-        for (int64_t i = 0; i < seen; ++i) {
+        for (int64_t i = first; i < seen; ++i) {
           row[i] = exp(row[i] * c.scale - most);
           sum += row[i];
         }
+        std::fill(row + left, row + first, 0.0f);
         std::fill(row + seen, row + columns, 0.0f);
         log_sum[(b * c.H + h) * c.S + begin + r] = most + std::log(sum);
         const float share = 1.0f / sum;
 #pragma omp simd
-        for (int64_t i = 0; i < seen; ++i) row[i] *= share;
+        for (int64_t i = first; i < seen; ++i) row[i] *= share;
       }
-      const int64_t depth = std::min(columns, c.P);
-      multiply(scores, keys, 1, space.v.data(), dv, depth, space.out.data(), dv, rows, dv, false);
+      const int64_t depth = std::min(columns, c.P) - left;
+      multiply(scores + left, keys, 1, space.v.data() + left * dv, dv, depth, space.out.data(), dv,
+               rows, dv, false);
       for (int64_t r = 0; r < rows; ++r) {
         T* to = out.at(b, begin + r, h);
         for (int64_t i = 0; i < c.dv; ++i) store(to + i, space.out[r * dv + i]);
@@ -199,39 +213,45 @@ MYTHOS_INLINE void backward_task(const Shape& c, View<T> q, View<T> k, View<T> v
   for (int64_t h = j * c.group(); h < (j + 1) * c.group(); ++h) {
     for (int64_t begin = 0; begin < c.S; begin += kRows) {
       const int64_t rows = std::min(kRows, c.S - begin);
-      const int64_t columns = padded(c.visible(begin + rows - 1)), depth = std::min(columns, c.P);
+      const int64_t columns = padded(c.visible(begin + rows - 1));
+      const int64_t left = c.block_first(b, begin, rows);
+      const int64_t depth = std::min(columns, c.P) - left;
       float* scores = space.scores.data();
       float* d_scores = space.d_scores.data();
       unpack(q.at(b, begin, h), q.position, rows, c.d, space.q.data());
       unpack(d_out.at(b, begin, h), d_out.position, rows, c.dv, space.d_out.data());
-      multiply(space.q.data(), d, 1, space.kt.data(), keys, c.d, scores, keys, rows, columns,
-               false);
-      multiply(space.d_out.data(), dv, 1, space.vt.data(), keys, c.dv, d_scores, keys, rows,
-               columns, false);
+      multiply(space.q.data(), d, 1, space.kt.data() + left, keys, c.d, scores + left, keys, rows,
+               columns - left, false);
+      multiply(space.d_out.data(), dv, 1, space.vt.data() + left, keys, c.dv, d_scores + left, keys,
+               rows, columns - left, false);
       for (int64_t r = 0; r < rows; ++r) {
         float* row = scores + r * keys;
         float* d_row = d_scores + r * keys;
-        const int64_t seen = c.visible(begin + r);
+        const int64_t first = c.first(b, begin + r), seen = c.visible(begin + r);
         const float total = log_sum[(b * c.H + h) * c.S + begin + r];
         float dot = 0;
 #pragma omp simd reduction(+ : dot)
-        for (int64_t i = 0; i < seen; ++i) {
+        for (int64_t i = first; i < seen; ++i) {
           row[i] = exp(row[i] * c.scale - total);
           dot += row[i] * d_row[i];
         }
 #pragma omp simd
-        for (int64_t i = 0; i < seen; ++i) d_row[i] = row[i] * (d_row[i] - dot) * c.scale;
+        for (int64_t i = first; i < seen; ++i) d_row[i] = row[i] * (d_row[i] - dot) * c.scale;
+        std::fill(row + left, row + first, 0.0f);
+        std::fill(d_row + left, d_row + first, 0.0f);
         std::fill(row + seen, row + columns, 0.0f);
         std::fill(d_row + seen, d_row + columns, 0.0f);
       }
-      multiply(d_scores, keys, 1, space.k.data(), d, depth, space.out.data(), d, rows, d, false);
+      multiply(d_scores + left, keys, 1, space.k.data() + left * d, d, depth, space.out.data(), d,
+               rows, d, false);
       for (int64_t r = 0; r < rows; ++r) {
         T* to = d_q.at(b, begin + r, h);
         for (int64_t i = 0; i < c.d; ++i) store(to + i, space.out[r * d + i]);
       }
-      multiply(d_scores, 1, keys, space.q.data(), d, rows, space.d_k.data(), d, depth, d, true);
-      multiply(scores, 1, keys, space.d_out.data(), dv, rows, space.d_v.data(), dv, depth, dv,
-               true);
+      multiply(d_scores + left, 1, keys, space.q.data(), d, rows, space.d_k.data() + left * d, d,
+               depth, d, true);
+      multiply(scores + left, 1, keys, space.d_out.data(), dv, rows, space.d_v.data() + left * dv,
+               dv, depth, dv, true);
     }
   }
   for (int64_t p = 0; p < c.P; ++p) {
@@ -269,8 +289,9 @@ void for_tasks(const Shape& c, bool backward, const F& f) {
 }  // namespace
 
 void attention_forward(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
-                       const torch::Tensor& out, const torch::Tensor& log_sum) {
-  const Shape c(q, k, v);
+                       const torch::Tensor& first_key, const torch::Tensor& out,
+                       const torch::Tensor& log_sum) {
+  const Shape c(q, k, v, first_key);
   float* sums = log_sum.data_ptr<float>();
   for_tasks(c, false, [&](int64_t b, int64_t j, Space& space) {
     if (q.scalar_type() == torch::kFloat32) {
@@ -284,10 +305,10 @@ void attention_forward(const torch::Tensor& q, const torch::Tensor& k, const tor
 }
 
 void attention_backward(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
-                        const torch::Tensor& log_sum, const torch::Tensor& d_out,
-                        const torch::Tensor& d_q, const torch::Tensor& d_k,
-                        const torch::Tensor& d_v) {
-  const Shape c(q, k, v);
+                        const torch::Tensor& first_key, const torch::Tensor& log_sum,
+                        const torch::Tensor& d_out, const torch::Tensor& d_q,
+                        const torch::Tensor& d_k, const torch::Tensor& d_v) {
+  const Shape c(q, k, v, first_key);
   const float* sums = log_sum.data_ptr<float>();
   for_tasks(c, true, [&](int64_t b, int64_t j, Space& space) {
     if (q.scalar_type() == torch::kFloat32) {

@@ -29,7 +29,7 @@ Tensor grouped_query(const ModelConfig& config, const LayerWeights& w, const Ten
   q = rope(q, context.cos, context.sin);
   k = rope(k, context.cos, context.sin);
   if (context.cache) std::tie(k, v) = context.cache->append(slot, k, v);
-  return apply_linear(causal_attention(q, k, v).flatten(2), w.wo);
+  return apply_linear(causal_attention(q, k, v, context.document_begins).flatten(2), w.wo);
 }
 
 // Scores and values in the latent space: kv_up is folded into query and output, so the cache is
@@ -81,7 +81,7 @@ Tensor latent(const ModelConfig& config, const LayerWeights& w, const Tensor& x,
                       .unflatten(-1, {H, nope + config.v_head_dim})
                       .split_with_sizes({nope, config.v_head_dim}, -1);
   const Tensor k = at::cat({kv[0], rotated.expand({-1, -1, H, -1})}, -1);
-  return apply_linear(causal_attention(q, k, kv[1]).flatten(2), w.wo);
+  return apply_linear(causal_attention(q, k, kv[1], context.document_begins).flatten(2), w.wo);
 }
 
 }  // namespace

@@ -8,6 +8,7 @@ namespace mythos {
 struct AttentionContext {
   Tensor cos, sin;           // rotary table of these S positions, [S, rope/2]
   KvCache* cache = nullptr;  // null: the S tokens are the whole sequence
+  Tensor document_begins;    // as in ForwardOptions
 };
 
 // For `length` new tokens behind those in the cache.

@@ -20,7 +20,11 @@ ForwardResult forward(const ModelConfig& config, const Weights& w, const Tensor&
          strprintf("a cache made for %lld loops is used with %lld",
                    static_cast<long long>(cache->loops()), static_cast<long long>(loops)));
   }
-  const AttentionContext context = attention_context(config, ids.size(1), cache, ids.device());
+  if (cache && options.document_begins.defined()) {
+    fail(ErrorKind::internal, "forward: document_begins cannot be used with a cache");
+  }
+  AttentionContext context = attention_context(config, ids.size(1), cache, ids.device());
+  context.document_begins = options.document_begins;
   Tensor x = at::embedding(w.embed, ids);  // [B,S,D]
   for (int64_t i = 0; i < config.prelude_layers; ++i) {
     x = block(config, w.prelude[i], x, context, cache ? cache->prelude_slot(i) : 0);

@@ -16,6 +16,9 @@ using LoopObserver = std::function<void(int64_t t, const Tensor& before, const T
 struct ForwardOptions {
   int64_t loops = 0;         // T; 0 means the configuration's max_loop_iters
   KvCache* cache = nullptr;  // tokens before these; the new ones are appended and advanced over
+  // [B,S] int32: the position at which each token's document begins; it sees nothing before that.
+  // Undefined: all tokens of a sequence are one document. Not with a cache.
+  Tensor document_begins;
   LoopObserver observer;
   bool count_experts = false;  // fill expert_load
 };

@@ -65,14 +65,22 @@ double Interval::bits_per_byte() const {
 }
 
 nlohmann::json to_json(const Interval& interval) {
-  return {{"steps", interval.steps}, {"targets", interval.targets},
-          {"bytes", interval.bytes}, {"loops", interval.loops},
-          {"nats", interval.nats},   {"grad_norm", interval.grad_norm}};
+  return {{"steps", interval.steps},  {"targets", interval.targets},
+          {"bytes", interval.bytes},  {"loops", interval.loops},
+          {"nats", interval.nats},    {"grad_norm", interval.grad_norm},
+          {"places", interval.places}};
 }
 
 Interval interval_from_json(const nlohmann::json& json) {
-  return {json.at("steps"), json.at("targets"), json.at("bytes"),
-          json.at("loops"), json.at("nats"),    json.at("grad_norm")};
+  const int64_t targets = json.at("targets");
+  // Older checkpoints do not tell the places; there was hardly any padding.
+  return {json.at("steps"),
+          targets,
+          json.at("bytes"),
+          json.at("loops"),
+          json.at("nats"),
+          json.at("grad_norm"),
+          json.value("places", targets)};
 }
 
 nlohmann::ordered_json to_json(const StepMetrics& metrics) {
@@ -84,18 +92,21 @@ nlohmann::ordered_json to_json(const StepMetrics& metrics) {
           {"lr", metrics.lr},
           {"loops", metrics.loops},
           {"mean_loops", metrics.interval.mean_loops()},
+          {"padding", metrics.interval.padding()},
+          {"data_wait", metrics.data_wait},
           {"tokens_per_second", metrics.tokens_per_second},
           {"seconds", metrics.seconds}};
 }
 
 std::string progress_line(const StepMetrics& metrics) {
   const Interval& interval = metrics.interval;
-  return strprintf(
-      "step %lld/%lld  loss %.3f  bpb %.3f  |g| %s  lr %.1e  loops %.1f  %s tok/s  ETA %s",
+  std::string text = strprintf(
+      "step %lld/%lld  loss %.3f  bpb %.3f  |g| %s  lr %.1e  loops %.1f  %s tok/s",
       static_cast<long long>(metrics.step), static_cast<long long>(metrics.steps), interval.loss(),
       interval.bits_per_byte(), norm_text(interval.mean_grad_norm()).c_str(), metrics.lr,
-      interval.mean_loops(), short_count(metrics.tokens_per_second).c_str(),
-      human_duration(metrics.seconds_left).c_str());
+      interval.mean_loops(), short_count(metrics.tokens_per_second).c_str());
+  if (metrics.data_wait >= 0.05) text += strprintf("  data wait %.0f%%", 100 * metrics.data_wait);
+  return text + "  ETA " + human_duration(metrics.seconds_left);
 }
 
 }  // namespace mythos

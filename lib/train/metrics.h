@@ -32,10 +32,12 @@ class MetricsFile {
 struct Interval {
   int64_t steps = 0, targets = 0, bytes = 0, loops = 0;
   double nats = 0, grad_norm = 0;
+  int64_t places = 0;  // of the sequences; those without a target are padding
 
   double loss() const { return nats / static_cast<double>(targets); }
   double bits_per_byte() const;
   double mean_grad_norm() const { return grad_norm / static_cast<double>(steps); }
+  double padding() const { return 1 - static_cast<double>(targets) / static_cast<double>(places); }
   double mean_loops() const { return static_cast<double>(loops) / static_cast<double>(steps); }
 };
 nlohmann::json to_json(const Interval& interval);
@@ -48,10 +50,12 @@ struct StepMetrics {
   Interval interval;
   int64_t loops = 0;  // of the last step
   double lr = 0;
+  double data_wait = 0;  // share of the time that went into waiting for batches
   double tokens_per_second = 0, seconds = 0, seconds_left = 0;
 };
 nlohmann::ordered_json to_json(const StepMetrics& metrics);
 // step 120/1000  loss 3.21  bpb 1.86  |g| 0.80  lr 3.0e-03  loops 7.9  4.1K tok/s  ETA 3m05s
+// with "data wait 12%" before ETA from 5% on.
 std::string progress_line(const StepMetrics& metrics);
 
 }  // namespace mythos

@@ -2,6 +2,8 @@
 
 #include <ATen/Parallel.h>
 
+#include <numeric>
+
 #include "base/error.h"
 #include "base/log.h"
 #include "base/strings.h"
@@ -77,7 +79,38 @@ std::optional<fs::path> checkpoint_to_resume(const TrainOptions& options) {
   return found;
 }
 
-TrainSetup resume(const TrainOptions& options, const fs::path& checkpoint, ShardDirectory data,
+// The data of a run, opened.
+struct TrainData {
+  std::vector<ShardDirectory> shards;
+  std::vector<double> weights;
+};
+
+void warn_of_mixed_ends(const ShardDirectory& first, const ShardDirectory& other) {
+  const ShardManifest &a = first.manifest(), &b = other.manifest();
+  if (a.bos == b.bos && a.eos == b.eos) return;
+  const auto text = [](const ShardManifest& manifest) {
+    return strprintf("%s BOS, %s EOS", manifest.bos ? "with" : "without",
+                     manifest.eos ? "with" : "without");
+  };
+  log_warning(strprintf("documents begin or end differently: %s %s, %s %s", first.path().c_str(),
+                        text(a).c_str(), other.path().c_str(), text(b).c_str()));
+}
+
+TrainData open_data(const std::vector<DataEntry>& entries) {
+  TrainData data;
+  std::vector<DataSource> sources;
+  for (const DataEntry& entry : entries) data.shards.emplace_back(entry.directory);
+  for (const ShardDirectory& shards : data.shards) sources.push_back({&shards, 1});
+  require_one_tokenizer(sources);
+  for (size_t i = 0; i < entries.size(); ++i) {
+    const auto tokens = static_cast<double>(data.shards[i].tokens(ShardDirectory::Split::train));
+    data.weights.push_back(entries[i].weight.value_or(std::max(1.0, tokens)));
+    warn_of_mixed_ends(data.shards[0], data.shards[i]);
+  }
+  return data;
+}
+
+TrainSetup resume(const TrainOptions& options, const fs::path& checkpoint, TrainData data,
                   torch::Device device) {
   LoadedCheckpoint loaded = load_checkpoint(checkpoint, device, /*with_optimizer=*/true);
   if (!loaded.tokenizer || loaded.optimizer.empty() || !loaded.state.contains("cursor")) {
@@ -89,9 +122,11 @@ TrainSetup resume(const TrainOptions& options, const fs::path& checkpoint, Shard
   for (const std::string& assignment : options.assignments) set_value(config, assignment);
   refuse_model_changes(loaded.config.model, config.model, checkpoint);
   config.validate();
-  data.require_tokenizer(loaded.tokenizer->fingerprint(), "the checkpoint " + checkpoint.string());
+  data.shards[0].require_tokenizer(loaded.tokenizer->fingerprint(),
+                                   "the checkpoint " + checkpoint.string());
   return {config,
-          std::move(data),
+          std::move(data.shards),
+          std::move(data.weights),
           std::move(loaded.tokenizer),
           std::move(loaded.model),
           std::move(loaded.optimizer),
@@ -99,20 +134,26 @@ TrainSetup resume(const TrainOptions& options, const fs::path& checkpoint, Shard
           checkpoint};
 }
 
-TrainSetup start(const TrainOptions& options, ShardDirectory data, torch::Device device) {
+TrainSetup start(const TrainOptions& options, TrainData data, torch::Device device) {
   if (!options.config) {
     fail(ErrorKind::usage,
          "a new run needs --preset or --config. 'mythos presets list' shows the presets");
   }
   Config config = *options.config;
   for (const std::string& assignment : options.assignments) set_value(config, assignment);
-  fit_vocabulary(config, data, sets_vocab_size(options.assignments));
+  fit_vocabulary(config, data.shards[0], sets_vocab_size(options.assignments));
   config.validate();
-  auto tokenizer = load_carried_tokenizer(data.path());
+  auto tokenizer = load_carried_tokenizer(data.shards[0].path());
   auto model = std::make_unique<Model>(config.model, device);
   model->parameters.initialize(config.model, static_cast<uint64_t>(config.train.seed));
-  return {config, std::move(data), std::move(tokenizer), std::move(model),
-          {},     nullptr,         std::nullopt};
+  return {config,
+          std::move(data.shards),
+          std::move(data.weights),
+          std::move(tokenizer),
+          std::move(model),
+          {},
+          nullptr,
+          std::nullopt};
 }
 
 std::string loops_text(const Config& config) {
@@ -123,11 +164,43 @@ std::string loops_text(const Config& config) {
                    ll(loops.min), ll(loops.max));
 }
 
+// One line for one source; for several one each, with the passes that the run makes over it.
+std::string data_text(const TrainSetup& setup, int64_t total_tokens) {
+  using Split = ShardDirectory::Split;
+  const double sum = std::accumulate(setup.weights.begin(), setup.weights.end(), 0.0);
+  std::string text;
+  for (size_t i = 0; i < setup.data.size(); ++i) {
+    const ShardDirectory& data = setup.data[i];
+    const auto tokens = static_cast<int64_t>(data.tokens(Split::train));
+    text +=
+        strprintf("%s %s: %s tokens to train on, %s to validate on", i == 0 ? "data   " : "       ",
+                  data.path().c_str(), with_commas(tokens).c_str(),
+                  with_commas(static_cast<int64_t>(data.tokens(Split::val))).c_str());
+    if (setup.data.size() > 1) {
+      const double share = setup.weights[i] / sum;
+      text += strprintf("; %.1f%% of the sequences, %.2f epochs", 100 * share,
+                        share * static_cast<double>(total_tokens) / static_cast<double>(tokens));
+    }
+    text += "\n";
+  }
+  const TrainConfig& train = setup.config.train;
+  if (train.packing == Packing::contiguous && !train.masks_documents()) return text;
+  text += strprintf("packing %s, attention %s\n", std::string(enum_name(train.packing)).c_str(),
+                    train.masks_documents() ? "within documents" : "across documents");
+  return text;
+}
+
 }  // namespace
+
+std::vector<DataSource> TrainSetup::sources() const {
+  std::vector<DataSource> sources;
+  for (size_t i = 0; i < data.size(); ++i) sources.push_back({&data[i], weights[i]});
+  return sources;
+}
 
 TrainSetup prepare(const TrainOptions& options, torch::Device device) {
   const auto checkpoint = checkpoint_to_resume(options);
-  ShardDirectory data(options.data);
+  TrainData data = open_data(options.data);
   return checkpoint ? resume(options, *checkpoint, std::move(data), device)
                     : start(options, std::move(data), device);
 }
@@ -145,7 +218,6 @@ int64_t checkpoint_bytes(const ModelConfig& config) {
 std::string describe(const TrainSetup& setup, const TrainOptions& options, torch::Device device,
                      torch::Dtype compute_type) {
   const TrainConfig& train = setup.config.train;
-  const auto train_tokens = setup.data.tokens(ShardDirectory::Split::train);
   const int64_t total = train.steps * train.tokens_per_step();
   const std::string threads =
       device.is_cpu() ? strprintf(", %d threads", at::get_num_threads()) : "";
@@ -153,15 +225,15 @@ std::string describe(const TrainSetup& setup, const TrainOptions& options, torch
       "model   %s parameters, on %s in %s%s\n",
       human_count(static_cast<double>(trained_parameters(setup.config.model))).c_str(),
       device.str().c_str(), compute_type == torch::kBFloat16 ? "bf16" : "fp32", threads.c_str());
-  text += strprintf(
-      "data    %s: %s tokens to train on, %s to validate on\n", options.data.c_str(),
-      with_commas(static_cast<int64_t>(train_tokens)).c_str(),
-      with_commas(static_cast<int64_t>(setup.data.tokens(ShardDirectory::Split::val))).c_str());
-  text += strprintf("steps   %s of %s tokens, %s tokens in all, %.2f epochs; %s\n",
-                    with_commas(train.steps).c_str(), with_commas(train.tokens_per_step()).c_str(),
-                    human_count(static_cast<double>(total)).c_str(),
-                    static_cast<double>(total) / static_cast<double>(train_tokens),
-                    loops_text(setup.config).c_str());
+  text += data_text(setup, total);
+  text += strprintf("steps   %s of %s tokens, %s tokens in all", with_commas(train.steps).c_str(),
+                    with_commas(train.tokens_per_step()).c_str(),
+                    human_count(static_cast<double>(total)).c_str());
+  if (setup.data.size() == 1) {
+    const auto tokens = setup.data[0].tokens(ShardDirectory::Split::train);
+    text += strprintf(", %.2f epochs", static_cast<double>(total) / static_cast<double>(tokens));
+  }
+  text += "; " + loops_text(setup.config) + "\n";
   text += strprintf("saves   %s: about %s each, ", options.run.c_str(),
                     human_bytes(static_cast<double>(checkpoint_bytes(setup.config.model))).c_str());
   text += train.save_every > 0 ? strprintf("every %lld steps", ll(train.save_every))

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "checkpoint/checkpoint.h"
-#include "data/shards.h"
+#include "data/sampler.h"
 #include "nn/model.h"
 #include "text/tokenizer.h"
 #include "train/trainer.h"
@@ -15,12 +15,15 @@ namespace mythos {
 // What a run begins with: a fresh model, or what its newest whole checkpoint holds.
 struct TrainSetup {
   Config config;
-  ShardDirectory data;
+  std::vector<ShardDirectory> data;
+  std::vector<double> weights;  // of the data
   std::unique_ptr<Tokenizer> tokenizer;
   std::unique_ptr<Model> model;
   TensorMap optimizer;                   // empty for a fresh model
   nlohmann::json state;                  // null for a fresh model
   std::optional<fs::path> resumed_from;  // a step directory
+
+  std::vector<DataSource> sources() const;
 };
 
 // Fails as train() does.

@@ -5,9 +5,10 @@ namespace {
 
 // [B,S] on the device. Pinned memory, so that the copy to a CUDA device overlaps with its work; on
 // the CPU the batch's own memory.
-Tensor to_device(const std::vector<int64_t>& ids, const Batch& batch, torch::Device device) {
-  Tensor tensor = torch::from_blob(const_cast<int64_t*>(ids.data()),
-                                   {batch.batch_size, batch.seq_len}, torch::kInt64);
+template <class T>
+Tensor to_device(const std::vector<T>& values, const Batch& batch, torch::Device device) {
+  Tensor tensor = torch::from_blob(const_cast<T*>(values.data()), {batch.batch_size, batch.seq_len},
+                                   c10::CppTypeToScalarType<T>::value);
   return device.is_cpu() ? tensor : tensor.pin_memory().to(device, /*non_blocking=*/true);
 }
 
@@ -47,6 +48,8 @@ StepResult forward_backward(const Config& config, const Parameters& parameters,
     const Weights weights = make_weights(config.model, parameters, compute_type);
     const Tensor inputs = to_device(batch.inputs, batch, device);
     const Tensor expected = to_device(batch.targets, batch, device);
+    options.document_begins =
+        batch.document_begins.empty() ? Tensor() : to_device(batch.document_begins, batch, device);
     const ForwardResult result = forward(config.model, weights, inputs, options);
     const Tensor nats = token_losses(weights, result.hidden, expected).sum();
     Tensor objective = nats / static_cast<double>(targets);

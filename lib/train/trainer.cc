@@ -1,5 +1,6 @@
 #include "train/trainer.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 
@@ -8,7 +9,6 @@
 #include "base/progress.h"
 #include "base/signals.h"
 #include "base/strings.h"
-#include "eval/likelihood.h"
 #include "kernels/device.h"
 #include "train/balance.h"
 #include "train/metrics.h"
@@ -16,6 +16,7 @@
 #include "train/schedule.h"
 #include "train/setup.h"
 #include "train/step.h"
+#include "train/validation.h"
 
 namespace mythos {
 namespace {
@@ -81,7 +82,7 @@ class Trainer {
   torch::Dtype compute_type_;
   std::vector<int32_t> byte_lengths_;
   LoopDistribution loop_distribution_;
-  Sampler sampler_;
+  Prefetcher batches_;
   AdamW optimizer_;
   MetricsFile metrics_;
   Progress progress_;
@@ -91,6 +92,7 @@ class Trainer {
   double lr_ = 0;      // ditto
   Interval interval_;  // its nats and grad_norm are in sums_ until they are read
   Tensor sums_;        // [2] fp64 on the device: nats and gradient norms since the last line
+  double waited_seconds_ = 0;  // for batches, up to the last line
   double interval_seconds_ = 0, session_seconds_ = 0, seconds_ = 0;
   Clock::time_point mark_;
   int64_t session_tokens_ = 0, session_steps_ = 0;
@@ -106,8 +108,15 @@ nlohmann::json initial_state(const TrainSetup& setup) {
 
 Sampler make_sampler(const TrainSetup& setup) {
   const TrainConfig& train = setup.config.train;
-  return Sampler({{&setup.data, 1}}, Split::train,
-                 {train.batch_size, train.seq_len, static_cast<uint64_t>(train.seed)});
+  Sampler::Options options;
+  options.batch_size = train.batch_size;
+  options.seq_len = train.seq_len;
+  options.seed = static_cast<uint64_t>(train.seed);
+  options.packing = train.packing;
+  options.document_begins = train.masks_documents();
+  Sampler sampler(setup.sources(), Split::train, options);
+  if (setup.resumed_from) sampler.restore(setup.state.at("cursor"));
+  return sampler;
 }
 
 Trainer::Trainer(const TrainOptions& options, TrainSetup setup, torch::Device device)
@@ -118,7 +127,7 @@ Trainer::Trainer(const TrainOptions& options, TrainSetup setup, torch::Device de
       compute_type_(resolve_compute_type(train_.compute_type, device)),
       byte_lengths_(setup_.tokenizer->byte_lengths()),
       loop_distribution_(loop_distribution(train_, setup_.config.model)),
-      sampler_(make_sampler(setup_)),
+      batches_(make_sampler(setup_), 2 * static_cast<size_t>(train_.grad_accum)),
       optimizer_(setup_.model->parameters, train_),
       metrics_(options.run / "metrics.jsonl", initial_state(setup_).value("step", int64_t{0})),
       progress_("", train_.steps, "steps"),
@@ -133,7 +142,6 @@ Trainer::Trainer(const TrainOptions& options, TrainSetup setup, torch::Device de
 void Trainer::restore(const nlohmann::json& state) {
   optimizer_.load(setup_.optimizer, setup_.resumed_from->string());
   setup_.optimizer.clear();
-  sampler_.restore(state.at("cursor"));
   step_ = state.at("step");
   tokens_ = state.at("tokens");
   seconds_ = state.at("seconds");
@@ -152,7 +160,7 @@ double Trainer::lap() {
 
 void Trainer::train_step() {
   std::vector<Batch> batches;
-  for (int64_t i = 0; i < train_.grad_accum; ++i) batches.push_back(sampler_.next());
+  for (int64_t i = 0; i < train_.grad_accum; ++i) batches.push_back(batches_.next());
   const TargetCount count = count_targets(batches, byte_lengths_);
   loops_ = loops_of_step(loop_distribution_, static_cast<uint64_t>(train_.seed), step_);
   lr_ = learning_rate(train_, step_);
@@ -173,6 +181,7 @@ void Trainer::train_step() {
   interval_.targets += count.targets;
   interval_.bytes += count.bytes;
   interval_.loops += loops_;
+  interval_.places += train_.tokens_per_step();
   // Reading a number waits for a CUDA device, so there it is left to the steps that need one.
   if (device_.is_cpu()) check_finite();
 }
@@ -215,6 +224,8 @@ void Trainer::log() {
   metrics.loops = loops_;
   metrics.lr = lr_;
   metrics.seconds = seconds_;
+  metrics.data_wait = (batches_.waited_seconds() - waited_seconds_) / interval_seconds_;
+  waited_seconds_ = batches_.waited_seconds();
   metrics.tokens_per_second =
       static_cast<double>(session_tokens_ - logged_tokens_) / interval_seconds_;
   logged_tokens_ = session_tokens_;
@@ -251,16 +262,25 @@ void Trainer::validate() {
   options.max_tokens = train_.val_tokens;
   const Model& model = *setup_.model;
   const Weights weights = make_weights(model.config, model.parameters, compute_type_);
-  const Likelihood found = evaluate(model.config, weights, setup_.data, byte_lengths_, options);
-  metrics_.append({{"step", step_},
-                   {"val_loss", found.loss()},
-                   {"val_bpb", found.bits_per_byte()},
-                   {"loops", found.loops}});
+  const Validation found =
+      mythos::validate(model.config, weights, setup_.sources(), byte_lengths_, options);
+  nlohmann::ordered_json line = {{"step", step_},
+                                 {"val_loss", found.loss},
+                                 {"val_bpb", found.bits_per_byte},
+                                 {"loops", found.loops}};
+  if (setup_.data.size() > 1) {
+    for (const Validation::Source& source : found.sources) {
+      line["sources"].push_back({{"data", source.directory.string()},
+                                 {"val_loss", source.loss},
+                                 {"val_bpb", source.bits_per_byte}});
+    }
+  }
+  metrics_.append(line);
   log_info(strprintf("validation at step %lld: loss %.4f, %.4f bits per byte at %lld loops",
-                     static_cast<long long>(step_), found.loss(), found.bits_per_byte(),
+                     static_cast<long long>(step_), found.loss, found.bits_per_byte,
                      static_cast<long long>(found.loops)));
-  result_.val_loss = found.loss();
-  result_.val_bpb = found.bits_per_byte();
+  result_.val_loss = found.loss;
+  result_.val_bpb = found.bits_per_byte;
   result_.val_loops = found.loops;
   lap();
 }
@@ -277,7 +297,7 @@ void Trainer::save() {
                    {"tokens", tokens_},
                    {"seconds", seconds_ + interval_seconds_},
                    {"interval", to_json(interval_)},
-                   {"cursor", sampler_.cursor()}};
+                   {"cursor", batches_.cursor()}};
   put_metrics(content.state, result_);
   result_.checkpoint = save_checkpoint(options_.run, step_, content);
   saved_step_ = step_;
@@ -287,7 +307,7 @@ void Trainer::save() {
 }
 
 TrainResult Trainer::run() {
-  const bool can_validate = setup_.data.tokens(Split::val) >= 2;
+  const bool can_validate = std::ranges::any_of(setup_.data, has_validation_split);
   if (step_ > 0 && step_ >= train_.steps) {
     log_info(strprintf("nothing to do: step %lld of %lld is done. Give more --steps to go on",
                        static_cast<long long>(step_), static_cast<long long>(train_.steps)));
@@ -333,8 +353,10 @@ TrainResult train(const TrainOptions& options) {
   const TrainConfig& train = setup.config.train;
   log_info(describe(setup, options, device, resolve_compute_type(train.compute_type, device)));
   if (setup.resumed_from) log_info("resuming from " + setup.resumed_from->string());
-  if (setup.data.tokens(Split::val) < 2) {
-    log_warning(options.data.string() + " has no validation split: nothing is validated");
+  for (const ShardDirectory& data : setup.data) {
+    if (has_validation_split(data)) continue;
+    log_warning(data.path().string() + " has no validation split: " +
+                (setup.data.size() > 1 ? "it is not validated" : "nothing is validated"));
   }
   warn_of_little_space(options.run, setup.config);
   watch_signals();

@@ -7,6 +7,7 @@
 
 #include "base/files.h"
 #include "config/config.h"
+#include "data/data_list.h"
 
 namespace mythos {
 
@@ -15,8 +16,9 @@ struct TrainOptions {
   std::optional<Config> config;
   // "key=value", applied in order over the configuration or over the resumed checkpoint's.
   std::vector<std::string> assignments;
-  fs::path data;  // shard directory
-  fs::path run;   // where checkpoints and metrics.jsonl go
+  // Shard directories. Without weights sequences are drawn in proportion to their tokens.
+  std::vector<DataEntry> data;
+  fs::path run;  // where checkpoints and metrics.jsonl go
   bool resume = false;
   std::string device = "auto";
 };

@@ -50,6 +50,8 @@ Config unusual() {
   c.train.batch_size = 3;
   c.train.seq_len = 33;
   c.train.grad_accum = 2;
+  c.train.packing = Packing::best_fit;
+  c.train.document_mask = DocumentMask::off;
   c.train.lr = 1e-300;
   c.train.min_lr_ratio = 0;
   c.train.warmup_steps = 1;

@@ -206,6 +206,41 @@ TEST_P(Kernels, CausalAttention) {
   }
 }
 
+// Documents of random lengths, some of one token, some longer than a block of the kernel.
+TEST_P(Kernels, CausalAttentionWithinDocuments) {
+  struct Case {
+    int64_t S, P, H, K, d, dv;
+  };
+  for (const Case& c : {Case{1, 1, 1, 1, 1, 1}, Case{33, 33, 4, 4, 48, 32},
+                        Case{150, 150, 6, 2, 16, 16}, Case{100, 131, 3, 3, 24, 40}}) {
+    for (const double density : {0.01, 0.05, 0.5}) {
+      Tensor first = torch::zeros({2, c.S}, torch::kInt32);
+      for (int64_t b = 0; b < 2; ++b) {
+        int begin = 0;
+        for (int64_t s = 0; s < c.S; ++s) {
+          if (torch::rand({}).item<double>() < density) begin = static_cast<int>(c.P - c.S + s);
+          first[b][s] = begin;
+        }
+      }
+      first = first.to(device_);
+      const Tensors inputs = {normal({2, c.S, c.H, c.d}), normal({2, c.P, c.K, c.d}),
+                              normal({2, c.P, c.K, c.dv})};
+      expect_same(
+          inputs, [&](const Tensors& t) { return causal_attention(t[0], t[1], t[2], first); },
+          [&](const Tensors& t) { return causal_attention_reference(t[0], t[1], t[2], first); });
+    }
+  }
+}
+
+TEST_P(Kernels, CausalAttentionFromTheFirstKeyIsTheWhole) {
+  const Tensor q = normal({2, 70, 4, 16}), k = normal({2, 70, 2, 16}), v = normal({2, 70, 2, 8});
+  const Tensor zeros = torch::zeros({2, 70}, torch::kInt32).to(device_);
+  const Tensor got = causal_attention(q, k, v, zeros), want = causal_attention(q, k, v);
+  EXPECT_LE((got - want).abs().max().item<double>(), device_.is_cpu() ? 0 : 1e-2);
+  EXPECT_THROW(causal_attention(q, k, v, zeros.to(torch::kInt64)), Error);
+  EXPECT_THROW(causal_attention(q, k, v, zeros.narrow(1, 0, 60)), Error);
+}
+
 TEST_P(Kernels, CausalAttentionOfSlicesAndOfLargeScores) {
   const Tensor wide = normal({2, 12, 3, 30}).detach() * 40;
   const Tensor q = wide.narrow(3, 0, 10), k = wide.narrow(3, 10, 10), v = wide.narrow(3, 20, 7);

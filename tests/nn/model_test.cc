@@ -63,6 +63,34 @@ TEST_P(EveryMechanism, ATokenNeverSeesLaterOnes) {
   EXPECT_FALSE(torch::allclose(before.narrow(1, 9, 3), after.narrow(1, 9, 3), 1e-5, 1e-6));
 }
 
+TEST_P(EveryMechanism, PackedDocumentsAreReadAsIfEachStoodAlone) {
+  const torch::NoGradGuard no_grad;
+  const Model model = sample_model(config());
+  const Weights weights = make_weights(config(), model.parameters, torch::kFloat32);
+  const Tensor ids = sample_ids(config(), 2, 40);
+  ForwardOptions options;
+  options.document_begins = torch::zeros({2, 40}, torch::kInt32);
+  const int64_t cuts[2] = {13, 35};
+  for (int64_t row = 0; row < 2; ++row) {
+    options.document_begins[row].slice(0, cuts[row]).fill_(cuts[row]);
+  }
+  for (const int64_t loops : {1, 3}) {
+    options.loops = loops;
+    const Tensor packed = logits(weights, forward(config(), weights, ids, options).hidden);
+    ForwardOptions alone;
+    alone.loops = loops;
+    for (int64_t row = 0; row < 2; ++row) {
+      for (const auto& [begin, end] :
+           {std::pair(int64_t{0}, cuts[row]), {cuts[row], int64_t{40}}}) {
+        const Tensor document = ids.narrow(0, row, 1).slice(1, begin, end);
+        const Tensor want = logits(weights, forward(config(), weights, document, alone).hidden);
+        const Tensor got = packed.narrow(0, row, 1).slice(1, begin, end);
+        EXPECT_LE((got - want).abs().max().item<double>(), 2e-5) << row << " " << loops;
+      }
+    }
+  }
+}
+
 TEST_P(EveryMechanism, GradientsMatchFiniteDifferences) {
   const Model model = sample_model(config());
   const Tensor ids = sample_ids(config(), 2, 9), targets = ids.roll(-1, 1);

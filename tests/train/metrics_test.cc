@@ -30,12 +30,16 @@ TEST(MetricsFile, BeginsEmptyAtStepZero) {
 }
 
 TEST(Interval, SurvivesACheckpoint) {
-  const Interval interval{3, 1024, 2000, 21, 1234.567890123456789, 0.1 + 0.2};
+  const Interval interval{3, 1024, 2000, 21, 1234.567890123456789, 0.1 + 0.2, 2048};
   const Interval back = interval_from_json(nlohmann::json::parse(to_json(interval).dump()));
   EXPECT_EQ(back.nats, interval.nats);
   EXPECT_EQ(back.grad_norm, interval.grad_norm);
   EXPECT_EQ(back.targets, 1024);
   EXPECT_EQ(back.loops, 21);
+  EXPECT_EQ(back.padding(), 0.5);
+  nlohmann::json old = to_json(interval);
+  old.erase("places");
+  EXPECT_EQ(interval_from_json(old).padding(), 0);
 }
 
 TEST(StepMetrics, AreShownAsOneLine) {
@@ -49,6 +53,8 @@ TEST(StepMetrics, AreShownAsOneLine) {
   EXPECT_EQ(progress_line(metrics),
             "step 120/1000  loss 3.210  bpb 1.852  |g| 0.80  lr 3.0e-03  loops 7.9  4.10K tok/s  "
             "ETA 3m05s");
+  metrics.data_wait = 0.123;
+  EXPECT_TRUE(contains(progress_line(metrics), "4.10K tok/s  data wait 12%  ETA 3m05s"));
 }
 
 }  // namespace

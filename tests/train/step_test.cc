@@ -76,6 +76,32 @@ TEST(ForwardBackward, MicroBatchesAddUpToOneBatch) {
   EXPECT_TRUE(torch::equal(one.expert_load[0], two.expert_load[0]));
 }
 
+// Two documents in one sequence, against each in a sequence of its own.
+TEST(ForwardBackward, PackedDocumentsAddUpToTheirGradients) {
+  const Config config = small_config();
+  Parameters parameters(config.model, torch::kCPU);
+  parameters.initialize(config.model, 2);
+  Batch packed = batch_of(1, 10, 1);
+  packed.document_begins = {0, 0, 0, 0, 4, 4, 4, 4, 4, 9};
+  packed.targets[9] = -1;  // padding
+  const auto part = [&](size_t begin, size_t end) {
+    Batch batch;
+    batch.batch_size = 1;
+    batch.seq_len = static_cast<int64_t>(end - begin);
+    batch.inputs = {packed.inputs.begin() + begin, packed.inputs.begin() + end};
+    batch.targets = {packed.targets.begin() + begin, packed.targets.begin() + end};
+    return batch;
+  };
+  const StepResult apart =
+      forward_backward(config, parameters, {part(0, 4), part(4, 9)}, 9, 3, torch::kFloat32);
+  const auto expected = take_gradients(parameters);
+  const StepResult together = forward_backward(config, parameters, {packed}, 9, 3, torch::kFloat32);
+  EXPECT_NEAR(together.nats.item<double>(), apart.nats.item<double>(), 1e-4);
+  for (const auto& [name, gradient] : take_gradients(parameters)) {
+    EXPECT_LT((gradient - expected.at(name)).abs().max().item<double>(), 1e-6) << name;
+  }
+}
+
 TEST(ForwardBackward, GradientsReachFp32MastersThroughBf16) {
   const Config config = small_config();
   Parameters parameters(config.model, torch::kCPU);

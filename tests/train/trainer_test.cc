@@ -52,7 +52,7 @@ class TrainerTest : public testing::Test {
   TrainOptions options(const std::string& run) const {
     TrainOptions options;
     options.config = tiny_config();
-    options.data = data();
+    options.data = {{data(), std::nullopt}};
     options.run = scratch_ / run;
     options.device = "cpu";
     return options;
@@ -68,6 +68,7 @@ std::vector<nlohmann::json> untimed(const fs::path& metrics) {
     lines.push_back(nlohmann::json::parse(line));
     lines.back().erase("seconds");
     lines.back().erase("tokens_per_second");
+    lines.back().erase("data_wait");
   }
   return lines;
 }
@@ -108,6 +109,104 @@ TEST_F(TrainerTest, AResumedRunEqualsAnUninterruptedOneBitForBit) {
   expect_same_run(scratch_ / "whole", cut, "step-000012");
 }
 
+// A second source, with the tokenizer of the first: documents of its own, some for validation.
+void write_more_shards(const fs::path& directory, const fs::path& first, bool val = true) {
+  const auto tokenizer = load_carried_tokenizer(first);
+  ShardWriter writer(directory, *tokenizer, {});
+  size_t i = 0;
+  for (const std::string& text : small_documents(30, 77)) {
+    const auto split =
+        val && i++ % 5 == 0 ? ShardDirectory::Split::val : ShardDirectory::Split::train;
+    writer.add(split, tokenizer->encode(text), text.size());
+  }
+  writer.commit();
+}
+
+TEST_F(TrainerTest, AResumedMixturePackedByBestFitEqualsAnUninterruptedOne) {
+  write_more_shards(scratch_ / "more", data());
+  TrainOptions options = this->options("whole");
+  options.data = {{data(), 0.7}, {scratch_ / "more", 0.3}};
+  options.assignments = {"train.packing=best-fit", "train.save_every=5"};
+  train(options);
+  const fs::path cut = scratch_ / "cut";
+  fs::create_directories(cut);
+  fs::copy(scratch_ / "whole/step-000005", cut / "step-000005", fs::copy_options::recursive);
+  fs::copy(scratch_ / "whole/metrics.jsonl", cut / "metrics.jsonl");
+  TrainOptions resume = options;
+  resume.run = cut;
+  resume.resume = true;
+  resume.config.reset();
+  EXPECT_EQ(train(resume).first_step, 5);
+  expect_same_run(scratch_ / "whole", cut, "step-000012");
+
+  resume.assignments = {"train.steps=14"};
+  const auto refused = [&](const std::vector<DataEntry>& list) {
+    resume.data = list;
+    return error_of(ErrorKind::data, [&] { train(resume); });
+  };
+  EXPECT_TRUE(contains(refused({{data(), 0.5}, {scratch_ / "more", 0.5}}), "'weight' was 0.7"));
+  EXPECT_TRUE(contains(refused({{data(), std::nullopt}}), "2 sources of data, not 1"));
+  resume.assignments.push_back("train.packing=contiguous");
+  EXPECT_TRUE(
+      contains(refused(options.data), R"('packing' was "best-fit-masked" and is "contiguous")"));
+}
+
+TEST_F(TrainerTest, SourcesAreValidatedByWeight) {
+  write_more_shards(scratch_ / "more", data());
+  write_more_shards(scratch_ / "unseen", data(), /*val=*/false);
+  TrainOptions options = this->options("run");
+  options.data = {{data(), 3}, {scratch_ / "more", 1}, {scratch_ / "unseen", 4}};
+  train(options);
+  const nlohmann::json line = untimed(scratch_ / "run/metrics.jsonl").back();
+  const nlohmann::json& sources = line.at("sources");
+  ASSERT_EQ(sources.size(), 2U);
+  EXPECT_EQ(sources[0].at("data"), data().string());
+  EXPECT_EQ(sources[1].at("data"), (scratch_ / "more").string());
+  const auto mean = [&](const char* key) {
+    return 0.75 * sources[0].at(key).get<double>() + 0.25 * sources[1].at(key).get<double>();
+  };
+  EXPECT_NE(sources[0].at("val_loss"), sources[1].at("val_loss"));
+  EXPECT_NEAR(line.at("val_loss").get<double>(), mean("val_loss"), 1e-9);
+  EXPECT_NEAR(line.at("val_bpb").get<double>(), mean("val_bpb"), 0.1);
+}
+
+TEST_F(TrainerTest, WithoutWeightsSourcesCountByTheirTokens) {
+  write_more_shards(scratch_ / "more", data());
+  TrainOptions options = this->options("run");
+  options.data = {{data(), std::nullopt}, {scratch_ / "more", std::nullopt}};
+  train(options);
+  const auto state = nlohmann::json::parse(read_file(scratch_ / "run/latest/state.json"));
+  const nlohmann::json& sources = state.at("cursor").at("sources");
+  const double a = sources[0].at("tokens"), b = sources[1].at("tokens");
+  EXPECT_DOUBLE_EQ(sources[0].at("weight").get<double>(), a / (a + b));
+  EXPECT_NEAR(sources[1].at("sequences").get<double>(), 48 * b / (a + b), 1);
+}
+
+TEST_F(TrainerTest, SourcesOfDifferentTokenizersAreRefused) {
+  write_small_shards(scratch_ / "other", 40, "xyzzy plugh xyzzy plugh");
+  TrainOptions options = this->options("run");
+  options.data = {{data(), 1}, {scratch_ / "other", 1}};
+  const std::string message = error_of(ErrorKind::data, [&] { train(options); });
+  EXPECT_TRUE(contains(message, "mixed tokenizers in one --data list: " + data().string()));
+  EXPECT_FALSE(fs::exists(options.run));
+}
+
+// The mask reaches the model: it changes what is learned, and a document mask that was never
+// switched on leaves the order alone.
+TEST_F(TrainerTest, TheDocumentMaskChangesTraining) {
+  const auto loss = [&](const std::string& run, const std::vector<std::string>& assignments) {
+    TrainOptions options = this->options(run);
+    options.assignments = assignments;
+    return *train(options).loss;
+  };
+  const double plain = loss("plain", {});
+  EXPECT_EQ(loss("off", {"train.document_mask=off"}), plain);
+  EXPECT_NE(loss("on", {"train.document_mask=on"}), plain);
+  const double packed = loss("packed", {"train.packing=best-fit"});
+  EXPECT_EQ(loss("packed-on", {"train.packing=best-fit", "train.document_mask=on"}), packed);
+  EXPECT_NE(loss("packed-off", {"train.packing=best-fit", "train.document_mask=off"}), packed);
+}
+
 TEST_F(TrainerTest, MetricsHaveTheFieldsThatTheManualNames) {
   train(options("run"));
   const auto lines = untimed(scratch_ / "run/metrics.jsonl");
@@ -127,6 +226,12 @@ TEST_F(TrainerTest, MetricsHaveTheFieldsThatTheManualNames) {
   EXPECT_GE(first.at("mean_loops").get<double>(), 1);
   EXPECT_GE(first.at("loops").get<int64_t>(), 1);
   EXPECT_GT(first.at("lr").get<double>(), 0);
+  EXPECT_EQ(first.at("padding").get<double>(),
+            1 - first.at("tokens").get<double>() / (4 * 2 * 2 * 16));
+  const std::string text = read_file(scratch_ / "run/metrics.jsonl");
+  const auto line = nlohmann::json::parse(text.substr(0, text.find('\n')));
+  EXPECT_GE(line.at("data_wait").get<double>(), 0);
+  EXPECT_LE(line.at("data_wait").get<double>(), 1);
 }
 
 TEST_F(TrainerTest, TheLossFallsOnTextThatRepeats) {
@@ -202,10 +307,11 @@ TEST_F(TrainerTest, ResumeRefusesShardsOfAnotherTokenizer) {
   write_small_shards(scratch_ / "other", 40, "xyzzy plugh xyzzy plugh");
   TrainOptions resume = options("run");
   resume.resume = true;
-  resume.data = scratch_ / "other";
+  resume.data = {{scratch_ / "other", std::nullopt}};
   const std::string message = error_of(ErrorKind::data, [&] { train(resume); });
   EXPECT_TRUE(contains(message, ShardDirectory(data()).manifest().tokenizer_fingerprint));
-  EXPECT_TRUE(contains(message, ShardDirectory(resume.data).manifest().tokenizer_fingerprint));
+  EXPECT_TRUE(
+      contains(message, ShardDirectory(resume.data[0].directory).manifest().tokenizer_fingerprint));
 }
 
 TEST_F(TrainerTest, DivergenceStopsBeforeAnythingIsSaved) {
@@ -267,7 +373,7 @@ TEST(TrainerDeathTest, SigtermSavesAndEndsTheProcess) {
   const fs::path folder = given ? fs::path(given) : scratch->path();
   TrainOptions options;
   options.config = tiny_config();
-  options.data = folder / "shards";
+  options.data = {{folder / "shards", std::nullopt}};
   options.run = folder / "run";
   options.device = "cpu";
   EXPECT_EXIT(
