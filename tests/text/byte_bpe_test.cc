@@ -8,6 +8,7 @@
 #include "base/strings.h"
 #include "sample_text.h"
 #include "scratch.h"
+#include "text/added_tokens.h"
 #include "text/byte_alphabet.h"
 #include "text/tiktoken.h"
 #include "text/tokenizer.h"
@@ -171,6 +172,37 @@ TEST(ByteBpe, DescribesItsTokens) {
   const auto ranks = load("small.tiktoken:o200k_base");
   EXPECT_EQ(ranks->piece(*ranks->eos_id()), "<|endoftext|>");
   EXPECT_EQ(ranks->piece(ranks->encode("\n").at(0)), "\\n");
+}
+
+TEST(ByteBpe, PutsAPrefixSpaceOnlyWhereTextBegins) {
+  const auto tokenizer = load("prefix.tokenizer.json");
+  const auto back = [&](const std::string& text) {
+    return tokenizer->decode(tokenizer->encode(text, Specials::parse));
+  };
+  EXPECT_EQ(back("ab\xFF"
+                 "cd"),
+            " ab\xFF"
+            "cd");
+  EXPECT_EQ(back("ab<s>cd"), " ab<s> cd") << "as tokenizers does it";
+  EXPECT_EQ(back(" ab"), " ab");
+}
+
+TEST(AddedTokens, ASpecialNameHidesTheNamesInIt) {
+  AddedTokens tokens;
+  tokens.add({.name = "<abc>", .id = 1});
+  tokens.add({.name = "abc", .id = 2, .special = false});
+  tokens.add({.name = "abcd", .id = 3, .special = false});
+  const auto ids = [&](std::string_view text, Specials specials) {
+    std::string out;
+    for (const auto& section : tokens.cut(text, specials)) {
+      out += section.id ? std::to_string(*section.id) : std::string(section.text);
+      out += '|';
+    }
+    return out;
+  };
+  EXPECT_EQ(ids("x<abc>abc<abcd>", Specials::as_text), "x<abc>|2|<|3|>|");
+  EXPECT_EQ(ids("x<abc>abc<abcd>", Specials::parse), "x|1|2|<|3|>|");
+  EXPECT_EQ(ids("", Specials::parse), "");
 }
 
 TEST(ByteBpe, StreamsTheTextOfTokens) {

@@ -98,6 +98,7 @@ TEST(Tiktoken, HarmonyHasTheSpecialTokensOfGptOss) {
   }
   EXPECT_EQ(tokenizer->encode("<|reserved_200018|>", Specials::parse),
             std::vector<uint32_t>{200018});
+  EXPECT_EQ(tokenizer->piece(200018), "<|endofprompt|>");
   EXPECT_EQ(tokenizer->bos_id(), 199998u);
   EXPECT_EQ(tokenizer->special_tokens().size(), 1090u);
 }
@@ -107,6 +108,15 @@ TEST(Tiktoken, HolesStandForNothing) {
   EXPECT_EQ(tokenizer->token_bytes(100256), "");
   EXPECT_EQ(tokenizer->piece(100261), "");
   EXPECT_EQ(tokenizer->decode(std::vector<uint32_t>{'a', 100256, 'b'}), "ab");
+}
+
+TEST(Tiktoken, MergesWithinARunOfOtherBytes) {
+  const std::string file = rank_file(256) + base64("\xE4\xBD") + " 256\n" + base64("\xBD\xFF\xFF") +
+                           " 257\n" + base64("\xFF\xFF") + " 258\n";
+  const auto tokenizer = parse_tiktoken(file, "t", "o200k_base");
+  EXPECT_EQ(tokenizer->encode("a\xE4\xBD"), (std::vector<uint32_t>{'a', 256}));
+  EXPECT_EQ(tokenizer->encode("a\xBD\xFF\xFF!"), (std::vector<uint32_t>{'a', 257, '!'}));
+  EXPECT_EQ(tokenizer->encode("\xE4\xBD\xFF\xFF"), (std::vector<uint32_t>{256, 258}));
 }
 
 TEST(Tiktoken, RefusesDamage) {
@@ -279,6 +289,15 @@ TEST_F(HfFile, FindsBosAndEos) {
   EXPECT_EQ(parse()->decode(std::vector<uint32_t>{480}), "<|endoftext|>");
   json_["model"]["vocab"].erase("<|endoftext|>");
   EXPECT_FALSE(parse()->eos_id());
+}
+
+TEST_F(HfFile, WholePiecesNeedMergesUnlessIgnored) {
+  const uint32_t the = json_["model"]["vocab"]["Ġthe"];
+  EXPECT_EQ(parse()->encode(" the"), std::vector<uint32_t>{the});
+  json_["model"]["merges"] = Json::array();
+  EXPECT_EQ(parse()->encode(" the").size(), 4u);
+  json_["model"]["ignore_merges"] = true;
+  EXPECT_EQ(parse()->encode(" the"), std::vector<uint32_t>{the});
 }
 
 TEST_F(HfFile, TakesATemplatesTokens) {
