@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <thread>
 
@@ -128,6 +129,48 @@ TEST(ByteBpe, MergesTheLowestRankFirstAndFromTheLeft) {
   EXPECT_EQ(ids(std::string(301, 'a')), expected);
   EXPECT_EQ(tokenizer->eos_id(), 259u);
   EXPECT_EQ(tokenizer->vocab_size(), 260);
+}
+
+// The definition, for a piece of letters.
+std::vector<uint32_t> merge_plainly(const Tokenizer& tokenizer, const std::string& piece) {
+  std::map<std::string, uint32_t> ranks;
+  for (uint32_t id = 0; id < tokenizer.eos_id(); ++id) {
+    ranks[std::string(tokenizer.token_bytes(id))] = id;
+  }
+  if (ranks.contains(piece)) return {ranks[piece]};
+  std::vector<std::string> parts;
+  for (const char c : piece) parts.emplace_back(1, c);
+  for (;;) {
+    uint32_t lowest = UINT32_MAX;
+    size_t at = 0;
+    for (size_t i = 0; i + 1 < parts.size(); ++i) {
+      const auto found = ranks.find(parts[i] + parts[i + 1]);
+      if (found == ranks.end() || found->second >= lowest) continue;
+      lowest = found->second;
+      at = i;
+    }
+    if (lowest == UINT32_MAX) break;
+    parts[at] += parts[at + 1];
+    parts.erase(parts.begin() + static_cast<ptrdiff_t>(at) + 1);
+  }
+  std::vector<uint32_t> ids;
+  for (const std::string& part : parts) ids.push_back(ranks[part]);
+  return ids;
+}
+
+TEST(ByteBpe, MergesAsDefined) {
+  const auto tokenizer = load("small.tiktoken:r50k_base");
+  Rng rng(24);
+  for (int i = 0; i < 300; ++i) {
+    std::string piece;
+    const size_t tokens = 1 + rng.below(i % 3 == 0 ? 60 : 6);
+    while (piece.size() < tokens * 2) {
+      for (const char c : tokenizer->token_bytes(static_cast<uint32_t>(rng.below(480)))) {
+        if (std::isalpha(static_cast<unsigned char>(c))) piece += c;
+      }
+    }
+    ASSERT_EQ(tokenizer->encode(piece), merge_plainly(*tokenizer, piece)) << piece;
+  }
 }
 
 TEST(ByteBpe, ThreadsMayShareATokenizer) {
