@@ -118,6 +118,7 @@ std::string DocumentReader::identity() const {
       {"sample", options_.sample},
       {"dedup", options_.dedup}};
   if (options_.limit) options["limit"] = *options_.limit;
+  if (options_.text_piece_bytes > 0) options["text_piece_bytes"] = options_.text_piece_bytes;
   return options.dump() + "\n" + describe_files(inputs_);
 }
 

@@ -339,7 +339,7 @@ TEST_F(Readers, IdentityTellsReadersApart) {
   };
   const std::string plain = identity({a, b}, {});
   EXPECT_EQ(plain, identity({a, b}, {}));
-  std::vector<ReaderOptions> different(7);
+  std::vector<ReaderOptions> different(8);
   different[0].format = InputFormat::text;
   different[1].separator = "|";
   different[2].field = "t";
@@ -347,6 +347,7 @@ TEST_F(Readers, IdentityTellsReadersApart) {
   different[4].sample = 0.5;
   different[5].dedup = true;
   different[6].limit = 5;
+  different[7].text_piece_bytes = 100;
   for (const ReaderOptions& options : different) EXPECT_NE(identity({a, b}, options), plain);
   EXPECT_NE(identity({b, a}, {}), plain);
   file("b", "longer");
