@@ -15,6 +15,7 @@ struct Options {
   bool json = false;
   TokenizeBench tokenize;
   DataBench data;
+  std::vector<std::string> shards;
 };
 
 CLI::App* declare_common(CLI::App& app, Options& options, const char* name, const char* summary) {
@@ -56,7 +57,7 @@ void declare_tokenize(CLI::App& app, Options& options) {
 
 void declare_data(CLI::App& app, Options& options) {
   CLI::App* command = declare_common(app, options, "data", "Draw training batches from shards");
-  command->add_option("DIR", options.data.directories, "Directories of shards, mixed evenly")
+  command->add_option("DIR", options.shards, "Directories of shards; DIR:WEIGHT sets their shares")
       ->required();
   command->add_option("--split", options.split, "train or val (default train)")
       ->check(CLI::IsMember({"train", "val"}));
@@ -77,6 +78,7 @@ int run(Options& options, const std::string& subject) {
   } else {
     options.data.repeat = options.repeat;
     options.data.warmup = options.warmup;
+    options.data.data = parse_data_list(options.shards);
     options.data.split =
         options.split == "train" ? ShardDirectory::Split::train : ShardDirectory::Split::val;
     result = bench_data(options.data);

@@ -1,5 +1,6 @@
 #include "data/bench_data.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 namespace mythos {
@@ -7,14 +8,17 @@ namespace {
 
 std::vector<ShardDirectory> open_all(const DataBench& options) {
   std::vector<ShardDirectory> shards;
-  for (const std::string& directory : options.directories) shards.emplace_back(directory);
+  for (const DataEntry& entry : options.data) shards.emplace_back(entry.directory);
   return shards;
 }
 
 Sampler make_sampler(const std::vector<ShardDirectory>& shards, const DataBench& options,
                      Packing packing, bool shuffle) {
   std::vector<DataSource> sources;
-  for (const ShardDirectory& directory : shards) sources.push_back({&directory, 1});
+  for (size_t i = 0; i < shards.size(); ++i) {
+    const auto tokens = static_cast<double>(shards[i].tokens(options.split));
+    sources.push_back({&shards[i], options.data[i].weight.value_or(std::max(1.0, tokens))});
+  }
   Sampler::Options sampling;
   sampling.batch_size = options.batch_size;
   sampling.seq_len = options.seq_len;
@@ -54,7 +58,7 @@ BenchResult bench_data(const DataBench& options) {
     tokens += directory.tokens(options.split);
     documents += directory.documents(options.split);
   }
-  result.facts["directories"] = options.directories.size();
+  result.facts["directories"] = options.data.size();
   result.facts["tokens"] = tokens;
   result.facts["documents"] = documents;
   result.facts["seq_len"] = options.seq_len;

@@ -1,11 +1,12 @@
 #pragma once
 #include "base/timing.h"
+#include "data/data_list.h"
 #include "data/sampler.h"
 
 namespace mythos {
 
 struct DataBench {
-  std::vector<std::string> directories;  // of shards
+  std::vector<DataEntry> data;  // shards; a weight is the share of a source's sequences
   ShardDirectory::Split split = ShardDirectory::Split::train;
   int64_t seq_len = 1024, batch_size = 8;
   uint64_t seed = 1;
