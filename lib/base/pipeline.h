@@ -6,7 +6,8 @@
 #include <memory>
 #include <mutex>
 #include <thread>
-#include <vector>
+
+#include "base/worker_pool.h"
 
 namespace mythos {
 
@@ -15,11 +16,10 @@ template <class Item>
 struct Pipeline {
   // Fills an empty item, on a thread of its own; false at the end, and the item is not used.
   std::function<bool(Item&)> produce;
-  // On `workers` threads, several items at a time.
+  // On the pool, several items at a time.
   std::function<void(Item&)> work;
   // On the calling thread, in the order of production; false ends the series here.
   std::function<bool(Item&)> consume;
-  size_t workers = 1;
   // Items that were produced and not yet consumed weigh no more than this together; an item that
   // weighs more goes alone. A further one may wait, already produced.
   std::function<size_t(const Item&)> weight;
@@ -31,19 +31,23 @@ namespace internal {
 template <class Item>
 class PipelineRun {
  public:
-  explicit PipelineRun(const Pipeline<Item>& steps) : steps_(steps) {}
+  PipelineRun(const Pipeline<Item>& steps, WorkerPool& pool) : steps_(steps), pool_(pool) {}
+
+  ~PipelineRun() {
+    cancel();
+    if (producer_.joinable()) producer_.join();
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return submitted_ == 0; });
+  }
 
   void run() {
-    std::vector<std::jthread> threads;
-    // Declared after the threads: an exception lets them end before it waits for them.
-    const std::unique_ptr<PipelineRun, void (*)(PipelineRun*)> guard(
-        this, [](PipelineRun* self) { self->cancel(); });
-    threads.emplace_back([this] { produce(); });
-    for (size_t i = 0; i < steps_.workers; ++i) threads.emplace_back([this] { work(); });
+    producer_ = std::thread([this] { produce(); });
     while (const std::unique_ptr<Slot> slot = next_done()) {
       if (slot->error) std::rethrow_exception(slot->error);
       if (!steps_.consume(slot->item)) return;
-      release(slot->weight);
+      const std::lock_guard lock(mutex_);
+      weight_ -= slot->weight;
+      room_.notify_one();
     }
   }
 
@@ -56,95 +60,90 @@ class PipelineRun {
   };
 
   void produce() {
-    for (bool more = true; more;) {
-      auto slot = std::make_unique<Slot>();
-      try {
-        more = steps_.produce(slot->item);
-        if (more) slot->weight = steps_.weight(slot->item);
-      } catch (...) {
-        slot->error = std::current_exception();
-        slot->done = true;
-        more = false;
-      }
-      const bool used = more || slot->error;
-      std::unique_lock lock(mutex_);
-      room_.wait(lock, [&] {
-        return cancelled_ || weight_ == 0 || weight_ + slot->weight <= steps_.max_weight;
-      });
-      if (used) {
-        weight_ += slot->weight;
-        if (!slot->done) waiting_.push_back(slot.get());
-        series_.push_back(std::move(slot));
-      }
-      if (cancelled_) more = false;
-      ended_ = !more;
-      if (ended_) {
-        to_do_.notify_all();
-      } else {
-        to_do_.notify_one();
-      }
-      done_.notify_one();
+    while (produce_one()) {
     }
+    const std::lock_guard lock(mutex_);
+    ended_ = true;
+    changed_.notify_one();
   }
 
-  void work() {
-    std::unique_lock lock(mutex_);
-    while (true) {
-      to_do_.wait(lock, [&] { return cancelled_ || ended_ || !waiting_.empty(); });
-      if (cancelled_ || waiting_.empty()) return;
-      Slot* slot = waiting_.front();
-      waiting_.pop_front();
-      lock.unlock();
-      try {
-        steps_.work(slot->item);
-      } catch (...) {
-        slot->error = std::current_exception();
-      }
-      lock.lock();
-      slot->done = true;
-      if (series_.front().get() == slot) done_.notify_one();
+  // False when there is nothing more to do.
+  bool produce_one() {
+    auto slot = std::make_unique<Slot>();
+    try {
+      if (!steps_.produce(slot->item)) return false;
+      slot->weight = steps_.weight(slot->item);
+    } catch (...) {
+      slot->error = std::current_exception();
     }
+    std::unique_lock lock(mutex_);
+    room_.wait(lock, [&] {
+      return cancelled_ || weight_ == 0 || weight_ + slot->weight <= steps_.max_weight;
+    });
+    if (cancelled_) return false;
+    weight_ += slot->weight;
+    Slot* const produced = slot.get();
+    series_.push_back(std::move(slot));
+    if (produced->error) {
+      produced->done = true;
+      return false;
+    }
+    ++submitted_;
+    pool_.submit([this, produced] { work(*produced); });
+    return true;
+  }
+
+  void work(Slot& slot) {
+    try {
+      if (!cancelled()) steps_.work(slot.item);
+    } catch (...) {
+      slot.error = std::current_exception();
+    }
+    const std::lock_guard lock(mutex_);
+    slot.done = true;
+    --submitted_;
+    changed_.notify_one();
   }
 
   // Nothing at the end.
   std::unique_ptr<Slot> next_done() {
     std::unique_lock lock(mutex_);
-    done_.wait(lock, [&] { return series_.empty() ? ended_ : series_.front()->done; });
+    changed_.wait(lock, [&] { return series_.empty() ? ended_ : series_.front()->done; });
     if (series_.empty()) return nullptr;
     std::unique_ptr<Slot> slot = std::move(series_.front());
     series_.pop_front();
     return slot;
   }
 
-  void release(size_t weight) {
-    const std::lock_guard lock(mutex_);
-    weight_ -= weight;
-    room_.notify_one();
-  }
-
   void cancel() {
     const std::lock_guard lock(mutex_);
     cancelled_ = true;
-    room_.notify_all();
-    to_do_.notify_all();
+    room_.notify_one();
+  }
+
+  bool cancelled() {
+    const std::lock_guard lock(mutex_);
+    return cancelled_;
   }
 
   const Pipeline<Item>& steps_;
+  WorkerPool& pool_;
   std::mutex mutex_;
-  std::condition_variable room_, to_do_, done_;
+  std::condition_variable room_, changed_;
   std::deque<std::unique_ptr<Slot>> series_;  // produced and not consumed, in order
-  std::deque<Slot*> waiting_;                 // those of them that no worker has taken
+  size_t submitted_ = 0;                      // of them, not done
   size_t weight_ = 0;                         // of series_ and the item being consumed
   bool ended_ = false, cancelled_ = false;
+  std::thread producer_;
 };
 
 }  // namespace internal
 
 // Runs the steps to the end. The first exception in the order of the items ends the run, after all
-// items before it have been consumed, and is thrown to the caller; no thread is left behind.
+// items before it have been consumed, and is thrown to the caller; nothing runs on afterwards.
 template <class Item>
-void run_pipeline(const Pipeline<Item>& steps) {
-  internal::PipelineRun<Item>(steps).run();
+void run_pipeline(const Pipeline<Item>& steps, WorkerPool& pool) {
+  internal::PipelineRun<Item>(steps, pool).run();
 }
 
 }  // namespace mythos

@@ -76,7 +76,8 @@ class Build {
         directory_(std::move(directory)),
         options_(options),
         base_(base_manifest()),
-        run_(describe_run()) {
+        run_(describe_run()),
+        pool_(static_cast<size_t>(options.jobs)) {
     if (!fs::exists(WorkFolder::path_for(directory_))) check_target();
   }
   std::optional<BuildSummary> run();
@@ -122,6 +123,7 @@ class Build {
   const ShardManifest base_;  // what the documents are added to
   const ordered_json run_;
   std::optional<WorkFolder> folder_;
+  WorkerPool pool_;
   std::unique_ptr<ShardSetWriter> writer_;
   std::unique_ptr<SourceCounts> sources_;
   std::unique_ptr<Progress> progress_;
@@ -218,7 +220,8 @@ bool Build::reads_files_only() const {
 
 void Build::begin() {
   fs::create_directories(shards_path());
-  writer_ = std::make_unique<ShardSetWriter>(shards_path(), tokenizer_, options_.writer, base_);
+  writer_ =
+      std::make_unique<ShardSetWriter>(shards_path(), tokenizer_, options_.writer, base_, &pool_);
   if (!options_.append)
     write_file_atomic(shards_path() / base_.tokenizer_file, tokenizer_.file_content());
   state_.run = run_;
@@ -276,10 +279,9 @@ bool Build::work() {
   pipeline.produce = [this](Batch& batch) { return read(batch); };
   pipeline.work = [this](Batch& batch) { encode(batch); };
   pipeline.consume = [this](const Batch& batch) { return write(batch); };
-  pipeline.workers = static_cast<size_t>(options_.jobs);
   pipeline.weight = [](const Batch& batch) { return batch.text_bytes; };
-  pipeline.max_weight = (2 * pipeline.workers + 2) * kBatchBytes;
-  run_pipeline(pipeline);
+  pipeline.max_weight = (2 * pool_.threads() + 2) * kBatchBytes;
+  run_pipeline(pipeline, pool_);
   if (stop_signal()) {
     if (!first_) save();
     tell_stopped();

@@ -2,6 +2,9 @@
 
 #include <zstd.h>
 
+#include <memory>
+#include <utility>
+
 #include "base/error.h"
 #include "base/strings.h"
 #include "data/shard_format.h"
@@ -10,18 +13,37 @@ namespace mythos {
 
 using namespace shard_format;
 
-struct ShardFileWriter::Compressor {
-  explicit Compressor(int level) {
-    ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel, level);
+namespace {
+
+template <class T>
+void append_all(std::string& out, std::span<const uint32_t> ids) {
+  size_t at = out.size();
+  out.resize(at + ids.size() * sizeof(T));
+  for (const uint32_t id : ids) {
+    for (size_t i = 0; i < sizeof(T); ++i) out[at++] = static_cast<char>(id >> (8 * i) & 0xFF);
   }
-  ~Compressor() { ZSTD_freeCCtx(context); }
-  ZSTD_CCtx* context = ZSTD_createCCtx();
-  std::string out;
-};
+}
+
+std::string compress(std::string_view frame, int level) {
+  thread_local const std::unique_ptr<ZSTD_CCtx, size_t (*)(ZSTD_CCtx*)> context(ZSTD_createCCtx(),
+                                                                                ZSTD_freeCCtx);
+  ZSTD_CCtx_setParameter(context.get(), ZSTD_c_compressionLevel, level);
+  std::string out(ZSTD_compressBound(frame.size()), '\0');
+  const size_t size =
+      ZSTD_compress2(context.get(), out.data(), out.size(), frame.data(), frame.size());
+  if (ZSTD_isError(size)) {
+    fail(ErrorKind::resources, std::string("cannot compress: ") + ZSTD_getErrorName(size));
+  }
+  out.resize(size);
+  return out;
+}
+
+}  // namespace
 
 ShardFileWriter::ShardFileWriter(const fs::path& path, uint32_t token_bytes,
-                                 uint32_t tokens_per_frame, int zstd_level)
-    : compressor_(std::make_unique<Compressor>(zstd_level)),
+                                 uint32_t tokens_per_frame, int zstd_level, WorkerPool* pool)
+    : pool_(pool),
+      zstd_level_(zstd_level),
       path_(path),
       file_(path),
       documents_(index_path(path)),
@@ -38,8 +60,9 @@ ShardFileWriter::ShardFileWriter(const fs::path& path, uint32_t token_bytes,
 
 ShardFileWriter::ShardFileWriter(const fs::path& path, uint32_t token_bytes,
                                  uint32_t tokens_per_frame, int zstd_level,
-                                 const ShardFileState& state)
-    : compressor_(std::make_unique<Compressor>(zstd_level)),
+                                 const ShardFileState& state, WorkerPool* pool)
+    : pool_(pool),
+      zstd_level_(zstd_level),
       path_(path),
       file_(OutputFile::go_on(path, state.size_bytes)),
       documents_(OutputFile::go_on(index_path(path), state.documents * sizeof(uint64_t))),
@@ -56,8 +79,6 @@ ShardFileWriter::ShardFileWriter(const fs::path& path, uint32_t token_bytes,
     fail(ErrorKind::data, index_path(path).string() + ": the checksum does not match");
   }
 }
-
-ShardFileWriter::~ShardFileWriter() = default;
 
 // Without this, damage to an unfinished file would get a checksum that hides it.
 void ShardFileWriter::check_frames(std::string_view content) const {
@@ -89,35 +110,49 @@ void ShardFileWriter::begin_document() {
 
 void ShardFileWriter::append(std::span<const uint32_t> ids) {
   const size_t frame_bytes = size_t{tokens_per_frame_} * token_bytes_;
-  for (const uint32_t id : ids) {
-    if (token_bytes_ == 2) {
-      put<uint16_t>(frame_, static_cast<uint16_t>(id));
-    } else {
-      put<uint32_t>(frame_, id);
-    }
-    if (frame_.size() == frame_bytes) write_frame();
-  }
   tokens_ += ids.size();
+  while (!ids.empty()) {
+    const size_t room = (frame_bytes - frame_.size()) / token_bytes_;
+    const auto part = ids.first(std::min(room, ids.size()));
+    if (token_bytes_ == 2) {
+      append_all<uint16_t>(frame_, part);
+    } else {
+      append_all<uint32_t>(frame_, part);
+    }
+    ids = ids.subspan(part.size());
+    if (frame_.size() == frame_bytes) end_frame();
+  }
 }
 
-void ShardFileWriter::write_frame() {
-  std::string& out = compressor_->out;
-  out.resize(ZSTD_compressBound(frame_.size()));
-  const size_t size =
-      ZSTD_compress2(compressor_->context, out.data(), out.size(), frame_.data(), frame_.size());
-  if (ZSTD_isError(size)) {
-    fail(ErrorKind::resources,
-         strprintf("%s: cannot compress: %s", path_.c_str(), ZSTD_getErrorName(size)));
+void ShardFileWriter::end_frame() {
+  const auto tokens = static_cast<uint32_t>(frame_.size() / token_bytes_);
+  if (!pool_) {
+    write_frame(compress(frame_, zstd_level_), tokens);
+    frame_.clear();
+    return;
   }
+  auto task = std::make_shared<std::packaged_task<std::string()>>(
+      [frame = std::exchange(frame_, {}), level = zstd_level_] { return compress(frame, level); });
+  pending_.push_back({task->get_future(), tokens});
+  pool_->submit([task] { (*task)(); }, true);
+  write_frames(4 * pool_->threads() + 4);
+}
+
+void ShardFileWriter::write_frames(size_t most_left) {
+  for (; pending_.size() > most_left; pending_.pop_front())
+    write_frame(pending_.front().compressed.get(), pending_.front().tokens);
+}
+
+void ShardFileWriter::write_frame(std::string_view compressed, uint32_t tokens) {
   put<uint64_t>(frame_table_, file_.size_bytes());
-  put<uint32_t>(frame_table_, static_cast<uint32_t>(size));
-  put<uint32_t>(frame_table_, static_cast<uint32_t>(frame_.size() / token_bytes_));
-  put<uint64_t>(frame_table_, checksum64(std::as_bytes(std::span(out.data(), size))));
-  write({out.data(), size});
-  frame_.clear();
+  put<uint32_t>(frame_table_, static_cast<uint32_t>(compressed.size()));
+  put<uint32_t>(frame_table_, tokens);
+  put<uint64_t>(frame_table_, checksum64(std::as_bytes(std::span(compressed))));
+  write(compressed);
 }
 
 ShardFileState ShardFileWriter::save() {
+  write_frames(0);
   file_.sync();
   documents_.sync();
   return {file_.size_bytes(), tokens_, documents(),
@@ -125,7 +160,8 @@ ShardFileState ShardFileWriter::save() {
 }
 
 ShardFileInfo ShardFileWriter::finish() {
-  if (!frame_.empty()) write_frame();
+  if (!frame_.empty()) end_frame();
+  write_frames(0);
   documents_.close();
   const MappedFile documents(index_path(path_));
   Checksum index;

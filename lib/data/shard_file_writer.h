@@ -1,10 +1,12 @@
 #pragma once
 #include <cstdint>
-#include <memory>
+#include <deque>
+#include <future>
 #include <span>
 #include <string>
 
 #include "base/files.h"
+#include "base/worker_pool.h"
 #include "data/shards.h"
 
 namespace mythos {
@@ -21,12 +23,12 @@ struct ShardFileState {
 // because a file may have more documents than one wants in memory.
 class ShardFileWriter {
  public:
+  // Frames are compressed on the pool, where one is given; it must outlive the writer.
   ShardFileWriter(const fs::path& path, uint32_t token_bytes, uint32_t tokens_per_frame,
-                  int zstd_level);
+                  int zstd_level, WorkerPool* pool = nullptr);
   // Goes on with what save() described. Fails (data) unless the bytes on disk are those.
   ShardFileWriter(const fs::path& path, uint32_t token_bytes, uint32_t tokens_per_frame,
-                  int zstd_level, const ShardFileState& state);
-  ~ShardFileWriter();
+                  int zstd_level, const ShardFileState& state, WorkerPool* pool = nullptr);
 
   void begin_document();
   void append(std::span<const uint32_t> ids);
@@ -42,16 +44,23 @@ class ShardFileWriter {
  private:
   void check_frames(std::string_view content) const;
   void write(std::string_view bytes);
-  void write_frame();
+  void end_frame();
+  void write_frames(size_t most_left);
+  void write_frame(std::string_view compressed, uint32_t tokens);
 
-  struct Compressor;
-  std::unique_ptr<Compressor> compressor_;
+  struct PendingFrame {
+    std::future<std::string> compressed;
+    uint32_t tokens = 0;
+  };
+  WorkerPool* pool_;
+  int zstd_level_;
   fs::path path_;
   OutputFile file_, documents_;
   Checksum checksum_, documents_checksum_;
   uint32_t token_bytes_, tokens_per_frame_;
   uint64_t tokens_ = 0;
-  std::string frame_, frame_table_;  // tokens of the frame being filled; the table so far
+  std::string frame_, frame_table_;   // tokens of the frame being filled; the table so far
+  std::deque<PendingFrame> pending_;  // frames in order that are still to be written
 };
 
 }  // namespace mythos

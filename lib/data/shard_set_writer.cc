@@ -59,18 +59,21 @@ ShardManifest empty_manifest(const Tokenizer& tokenizer, const ShardWriterOption
 }
 
 ShardSetWriter::ShardSetWriter(fs::path folder, const Tokenizer& tokenizer,
-                               const ShardWriterOptions& options, ShardManifest manifest)
+                               const ShardWriterOptions& options, ShardManifest manifest,
+                               WorkerPool* pool)
     : folder_(std::move(folder)),
       options_(options),
+      pool_(pool),
       bos_(tokenizer.bos_id().value_or(0)),
       eos_(tokenizer.eos_id().value_or(0)),
       token_bytes_(manifest.dtype == "u16" ? 2 : 4),
       manifest_(std::move(manifest)) {}
 
 ShardSetWriter::ShardSetWriter(fs::path folder, const Tokenizer& tokenizer,
-                               const ShardWriterOptions& options, const ordered_json& saved)
+                               const ShardWriterOptions& options, const ordered_json& saved,
+                               WorkerPool* pool)
     : ShardSetWriter(std::move(folder), tokenizer, options,
-                     parse_manifest(saved.at("manifest").get<std::string>(), "manifest")) {
+                     parse_manifest(saved.at("manifest").get<std::string>(), "manifest"), pool) {
   for (const Split split : {Split::train, Split::val}) {
     const ordered_json& unfinished = saved.at(split_name(split));
     if (unfinished.is_null()) continue;
@@ -83,7 +86,7 @@ ShardSetWriter::ShardSetWriter(fs::path folder, const Tokenizer& tokenizer,
     open(split).text_bytes = unfinished.at("text_bytes");
     open(split).file = std::make_unique<ShardFileWriter>(
         folder_ / unfinished.at("name").get<std::string>(), token_bytes_, options_.tokens_per_frame,
-        options_.zstd_level, state);
+        options_.zstd_level, state, pool_);
   }
   delete_strangers();
 }
@@ -115,9 +118,10 @@ void ShardSetWriter::open_file(Split split) {
   std::string name;
   for (size_t number = info(split).files.size(); name.empty() || taken(name); ++number)
     name = strprintf("%s-%05zu%s", split_name(split), number, kShardSuffix.data());
-  open(split) = {std::make_unique<ShardFileWriter>(folder_ / name, token_bytes_,
-                                                   options_.tokens_per_frame, options_.zstd_level),
-                 0};
+  open(split) = {
+      std::make_unique<ShardFileWriter>(folder_ / name, token_bytes_, options_.tokens_per_frame,
+                                        options_.zstd_level, pool_),
+      0};
 }
 
 void ShardSetWriter::finish_file(Split split) {

@@ -17,16 +17,17 @@ namespace mythos {
 ShardManifest empty_manifest(const Tokenizer& tokenizer, const ShardWriterOptions& options);
 
 // Writes the shard files of both splits into a folder, behind those that a manifest already has,
-// and can stop and go on.
+// and can stop and go on. Frames are compressed on a pool where one is given; it must outlive the
+// writer.
 class ShardSetWriter {
  public:
   // `manifest` says dtype, BOS and EOS, and which files there are elsewhere.
   ShardSetWriter(fs::path folder, const Tokenizer& tokenizer, const ShardWriterOptions& options,
-                 ShardManifest manifest);
+                 ShardManifest manifest, WorkerPool* pool = nullptr);
   // Goes on with what save() described; files of the folder that are no part of it are deleted.
   // Fails (data) when the description or the files are damaged.
   ShardSetWriter(fs::path folder, const Tokenizer& tokenizer, const ShardWriterOptions& options,
-                 const nlohmann::ordered_json& saved);
+                 const nlohmann::ordered_json& saved, WorkerPool* pool = nullptr);
 
   // As ShardWriter::add(). Returns the tokens of the document, 0 when it is left out.
   uint64_t add(ShardDirectory::Split split, std::span<const uint32_t> ids, uint64_t text_bytes);
@@ -56,6 +57,7 @@ class ShardSetWriter {
 
   fs::path folder_;
   ShardWriterOptions options_;
+  WorkerPool* pool_;
   uint32_t bos_, eos_, token_bytes_;
   ShardManifest manifest_;  // of the finished files
   std::array<Open, 2> open_;

@@ -159,6 +159,27 @@ TEST_F(Commands, AStopWithinARowIsNoError) {
   }
 }
 
+TEST_F(Commands, AStoppedRunGoesOn) {
+  run("seq 200000 | sed \"s/$/ the loop runs/\" > text");
+  const std::string tokenize =
+      "mythos-tokenize --tokenizer tok.model --separator \"\\n\" --jobs 2 ";
+  EXPECT_EQ(run(tokenize + "--output whole - < text").status, 0);
+  for (const std::string& signal : {std::string("TERM"), std::string("INT")}) {
+    const Outcome stopped =
+        run("mkfifo pipe; set -m; " + tokenize + "--output s - < pipe & exec 3>pipe; " +
+            "head -c 1500000 text >&3; until [ -e .s.unfinished/shards/train-00000.shard ]; do " +
+            "sleep 0.05; done; kill -" + signal + " $!; wait $!");
+    EXPECT_EQ(stopped.status, signal == "TERM" ? 143 : 130) << stopped.err;
+    EXPECT_TRUE(contains(stopped.err, "run the same command again to go on")) << stopped.err;
+    EXPECT_FALSE(fs::exists(scratch_ / "s"));
+    const Outcome resumed = run(tokenize + "--output s --json - < text");
+    EXPECT_EQ(resumed.status, 0) << resumed.err;
+    EXPECT_TRUE(contains(resumed.err, "going on with the unfinished run: ")) << resumed.err;
+    EXPECT_EQ(run("diff -r s whole").status, 0);
+    EXPECT_EQ(run("rm -r s pipe; ls -A").out, ".err\n.out\ntext\ntok.model\nwhole\n");
+  }
+}
+
 TEST_F(Commands, MalformedRows) {
   write_file_atomic(scratch_ / "rows.jsonl", "{\"text\": \"a\"}\nnot json\n{\"text\": \"b\"}\n");
   const Outcome lenient = run("mythos-tokenize --tokenizer tok.model --output s rows.jsonl");
