@@ -44,7 +44,6 @@ ShardFile::ShardFile(const fs::path& path) : file_(path) {
   check_header();
   check_trailer();
   check_frame_table();
-  check_document_index();
 }
 
 void ShardFile::fail_at(uint64_t offset, const std::string& what) const {
@@ -104,11 +103,6 @@ void ShardFile::check_trailer() {
             strprintf("the indexes at %llu and %llu do not fit the file of %llu bytes",
                       ull(t.frame_table_offset), ull(t.document_index_offset), ull(size)));
   }
-  const auto index = file_.bytes().subspan(t.frame_table_offset, begin - t.frame_table_offset);
-  if (checksum64(index) != t.index_checksum) {
-    fail_at(t.frame_table_offset,
-            "the checksum of frame table and document index differs: the file is damaged");
-  }
 }
 
 FrameEntry ShardFile::frame_entry(uint64_t frame) const {
@@ -136,10 +130,19 @@ void ShardFile::check_frame_table() const {
   }
 }
 
+// Two threads may both do it; the result is the same.
 void ShardFile::check_document_index() const {
+  if (documents_checked_->load(std::memory_order_acquire)) return;
+  const uint64_t end = size_bytes() - kTrailerBytes;
+  const auto indexes =
+      file_.bytes().subspan(trailer_.frame_table_offset, end - trailer_.frame_table_offset);
+  if (checksum64(indexes) != trailer_.index_checksum) {
+    fail_at(trailer_.frame_table_offset,
+            "the checksum of frame table and document index differs: the file is damaged");
+  }
   uint64_t least = 0, most = 0;  // what a document may begin at: the first at 0, others behind it
   for (uint64_t document = 0; document < trailer_.documents; ++document) {
-    const uint64_t begin = document_begin(document);
+    const uint64_t begin = document_entry(document);
     if (begin < least || begin > most) {
       fail_at(trailer_.document_index_offset + document * kDocumentEntryBytes,
               strprintf("document %llu cannot begin at token %llu", ull(document), ull(begin)));
@@ -147,11 +150,17 @@ void ShardFile::check_document_index() const {
     least = begin + 1;
     most = trailer_.tokens - 1;
   }
+  documents_checked_->store(true, std::memory_order_release);
+}
+
+uint64_t ShardFile::document_entry(uint64_t document) const {
+  return get<uint64_t>(at(trailer_.document_index_offset + document * kDocumentEntryBytes));
 }
 
 uint64_t ShardFile::document_begin(uint64_t document) const {
   if (document >= trailer_.documents) return trailer_.tokens;
-  return get<uint64_t>(at(trailer_.document_index_offset + document * kDocumentEntryBytes));
+  check_document_index();
+  return document_entry(document);
 }
 
 uint64_t ShardFile::document_of(uint64_t token) const {

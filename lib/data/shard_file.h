@@ -1,4 +1,5 @@
 #pragma once
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -11,9 +12,11 @@
 
 namespace mythos {
 
-// One shard file, mapped for reading. Opening checks header, frame table, document index and
-// trailer; every failure is an Error (data) that names file and byte offset. Const members may be
-// called from several threads at once.
+// One shard file, mapped for reading. Opening checks header, trailer and frame table, whose size
+// does not depend on how short the documents are; the document index, with the checksum that it
+// shares with the frame table, is checked when a document is first asked for. Every failure is an
+// Error (data) that names file and byte offset. Const members may be called from several threads
+// at once.
 class ShardFile {
  public:
   explicit ShardFile(const fs::path& path);
@@ -33,6 +36,8 @@ class ShardFile {
   void read_frame(uint64_t frame, uint64_t vocab_size, std::vector<std::byte>& raw) const;
   // Tokens first … first+out.size()-1 of a frame that was read.
   void unpack(std::span<const std::byte> raw, uint64_t first, std::span<uint32_t> out) const;
+  // Checks the document index, the first time that it is called.
+  void check_document_index() const;
   // Index of the document's first token in this file; documents() gives tokens().
   uint64_t document_begin(uint64_t document) const;
   // The document that holds the token, which must be below tokens().
@@ -45,11 +50,13 @@ class ShardFile {
   void check_header();
   void check_trailer();
   void check_frame_table() const;
-  void check_document_index() const;
+  uint64_t document_entry(uint64_t document) const;
 
   MappedFile file_;
   shard_format::Header header_;
   shard_format::Trailer trailer_;
+  std::unique_ptr<std::atomic<bool>> documents_checked_ =
+      std::make_unique<std::atomic<bool>>(false);
 };
 
 }  // namespace mythos

@@ -279,6 +279,7 @@ std::vector<std::string> verify_shards(const fs::path& directory) {
     for (const ShardFileInfo& info : split->files) {
       check([&] {
         const ShardFile file = open_shard(directory, manifest, info);
+        file.check_document_index();
         const size_t before = faults.size();
         for (uint64_t frame = 0; frame < file.frames(); ++frame) {
           check([&] { file.read_frame(frame, static_cast<uint64_t>(manifest.vocab_size), raw); });

@@ -36,6 +36,7 @@ class BadShard : public testing::Test {
   }
   void read(uint64_t vocab_size) {
     const ShardFile file(path_);
+    file.check_document_index();
     std::vector<std::byte> raw;
     for (uint64_t frame = 0; frame < file.frames(); ++frame)
       file.read_frame(frame, vocab_size, raw);

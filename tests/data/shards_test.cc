@@ -229,11 +229,13 @@ TEST(ShardWriter, ReplacesOnlyShardsAndOnlyWhenAsked) {
   EXPECT_TRUE(contains(error_of(ErrorKind::usage, [&] { open("shards", true); }), "notes.txt"));
 }
 
-// Opens and reads everything, as training does.
+// Opens and reads everything, tokens and where documents begin.
 void load(const fs::path& path) {
   const ShardDirectory shards(path);
-  read_all(shards, Split::train);
-  read_all(shards, Split::val);
+  for (const Split split : {Split::train, Split::val}) {
+    read_all(shards, split);
+    for (uint64_t i = 0; i < shards.documents(split); ++i) shards.document_begin(split, i);
+  }
 }
 
 class Damage : public testing::Test {
