@@ -207,7 +207,8 @@ TEST_F(BuildShards, AKilledRunGoesOnToTheSameBytes) {
     if (!fs::exists(scratch_ / "killed")) {
       const BuildSummary summary = build_from("killed", {"a", "b"}, options);
       EXPECT_GT(summary.resumed.documents, 0u);
-      EXPECT_LT(summary.resumed.documents, summary.added.documents);
+      // Equal when the last kill fell between the last save and the end.
+      EXPECT_LE(summary.resumed.documents, summary.added.documents);
     }
     EXPECT_TRUE(content("whole") == content("killed")) << jobs;
     EXPECT_FALSE(fs::exists(WorkFolder::path_for(scratch_ / "killed")));
