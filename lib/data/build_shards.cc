@@ -428,6 +428,11 @@ void Build::add_to_directory(const ShardManifest& manifest) const {
       }
     }
   }
+  // A manifest that a killed run was writing. No other run is at work here: folder_ is locked.
+  std::vector<fs::path> leftovers;
+  for (const fs::directory_entry& entry : fs::directory_iterator(directory_))
+    if (is_unfinished_manifest(entry.path())) leftovers.push_back(entry.path());
+  for (const fs::path& path : leftovers) fs::remove(path);
   sync_directory(directory_);
   write_file_atomic(directory_ / kManifestName, format_manifest(manifest));
 }

@@ -229,6 +229,11 @@ ShardManifest parse_manifest(const std::string& content, const fs::path& path) {
   return manifest;
 }
 
+bool is_unfinished_manifest(const fs::path& path) {
+  return is_unfinished(path) &&
+         path.filename().string().starts_with("." + std::string(kManifestName) + ".");
+}
+
 bool is_shard_directory(const fs::path& directory) {
   std::error_code status;
   const fs::path path = directory / kManifestName;

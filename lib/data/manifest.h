@@ -27,6 +27,9 @@ ShardManifest read_shard_manifest(const fs::path& directory);
 // empty directory or one that holds nothing but shards.
 void check_shard_target(const fs::path& directory, bool replace);
 
+// Whether it is what a run left that was killed while it wrote a manifest.
+bool is_unfinished_manifest(const fs::path& path);
+
 // Whether the directory has a manifest that names the shard schema, be it damaged otherwise.
 bool is_shard_directory(const fs::path& directory);
 

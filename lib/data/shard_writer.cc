@@ -23,8 +23,8 @@ void check_shard_target(const fs::path& directory, bool replace) {
   if (!is_shard_directory(directory)) fail(ErrorKind::usage, refusal);
   for (const fs::directory_entry& entry : fs::directory_iterator(directory)) {
     const std::string file = entry.path().filename().string();
-    const bool ours =
-        file == kManifestName || file.starts_with("tokenizer.") || file.ends_with(kShardSuffix);
+    const bool ours = file == kManifestName || file.starts_with("tokenizer.") ||
+                      file.ends_with(kShardSuffix) || is_unfinished_manifest(entry.path());
     if (!ours || !entry.is_regular_file()) {
       fail(ErrorKind::usage, name + " holds '" + escaped(file) +
                                  "', which is no part of a shard directory; it is left alone.\n"

@@ -189,6 +189,8 @@ void BuildShards::kill_now_and_then(const std::string& name, const std::vector<s
       std::this_thread::sleep_for(std::chrono::microseconds(rng.below(20'000)));
       kill(child, SIGKILL);
       waitpid(child, &status, 0);
+      // Killed behind its last step: the next run would be another job.
+      if (!fs::exists(state)) return;
     }
     if (WIFEXITED(status)) {
       EXPECT_EQ(WEXITSTATUS(status), 0);
@@ -241,7 +243,8 @@ TEST_F(BuildShards, AppendsBehindWhatIsThere) {
 
   kill_now_and_then("killed", {"b"}, options, 3);
   EXPECT_TRUE(verify_shards(scratch_ / "killed").empty()) << "whole whenever it was killed";
-  if (content("killed").size() < content("grown").size()) build_from("killed", {"b"}, options);
+  // Not when the last kill fell behind the last step: that would add the documents twice.
+  if (content("killed") != content("grown")) build_from("killed", {"b"}, options);
   EXPECT_TRUE(content("killed") == content("grown"));
 }
 
@@ -268,6 +271,7 @@ TEST_F(BuildShards, AnAppendThatWasKilledInItsLastSteps) {
   EXPECT_TRUE(verify_shards(scratch_ / "s").empty()) << "new files are not named yet";
   EXPECT_EQ(content("s").at("manifest.json"), base.at("manifest.json"));
   fs::copy(folder, scratch_ / "kept", fs::copy_options::recursive);
+  write_file_atomic(scratch_ / "s" / ".manifest.json.4711.unfinished", "{");
   const BuildSummary summary = build_from("s", {"b"}, options);
   EXPECT_EQ(summary.resumed.documents, summary.added.documents);
   EXPECT_TRUE(content("s") == whole);
