@@ -97,9 +97,9 @@ void declare(CLI::App& app, Options& o) {
       ->type_name("FILE")
       ->excludes(preset);
   app.add_option("--data", o.data,
-                 "Shard directory, from 'mythos tokenize', and its share of the sequences; may be "
-                 "repeated")
-      ->type_name("DIR[:WEIGHT]")
+                 "Shard directory, from 'mythos tokenize'; DIR:WEIGHT sets its share of the "
+                 "sequences; may be repeated")
+      ->type_name("DIR")
       ->allow_extra_args(false)
       ->required();
   app.add_option("--out", o.run, "Run directory: checkpoints and metrics.jsonl")
