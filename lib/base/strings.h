@@ -9,6 +9,10 @@ namespace mythos {
 
 // printf into a string. LibTorch bundles a fmt that clashes with the system's, so neither is used.
 std::string strprintf(const char* format, ...) __attribute__((format(printf, 1, 2)));
+// A count as "%llu" takes it.
+inline unsigned long long ull(uint64_t number) {
+  return number;
+}
 
 std::vector<std::string> split(std::string_view text, char separator);
 std::string join(const std::vector<std::string>& parts, std::string_view separator);

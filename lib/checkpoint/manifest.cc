@@ -18,8 +18,6 @@ constexpr std::string_view kChecksumKey = "\"manifest_checksum\": \"";
 constexpr std::string_view kEnd = "\"\n}\n";
 constexpr size_t kDigits = 16;
 
-using ull = unsigned long long;
-
 ordered_json to_json(const ManifestFile& file) {
   ordered_json out = {{"name", file.name},
                       {"size_bytes", file.size_bytes},

@@ -11,10 +11,6 @@ namespace {
 
 using Split = ShardDirectory::Split;
 
-unsigned long long ull(uint64_t number) {
-  return number;
-}
-
 class ContiguousOrder : public SequenceOrder {
  public:
   ContiguousOrder(const ShardDirectory& data, Split split, const Sampler::Options& options)
@@ -30,8 +26,8 @@ class ContiguousOrder : public SequenceOrder {
     fail(ErrorKind::data,
          strprintf("%s: the %s split has %llu tokens; sequences of %llu need at least %llu.\n"
                    "Use a smaller seq_len, or more text.",
-                   data.path().c_str(), split == Split::train ? "train" : "val", ull(tokens_),
-                   ull(length_), ull(length_ + 1)));
+                   data.path().c_str(), split_name(split), ull(tokens_), ull(length_),
+                   ull(length_ + 1)));
   }
 
   void read(const SequenceRow& row) override {

@@ -12,6 +12,7 @@ namespace {
 
 using shard_format::get;
 using shard_format::put;
+using shard_format::put_ids;
 
 struct Version {
   int32_t magic, version;
@@ -22,10 +23,6 @@ constexpr Version kGpt2 = {20240520, 1, 2, "u16"};
 constexpr Version kLlama3 = {20240801, 7, 4, "u32"};
 constexpr int32_t kEvaluationMagic = 20240522;
 constexpr size_t kHeaderBytes = 256 * 4;
-
-unsigned long long ull(uint64_t number) {
-  return number;
-}
 
 const Version& version_for(const ExportOptions& options, int64_t vocab_size) {
   const bool small = vocab_size <= 1 << 16;
@@ -57,13 +54,7 @@ class LlmcWriter {
   }
   void append(std::span<const uint32_t> ids) {
     buffer_.clear();
-    for (const uint32_t id : ids) {
-      if (token_bytes_ == 2) {
-        put<uint16_t>(buffer_, static_cast<uint16_t>(id));
-      } else {
-        put<uint32_t>(buffer_, id);
-      }
-    }
+    put_ids(buffer_, ids, token_bytes_);
     file_.write(buffer_);
   }
   void commit() { file_.commit(); }

@@ -9,6 +9,7 @@ namespace {
 
 using shard_format::get;
 using shard_format::put;
+using shard_format::put_ids;
 
 constexpr std::string_view kMagic{"MMIDIDX\0\0", 9};
 constexpr uint64_t kVersion = 1;
@@ -27,10 +28,6 @@ constexpr Type kTypes[] = {{1, "u8", 1, false, false}, {2, "i8", 1, true, false}
                            {3, "i16", 2, true, false}, {4, "i32", 4, true, false},
                            {5, "i64", 8, true, false}, {6, "f64", 8, true, true},
                            {7, "f32", 4, true, true},  {8, "u16", 2, false, false}};
-
-unsigned long long ull(uint64_t number) {
-  return number;
-}
 
 const Type& type_of(const std::string& name) {
   for (const Type& type : kTypes) {
@@ -89,13 +86,7 @@ void write_tokens(const ShardDirectory& shards, ShardDirectory::Split split, uin
     ids.resize(std::min(kBlockTokens, shards.tokens(split) - at));
     shards.read(split, at, ids);
     block.clear();
-    for (const uint32_t id : ids) {
-      if (bytes == 2) {
-        put<uint16_t>(block, static_cast<uint16_t>(id));
-      } else {
-        put<uint32_t>(block, id);
-      }
-    }
+    put_ids(block, ids, bytes);
     file.write(block);
   }
   file.commit();

@@ -15,10 +15,6 @@ namespace {
 using Split = ShardDirectory::Split;
 constexpr Split kSplits[] = {Split::train, Split::val};
 
-unsigned long long ull(uint64_t number) {
-  return number;
-}
-
 ShardWriterOptions writer_options(const ShardManifest& manifest) {
   ShardWriterOptions options;
   options.bos = manifest.bos;

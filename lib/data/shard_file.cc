@@ -13,10 +13,6 @@ using namespace shard_format;
 
 namespace {
 
-unsigned long long ull(uint64_t number) {
-  return number;
-}
-
 struct FreeDecompressor {
   void operator()(ZSTD_DCtx* context) const { ZSTD_freeDCtx(context); }
 };

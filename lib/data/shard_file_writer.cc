@@ -15,15 +15,6 @@ using namespace shard_format;
 
 namespace {
 
-template <class T>
-void append_all(std::string& out, std::span<const uint32_t> ids) {
-  size_t at = out.size();
-  out.resize(at + ids.size() * sizeof(T));
-  for (const uint32_t id : ids) {
-    for (size_t i = 0; i < sizeof(T); ++i) out[at++] = static_cast<char>(id >> (8 * i) & 0xFF);
-  }
-}
-
 std::string compress(std::string_view frame, int level) {
   thread_local const std::unique_ptr<ZSTD_CCtx, size_t (*)(ZSTD_CCtx*)> context(ZSTD_createCCtx(),
                                                                                 ZSTD_freeCCtx);
@@ -114,11 +105,7 @@ void ShardFileWriter::append(std::span<const uint32_t> ids) {
   while (!ids.empty()) {
     const size_t room = (frame_bytes - frame_.size()) / token_bytes_;
     const auto part = ids.first(std::min(room, ids.size()));
-    if (token_bytes_ == 2) {
-      append_all<uint16_t>(frame_, part);
-    } else {
-      append_all<uint32_t>(frame_, part);
-    }
+    put_ids(frame_, part, token_bytes_);
     ids = ids.subspan(part.size());
     if (frame_.size() == frame_bytes) end_frame();
   }

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -44,6 +45,21 @@ struct Trailer {
 template <class T>
 void put(std::string& out, T value) {
   for (size_t i = 0; i < sizeof(T); ++i) out += static_cast<char>(value >> (8 * i) & 0xFF);
+}
+
+// Appends ids as 2 or 4 bytes each, which they must fit.
+inline void put_ids(std::string& out, std::span<const uint32_t> ids, size_t token_bytes) {
+  const auto append = [&]<class T>(T) {
+    size_t at = out.size();
+    out.resize(at + ids.size() * sizeof(T));
+    for (const uint32_t id : ids) {
+      for (size_t i = 0; i < sizeof(T); ++i) out[at++] = static_cast<char>(id >> (8 * i) & 0xFF);
+    }
+  };
+  if (token_bytes == 2)
+    append(uint16_t{});
+  else
+    append(uint32_t{});
 }
 
 template <class T>

@@ -7,7 +7,6 @@
 #include "base/error.h"
 #include "base/strings.h"
 #include "data/manifest.h"
-#include "data/stored_documents.h"
 #include "text/tokenizer.h"
 
 namespace mythos {

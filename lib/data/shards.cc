@@ -17,10 +17,6 @@
 namespace mythos {
 namespace {
 
-unsigned long long ull(uint64_t number) {
-  return number;
-}
-
 void check_presence(const fs::path& path, const ShardFileInfo& info) {
   std::error_code status;
   if (!fs::exists(path, status)) {
@@ -256,6 +252,10 @@ uint64_t ShardDirectory::document_of(Split split, uint64_t token) const {
   const uint64_t in_file =
       state_->file(split, index).document_of(token - stream.token_begins[index]);
   return stream.document_begins[index] + in_file;
+}
+
+const char* split_name(ShardDirectory::Split split) {
+  return split == ShardDirectory::Split::train ? "train" : "val";
 }
 
 std::vector<std::string> verify_shards(const fs::path& directory) {

@@ -75,6 +75,9 @@ class ShardDirectory {
   std::unique_ptr<State> state_;
 };
 
+// "train" or "val".
+const char* split_name(ShardDirectory::Split split);
+
 // Reads everything in a shard directory and compares every checksum; returns one line per fault:
 // file, byte offset, what. Fails (data) when there is no shard directory of that name.
 std::vector<std::string> verify_shards(const fs::path& directory);

@@ -46,8 +46,4 @@ uint64_t text_bytes_of(std::span<const uint32_t> ids, const std::vector<int32_t>
   return bytes;
 }
 
-const char* split_name(ShardDirectory::Split split) {
-  return split == ShardDirectory::Split::train ? "train" : "val";
-}
-
 }  // namespace mythos

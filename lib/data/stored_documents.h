@@ -26,6 +26,4 @@ void for_each_document(const ShardDirectory& shards, const Tokenizer& tokenizer,
 // Bytes of text that ids stand for, by `byte_lengths` of the tokenizer.
 uint64_t text_bytes_of(std::span<const uint32_t> ids, const std::vector<int32_t>& byte_lengths);
 
-const char* split_name(ShardDirectory::Split split);
-
 }  // namespace mythos
