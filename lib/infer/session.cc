@@ -1,13 +1,9 @@
 #include "infer/session.h"
 
-#include <ATen/Functions.h>
-#include <c10/core/InferenceMode.h>
-
 #include <algorithm>
 
 #include "base/error.h"
 #include "base/strings.h"
-#include "kernels/device.h"
 
 namespace mythos {
 namespace {
@@ -15,26 +11,15 @@ namespace {
 // Room for an answer behind a prompt before the cache has to grow.
 constexpr int64_t kSpareTokens = 256;
 
-Tensor to_tensor(std::span<const uint32_t> ids, torch::Device device) {
-  Tensor tensor = torch::empty({1, static_cast<int64_t>(ids.size())}, torch::kInt64);
-  std::copy(ids.begin(), ids.end(), tensor.data_ptr<int64_t>());
-  return tensor.to(device);
-}
-
 }  // namespace
 
 Session::Session(const Model& model, const Options& options)
-    : config_(model.config),
-      device_(model.parameters.items().front().tensor.device()),
-      loops_(options.loops),
-      prefill_chunk_(options.prefill_chunk) {
-  if (prefill_chunk_ < 1) {
-    fail(ErrorKind::usage, strprintf("prefill-chunk is %lld; allowed: 1 or more",
-                                     static_cast<long long>(prefill_chunk_)));
-  }
-  const c10::InferenceMode guard;
-  weights_ =
-      make_weights(config_, model.parameters, resolve_compute_type(options.compute_type, device_));
+    : decoder_(std::make_unique<Decoder>(model, options)) {
+  set_loops(options.loops);
+}
+
+Session::Session(Model&& model, const Options& options)
+    : decoder_(std::make_unique<Decoder>(std::move(model), options)) {
   set_loops(options.loops);
 }
 
@@ -44,7 +29,7 @@ void Session::set_loops(int64_t loops) {
          strprintf("loops is %lld; allowed: 1 to %lld", static_cast<long long>(loops),
                    static_cast<long long>(kMaxLoops)));
   }
-  loops_ = loops == 0 ? config_.max_loop_iters : loops;
+  loops_ = loops == 0 ? decoder_->config().max_loop_iters : loops;
   cache_.reset();
 }
 
@@ -77,31 +62,13 @@ void Session::check(std::span<const uint32_t> ids) const {
 std::vector<float> Session::feed(std::span<const uint32_t> ids,
                                  const std::function<bool()>& cancelled) {
   check(ids);
-  const c10::InferenceMode guard;
-  const int64_t begin = length();
-  const auto count = static_cast<int64_t>(ids.size());
   if (!cache_) {
-    const int64_t capacity = std::min(context_tokens(), count + kSpareTokens);
-    cache_ =
-        std::make_unique<KvCache>(config_, loops_, 1, capacity, device_, weights_.compute_type);
+    const auto count = static_cast<int64_t>(ids.size());
+    cache_ = decoder_->make_cache(loops_, std::min(context_tokens(), count + kSpareTokens));
   }
-  ForwardOptions options;
-  options.loops = loops_;
-  options.cache = cache_.get();
-  Tensor last;  // [1,D]
-  for (int64_t first = 0; first < count; first += prefill_chunk_) {
-    if (cancelled && cancelled()) {
-      truncate(begin);
-      return {};
-    }
-    const int64_t size = std::min(prefill_chunk_, count - first);
-    const auto chunk = ids.subspan(static_cast<size_t>(first), static_cast<size_t>(size));
-    last =
-        forward(config_, weights_, to_tensor(chunk, device_), options).hidden.select(1, size - 1);
-  }
-  const Tensor scores = logits(weights_, last).to(torch::kCPU, torch::kFloat32).contiguous();
-  const float* data = scores.data_ptr<float>();
-  return {data, data + scores.numel()};
+  std::vector<float> logits(static_cast<size_t>(vocab_size()));
+  if (!decoder_->prefill(*cache_, ids, logits.data(), cancelled)) return {};
+  return logits;
 }
 
 }  // namespace mythos

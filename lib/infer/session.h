@@ -5,8 +5,7 @@
 #include <span>
 #include <vector>
 
-#include "config/train_config.h"
-#include "nn/model.h"
+#include "infer/decoder.h"
 
 namespace mythos {
 
@@ -17,13 +16,13 @@ constexpr int64_t kMaxLoops = 1 << 20;
 // the tokens fed so far.
 class Session {
  public:
-  struct Options {
+  struct Options : Decoder::Options {
     int64_t loops = 0;  // 0 means the model's max_loop_iters
-    ComputeType compute_type = ComputeType::automatic;
-    int64_t prefill_chunk = 512;  // tokens of one forward pass: bounds the memory of a long prompt
   };
   // The model must outlive the session and computes on the device that holds its parameters.
   Session(const Model& model, const Options& options);
+  // Takes the model's parameters.
+  Session(Model&& model, const Options& options);
 
   // Feeds tokens behind those fed so far and returns the logits of the last, [V]. Fails (data) when
   // an id is not in the vocabulary or the tokens exceed the context, stating both lengths.
@@ -38,19 +37,18 @@ class Session {
 
   int64_t loops() const { return loops_; }
   int64_t length() const { return cache_ ? cache_->length() : 0; }
-  int64_t context_tokens() const { return config_.max_seq_len; }
-  int64_t vocab_size() const { return config_.vocab_size; }
-  torch::Device device() const { return device_; }
-  torch::Dtype compute_type() const { return weights_.compute_type; }
+  int64_t context_tokens() const { return decoder_->config().max_seq_len; }
+  int64_t vocab_size() const { return decoder_->config().vocab_size; }
+  torch::Device device() const { return decoder_->device(); }
+  torch::Dtype compute_type() const { return decoder_->weights().compute_type; }
+  const Decoder& decoder() const { return *decoder_; }
   int64_t cache_bytes() const { return cache_ ? cache_->size_bytes() : 0; }
 
  private:
   void check(std::span<const uint32_t> ids) const;
 
-  const ModelConfig& config_;
-  torch::Device device_;
-  Weights weights_;
-  int64_t loops_, prefill_chunk_;
+  std::unique_ptr<Decoder> decoder_;
+  int64_t loops_ = 0;
   std::unique_ptr<KvCache> cache_;  // made with the first tokens, when their number is known
 };
 

@@ -1,6 +1,8 @@
 #pragma once
 #include <torch/types.h>
 
+#include "kernels/matrix.h"
+
 namespace mythos {
 
 // Routed experts (DeepSeekMoE, Dai et al. 2024): out[n] = Σ_j weights[n,j] · E_{experts[n,j]}(x[n])
@@ -11,6 +13,9 @@ namespace mythos {
 torch::Tensor moe_swiglu(const torch::Tensor& x, const torch::Tensor& experts,
                          const torch::Tensor& weights, const torch::Tensor& gate_up,
                          const torch::Tensor& down);
+// The same of weights that may be rounded, one expert expanded at a time. Without gradient then.
+torch::Tensor moe_swiglu(const torch::Tensor& x, const torch::Tensor& experts,
+                         const torch::Tensor& weights, const Matrix& gate_up, const Matrix& down);
 // Every expert on every token, then masked: slow and plain.
 torch::Tensor moe_swiglu_reference(const torch::Tensor& x, const torch::Tensor& experts,
                                    const torch::Tensor& weights, const torch::Tensor& gate_up,

@@ -1,6 +1,7 @@
 #pragma once
 #include <torch/types.h>
 
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -8,41 +9,98 @@
 
 namespace mythos {
 
-// Keys and values of the tokens seen so far: one slot per prelude layer, loop index × core layer
-// and coda layer, in that order. MLA keeps the normalised latent and the shared rotated key side by
-// side, [B,capacity,kv_lora_rank+rope]; GQA keeps rotated keys and values, [B,capacity,K,head_dim]
-// each. Storage is allocated ahead and doubled when full.
+// Which loops of the core have keys and values of their own.
+enum class CacheSharing {
+  per_loop,   // each loop attends to what the same loop left of earlier tokens: exact
+  last_loop,  // every loop attends to what the last loop left of them (Geiping et al. 2025,
+              // section 6): 1/T of the memory
+  average,    // every loop attends to the mean over the loops
+};
+template <>
+struct EnumNames<CacheSharing> {
+  static constexpr std::array<std::string_view, 3> names = {"per-loop", "last", "average"};
+};
+
+// What the numbers of a cache are stored as; automatic: the compute type. int8 keeps one fp32 scale
+// for each latent and rotated key (mla), or each key and value head (gqa).
+enum class CacheType { automatic, fp32, bf16, int8 };
+template <>
+struct EnumNames<CacheType> {
+  static constexpr std::array<std::string_view, 4> names = {"auto", "fp32", "bf16", "int8"};
+};
+
+struct CacheOptions {
+  CacheSharing sharing = CacheSharing::per_loop;
+  CacheType type = CacheType::automatic;
+};
+
+// Keys and values of the tokens seen so far. A slot for each prelude layer, loop × core layer and
+// coda layer, in that order; sharing leaves one slot per core layer. Storage is allocated ahead and
+// doubled when full.
 class KvCache {
  public:
+  // One of the two things that a slot stores of each token.
+  struct Store {
+    torch::Tensor numbers;  // [B,capacity,width] fp32, bf16 or int8
+    torch::Tensor scales;   // int8: [B,capacity,groups] fp32; groups of widths() share a scale
+  };
+  // mla: `a` is the normalised latent and the shared rotated key side by side, width
+  // kv_lora_rank+rope, and `b` is undefined. gqa: rotated keys and values, width K·head_dim each.
+  struct Slot {
+    Store a, b;
+  };
+
   KvCache(const ModelConfig& config, int64_t loops, int64_t batch, int64_t capacity_tokens,
-          torch::Device device, torch::Dtype dtype);
+          torch::Device device, torch::Dtype compute_type, const CacheOptions& options = {});
 
   int64_t loops() const { return loops_; }
+  CacheSharing sharing() const { return sharing_; }
   // Tokens stored in every slot.
   int64_t length() const { return length_; }
 
-  // Writes a [B,S,...] and b (undefined for MLA) behind the length() tokens of the slot and returns
-  // views of everything stored there, [B,length+S,...]. length() itself moves with advance().
+  // Writes a [B,S,...] and b (undefined for mla) behind the length() tokens of the slot and returns
+  // everything that its queries attend to, [B,length+S,...] in the compute type: views where it is
+  // stored in that type. length() itself moves with advance().
   std::pair<torch::Tensor, torch::Tensor> append(int64_t slot, const torch::Tensor& a,
                                                  const torch::Tensor& b = {});
   // After every slot has taken the same S tokens.
-  void advance(int64_t tokens) { length_ += tokens; }
+  void advance(int64_t tokens);
   // Forgets all but the first `tokens` tokens.
   void truncate(int64_t tokens) { length_ = tokens; }
+  // Makes room for `tokens` tokens in all.
+  void reserve(int64_t tokens);
 
   int64_t size_bytes() const;
+  // Bytes that one token takes in all slots.
+  int64_t bytes_per_token() const;
 
   int64_t prelude_slot(int64_t layer) const { return layer; }
-  int64_t core_slot(int64_t loop, int64_t layer) const { return prelude_ + loop * core_ + layer; }
-  int64_t coda_slot(int64_t layer) const { return prelude_ + loops_ * core_ + layer; }
+  int64_t core_slot(int64_t loop, int64_t layer) const {
+    return prelude_ + (sharing_ == CacheSharing::per_loop ? loop * core_ : 0) + layer;
+  }
+  int64_t coda_slot(int64_t layer) const {
+    return prelude_ + (sharing_ == CacheSharing::per_loop ? loops_ : 1) * core_ + layer;
+  }
+  // For code that reads and writes tokens itself, after reserve(): the layout is as above.
+  Slot& slot(int64_t index) { return slots_[static_cast<size_t>(index)]; }
+  // Widths of the parts of Store a (or b) that share an int8 scale.
+  const std::vector<int64_t>& widths() const { return widths_; }
 
  private:
-  struct Slot {
-    torch::Tensor a, b;  // [B,capacity,...]
+  // Sum over the loops of the tokens being appended, for CacheSharing::average.
+  struct Sum {
+    torch::Tensor a, b;
+    int64_t loops = 0;
   };
+  bool is_core(int64_t slot) const { return slot >= prelude_ && slot < coda_slot(0); }
+  torch::Tensor put(Store& store, int64_t begin, const torch::Tensor& value);
 
   int64_t prelude_, core_, loops_, length_ = 0;
+  CacheSharing sharing_;
+  torch::Dtype compute_type_;
+  std::vector<int64_t> widths_;
   std::vector<Slot> slots_;
+  std::vector<Sum> sums_;  // of each core layer
 };
 
 }  // namespace mythos

@@ -47,10 +47,10 @@ Tensor token_losses(const Weights& weights, const Tensor& hidden, const Tensor& 
   const Tensor rows = hidden.flatten(0, 1);  // [N,D]
   const Tensor ids = targets.flatten();
   if (torch::GradMode::is_enabled()) {
-    return cross_entropy(apply_linear(rows, weights.head), ids).view_as(targets);
+    return cross_entropy(apply_linear(rows, weights.head.values), ids).view_as(targets);
   }
   constexpr int64_t kLogits = 1 << 24;  // formed at a time
-  const int64_t step = std::max<int64_t>(1, kLogits / weights.head.size(0));
+  const int64_t step = std::max<int64_t>(1, kLogits / weights.head.rows());
   std::vector<Tensor> losses;
   for (int64_t begin = 0; begin < rows.size(0); begin += step) {
     const int64_t count = std::min(step, rows.size(0) - begin);

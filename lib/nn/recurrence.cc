@@ -13,16 +13,6 @@
 namespace mythos {
 namespace {
 
-// Marks of all loop indices, [T,D]: a sinusoid of the index on the first channels, 0 elsewhere.
-Tensor loop_marks(const ModelConfig& config, int64_t loops, torch::Device device) {
-  const int64_t channels = config.loop_channels();
-  const auto options = torch::TensorOptions().dtype(torch::kFloat32).device(device);
-  const Tensor exponent = at::arange(0, channels, 2, options) / static_cast<double>(channels);
-  const Tensor angle = at::outer(at::arange(loops, options), 1.0 / at::pow(10000.0, exponent));
-  const Tensor marks = at::cat({at::sin(angle), at::cos(angle)}, 1).narrow(1, 0, channels);
-  return at::constant_pad_nd(marks, {0, config.dim - channels});
-}
-
 // a of a ZOH injection, [D].
 Tensor decay_rate(const Weights& w) {
   return at::exp(at::clamp(w.log_a, -20.0, 20.0));
@@ -37,9 +27,8 @@ class Step {
     if (c_.loop_embedding == LoopEmbedding::sinusoid) marks_ = loop_marks(c_, loops, e.device());
     if (c_.injection == Injection::lti || c_.injection == Injection::zoh) A_ = transition(c_, w_);
     if (c_.injection == Injection::zoh) {
-      const Tensor a = decay_rate(w_);
-      const Tensor gain = -at::expm1(-at::softplus(w_.dt_bias) * a) / a;  // exact zero-order hold
-      drive_ = apply_linear(e.to(w_.compute_type), w_.injection_B).to(torch::kFloat32) * gain;
+      drive_ =
+          apply_linear(e.to(w_.compute_type), w_.injection_B).to(torch::kFloat32) * zoh_gain(w_);
     }
   }
 
@@ -92,6 +81,20 @@ class Step {
 };
 
 }  // namespace
+
+Tensor loop_marks(const ModelConfig& config, int64_t loops, torch::Device device) {
+  const int64_t channels = config.loop_channels();
+  const auto options = torch::TensorOptions().dtype(torch::kFloat32).device(device);
+  const Tensor exponent = at::arange(0, channels, 2, options) / static_cast<double>(channels);
+  const Tensor angle = at::outer(at::arange(loops, options), 1.0 / at::pow(10000.0, exponent));
+  const Tensor marks = at::cat({at::sin(angle), at::cos(angle)}, 1).narrow(1, 0, channels);
+  return at::constant_pad_nd(marks, {0, config.dim - channels});
+}
+
+Tensor zoh_gain(const Weights& w) {
+  const Tensor a = decay_rate(w);
+  return -at::expm1(-at::softplus(w.dt_bias) * a) / a;
+}
 
 Tensor transition(const ModelConfig& config, const Weights& w) {
   // Strictly inside (0, 1) by construction: fp32 rounds exp(-exp(x)) to 1 for x below -17 and to 0

@@ -10,4 +10,11 @@ Tensor recurrent_core(const ModelConfig& config, const Weights& w, const Tensor&
                       const AttentionContext& context, int64_t loops, const ForwardOptions& options,
                       ForwardResult& result);
 
+// Marks of all loop indices, [T,D] fp32: a sinusoid of the index on the first channels, 0
+// elsewhere.
+Tensor loop_marks(const ModelConfig& config, int64_t loops, torch::Device device);
+
+// What a ZOH injection multiplies its drive B·e by, [D] fp32: the exact zero-order hold.
+Tensor zoh_gain(const Weights& w);
+
 }  // namespace mythos

@@ -74,6 +74,11 @@ const Tensor& Parameters::at(const std::string& name) const {
   return items_[found->second].tensor;
 }
 
+void Parameters::release(const std::string& name) {
+  at(name);
+  items_[index_.at(name)].tensor = Tensor();
+}
+
 void Parameters::load(const std::map<std::string, Tensor>& values, const std::string& origin) {
   const torch::NoGradGuard no_grad;
   for (const auto& [name, value] : values) {
@@ -110,12 +115,27 @@ class WeightMaker {
       matrix_[item.spec.name] = item.spec.matrix;
     }
   }
+  // Rounds, and releases what it has taken.
+  WeightMaker(Parameters& parameters, torch::Dtype type, WeightFormat format)
+      : WeightMaker(parameters, type) {
+    taken_from_ = &parameters;
+    format_ = format;
+  }
 
   // The parameter, cast when it is a matrix; undefined when the configuration lacks it.
   Tensor get(const std::string& name) const {
     if (!parameters_.contains(name)) return {};
-    const Tensor& tensor = parameters_.at(name);
-    return matrix_.at(name) ? tensor.to(type_) : tensor;
+    const Tensor tensor = parameters_.at(name);
+    const Tensor out = matrix_.at(name) ? tensor.to(type_) : tensor;
+    if (taken_from_) taken_from_->release(name);
+    return out;
+  }
+  // One that only products read.
+  Matrix product(const std::string& name) const {
+    if (format_ == WeightFormat::plain || !parameters_.contains(name)) return get(name);
+    Matrix out = quantize(parameters_.at(name), format_);
+    if (taken_from_) taken_from_->release(name);
+    return out;
   }
 
   std::vector<LayerWeights> layers(const std::string& part, int64_t count) const {
@@ -129,40 +149,37 @@ class WeightMaker {
     LayerWeights w;
     w.attn_norm = get(p + "attn_norm.weight");
     w.ffn_norm = get(p + "ffn_norm.weight");
-    w.down = get(p + "attn.down.weight");
+    w.down = product(p + "attn.down.weight");
     w.q_norm = get(p + "attn.q_norm.weight");
-    w.q_up = get(p + "attn.q_up.weight");
+    w.q_up = product(p + "attn.q_up.weight");
     w.kv_norm = get(p + "attn.kv_norm.weight");
     w.kv_up = get(p + "attn.kv_up.weight");
-    w.qkv = get(p + "attn.qkv.weight");
+    w.qkv = product(p + "attn.qkv.weight");
     w.k_norm = get(p + "attn.k_norm.weight");
-    w.wo = get(p + "attn.wo.weight");
-    w.gate_up = get(p + "ffn.gate_up.weight");
-    w.ffn_down = get(p + "ffn.down.weight");
+    w.wo = product(p + "attn.wo.weight");
+    w.gate_up = product(p + "ffn.gate_up.weight");
+    w.ffn_down = product(p + "ffn.down.weight");
     w.router = get(p + "ffn.router.weight");
     w.router_bias = get(p + "ffn.router_bias");
-    w.experts_gate_up = get(p + "ffn.experts.gate_up");
-    w.experts_down = get(p + "ffn.experts.down");
-    w.shared_gate_up = get(p + "ffn.shared.gate_up.weight");
-    w.shared_down = get(p + "ffn.shared.down.weight");
+    w.experts_gate_up = product(p + "ffn.experts.gate_up");
+    w.experts_down = product(p + "ffn.experts.down");
+    w.shared_gate_up = product(p + "ffn.shared.gate_up.weight");
+    w.shared_down = product(p + "ffn.shared.down.weight");
     return w;
   }
 
   const Parameters& parameters_;
+  Parameters* taken_from_ = nullptr;
   torch::Dtype type_;
+  WeightFormat format_ = WeightFormat::plain;
   std::map<std::string, bool> matrix_;
 };
 
-}  // namespace
-
-Weights make_weights(const ModelConfig& config, const Parameters& parameters,
-                     torch::Dtype compute_type) {
-  const WeightMaker make(parameters, compute_type);
+// All but embedding and head.
+Weights make_layers(const ModelConfig& config, const WeightMaker& make, torch::Dtype compute_type) {
   const std::string injection = "recurrent.injection.";
   Weights w;
   w.compute_type = compute_type;
-  w.embed = make.get("embed.weight");
-  w.head = config.tied_head ? w.embed : make.get("head.weight");
   w.prelude = make.layers("prelude", config.prelude_layers);
   w.core = make.layers("core", config.core_layers);
   w.coda = make.layers("coda", config.coda_layers);
@@ -180,6 +197,33 @@ Weights make_weights(const ModelConfig& config, const Parameters& parameters,
   w.lora_B = make.get("recurrent.lora.B");
   w.halt_weight = make.get("recurrent.halt.weight");
   w.halt_bias = make.get("recurrent.halt.bias");
+  return w;
+}
+
+}  // namespace
+
+Weights make_weights(const ModelConfig& config, const Parameters& parameters,
+                     torch::Dtype compute_type) {
+  const WeightMaker make(parameters, compute_type);
+  Weights w = make_layers(config, make, compute_type);
+  w.embed = make.get("embed.weight");
+  w.head = config.tied_head ? Matrix(w.embed) : make.product("head.weight");
+  return w;
+}
+
+Weights make_inference_weights(const ModelConfig& config, Parameters&& parameters,
+                               torch::Dtype compute_type, WeightFormat format) {
+  const torch::NoGradGuard no_grad;
+  Weights w = make_layers(config, {parameters, compute_type, format}, compute_type);
+  const WeightFormat head = format == WeightFormat::int4 ? WeightFormat::int8 : format;
+  const std::string head_name = config.tied_head ? "embed.weight" : "head.weight";
+  if (head != WeightFormat::plain) w.head = quantize(parameters.at(head_name), head);
+  w.embed = parameters.at("embed.weight").to(compute_type);
+  if (head == WeightFormat::plain) {
+    w.head = config.tied_head ? w.embed : parameters.at(head_name).to(compute_type);
+  }
+  parameters.release("embed.weight");
+  if (!config.tied_head) parameters.release("head.weight");
   return w;
 }
 

@@ -7,6 +7,7 @@
 
 #include "config/model_config.h"
 #include "config/parameters.h"
+#include "kernels/matrix.h"
 
 namespace mythos {
 
@@ -33,6 +34,8 @@ class Parameters {
   // Fails (internal) when there is no such name.
   const Tensor& at(const std::string& name) const;
   bool contains(const std::string& name) const { return index_.count(name) > 0; }
+  // Lets go of one tensor's memory; it must not be used again.
+  void release(const std::string& name);
   // Copies values in. Fails (data), naming the tensor and `origin`, when a name is missing or
   // unknown, or a shape differs.
   void load(const std::map<std::string, Tensor>& values, const std::string& origin);
@@ -42,22 +45,25 @@ class Parameters {
   std::map<std::string, size_t> index_;
 };
 
-// What one layer computes with. Members that a configuration lacks are undefined tensors.
+// What one layer computes with. Members that a configuration lacks are undefined.
 struct LayerWeights {
   Tensor attn_norm, ffn_norm;
-  Tensor down, q_norm, q_up, kv_norm, kv_up;  // mla
-  Tensor qkv, k_norm;                         // gqa (q_norm with qk_norm)
-  Tensor wo;
-  Tensor gate_up, ffn_down;    // dense
+  Matrix down, q_up;  // mla
+  Tensor q_norm, kv_norm, kv_up;
+  Matrix qkv;  // gqa
+  Tensor k_norm;  // with q_norm: qk_norm
+  Matrix wo;
+  Matrix gate_up, ffn_down;    // dense
   Tensor router, router_bias;  // moe
-  Tensor experts_gate_up, experts_down;
-  Tensor shared_gate_up, shared_down;
+  Matrix experts_gate_up, experts_down;
+  Matrix shared_gate_up, shared_down;
 };
 
 // Parameters made ready for computing: matrices cast to the compute type, vectors left in fp32.
 // Made once per training step (the casts are part of the graph) or once per inference session.
 struct Weights {
-  Tensor embed, head;  // [V,D]; the same tensor when tied
+  Tensor embed;  // [V,D]
+  Matrix head;   // [V,D]; embed when tied and plain
   std::vector<LayerWeights> prelude, core, coda;
   Tensor prelude_norm, core_norm, norm;
   Tensor log_A, log_dt, injection_B;  // lti
@@ -70,5 +76,11 @@ struct Weights {
 
 Weights make_weights(const ModelConfig& config, const Parameters& parameters,
                      torch::Dtype compute_type);
+
+// For inference alone: the matrices of the Matrix members rounded to `format`; with int4 the head
+// keeps int8. Takes the parameters and lets go of each as soon as it is cast or rounded, so that
+// both are never in memory whole. Without gradient.
+Weights make_inference_weights(const ModelConfig& config, Parameters&& parameters,
+                               torch::Dtype compute_type, WeightFormat format);
 
 }  // namespace mythos

@@ -1,4 +1,6 @@
 #pragma once
+#include <ostream>
+#include <string>
 #include <vector>
 
 #include "nn/model.h"
@@ -28,6 +30,9 @@ inline ModelConfig small_config() {
 struct NamedConfig {
   std::string name;
   ModelConfig config;
+  friend std::ostream& operator<<(std::ostream& out, const NamedConfig& named) {
+    return out << named.name;
+  }
 };
 
 // One configuration for each mechanism.

@@ -71,10 +71,10 @@ TEST(Weights, MatricesAreCastAndSmallTensorsStayWide) {
   const Model model = sample_model(config);
   const Weights weights = make_weights(config, model.parameters, torch::kBFloat16);
   EXPECT_EQ(weights.embed.scalar_type(), torch::kBFloat16);
-  EXPECT_EQ(weights.core[0].experts_down.scalar_type(), torch::kBFloat16);
+  EXPECT_EQ(weights.core[0].experts_down.values.scalar_type(), torch::kBFloat16);
   EXPECT_EQ(weights.core[0].router.scalar_type(), torch::kFloat32);
   EXPECT_EQ(weights.norm.scalar_type(), torch::kFloat32);
-  EXPECT_TRUE(weights.head.is_same(weights.embed));
+  EXPECT_TRUE(weights.head.values.is_same(weights.embed));
 }
 
 }  // namespace

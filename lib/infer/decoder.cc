@@ -1,0 +1,137 @@
+#include "infer/decoder.h"
+
+#include <ATen/Functions.h>
+#include <c10/core/InferenceMode.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/strings.h"
+#include "infer/native_decoder.h"
+#include "kernels/device.h"
+
+namespace mythos {
+namespace {
+
+torch::Device device_of(const Model& model) {
+  return model.parameters.items().front().tensor.device();
+}
+
+Weights weights_of(const Model& model, const Decoder::Options& options) {
+  const c10::InferenceMode guard;
+  const auto type = resolve_compute_type(options.compute_type, device_of(model));
+  if (options.weights == WeightFormat::plain) {
+    return make_weights(model.config, model.parameters, type);
+  }
+  Parameters copy = model.parameters;  // shares the tensors
+  return make_inference_weights(model.config, std::move(copy), type, options.weights);
+}
+
+Weights weights_of(Model&& model, const Decoder::Options& options) {
+  const c10::InferenceMode guard;
+  const auto type = resolve_compute_type(options.compute_type, device_of(model));
+  return make_inference_weights(model.config, std::move(model.parameters), type, options.weights);
+}
+
+Tensor to_tensor(std::span<const uint32_t> ids, torch::Device device) {
+  Tensor tensor = torch::empty({1, static_cast<int64_t>(ids.size())}, torch::kInt64);
+  std::copy(ids.begin(), ids.end(), tensor.data_ptr<int64_t>());
+  return tensor.to(device);
+}
+
+void copy_logits(const Weights& weights, const Tensor& hidden, float* to) {
+  const Tensor scores = logits(weights, hidden).to(torch::kCPU, torch::kFloat32).contiguous();
+  std::copy_n(scores.data_ptr<float>(), scores.numel(), to);
+}
+
+}  // namespace
+
+Decoder::Decoder(const ModelConfig& config, Weights weights, const Options& options)
+    : config_(config), weights_(std::move(weights)), options_(options) {
+  if (options_.prefill_chunk < 1) {
+    fail(ErrorKind::usage, strprintf("prefill-chunk is %lld; allowed: 1 or more",
+                                     static_cast<long long>(options_.prefill_chunk)));
+  }
+  if (options_.exit == ExitRule::halting && config_.halting == Halting::none) {
+    fail(ErrorKind::usage,
+         "exit by halting: the model has no halting head (model.halting is none).\n"
+         "Choose latent or kl");
+  }
+  if (options_.native && device().is_cpu()) {
+    native_ = std::make_unique<NativeDecoder>(config_, weights_, options_);
+  } else if (options_.exit == ExitRule::latent || options_.exit == ExitRule::kl) {
+    fail(ErrorKind::usage, strprintf("exit by %s is computed on the CPU; choose --device cpu",
+                                     std::string(enum_name(options_.exit)).c_str()));
+  }
+}
+
+Decoder::Decoder(const Model& model, const Options& options)
+    : Decoder(model.config, weights_of(model, options), options) {}
+
+Decoder::Decoder(Model&& model, const Options& options)
+    : Decoder(ModelConfig(model.config), weights_of(std::move(model), options), options) {}
+
+Decoder::~Decoder() = default;
+
+std::unique_ptr<KvCache> Decoder::make_cache(int64_t loops, int64_t capacity_tokens) const {
+  const c10::InferenceMode guard;
+  return std::make_unique<KvCache>(config_, loops, 1, capacity_tokens, device(),
+                                   weights_.compute_type, options_.cache);
+}
+
+void Decoder::step(std::span<Row> rows) {
+  if (rows.empty()) return;
+  const c10::InferenceMode guard;
+  if (!native_) return plain_step(rows);
+  for (; !rows.empty(); rows = rows.subspan(std::min<size_t>(kMaxRows, rows.size()))) {
+    native_->step(rows.first(std::min<size_t>(kMaxRows, rows.size())));
+  }
+}
+
+// Sequence by sequence.
+void Decoder::plain_step(std::span<Row> rows) {
+  for (size_t begin = 0, end = 0; begin < rows.size(); begin = end) {
+    KvCache& cache = *rows[begin].cache;
+    std::vector<uint32_t> ids;
+    ForwardOptions options;
+    options.cache = &cache;
+    options.loops = rows[begin].loops > 0 ? rows[begin].loops : cache.loops();
+    for (; end < rows.size() && rows[end].cache == &cache; ++end) ids.push_back(rows[end].id);
+    const ForwardResult result = forward(config_, weights_, to_tensor(ids, device()), options);
+    for (size_t i = begin; i < end; ++i) {
+      rows[i].loops_run = options.loops;
+      if (!rows[i].logits) continue;
+      const auto place = static_cast<int64_t>(i - begin);
+      copy_logits(weights_, result.hidden.select(1, place), rows[i].logits);
+    }
+  }
+}
+
+bool Decoder::prefill(KvCache& cache, std::span<const uint32_t> ids, float* logits,
+                      const std::function<bool()>& cancelled) {
+  const c10::InferenceMode guard;
+  const auto count = static_cast<int64_t>(ids.size());
+  const int64_t before = cache.length();
+  cache.reserve(before + count);
+  ForwardOptions options;
+  options.loops = cache.loops();
+  options.cache = &cache;
+  for (int64_t first = 0; first < count;) {
+    if (cancelled && cancelled()) {
+      cache.truncate(before);
+      return false;
+    }
+    const int64_t size = std::min(options_.prefill_chunk, count - first);
+    const auto chunk = ids.subspan(static_cast<size_t>(first), static_cast<size_t>(size));
+    first += size;
+    if (native_ && size <= NativeDecoder::kPromptRows) {
+      native_->feed(cache, chunk, first == count ? logits : nullptr);
+      continue;
+    }
+    const Tensor hidden = forward(config_, weights_, to_tensor(chunk, device()), options).hidden;
+    if (first == count) copy_logits(weights_, hidden.select(1, size - 1), logits);
+  }
+  return true;
+}
+
+}  // namespace mythos

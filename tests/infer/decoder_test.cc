@@ -1,0 +1,142 @@
+#include "infer/decoder.h"
+
+#include <gtest/gtest.h>
+
+#include "../nn/sample_model.h"
+#include "base/error.h"
+#include "base/strings.h"
+
+namespace mythos {
+namespace {
+
+Decoder::Options fp32() {
+  Decoder::Options options;
+  options.compute_type = ComputeType::fp32;
+  return options;
+}
+
+std::vector<uint32_t> ids_of(const ModelConfig& config, int64_t count, int64_t seed = 0) {
+  std::vector<uint32_t> ids;
+  for (int64_t i = 0; i < count; ++i) {
+    ids.push_back(static_cast<uint32_t>((i * i * 7 + 3 * i + 11 * seed + 5) % config.vocab_size));
+  }
+  return ids;
+}
+
+// Wide weights, so that every part tells.
+Model wide_model(ModelConfig config) {
+  config.init_std = 0.2;
+  return sample_model(config);
+}
+
+// The logits after each of `ids`, fed one after the other.
+std::vector<std::vector<float>> one_by_one(Decoder& decoder, const std::vector<uint32_t>& ids,
+                                           int64_t loops) {
+  const auto cache = decoder.make_cache(loops, 2);
+  std::vector<std::vector<float>> out;
+  for (const uint32_t id : ids) {
+    out.emplace_back(decoder.config().vocab_size);
+    Decoder::Row row{cache.get(), id, 0, out.back().data(), 0};
+    decoder.step({&row, 1});
+  }
+  EXPECT_EQ(cache->length(), static_cast<int64_t>(ids.size()));
+  return out;
+}
+
+void expect_near(const std::vector<float>& got, const std::vector<float>& want, double tolerance,
+                 const std::string& what) {
+  ASSERT_EQ(got.size(), want.size());
+  double most = 0, size = 0;
+  for (size_t i = 0; i < got.size(); ++i) {
+    most = std::max(most, static_cast<double>(std::fabs(got[i] - want[i])));
+    size = std::max(size, static_cast<double>(std::fabs(want[i])));
+  }
+  EXPECT_LE(most, tolerance * std::max(size, 1.0)) << what;
+}
+
+class DecoderOf : public testing::TestWithParam<NamedConfig> {
+ protected:
+  const ModelConfig& config() const { return GetParam().config; }
+};
+
+TEST_P(DecoderOf, TheNativeStepEqualsThePlainOne) {
+  if (config().halting == Halting::act)
+    GTEST_SKIP() << "nn::forward does not skip halted positions";
+  const Model model = wide_model(config());
+  const std::vector<uint32_t> ids = ids_of(config(), 40);
+  Decoder native(model, fp32());
+  Decoder::Options plain_options = fp32();
+  plain_options.native = false;
+  Decoder plain(model, plain_options);
+  for (const int64_t loops : {1, 3, 5}) {
+    const auto got = one_by_one(native, ids, loops), want = one_by_one(plain, ids, loops);
+    for (size_t i = 0; i < ids.size(); ++i) {
+      expect_near(got[i], want[i], 1e-4, strprintf("loops %d token %zu", (int)loops, i));
+    }
+  }
+}
+
+TEST_P(DecoderOf, Bf16WeightsStayNearFp32) {
+  const Model model = sample_model(config());
+  const std::vector<uint32_t> ids = ids_of(config(), 12);
+  Decoder wide(model, fp32());
+  Decoder::Options options = fp32();
+  options.compute_type = ComputeType::bf16;
+  Decoder narrow(model, options);
+  const auto got = one_by_one(narrow, ids, 3), want = one_by_one(wide, ids, 3);
+  for (size_t i = 0; i < ids.size(); ++i) expect_near(got[i], want[i], 0.02, std::to_string(i));
+}
+
+// Sequences of different lengths and loop counts, and several tokens of one, share steps.
+TEST_P(DecoderOf, ARowDoesNotDependOnItsCompany) {
+  const Model model = wide_model(config());
+  Decoder decoder(model, fp32());
+  const int64_t loops[3] = {2, 4, 3};
+  std::vector<std::vector<uint32_t>> ids;
+  std::vector<std::vector<std::vector<float>>> want;
+  std::vector<std::unique_ptr<KvCache>> caches;
+  for (int64_t s = 0; s < 3; ++s) {
+    ids.push_back(ids_of(config(), 12, s));
+    want.push_back(one_by_one(decoder, ids.back(), loops[s]));
+    caches.push_back(decoder.make_cache(loops[s], 2));
+  }
+  // Sequence 0 takes 3 tokens a step, 1 takes 2, 2 takes 1.
+  for (size_t turn = 0; turn < 4; ++turn) {
+    std::vector<Decoder::Row> rows;
+    std::vector<std::vector<float>> out(6, std::vector<float>(config().vocab_size));
+    std::vector<std::pair<size_t, size_t>> names;
+    for (size_t s = 0; s < 3; ++s) {
+      for (size_t i = 0; i < 3 - s; ++i) {
+        const size_t at = turn * (3 - s) + i;
+        names.emplace_back(s, at);
+        rows.push_back({caches[s].get(), ids[s][at], 0, out[rows.size()].data(), 0});
+      }
+    }
+    decoder.step(rows);
+    for (size_t i = 0; i < rows.size(); ++i) {
+      const auto [s, at] = names[i];
+      EXPECT_EQ(out[i], want[s][at]) << "sequence " << s << " token " << at;
+    }
+  }
+}
+
+TEST_P(DecoderOf, PrefillThenStepsEqualStepsAlone) {
+  if (config().halting == Halting::act)
+    GTEST_SKIP() << "nn::forward does not skip halted positions";
+  const Model model = wide_model(config());
+  Decoder decoder(model, fp32());
+  const std::vector<uint32_t> ids = ids_of(config(), 33);
+  const auto want = one_by_one(decoder, ids, 3);
+  const auto cache = decoder.make_cache(3, 4);
+  std::vector<float> logits(config().vocab_size);
+  ASSERT_TRUE(decoder.prefill(*cache, std::span(ids).first(25), logits.data()));
+  expect_near(logits, want[24], 1e-4, "prefill");
+  ASSERT_TRUE(decoder.prefill(*cache, std::span(ids).subspan(25), logits.data()));
+  expect_near(logits, want[32], 1e-4, "few tokens more");
+}
+
+INSTANTIATE_TEST_SUITE_P(Mechanisms, DecoderOf, testing::ValuesIn(all_mechanisms()),
+                         [](const auto& info) { return info.param.name; });
+
+}  // namespace
+}  // namespace mythos
