@@ -11,8 +11,7 @@ using Vector = float __attribute__((vector_size(64), aligned(4), may_alias));
 using Bits = uint32_t __attribute__((vector_size(64)));
 using Ints = int32_t __attribute__((vector_size(64)));
 using Half = uint16_t __attribute__((vector_size(32), aligned(2), may_alias));
-using Bytes = int8_t __attribute__((vector_size(16), aligned(1), may_alias));
-using Nibbles = uint8_t __attribute__((vector_size(16), aligned(1), may_alias));
+using Bytes = uint8_t __attribute__((vector_size(16), aligned(1), may_alias));
 
 constexpr int64_t kVector = 16;
 constexpr int64_t kStep = 2 * kVector;  // columns of one turn, and a weight group
@@ -27,23 +26,26 @@ MYTHOS_INLINE float bf16(uint16_t bits) {
 MYTHOS_INLINE Vector widen(const uint16_t* from) {
   return (Vector)(__builtin_convertvector(*reinterpret_cast<const Half*>(from), Bits) << 16);
 }
-MYTHOS_INLINE Vector widen(const int8_t* from) {
-  return __builtin_convertvector(
-      __builtin_convertvector(*reinterpret_cast<const Bytes*>(from), Ints), Vector);
+// (byte − bias) · scale, with bias·scale given; unsigned, since g++ 12 widens signed bytes one by
+// one.
+MYTHOS_INLINE Vector widen(const Bytes& bytes, float scale, float offset) {
+  return __builtin_convertvector(__builtin_convertvector(bytes, Ints), Vector) * scale - offset;
 }
 MYTHOS_INLINE Vector vector_at(const float* from) {
   return *reinterpret_cast<const Vector*>(from);
 }
 MYTHOS_INLINE float total(const Vector& v) {
-  float half[8];
-  for (int i = 0; i < 8; ++i) half[i] = v[i] + v[i + 8];
-  for (int i = 0; i < 4; ++i) half[i] += half[i + 4];
-  return (half[0] + half[2]) + (half[1] + half[3]);
+  const auto eight = __builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7) +
+                     __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15);
+  const auto four = __builtin_shufflevector(eight, eight, 0, 1, 2, 3) +
+                    __builtin_shufflevector(eight, eight, 4, 5, 6, 7);
+  return (four[0] + four[2]) + (four[1] + four[3]);
 }
 
 // Columns k … k+31 of one row of weights as two vectors, and single ones behind the last whole 32.
 struct Fp32 {
   static constexpr bool kGrouped = false;
+  static constexpr int64_t kLine = 16;  // columns in 64 bytes
   const float* row;
   Fp32() = default;
   MYTHOS_INLINE Fp32(const RowMatrix& w, int64_t n)
@@ -52,10 +54,12 @@ struct Fp32 {
     a = vector_at(row + k);
     b = vector_at(row + k + kVector);
   }
+  MYTHOS_INLINE const char* at(int64_t k) const { return reinterpret_cast<const char*>(row + k); }
   MYTHOS_INLINE float one(int64_t k) const { return row[k]; }
 };
 struct Bf16 {
   static constexpr bool kGrouped = false;
+  static constexpr int64_t kLine = 32;  // columns in 64 bytes
   const uint16_t* row;
   Bf16() = default;
   MYTHOS_INLINE Bf16(const RowMatrix& w, int64_t n)
@@ -64,37 +68,43 @@ struct Bf16 {
     a = widen(row + k);
     b = widen(row + k + kVector);
   }
+  MYTHOS_INLINE const char* at(int64_t k) const { return reinterpret_cast<const char*>(row + k); }
   MYTHOS_INLINE float one(int64_t k) const { return bf16(row[k]); }
 };
 struct Int8 {
   static constexpr bool kGrouped = true;
-  const int8_t* row;
+  static constexpr int64_t kLine = 64;  // columns in 64 bytes
+  const uint8_t* row;
   const uint16_t* scale;
   Int8() = default;
   MYTHOS_INLINE Int8(const RowMatrix& w, int64_t n)
-      : row(reinterpret_cast<const int8_t*>(w.values + n * w.row_bytes)),
+      : row(reinterpret_cast<const uint8_t*>(w.values + n * w.row_bytes)),
         scale(w.scales + n * w.row_scales) {}
+  MYTHOS_INLINE const char* at(int64_t k) const { return reinterpret_cast<const char*>(row + k); }
   MYTHOS_INLINE void load(int64_t k, Vector& a, Vector& b) const {
     const float s = bf16(scale[k / kStep]);
-    a = widen(row + k) * s;
-    b = widen(row + k + kVector) * s;
+    const Bytes* from = reinterpret_cast<const Bytes*>(row + k);
+    a = widen(from[0] ^ 128, s, 128 * s);
+    b = widen(from[1] ^ 128, s, 128 * s);
   }
 };
 struct Int4 {
   static constexpr bool kGrouped = true;
+  static constexpr int64_t kLine = 128;  // columns in 64 bytes
   const uint8_t* row;
   const uint16_t* scale;
   Int4() = default;
   MYTHOS_INLINE Int4(const RowMatrix& w, int64_t n)
       : row(reinterpret_cast<const uint8_t*>(w.values + n * w.row_bytes)),
         scale(w.scales + n * w.row_scales) {}
+  MYTHOS_INLINE const char* at(int64_t k) const {
+    return reinterpret_cast<const char*>(row + k / 2);
+  }
   MYTHOS_INLINE void load(int64_t k, Vector& a, Vector& b) const {
     const float s = bf16(scale[k / kStep]);
-    const Nibbles both = *reinterpret_cast<const Nibbles*>(row + k / 2);
-    const Ints low = __builtin_convertvector(both & 15, Ints);
-    const Ints high = __builtin_convertvector(both >> 4, Ints);
-    a = __builtin_convertvector(low - 8, Vector) * s;
-    b = __builtin_convertvector(high - 8, Vector) * s;
+    const Bytes both = *reinterpret_cast<const Bytes*>(row + k / 2);
+    a = widen(both & 15, s, 8 * s);
+    b = widen(both >> 4, s, 8 * s);
   }
 };
 
@@ -126,7 +136,14 @@ MYTHOS_INLINE void tile(const RowMatrix& matrix, int64_t n, const float* const* 
   W w[N];
   for (int i = 0; i < N; ++i) w[i] = W(matrix, n + i);
   const int64_t columns = matrix.columns, whole = columns / kStep * kStep;
-  for (int64_t k = 0; k < whole; k += kStep) turn<W, N, M>(w, k, x, k, even, odd);
+  for (int64_t k = 0; k < whole; k += kStep) {
+    // The rows of the next tile: a row is too short for the hardware to see it coming.
+    for (int64_t line = k; line < k + kStep; line += W::kLine) {
+      if (line % W::kLine != 0) break;
+      for (int i = 0; i < N; ++i) __builtin_prefetch(w[i].at(line) + N * matrix.row_bytes);
+    }
+    turn<W, N, M>(w, k, x, k, even, odd);
+  }
   if (whole < columns) {
     // The last columns, filled up with zeros.
     float x_end[M][kStep] = {};
