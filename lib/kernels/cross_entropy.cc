@@ -4,6 +4,8 @@
 
 #include "kernels/autograd.h"
 #include "kernels/cross_entropy_cpu.h"
+#include "kernels/cuda_library.h"
+#include "kernels/kernels_cuda.h"
 
 namespace mythos {
 namespace {
@@ -11,10 +13,12 @@ namespace {
 using torch::Tensor;
 
 std::pair<Tensor, Tensor> forward(const Tensor& logits, const Tensor& targets) {
-  const auto options = torch::TensorOptions().dtype(torch::kFloat32);
+  const auto options = logits.options().dtype(torch::kFloat32);
   const Tensor loss = torch::empty({logits.size(0)}, options);
   const Tensor log_sum = torch::empty({logits.size(0)}, options);
-  cpu::cross_entropy_forward(logits, targets, loss, log_sum);
+  const auto kernel =
+      backend_of(logits) == Backend::cpu ? cpu::cross_entropy_forward : cuda::cross_entropy_forward;
+  kernel(logits, targets, loss, log_sum);
   return {loss, log_sum};
 }
 
@@ -32,7 +36,9 @@ class CrossEntropy : public torch::autograd::Function<CrossEntropy> {
                                                  torch::autograd::variable_list grads) {
     const auto saved = context->get_saved_variables();
     const Tensor logits = context->saved_data["logits"].toTensor();
-    cpu::cross_entropy_backward(logits, saved[0], saved[1], grads[0].contiguous());
+    const auto kernel = backend_of(logits) == Backend::cpu ? cpu::cross_entropy_backward
+                                                           : cuda::cross_entropy_backward;
+    kernel(logits, saved[0], saved[1], grads[0].contiguous());
     return {logits, Tensor()};
   }
 };
@@ -40,7 +46,7 @@ class CrossEntropy : public torch::autograd::Function<CrossEntropy> {
 }  // namespace
 
 Tensor cross_entropy(const Tensor& logits, const Tensor& targets) {
-  if (!logits.is_cpu()) return cross_entropy_reference(logits, targets);
+  if (backend_of(logits) == Backend::plain) return cross_entropy_reference(logits, targets);
   const Tensor rows = logits.contiguous(), ids = targets.contiguous();
   return wants_graph({&logits}) ? CrossEntropy::apply(rows, ids) : forward(rows, ids).first;
 }

@@ -1,15 +1,11 @@
 #include "kernels/device.h"
 
 #include <ATen/Context.h>
-#include <c10/core/impl/VirtualGuardImpl.h>
 #include <dlfcn.h>
 
 #include "base/error.h"
-#include "base/files.h"
 #include "base/log.h"
-#include "base/plugin.h"
 #include "base/strings.h"
-#include "kernels/cuda_library.h"
 
 namespace mythos {
 namespace {
@@ -31,27 +27,7 @@ int64_t cuda_devices() {
   return at::globalContext().hasCUDA() ? at::detail::getCUDAHooks().deviceCount() : 0;
 }
 
-void* open_kernels() {
-  const fs::path file = find_plugin("libmythos_cuda.so");
-  if (file.empty()) return nullptr;
-  void* handle = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (!handle) {
-    log_warning(std::string("the CUDA kernels do not load, plain operations are used: ") +
-                dlerror());
-  }
-  return handle;
-}
-
 }  // namespace
-
-void* cuda_kernel(const char* name) {
-  static void* const handle = open_kernels();
-  return handle ? dlsym(handle, name) : nullptr;
-}
-
-void* cuda_stream(torch::Device device) {
-  return c10::impl::VirtualGuardImpl(device.type()).getStream(device).native_handle();
-}
 
 torch::Device resolve_device(const std::string& name) {
   if (name == "cpu") return torch::kCPU;

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "base/error.h"
-#include "base/strings.h"
 #include "kernels/autograd.h"
 #include "kernels/cpu_simd.h"
 #include "kernels/cuda_library.h"
@@ -14,22 +12,15 @@ namespace {
 
 using torch::Tensor;
 
-// The CUDA kernels, or null: then the plain operations serve a CUDA tensor.
-CudaInjectForward cuda_forward() {
-  static const auto entry =
-      reinterpret_cast<CudaInjectForward>(cuda_kernel("mythos_cuda_inject_forward"));
-  return entry;
+void forward_on(const InjectForward& args, const Tensor& h) {
+  if (backend_of(h) == Backend::cpu) return cpu::inject_forward(args);
+  static const CudaKernel<InjectForward> kernel("mythos_cuda_inject_forward");
+  kernel(args, h.device());
 }
-CudaInjectBackward cuda_backward() {
-  static const auto entry =
-      reinterpret_cast<CudaInjectBackward>(cuda_kernel("mythos_cuda_inject_backward"));
-  return entry;
-}
-
-void check_cuda(int status) {
-  if (status != 0) {
-    fail(ErrorKind::resources, strprintf("CUDA error %d in the injection kernel", status));
-  }
+void backward_on(const InjectBackward& args, const Tensor& h) {
+  if (backend_of(h) == Backend::cpu) return cpu::inject_backward(args);
+  static const CudaKernel<InjectBackward> kernel("mythos_cuda_inject_backward");
+  kernel(args, h.device());
 }
 
 Tensor forward(const Tensor& h, const Tensor& e, const Tensor& r, const Tensor& A,
@@ -46,10 +37,7 @@ Tensor forward(const Tensor& h, const Tensor& e, const Tensor& r, const Tensor& 
                            h.numel() / width,
                            width,
                            r.scalar_type() == torch::kBFloat16};
-  if (h.is_cpu())
-    cpu::inject_forward(args);
-  else
-    check_cuda(cuda_forward()(&args, cuda_stream(h.device())));
+  forward_on(args, h);
   return out;
 }
 
@@ -67,8 +55,8 @@ class Inject : public torch::autograd::Function<Inject> {
     const auto saved = context->get_saved_variables();
     const Tensor d = grads[0].contiguous(), h = saved[0].contiguous(), e = saved[1].contiguous();
     const int64_t width = h.size(-1), rows = h.numel() / width;
-    const int64_t partials =
-        h.is_cpu() ? cpu::pieces_of(rows) : std::clamp<int64_t>(rows / 32, 1, 256);
+    const int64_t partials = backend_of(h) == Backend::cpu ? cpu::pieces_of(rows)
+                                                           : std::clamp<int64_t>(rows / 32, 1, 256);
     const auto options = h.options().requires_grad(false);
     const Tensor d_h = torch::empty(h.sizes(), options), d_e = torch::empty(h.sizes(), options);
     const Tensor d_A = torch::empty({width}, options), d_B = torch::empty({width}, options);
@@ -86,10 +74,7 @@ class Inject : public torch::autograd::Function<Inject> {
                               rows,
                               width,
                               partials};
-    if (h.is_cpu())
-      cpu::inject_backward(args);
-    else
-      check_cuda(cuda_backward()(&args, cuda_stream(h.device())));
+    backward_on(args, h);
     const auto r_type = static_cast<torch::Dtype>(context->saved_data["r_type"].toInt());
     return {d_h, d_e, d.to(r_type), d_A, d_B};
   }
@@ -98,7 +83,7 @@ class Inject : public torch::autograd::Function<Inject> {
 }  // namespace
 
 Tensor inject(const Tensor& h, const Tensor& e, const Tensor& r, const Tensor& A, const Tensor& B) {
-  if (!h.is_cpu() && !cuda_forward()) return inject_reference(h, e, r, A, B);
+  if (backend_of(h) == Backend::plain) return inject_reference(h, e, r, A, B);
   if (!wants_graph({&h, &e, &r, &A, &B})) return forward(h, e, r, A, B);
   return Inject::apply(h, e, r, A, B);
 }

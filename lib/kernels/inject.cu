@@ -1,17 +1,10 @@
 // The injection update on CUDA: one pass over memory forward, one backward with the sums over rows
 // made per column in two deterministic stages.
-#include <cuda_bf16.h>
-#include <cuda_runtime.h>
-
+#include "kernels/cuda_device.h"
 #include "kernels/inject_device.h"
 
 namespace mythos {
 namespace {
-
-constexpr int kThreads = 256;
-
-__device__ inline float load(const float* r, int64_t i) { return r[i]; }
-__device__ inline float load(const __nv_bfloat16* r, int64_t i) { return __bfloat162float(r[i]); }
 
 template <class R>
 __global__ void forward_kernel(InjectForward args) {
@@ -20,7 +13,7 @@ __global__ void forward_kernel(InjectForward args) {
   for (int64_t i = blockIdx.x * int64_t{kThreads} + threadIdx.x; i < count;
        i += int64_t{kThreads} * gridDim.x) {
     const int64_t column = i % args.width;
-    args.out[i] = args.A[column] * args.h[i] + args.B[column] * args.e[i] + load(r, i);
+    args.out[i] = args.A[column] * args.h[i] + args.B[column] * args.e[i] + load(r[i]);
   }
 }
 
@@ -68,20 +61,15 @@ unsigned blocks_for(int64_t count, int64_t most) {
 extern "C" int mythos_cuda_inject_forward(const mythos::InjectForward* args, void* stream) {
   if (args->rows * args->width == 0) return 0;
   const unsigned blocks = mythos::blocks_for(args->rows * args->width, 65535);
-  const auto on = static_cast<cudaStream_t>(stream);
-  if (args->r_bf16) {
-    mythos::forward_kernel<__nv_bfloat16><<<blocks, mythos::kThreads, 0, on>>>(*args);
-  } else {
-    mythos::forward_kernel<float><<<blocks, mythos::kThreads, 0, on>>>(*args);
-  }
-  return cudaGetLastError();
+  return mythos::launch(
+      args->r_bf16 ? mythos::forward_kernel<mythos::Bf16> : mythos::forward_kernel<float>,
+      dim3(blocks), 0, stream, *args);
 }
 
 extern "C" int mythos_cuda_inject_backward(const mythos::InjectBackward* args, void* stream) {
   const unsigned columns = mythos::blocks_for(args->width, 1 << 20);
-  const auto on = static_cast<cudaStream_t>(stream);
-  const dim3 grid(columns, static_cast<unsigned>(args->partials));
-  mythos::backward_kernel<<<grid, mythos::kThreads, 0, on>>>(*args);
-  mythos::sum_kernel<<<columns, mythos::kThreads, 0, on>>>(*args);
-  return cudaGetLastError();
+  const dim3 blocks(columns, static_cast<unsigned>(args->partials));
+  const int status = mythos::launch(mythos::backward_kernel, blocks, 0, stream, *args);
+  if (status != 0) return status;
+  return mythos::launch(mythos::sum_kernel, dim3(columns), 0, stream, *args);
 }

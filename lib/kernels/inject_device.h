@@ -27,9 +27,4 @@ void inject_forward(const InjectForward& args);
 void inject_backward(const InjectBackward& args);
 }  // namespace cpu
 
-// The entry points of the shared object that holds the CUDA kernels; `stream` is a cudaStream_t.
-// Each returns a cudaError_t: 0 is success.
-using CudaInjectForward = int (*)(const InjectForward*, void* stream);
-using CudaInjectBackward = int (*)(const InjectBackward*, void* stream);
-
 }  // namespace mythos

@@ -1,10 +1,10 @@
 #include "kernels/moe.h"
 
-#include <ATen/ops/_grouped_mm.h>
-
 #include "kernels/autograd.h"
+#include "kernels/cuda_library.h"
 #include "kernels/linear.h"
 #include "kernels/moe_cpu.h"
+#include "kernels/moe_cuda.h"
 #include "kernels/swiglu.h"
 #include "kernels/swiglu_cpu.h"
 
@@ -104,32 +104,13 @@ class MoeSwiGlu : public torch::autograd::Function<MoeSwiGlu> {
   }
 };
 
-// Grouped products over expert-sorted rows; the counts never visit the host.
-Tensor forward_cuda(const Tensor& x, const Tensor& experts, const Tensor& weights,
-                    const Tensor& gate_up, const Tensor& down) {
-  const int64_t k = experts.size(1), count = experts.numel();
-  const auto sorted = experts.reshape({-1}).sort(/*stable=*/true, 0, /*descending=*/false);
-  const Tensor order = std::get<1>(sorted);
-  const Tensor ids = torch::arange(gate_up.size(0), experts.options());
-  const Tensor ends =
-      torch::searchsorted(std::get<0>(sorted), ids, /*out_int32=*/true, /*right=*/true);
-  const Tensor rows = x.index_select(0, order.floor_divide(k));
-  const Tensor h = at::_grouped_mm(rows, gate_up.transpose(1, 2), ends);
-  const Tensor scale = weights.reshape({-1}).index_select(0, order).unsqueeze(1);
-  const Tensor act = (swiglu(h) * scale).to(x.scalar_type());
-  const Tensor y = at::_grouped_mm(act, down.transpose(1, 2), ends);
-  // Back to token order by the inverse permutation: each token's k rows are summed in a fixed
-  // order.
-  const Tensor inverse =
-      torch::empty_like(order).scatter_(0, order, torch::arange(count, order.options()));
-  return y.index_select(0, inverse).view({x.size(0), k, x.size(1)}).sum(1);
-}
-
 }  // namespace
 
 Tensor moe_swiglu(const Tensor& x, const Tensor& experts, const Tensor& weights,
                   const Tensor& gate_up, const Tensor& down) {
-  if (!x.is_cpu()) return forward_cuda(x, experts, weights, gate_up, down);
+  const Backend backend = backend_of(x);
+  if (backend == Backend::cuda) return cuda::moe_swiglu(x, experts, weights, gate_up, down);
+  if (backend == Backend::plain) return cuda::moe_swiglu_plain(x, experts, weights, gate_up, down);
   const Tensor rows = x.contiguous(), scale = weights.contiguous();
   if (wants_graph({&x, &weights, &gate_up, &down})) {
     return MoeSwiGlu::apply(rows, experts, scale, gate_up, down);

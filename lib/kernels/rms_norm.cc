@@ -1,6 +1,8 @@
 #include "kernels/rms_norm.h"
 
 #include "kernels/autograd.h"
+#include "kernels/cuda_library.h"
+#include "kernels/kernels_cuda.h"
 #include "kernels/rms_norm_cpu.h"
 
 namespace mythos {
@@ -26,9 +28,11 @@ Forward forward(const Tensor& a, const Tensor& b, const Tensor& shift, const Ten
   out.norm = torch::empty(a.sizes(), a.options().dtype(type));
   out.rstd = torch::empty({a_rows.size(0)}, weight.options().requires_grad(false));
   if (b.defined()) out.sum = torch::empty(a.sizes(), a.options());
-  cpu::rms_norm_forward(a_rows, b_rows, shift, weight, eps,
-                        b.defined() ? out.sum.view({-1, a.size(-1)}) : Tensor(),
-                        out.norm.view({-1, a.size(-1)}), out.rstd);
+  const auto kernel =
+      backend_of(a) == Backend::cpu ? cpu::rms_norm_forward : cuda::rms_norm_forward;
+  kernel(a_rows, b_rows, shift, weight, eps,
+         b.defined() ? out.sum.view({-1, a.size(-1)}) : Tensor(), out.norm.view({-1, a.size(-1)}),
+         out.rstd);
   if (!b.defined()) out.sum = a;
   return out;
 }
@@ -62,8 +66,10 @@ class RmsNorm : public torch::autograd::Function<RmsNorm> {
     const Tensor d_weight = torch::empty_like(saved[1]);
     const Tensor d_sum =
         added && grads[1].defined() ? grads[1].contiguous().view({-1, width}) : Tensor();
-    cpu::rms_norm_backward(rows, saved[1], saved[2], grads[0].contiguous().view({-1, width}), d_sum,
-                           d_s.view({-1, width}), d_weight);
+    const auto kernel =
+        backend_of(rows) == Backend::cpu ? cpu::rms_norm_backward : cuda::rms_norm_backward;
+    kernel(rows, saved[1], saved[2], grads[0].contiguous().view({-1, width}), d_sum,
+           d_s.view({-1, width}), d_weight);
     return {d_s, added ? d_s : Tensor(), Tensor(), d_weight, Tensor(), Tensor()};
   }
 };
@@ -72,7 +78,7 @@ class RmsNorm : public torch::autograd::Function<RmsNorm> {
 
 Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps,
                 std::optional<torch::Dtype> type) {
-  if (!x.is_cpu()) return rms_norm_reference(x, weight, eps, type);
+  if (backend_of(x) == Backend::plain) return rms_norm_reference(x, weight, eps, type);
   const torch::Dtype out = type.value_or(x.scalar_type());
   if (!wants_graph({&x, &weight})) return forward(x, {}, {}, weight, eps, out).norm;
   return RmsNorm::apply(x, std::optional<Tensor>(), std::optional<Tensor>(), weight, eps,
@@ -83,7 +89,7 @@ std::pair<Tensor, Tensor> add_rms_norm(const Tensor& a, const Tensor& b, const T
                                        const Tensor& weight, double eps,
                                        std::optional<torch::Dtype> type) {
   const torch::Dtype out = type.value_or(a.scalar_type());
-  if (!a.is_cpu()) {
+  if (backend_of(a) == Backend::plain) {
     Tensor sum = a + b;
     if (shift.defined()) sum = sum + shift.to(sum.scalar_type());
     return {sum, rms_norm_reference(sum, weight, eps, out)};

@@ -1,6 +1,8 @@
 #include "kernels/rope.h"
 
 #include "kernels/autograd.h"
+#include "kernels/cuda_library.h"
+#include "kernels/kernels_cuda.h"
 #include "kernels/rope_cpu.h"
 
 namespace mythos {
@@ -12,7 +14,8 @@ Tensor rotate(const Tensor& x, const Tensor& cos, const Tensor& sin, float direc
   const bool packed = x.stride(3) == 1 && (x.stride(2) == x.size(3) || x.size(2) == 1);
   const Tensor from = packed ? x : x.contiguous();
   const Tensor out = torch::empty(x.sizes(), x.options().requires_grad(false));
-  cpu::rope(from, cos, sin, direction, out);
+  const auto kernel = backend_of(x) == Backend::cpu ? cpu::rope : cuda::rope;
+  kernel(from, cos, sin, direction, out);
   return out;
 }
 
@@ -42,7 +45,7 @@ std::pair<Tensor, Tensor> rope_table(int64_t first, int64_t length, int64_t dim,
 }
 
 Tensor rope(const Tensor& x, const Tensor& cos, const Tensor& sin) {
-  if (!x.is_cpu()) return rope_reference(x, cos, sin);
+  if (backend_of(x) == Backend::plain) return rope_reference(x, cos, sin);
   return wants_graph({&x}) ? Rope::apply(x, cos, sin) : rotate(x, cos, sin, 1);
 }
 

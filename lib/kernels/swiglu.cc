@@ -1,6 +1,8 @@
 #include "kernels/swiglu.h"
 
 #include "kernels/autograd.h"
+#include "kernels/cuda_library.h"
+#include "kernels/kernels_cuda.h"
 #include "kernels/swiglu_cpu.h"
 
 namespace mythos {
@@ -12,8 +14,12 @@ Tensor forward(const Tensor& gate_up) {
   std::vector<int64_t> sizes = gate_up.sizes().vec();
   sizes.back() /= 2;
   const Tensor out = torch::empty(sizes, gate_up.options().requires_grad(false));
-  cpu::swiglu_forward(gate_up.contiguous().view({-1, gate_up.size(-1)}), {},
-                      out.view({-1, sizes.back()}));
+  const Tensor rows = gate_up.contiguous().view({-1, gate_up.size(-1)});
+  if (backend_of(rows) == Backend::cpu) {
+    cpu::swiglu_forward(rows, {}, out.view({-1, sizes.back()}));
+  } else {
+    cuda::swiglu_forward(rows, {}, {}, out.view({-1, sizes.back()}));
+  }
   return out;
 }
 
@@ -28,8 +34,13 @@ class SwiGlu : public torch::autograd::Function<SwiGlu> {
     const Tensor gate_up = context->get_saved_variables()[0].contiguous();
     const Tensor d_gate_up = torch::empty(gate_up.sizes(), gate_up.options().requires_grad(false));
     const int64_t width = gate_up.size(-1);
-    cpu::swiglu_backward(gate_up.view({-1, width}), {}, grads[0].contiguous().view({-1, width / 2}),
-                         d_gate_up.view({-1, width}), {});
+    const Tensor rows = gate_up.view({-1, width}), d_rows = d_gate_up.view({-1, width});
+    const Tensor d_out = grads[0].contiguous().view({-1, width / 2});
+    if (backend_of(rows) == Backend::cpu) {
+      cpu::swiglu_backward(rows, {}, d_out, d_rows, {});
+    } else {
+      cuda::swiglu_backward(rows, {}, {}, d_out, d_rows, {});
+    }
     return {d_gate_up};
   }
 };
@@ -37,7 +48,7 @@ class SwiGlu : public torch::autograd::Function<SwiGlu> {
 }  // namespace
 
 Tensor swiglu(const Tensor& gate_up) {
-  if (!gate_up.is_cpu()) return swiglu_reference(gate_up);
+  if (backend_of(gate_up) == Backend::plain) return swiglu_reference(gate_up);
   return wants_graph({&gate_up}) ? SwiGlu::apply(gate_up) : forward(gate_up);
 }
 

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "kernels/attention.h"
 #include "kernels/cross_entropy.h"
+#include "kernels/cuda_library.h"
 #include "kernels/device.h"
 #include "kernels/inject.h"
 #include "kernels/linear.h"
@@ -35,6 +36,9 @@ class Kernels : public testing::TestWithParam<Place> {
  protected:
   void SetUp() override {
     torch::manual_seed(7);
+    if (GetParam().device != "cpu" && backend_of(torch::zeros({1})) != Backend::cpu) {
+      GTEST_SKIP() << "the emulated kernels work on tensors of the CPU";
+    }
     try {
       device_ = resolve_device(GetParam().device);
     } catch (const Error& error) {
@@ -90,8 +94,9 @@ class Kernels : public testing::TestWithParam<Place> {
 };
 
 TEST_P(Kernels, RmsNorm) {
-  for (const int64_t width : {2, 7, 64, 257}) {
-    const Tensors inputs = {normal({3, 5, width}), normal({width}, torch::kFloat32)};
+  for (const int64_t width : {1, 7, 24, 257, 1100, 2048}) {
+    const Tensors inputs = {normal({3, width > 500 ? 11 : 15, width}),
+                            normal({width}, torch::kFloat32)};
     for (const torch::Dtype out : {torch::kFloat32, torch::kBFloat16}) {
       expect_same(
           inputs, [&](const Tensors& t) { return rms_norm(t[0], t[1], 1e-6, out); },
@@ -107,22 +112,47 @@ TEST_P(Kernels, RmsNormOfASliceIsThatOfACopy) {
 }
 
 TEST_P(Kernels, AddRmsNorm) {
-  const Tensor shift = torch::randn({65}).to(device_);
-  for (const bool shifted : {false, true}) {
-    const Tensors inputs = {normal({40, 65}), normal({40, 65}), normal({65}, torch::kFloat32)};
-    // The sum and its norm both carry gradient.
-    expect_same(
-        inputs,
-        [&](const Tensors& t) {
-          const auto [sum, norm] = add_rms_norm(t[0], t[1], shifted ? shift : Tensor(), t[2], 1e-5);
-          return torch::cat({sum, norm}, 1);
-        },
-        [&](const Tensors& t) {
-          Tensor sum = t[0] + t[1];
-          if (shifted) sum = (sum.to(torch::kFloat32) + shift).to(sum.scalar_type());
-          return torch::cat({sum, rms_norm_reference(sum, t[2], 1e-5)}, 1);
-        });
+  for (const auto& [rows, width] : {std::pair<int64_t, int64_t>{40, 65}, {70, 24}, {33, 1032}}) {
+    for (const bool shifted : {false, true}) {
+      const Tensor shift = torch::randn({width}).to(device_);
+      const Tensors inputs = {normal({rows, width}), normal({rows, width}),
+                              normal({width}, torch::kFloat32)};
+      // The sum and its norm both carry gradient.
+      expect_same(
+          inputs,
+          [&](const Tensors& t) {
+            const auto [sum, norm] =
+                add_rms_norm(t[0], t[1], shifted ? shift : Tensor(), t[2], 1e-5);
+            return torch::cat({sum, norm}, 1);
+          },
+          [&](const Tensors& t) {
+            Tensor sum = t[0] + t[1];
+            if (shifted) sum = (sum.to(torch::kFloat32) + shift).to(sum.scalar_type());
+            return torch::cat({sum, rms_norm_reference(sum, t[2], 1e-5)}, 1);
+          });
+    }
   }
+}
+
+TEST_P(Kernels, OperatorsOfNoRowsGiveNoRows) {
+  const auto shape = [](const Tensor& t) { return t.sizes().vec(); };
+  const Tensor x = normal({0, 16}), weight = normal({16}, torch::kFloat32);
+  const Tensor norm = rms_norm(x, weight, 1e-5);
+  EXPECT_EQ(shape(norm), shape(x));
+  norm.sum().backward();
+  EXPECT_EQ(weight.grad().abs().max().item<float>(), 0.0f);
+  EXPECT_EQ(swiglu(x).size(0), 0);
+  const auto [cos, sin] = rope_table(0, 0, 8, 10000, device_);
+  EXPECT_EQ(rope(x.view({1, 0, 2, 8}), cos, sin).size(1), 0);
+  const Tensor none = torch::zeros({0}, torch::kInt64).to(device_);
+  EXPECT_EQ(cross_entropy(x, none).size(0), 0);
+  const Tensor gate_up = normal({3, 10, 16}), down = normal({3, 16, 5});
+  const Tensor y =
+      moe_swiglu(x, none.view({0, 2}), torch::zeros({0, 2}).to(device_), gate_up, down);
+  EXPECT_EQ(shape(y), shape(x));
+  y.sum().backward();
+  EXPECT_EQ(gate_up.grad().abs().max().item<float>(), 0.0f);
+  EXPECT_EQ(down.grad().abs().max().item<float>(), 0.0f);
 }
 
 TEST_P(Kernels, AddRmsNormOfWhichOnlyOneResultIsUsed) {
@@ -139,7 +169,7 @@ TEST_P(Kernels, AddRmsNormOfWhichOnlyOneResultIsUsed) {
 }
 
 TEST_P(Kernels, SwiGlu) {
-  for (const int64_t width : {1, 9, 128}) {
+  for (const int64_t width : {1, 7, 24, 257, 1032}) {
     expect_same(
         {normal({6, 7, 2 * width})}, [](const Tensors& t) { return swiglu(t[0]); },
         [](const Tensors& t) { return swiglu_reference(t[0]); });
@@ -156,12 +186,27 @@ TEST_P(Kernels, SwiGluFarFromZero) {
 }
 
 TEST_P(Kernels, Rope) {
-  for (const int64_t kept : {0, 5}) {
+  for (const int64_t kept : {0, 5, 8}) {
     const auto [cos, sin] = rope_table(3, 11, 8, 500000, device_);
     expect_same(
         {normal({2, 11, 3, 8 + kept})}, [&](const Tensors& t) { return rope(t[0], cos, sin); },
         [&](const Tensors& t) { return rope_reference(t[0], cos, sin); });
   }
+}
+
+// The query's part of a wider product, and one head of which no copy is made.
+TEST_P(Kernels, RopeOfSlices) {
+  const auto [cos, sin] = rope_table(0, 9, 16, 10000, device_);
+  const auto halves = [](const Tensor& x) {
+    return std::pair(x.narrow(3, 16, 16), x.narrow(2, 1, 1));
+  };
+  const auto both = [&](const Tensor& x, const auto& turn) {
+    const auto [half, head] = halves(x);
+    return torch::cat({turn(half, cos, sin).flatten(), turn(head, cos, sin).flatten()});
+  };
+  expect_same(
+      {normal({2, 9, 3, 48})}, [&](const Tensors& t) { return both(t[0], rope); },
+      [&](const Tensors& t) { return both(t[0], rope_reference); });
 }
 
 TEST_P(Kernels, RopeTableContinues) {
@@ -254,28 +299,36 @@ TEST_P(Kernels, CausalAttentionOfSlicesAndOfLargeScores) {
 TEST_P(Kernels, Moe) {
   constexpr int64_t kExperts = 5;
   // Balanced, all on one expert, and with experts that no token chose.
-  for (const int64_t used : {5, 1, 3}) {
-    for (const int64_t k : {int64_t{1}, std::min<int64_t>(used, 2)}) {
-      const int64_t rows = 37;
-      const Tensor experts = torch::stack([&] {
-                               Tensors chosen;
-                               for (int64_t n = 0; n < rows; ++n)
-                                 chosen.push_back(torch::randperm(used).narrow(0, 0, k));
-                               return chosen;
-                             }())
-                                 .to(device_);
-      const Tensor weights = torch::rand({rows, k}).to(device_).requires_grad_();
-      const Tensors inputs = {normal({rows, 16}), weights, normal({kExperts, 48, 16}),
-                              normal({kExperts, 16, 24})};
-      expect_same(
-          inputs, [&](const Tensors& t) { return moe_swiglu(t[0], experts, t[1], t[2], t[3]); },
-          [&](const Tensors& t) { return moe_swiglu_reference(t[0], experts, t[1], t[2], t[3]); });
+  struct Case {
+    int64_t rows, width, hidden;
+  };
+  for (const auto& [rows, width, hidden] :
+       {Case{37, 16, 24}, Case{1, 7, 3}, Case{300, 24, 17}, Case{9, 257, 3}, Case{20, 72, 40}}) {
+    for (const int64_t used : {5, 1, 3}) {
+      for (const int64_t k : {int64_t{1}, std::min<int64_t>(used, 2)}) {
+        const Tensor experts = torch::stack([&] {
+                                 Tensors chosen;
+                                 for (int64_t n = 0; n < rows; ++n)
+                                   chosen.push_back(torch::randperm(used).narrow(0, 0, k));
+                                 return chosen;
+                               }())
+                                   .to(device_);
+        const Tensor weights = torch::rand({rows, k}).to(device_).requires_grad_();
+        const Tensors inputs = {normal({rows, width}), weights,
+                                normal({kExperts, 2 * hidden, width}),
+                                normal({kExperts, width, hidden})};
+        expect_same(
+            inputs, [&](const Tensors& t) { return moe_swiglu(t[0], experts, t[1], t[2], t[3]); },
+            [&](const Tensors& t) {
+              return moe_swiglu_reference(t[0], experts, t[1], t[2], t[3]);
+            });
+      }
     }
   }
 }
 
 TEST_P(Kernels, CrossEntropy) {
-  for (const int64_t classes : {2, 17, 300}) {
+  for (const int64_t classes : {2, 7, 24, 257, 2048}) {
     Tensor targets = torch::randint(classes, {29}, torch::kInt64).to(device_);
     targets[4] = -1;
     // The gradient overwrites the kernel's logits: each run works on its own copy.
@@ -283,6 +336,17 @@ TEST_P(Kernels, CrossEntropy) {
         {normal({29, classes})}, [&](const Tensors& t) { return cross_entropy(t[0] * 1, targets); },
         [&](const Tensors& t) { return cross_entropy_reference(t[0], targets); });
   }
+}
+
+TEST_P(Kernels, CrossEntropyOfForbiddenAndHugeLogits) {
+  Tensor logits = (torch::randn({4, 2056}) * 3).to(type());
+  logits.narrow(1, 0, 1500).fill_(-std::numeric_limits<float>::infinity());
+  logits[1][2000] = 3e4f;
+  logits = logits.to(device_).requires_grad_();
+  const Tensor targets = torch::tensor({1999, 2000, 2055, 1500}, torch::kInt64).to(device_);
+  expect_same(
+      {logits}, [&](const Tensors& t) { return cross_entropy(t[0] * 1, targets); },
+      [&](const Tensors& t) { return cross_entropy_reference(t[0], targets); });
 }
 
 INSTANTIATE_TEST_SUITE_P(

@@ -1,0 +1,43 @@
+#include "kernels/cuda_library.h"
+
+#include <c10/core/impl/VirtualGuardImpl.h>
+#include <dlfcn.h>
+
+#include "base/log.h"
+#include "base/plugin.h"
+
+namespace mythos {
+namespace {
+
+void* open_kernels() {
+  const std::filesystem::path file = find_plugin("libmythos_cuda.so");
+  if (file.empty()) return nullptr;
+  void* handle = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (!handle) {
+    log_warning(std::string("the CUDA kernels do not load, plain operations are used: ") +
+                dlerror());
+  }
+  return handle;
+}
+
+void* kernels() {
+  static void* const handle = open_kernels();
+  return handle;
+}
+
+}  // namespace
+
+void* cuda_kernel(const char* name) {
+  return kernels() ? dlsym(kernels(), name) : nullptr;
+}
+
+void* cuda_stream(torch::Device device) {
+  return c10::impl::VirtualGuardImpl(device.type()).getStream(device).native_handle();
+}
+
+Backend backend_of(const torch::Tensor& x) {
+  if (x.is_cpu()) return Backend::cpu;
+  return kernels() ? Backend::cuda : Backend::plain;
+}
+
+}  // namespace mythos

@@ -1,0 +1,177 @@
+#include "kernels/moe_cuda.h"
+
+#include <ATen/ops/_grouped_mm.h>
+
+#include "kernels/autograd.h"
+#include "kernels/cuda_library.h"
+#include "kernels/kernels_cuda.h"
+#include "kernels/moe_device.h"
+#include "kernels/swiglu.h"
+
+namespace mythos::cuda {
+namespace {
+
+using torch::Tensor;
+
+bool is_bf16(const Tensor& x) {
+  return x.scalar_type() == torch::kBFloat16;
+}
+
+// Where each slot's row lies among the rows sorted by expert.
+struct Routing {
+  Tensor order;  // [N·k] int64: slots by expert
+  Tensor place;  // [N·k] int64: its inverse
+  Tensor ends;   // [E] int32: end of each expert's rows
+};
+
+Routing route(const Tensor& experts, int64_t groups) {
+  static const CudaKernel<MoeRoute> kernel("mythos_cuda_moe_route");
+  const Tensor flat = experts.contiguous();
+  const int64_t slots = flat.numel(), chunks = (slots + kRouteChunk - 1) / kRouteChunk;
+  const auto narrow = flat.options().dtype(torch::kInt32);
+  Routing out{torch::empty({slots}, flat.options()), torch::empty({slots}, flat.options()),
+              torch::empty({groups}, narrow)};
+  const Tensor counts = torch::empty({groups * chunks}, narrow);
+  const Tensor totals = torch::empty({groups}, narrow);
+  kernel({flat.data_ptr<int64_t>(), out.order.data_ptr<int64_t>(), out.place.data_ptr<int64_t>(),
+          counts.data_ptr<int32_t>(), totals.data_ptr<int32_t>(), out.ends.data_ptr<int32_t>(),
+          slots, groups, chunks},
+         flat.device());
+  return out;
+}
+
+// The token's row for each slot in `order`: [N,D] → [N·k,D]
+Tensor gather_rows(const Tensor& from, const Tensor& order, int64_t k) {
+  static const CudaKernel<MoeGather> kernel("mythos_cuda_moe_gather");
+  const Tensor to = torch::empty({order.size(0), from.size(1)}, from.options());
+  kernel({from.data_ptr(), order.data_ptr<int64_t>(), to.data_ptr(), order.size(0), from.size(1), k,
+          is_bf16(from)},
+         from.device());
+  return to;
+}
+
+// The sum of each token's k rows: [N·k,D] → [N,D]
+Tensor combine_rows(const Tensor& from, const Tensor& place, int64_t k) {
+  static const CudaKernel<MoeCombine> kernel("mythos_cuda_moe_combine");
+  const int64_t rows = place.size(0) / k;
+  const Tensor to = torch::empty({rows, from.size(1)}, from.options());
+  kernel({from.data_ptr(), place.data_ptr<int64_t>(), to.data_ptr(), rows, from.size(1), k,
+          is_bf16(from)},
+         from.device());
+  return to;
+}
+
+// LibTorch's grouped product wants rows of whole 16 bytes.
+bool library_serves(const Tensor& a, int64_t depth, int64_t columns) {
+  return is_bf16(a) && a.size(0) > 0 && depth % 8 == 0 && columns % 8 == 0;
+}
+
+// Rows of group e times b[e]. a [R,K]; b [E,K,C] of any strides; result [R,C].
+Tensor grouped_rows(const Tensor& a, const Tensor& b, const Tensor& ends) {
+  if (library_serves(a, b.size(1), b.size(2))) return at::_grouped_mm(a, b, ends);
+  static const CudaKernel<GroupedRows> kernel("mythos_cuda_grouped_rows");
+  const Tensor out = torch::empty({a.size(0), b.size(2)}, a.options());
+  kernel({a.data_ptr(), b.data_ptr(), out.data_ptr(), ends.data_ptr<int32_t>(), b.size(0),
+          a.size(0), a.size(1), b.size(2), b.stride(0), b.stride(1), b.stride(2), is_bf16(a)},
+         a.device());
+  return out;
+}
+
+// aᵀ b of each group's rows. a [R,M], b [R,C]; result [E,M,C].
+Tensor grouped_weights(const Tensor& a, const Tensor& b, const Tensor& ends) {
+  if (library_serves(a, a.size(1), b.size(1))) return at::_grouped_mm(a.t(), b, ends);
+  static const CudaKernel<GroupedWeights> kernel("mythos_cuda_grouped_weights");
+  const Tensor out = torch::empty({ends.size(0), a.size(1), b.size(1)}, a.options());
+  kernel({a.data_ptr(), b.data_ptr(), out.data_ptr(), ends.data_ptr<int32_t>(), ends.size(0),
+          a.size(1), b.size(1), is_bf16(a)},
+         a.device());
+  return out;
+}
+
+// The rows after SwiGLU, each times its routing weight: [N·k,2F] → [N·k,F]
+Tensor activation(const Tensor& hidden, const Tensor& weights, const Tensor& order) {
+  const Tensor out = torch::empty({hidden.size(0), hidden.size(1) / 2}, hidden.options());
+  swiglu_forward(hidden, weights, order, out);
+  return out;
+}
+
+struct Forward {
+  Routing routing;
+  Tensor hidden;  // [N·k,2F] before SwiGLU
+  Tensor out;
+};
+
+Forward forward(const Tensor& x, const Tensor& experts, const Tensor& weights,
+                const Tensor& gate_up, const Tensor& down) {
+  const torch::NoGradGuard no_grad;
+  const int64_t k = experts.size(1);
+  Forward f;
+  f.routing = route(experts, gate_up.size(0));
+  const Routing& r = f.routing;
+  f.hidden = grouped_rows(gather_rows(x, r.order, k), gate_up.transpose(1, 2), r.ends);
+  const Tensor act = activation(f.hidden, weights, r.order);
+  f.out = combine_rows(grouped_rows(act, down.transpose(1, 2), r.ends), r.place, k);
+  return f;
+}
+
+class MoeSwiGlu : public torch::autograd::Function<MoeSwiGlu> {
+ public:
+  static Tensor forward(torch::autograd::AutogradContext* context, const Tensor& x,
+                        const Tensor& experts, const Tensor& weights, const Tensor& gate_up,
+                        const Tensor& down) {
+    const Forward f = cuda::forward(x, experts, weights, gate_up, down);
+    context->save_for_backward(
+        {x, weights, gate_up, down, f.hidden, f.routing.order, f.routing.place, f.routing.ends});
+    return f.out;
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 torch::autograd::variable_list grads) {
+    const torch::NoGradGuard no_grad;
+    const auto saved = context->get_saved_variables();
+    const Tensor &x = saved[0], &weights = saved[1], &gate_up = saved[2], &down = saved[3];
+    const Tensor &hidden = saved[4], &order = saved[5], &place = saved[6], &ends = saved[7];
+    const int64_t k = weights.size(1);
+    const Tensor d_rows = gather_rows(grads[0].contiguous(), order, k);
+    const Tensor d_down = grouped_weights(d_rows, activation(hidden, weights, order), ends);
+    const Tensor d_act = grouped_rows(d_rows, down, ends);
+    const Tensor d_hidden = torch::empty_like(hidden), d_weights = torch::empty_like(weights);
+    swiglu_backward(hidden, weights, order, d_act, d_hidden, d_weights);
+    const Tensor d_gate_up = grouped_weights(d_hidden, gather_rows(x, order, k), ends);
+    const Tensor d_x = combine_rows(grouped_rows(d_hidden, gate_up, ends), place, k);
+    return {d_x, Tensor(), d_weights, d_gate_up, d_down};
+  }
+};
+
+}  // namespace
+
+Tensor moe_swiglu(const Tensor& x, const Tensor& experts, const Tensor& weights,
+                  const Tensor& gate_up, const Tensor& down) {
+  const Tensor rows = x.contiguous(), scale = weights.contiguous();
+  if (wants_graph({&x, &weights, &gate_up, &down})) {
+    return MoeSwiGlu::apply(rows, experts, scale, gate_up.contiguous(), down.contiguous());
+  }
+  return forward(rows, experts, scale, gate_up, down).out;
+}
+
+Tensor moe_swiglu_plain(const Tensor& x, const Tensor& experts, const Tensor& weights,
+                        const Tensor& gate_up, const Tensor& down) {
+  const int64_t k = experts.size(1), count = experts.numel();
+  const auto sorted = experts.reshape({-1}).sort(/*stable=*/true, 0, /*descending=*/false);
+  const Tensor order = std::get<1>(sorted);
+  const Tensor ids = torch::arange(gate_up.size(0), experts.options());
+  const Tensor ends =
+      torch::searchsorted(std::get<0>(sorted), ids, /*out_int32=*/true, /*right=*/true);
+  const Tensor rows = x.index_select(0, order.floor_divide(k));
+  const Tensor h = at::_grouped_mm(rows, gate_up.transpose(1, 2), ends);
+  const Tensor scale = weights.reshape({-1}).index_select(0, order).unsqueeze(1);
+  const Tensor act = (swiglu(h) * scale).to(x.scalar_type());
+  const Tensor y = at::_grouped_mm(act, down.transpose(1, 2), ends);
+  // Back to token order by the inverse permutation: each token's k rows are summed in a fixed
+  // order.
+  const Tensor inverse =
+      torch::empty_like(order).scatter_(0, order, torch::arange(count, order.options()));
+  return y.index_select(0, inverse).view({x.size(0), k, x.size(1)}).sum(1);
+}
+
+}  // namespace mythos::cuda
