@@ -33,7 +33,7 @@ void NativeDecoder::step(std::span<Decoder::Row> rows) {
     while (end < rows.size() && rows[end].cache == &cache) ++end;
     cache.reserve(cache.length() + static_cast<int64_t>(end - begin));
     loops = std::max(loops, cache.loops());
-    positions = std::max(positions, cache.length() + static_cast<int64_t>(end - begin));
+    positions = std::max(positions, cache.capacity());
   }
   state.model.reserve(loops, positions);
   const int threads = at::get_num_threads();

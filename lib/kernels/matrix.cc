@@ -1,11 +1,13 @@
 #include "kernels/matrix.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 
 #include <algorithm>
 #include <vector>
 
 #include "kernels/linear.h"
+#include "kernels/row_products.h"
 
 namespace mythos {
 namespace {
@@ -39,6 +41,24 @@ void round_rows(const Tensor& w, WeightFormat format, const Tensor& values, cons
   values.copy_(low.bitwise_or(high.bitwise_left_shift(4)).flatten(-2));
 }
 
+// On the CPU: [...,N,K] in one pass.
+Tensor expanded(const Matrix& matrix, torch::Dtype type) {
+  std::vector<int64_t> shape = matrix.values.sizes().vec();
+  shape.back() = matrix.columns;
+  const Tensor out = at::empty(shape, matrix.values.options().dtype(type));
+  Matrix flat = matrix;
+  flat.values = matrix.values.flatten(0, -2);
+  flat.scales = matrix.scales.flatten(0, -2);
+  const cpu::RowMatrix rows(flat);
+  at::parallel_for(0, rows.rows, 64, [&](int64_t begin, int64_t end) {
+    if (type == torch::kFloat32)
+      cpu::expand_rows(rows, begin, end, out.data_ptr<float>());
+    else
+      cpu::expand_rows(rows, begin, end, out.data_ptr<at::BFloat16>());
+  });
+  return out;
+}
+
 }  // namespace
 
 Matrix Matrix::operator[](int64_t expert) const {
@@ -50,6 +70,7 @@ Matrix Matrix::operator[](int64_t expert) const {
 
 Tensor Matrix::dense(torch::Dtype type) const {
   if (is_plain()) return values.to(type);
+  if (values.is_cpu()) return expanded(*this, type);
   Tensor whole = values;
   if (format == WeightFormat::int4) {
     const Tensor bytes = values.unflatten(-1, {-1, kWeightGroup / 2});

@@ -38,6 +38,10 @@ struct RowMatrices {
 void row_products(const RowMatrix& w, int64_t begin, int64_t end, const float* const* x,
                   int64_t count, float* const* y);
 
+// Rows begin … end-1 of an int8 or int4 matrix in full, to fp32 or bf16 [rows,columns].
+void expand_rows(const RowMatrix& w, int64_t begin, int64_t end, float* to);
+void expand_rows(const RowMatrix& w, int64_t begin, int64_t end, c10::BFloat16* to);
+
 // y[k] = Σ_n x[n-begin] w[n][k] over rows n = begin … end-1 of a plain matrix.
 void column_products(const RowMatrix& w, int64_t begin, int64_t end, const float* x, float* y);
 

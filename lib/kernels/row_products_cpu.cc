@@ -223,6 +223,31 @@ MYTHOS_CLONES void add_rows_bf16(const RowMatrix& w, int64_t begin, int64_t end,
   add_rows<Bf16>(w, begin, end, x, y);
 }
 
+template <class W, class T>
+MYTHOS_INLINE void expand(const RowMatrix& w, int64_t begin, int64_t end, T* to) {
+  for (int64_t n = begin; n < end; ++n) {
+    const W row(w, n);
+    T* out = to + n * w.columns;
+    for (int64_t k = 0; k < w.columns; k += kStep) {
+      Vector both[2];
+      row.load(k, both[0], both[1]);
+      float values[kStep];
+      std::memcpy(values, both, sizeof values);
+      const int64_t count = std::min(kStep, w.columns - k);
+      for (int64_t i = 0; i < count; ++i) store(out + k + i, values[i]);
+    }
+  }
+}
+#define MYTHOS_EXPAND(NAME, W, T)                                                  \
+  MYTHOS_CLONES void NAME(const RowMatrix& w, int64_t begin, int64_t end, T* to) { \
+    expand<W>(w, begin, end, to);                                                  \
+  }
+MYTHOS_EXPAND(expand_int8, Int8, float)
+MYTHOS_EXPAND(expand_int8_bf16, Int8, c10::BFloat16)
+MYTHOS_EXPAND(expand_int4, Int4, float)
+MYTHOS_EXPAND(expand_int4_bf16, Int4, c10::BFloat16)
+#undef MYTHOS_EXPAND
+
 RowMatrix::Kind kind_of(const Matrix& m) {
   if (m.format == WeightFormat::int8) return RowMatrix::Kind::int8;
   if (m.format == WeightFormat::int4) return RowMatrix::Kind::int4;
@@ -275,6 +300,15 @@ void row_products(const RowMatrix& w, int64_t begin, int64_t end, const float* c
     case RowMatrix::Kind::int4:
       return products_int4(w, begin, end, x, count, y);
   }
+}
+
+void expand_rows(const RowMatrix& w, int64_t begin, int64_t end, float* to) {
+  w.kind == RowMatrix::Kind::int8 ? expand_int8(w, begin, end, to) : expand_int4(w, begin, end, to);
+}
+
+void expand_rows(const RowMatrix& w, int64_t begin, int64_t end, c10::BFloat16* to) {
+  w.kind == RowMatrix::Kind::int8 ? expand_int8_bf16(w, begin, end, to)
+                                  : expand_int4_bf16(w, begin, end, to);
 }
 
 void column_products(const RowMatrix& w, int64_t begin, int64_t end, const float* x, float* y) {

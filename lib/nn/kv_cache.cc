@@ -74,9 +74,8 @@ KvCache::KvCache(const ModelConfig& config, int64_t loops, int64_t batch, int64_
 }
 
 void KvCache::reserve(int64_t tokens) {
-  const int64_t capacity = slots_.front().a.numbers.size(1);
-  if (tokens <= capacity) return;
-  const int64_t larger = std::max(tokens, 2 * capacity);
+  if (tokens <= capacity()) return;
+  const int64_t larger = std::max(tokens, 2 * capacity());
   for (Slot& slot : slots_) {
     for (Store* store : {&slot.a, &slot.b}) {
       store->numbers = enlarged(store->numbers, larger, length_);
@@ -149,7 +148,7 @@ int64_t KvCache::size_bytes() const {
 
 int64_t KvCache::bytes_per_token() const {
   const Tensor& any = slots_.front().a.numbers;
-  return size_bytes() / (any.size(0) * any.size(1));
+  return size_bytes() / (any.size(0) * capacity());
 }
 
 }  // namespace mythos

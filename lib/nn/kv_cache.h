@@ -57,6 +57,8 @@ class KvCache {
   CacheSharing sharing() const { return sharing_; }
   // Tokens stored in every slot.
   int64_t length() const { return length_; }
+  // Tokens that there is room for.
+  int64_t capacity() const { return slots_.front().a.numbers.size(1); }
 
   // Writes a [B,S,...] and b (undefined for mla) behind the length() tokens of the slot and returns
   // everything that its queries attend to, [B,length+S,...] in the compute type: views where it is
