@@ -82,14 +82,20 @@ MYTHOS_INLINE void unpack(const T* from, int64_t stride, int64_t rows, int64_t w
   }
 }
 
-// Columns of `rows` rows become rows of padded(rows) columns; the padding is 0.
+// Columns of `rows` rows become rows of padded(rows) columns; the padding is 0. A vector of rows at
+// a time: single numbers stored `wide` apart would fall on the same few lines of the cache.
 template <class T>
 MYTHOS_INLINE void unpack_transposed(const T* from, int64_t stride, int64_t rows, int64_t width,
                                      float* to) {
   const int64_t wide = padded(rows);
-  for (int64_t i = 0; i < width; ++i) std::fill(to + i * wide + rows, to + (i + 1) * wide, 0.0f);
-  for (int64_t r = 0; r < rows; ++r) {
-    for (int64_t i = 0; i < width; ++i) to[i * wide + r] = load(from[r * stride + i]);
+  for (int64_t r = 0; r < wide; r += kVector) {
+    const int64_t count = std::min(kVector, rows - r);
+    const T* block = from + r * stride;
+    for (int64_t i = 0; i < width; ++i) {
+      float column[kVector] = {};
+      for (int64_t j = 0; j < count; ++j) column[j] = load(block[j * stride + i]);
+      std::memcpy(to + i * wide + r, column, sizeof column);
+    }
   }
 }
 
@@ -132,6 +138,14 @@ struct Shape {
   }
 };
 
+constexpr float kHidden = -1e30f;  // score of a key that a query does not see
+
+MYTHOS_INLINE void fill_hidden(float* row, int64_t left, int64_t first, int64_t seen,
+                               int64_t columns, float value) {
+  std::fill(row + left, row + first, value);
+  std::fill(row + seen, row + columns, value);
+}
+
 // Work space of one thread.
 struct Space {
   std::vector<float> k, kt, v, vt, q, d_out, scores, d_scores, out, d_k, d_v;
@@ -172,22 +186,23 @@ MYTHOS_INLINE void forward_task(const Shape& c, View<T> q, View<T> k, View<T> v,
       for (int64_t r = 0; r < rows; ++r) {
         float* row = scores + r * keys;
         const int64_t first = c.first(b, begin + r), seen = c.visible(begin + r);
-        float most = row[first];
+        // Whole vectors, hidden keys included: single numbers at the end would cost as much again.
+        fill_hidden(row, left, first, seen, columns, kHidden);
+        float most = kHidden;
 #pragma omp simd reduction(max : most)
-        for (int64_t i = first; i < seen; ++i) most = row[i] > most ? row[i] : most;
+        for (int64_t i = left; i < columns; ++i) most = row[i] > most ? row[i] : most;
         most *= c.scale;
         float sum = 0;
 #pragma omp simd reduction(+ : sum)
-        for (int64_t i = first; i < seen; ++i) {
+        for (int64_t i = left; i < columns; ++i) {
           row[i] = exp(row[i] * c.scale - most);
           sum += row[i];
         }
-        std::fill(row + left, row + first, 0.0f);
-        std::fill(row + seen, row + columns, 0.0f);
+        fill_hidden(row, left, first, seen, columns, 0);
         log_sum[(b * c.H + h) * c.S + begin + r] = most + std::log(sum);
         const float share = 1.0f / sum;
 #pragma omp simd
-        for (int64_t i = first; i < seen; ++i) row[i] *= share;
+        for (int64_t i = left; i < columns; ++i) row[i] *= share;
       }
       const int64_t depth = std::min(columns, c.P) - left;
       multiply(scores + left, keys, 1, space.v.data() + left * dv, dv, depth, space.out.data(), dv,
@@ -229,18 +244,16 @@ MYTHOS_INLINE void backward_task(const Shape& c, View<T> q, View<T> k, View<T> v
         float* d_row = d_scores + r * keys;
         const int64_t first = c.first(b, begin + r), seen = c.visible(begin + r);
         const float total = log_sum[(b * c.H + h) * c.S + begin + r];
+        fill_hidden(d_row, left, first, seen, columns, 0);
         float dot = 0;
 #pragma omp simd reduction(+ : dot)
-        for (int64_t i = first; i < seen; ++i) {
+        for (int64_t i = left; i < columns; ++i) {
           row[i] = exp(row[i] * c.scale - total);
           dot += row[i] * d_row[i];
         }
+        fill_hidden(row, left, first, seen, columns, 0);
 #pragma omp simd
-        for (int64_t i = first; i < seen; ++i) d_row[i] = row[i] * (d_row[i] - dot) * c.scale;
-        std::fill(row + left, row + first, 0.0f);
-        std::fill(d_row + left, d_row + first, 0.0f);
-        std::fill(row + seen, row + columns, 0.0f);
-        std::fill(d_row + seen, d_row + columns, 0.0f);
+        for (int64_t i = left; i < columns; ++i) d_row[i] = row[i] * (d_row[i] - dot) * c.scale;
       }
       multiply(d_scores + left, keys, 1, space.k.data() + left * d, d, depth, space.out.data(), d,
                rows, d, false);
