@@ -8,7 +8,18 @@ namespace {
 
 using c10::BFloat16;
 
+using Vector = float __attribute__((vector_size(64), aligned(4), may_alias));
+
+constexpr int64_t kVector = 16;
 constexpr int64_t kBlock = 32;  // tokens
+constexpr int64_t kHeads = 8;   // of one product
+
+MYTHOS_INLINE Vector& vector_at(float* at) {
+  return *reinterpret_cast<Vector*>(at);
+}
+MYTHOS_INLINE const Vector& vector_at(const float* at) {
+  return *reinterpret_cast<const Vector*>(at);
+}
 
 // The meant columns of tokens begin … end-1 in fp32, `width` apart.
 MYTHOS_CLONES void widen_bf16(const CachedRows& rows, int64_t begin, int64_t end, float* to) {
@@ -66,27 +77,54 @@ MYTHOS_CLONES void take_block(float* scores, int64_t count, float& most, float& 
   for (int64_t i = 0; i < width; ++i) out[i] *= shrink;
 }
 
+// Columns of H heads' output, W vectors of them: to[h] += Σ_i weights[h][i] values[i].
+template <int H, int W>
+MYTHOS_INLINE void add_values_tile(const float* weights, int64_t count, const float* values,
+                                   int64_t stride, float* to, int64_t width) {
+  Vector sum[H][W];
+  for (int h = 0; h < H; ++h) {
+    for (int w = 0; w < W; ++w) sum[h][w] = vector_at(to + h * width + w * kVector);
+  }
+  for (int64_t i = 0; i < count; ++i) {
+    const float* v = values + i * stride;
+    for (int w = 0; w < W; ++w) {
+      const Vector value = vector_at(v + w * kVector);
+      for (int h = 0; h < H; ++h) sum[h][w] += weights[h * kBlock + i] * value;
+    }
+  }
+  for (int h = 0; h < H; ++h) {
+    for (int w = 0; w < W; ++w) vector_at(to + h * width + w * kVector) = sum[h][w];
+  }
+}
+
+template <int H>
+MYTHOS_INLINE void add_values_of(const float* weights, int64_t count, const float* values,
+                                 int64_t stride, float* to, int64_t width) {
+  int64_t c = 0;
+  for (; c + 4 * kVector <= width; c += 4 * kVector) {
+    add_values_tile<H, 4>(weights, count, values + c, stride, to + c, width);
+  }
+  for (; c + kVector <= width; c += kVector) {
+    add_values_tile<H, 1>(weights, count, values + c, stride, to + c, width);
+  }
+  for (; c < width; ++c) {
+    for (int h = 0; h < H; ++h) {
+      float sum = to[h * width + c];
+      for (int64_t i = 0; i < count; ++i) sum += weights[h * kBlock + i] * values[i * stride + c];
+      to[h * width + c] = sum;
+    }
+  }
+}
+
 // out[h][c] += Σ_i weights[h][i] values[i][c]
 MYTHOS_CLONES void add_values(const float* weights, int64_t heads, int64_t count,
                               const float* values, int64_t stride, float* out, int64_t width) {
-  for (int64_t h = 0; h < heads; ++h) {
-    float* to = out + h * width;
-    int64_t i = 0;
-    for (; i + 4 <= count; i += 4) {
-      const float* v = values + i * stride;
-      const float* p = weights + h * kBlock + i;
-#pragma omp simd
-      for (int64_t c = 0; c < width; ++c) {
-        to[c] += (p[0] * v[c] + p[1] * v[c + stride]) +
-                 (p[2] * v[c + 2 * stride] + p[3] * v[c + 3 * stride]);
-      }
-    }
-    for (; i < count; ++i) {
-      const float* v = values + i * stride;
-      const float p = weights[h * kBlock + i];
-#pragma omp simd
-      for (int64_t c = 0; c < width; ++c) to[c] += p * v[c];
-    }
+  int64_t h = 0;
+  for (; h + 2 <= heads; h += 2) {
+    add_values_of<2>(weights + h * kBlock, count, values, stride, out + h * width, width);
+  }
+  if (h < heads) {
+    add_values_of<1>(weights + h * kBlock, count, values, stride, out + h * width, width);
   }
 }
 
@@ -116,11 +154,18 @@ void attend(const float* q, int64_t heads, const CachedRows& keys, const CachedR
   for (int64_t begin = 0; begin < tokens; begin += kBlock) {
     const int64_t end = std::min(tokens, begin + kBlock), count = end - begin;
     const RowMatrix key = block_of(keys, begin, end, key_rows);
+    for (int64_t first = 0; first < heads; first += kHeads) {
+      const int64_t some = std::min(kHeads, heads - first);
+      const float* x[kHeads];
+      float* y[kHeads];
+      for (int64_t h = 0; h < some; ++h) {
+        x[h] = q + (first + h) * keys.width;
+        y[h] = scores + (first + h) * kBlock;
+      }
+      row_products(key, 0, count, x, some, y);
+    }
     for (int64_t h = 0; h < heads; ++h) {
-      const float* x = q + h * keys.width;
-      float* y = scores + h * kBlock;
-      row_products(key, 0, count, &x, 1, &y);
-      take_block(y, count, most[h], sum[h], out + h * values.width, values.width);
+      take_block(scores + h * kBlock, count, most[h], sum[h], out + h * values.width, values.width);
     }
     const RowMatrix value = block_of(values, begin, end, value_rows);
     add_values(scores, heads, count, reinterpret_cast<const float*>(value.values),

@@ -54,6 +54,7 @@ struct Fp32 {
     a = vector_at(row + k);
     b = vector_at(row + k + kVector);
   }
+  MYTHOS_INLINE Vector half(int64_t k) const { return vector_at(row + k); }
   MYTHOS_INLINE const char* at(int64_t k) const { return reinterpret_cast<const char*>(row + k); }
   MYTHOS_INLINE float one(int64_t k) const { return row[k]; }
 };
@@ -68,6 +69,7 @@ struct Bf16 {
     a = widen(row + k);
     b = widen(row + k + kVector);
   }
+  MYTHOS_INLINE Vector half(int64_t k) const { return widen(row + k); }
   MYTHOS_INLINE const char* at(int64_t k) const { return reinterpret_cast<const char*>(row + k); }
   MYTHOS_INLINE float one(int64_t k) const { return bf16(row[k]); }
 };
@@ -127,6 +129,16 @@ MYTHOS_INLINE void turn(const W (&w)[N], int64_t k, const float* const* x, int64
   }
 }
 
+// Adds columns k … k+15, which count as even.
+template <class W, int N, int M>
+MYTHOS_INLINE void half_turn(const W (&w)[N], int64_t k, const float* const* x,
+                             Vector (&even)[N][M]) {
+  for (int i = 0; i < N; ++i) {
+    const Vector a = w[i].half(k);
+    for (int m = 0; m < M; ++m) even[i][m] += a * vector_at(x[m] + k);
+  }
+}
+
 // N rows of weights times M rows of x. Each result has two sums, of the even and the odd vectors,
 // whatever N and M are: the same number comes out in every company.
 template <class W, int N, int M>
@@ -135,7 +147,8 @@ MYTHOS_INLINE void tile(const RowMatrix& matrix, int64_t n, const float* const* 
   Vector even[N][M] = {}, odd[N][M] = {};
   W w[N];
   for (int i = 0; i < N; ++i) w[i] = W(matrix, n + i);
-  const int64_t columns = matrix.columns, whole = columns / kStep * kStep;
+  const int64_t columns = matrix.columns;
+  int64_t whole = columns / kStep * kStep;
   for (int64_t k = 0; k < whole; k += kStep) {
     // The rows of the next tile: a row is too short for the hardware to see it coming.
     for (int64_t line = k; line < k + kStep; line += W::kLine) {
@@ -143,6 +156,12 @@ MYTHOS_INLINE void tile(const RowMatrix& matrix, int64_t n, const float* const* 
       for (int i = 0; i < N; ++i) __builtin_prefetch(w[i].at(line) + N * matrix.row_bytes);
     }
     turn<W, N, M>(w, k, x, k, even, odd);
+  }
+  if constexpr (!W::kGrouped) {
+    if (whole + kVector <= columns) {
+      half_turn<W, N, M>(w, whole, x, even);
+      whole += kVector;
+    }
   }
   if (whole < columns) {
     // The last columns, filled up with zeros.
