@@ -9,7 +9,7 @@ namespace mythos {
 
 enum class Schedule { cosine, linear_cooldown, constant };
 enum class LoopSampling { poisson, uniform, fixed };
-enum class ComputeType { automatic, fp32, bf16 };
+enum class ComputeType { automatic, fp32, bf16, tf32 };
 enum class DocumentMask { automatic, on, off };
 
 template <>
@@ -22,7 +22,7 @@ struct EnumNames<LoopSampling> {
 };
 template <>
 struct EnumNames<ComputeType> {
-  static constexpr std::array<std::string_view, 3> names = {"auto", "fp32", "bf16"};
+  static constexpr std::array<std::string_view, 4> names = {"auto", "fp32", "bf16", "tf32"};
 };
 template <>
 struct EnumNames<DocumentMask> {

@@ -34,7 +34,8 @@ void ComputeOptions::declare(CLI::App& app) {
 
 void ComputeOptions::declare_dtype(CLI::App& app) {
   app.add_option("--dtype", dtype,
-                 "Type of matrix products: auto (bf16 on CUDA, fp32 on CPU), fp32 or bf16")
+                 "Type of matrix products: auto (bf16 on CUDA, fp32 on CPU), fp32, bf16, "
+                 "or tf32 (CUDA)")
       ->type_name("TYPE");
 }
 

@@ -48,6 +48,15 @@ torch::Device resolve_device(const std::string& name) {
 }
 
 torch::Dtype resolve_compute_type(ComputeType type, torch::Device device) {
+  if (type == ComputeType::tf32) {
+    if (!device.is_cuda()) {
+      fail(ErrorKind::usage,
+           "compute type tf32: a mode of CUDA devices, and the device is the CPU.\n"
+           "Choose fp32 or bf16");
+    }
+    at::globalContext().setAllowTF32CuBLAS(true);
+    return torch::kFloat32;
+  }
   if (type == ComputeType::fp32) return torch::kFloat32;
   if (type == ComputeType::bf16) return torch::kBFloat16;
   return device.is_cuda() ? torch::kBFloat16 : torch::kFloat32;

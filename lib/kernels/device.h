@@ -12,7 +12,8 @@ namespace mythos {
 // when one is asked for and there is none, (usage) on any other text.
 torch::Device resolve_device(const std::string& name);
 
-// Type of matrix products: auto means bf16 on CUDA and fp32 on CPU.
+// Type of matrix products: auto means bf16 on CUDA and fp32 on CPU. tf32 is fp32 whose products a
+// CUDA device may round to 10 bits: it is switched on for the process. Fails (usage) for it on CPU.
 torch::Dtype resolve_compute_type(ComputeType type, torch::Device device);
 
 }  // namespace mythos

@@ -1,5 +1,6 @@
 #include "kernels/device.h"
 
+#include <ATen/Context.h>
 #include <gtest/gtest.h>
 
 #include "base/error.h"
@@ -28,6 +29,13 @@ TEST(Device, AutomaticComputeTypeFollowsTheDevice) {
   EXPECT_EQ(resolve_compute_type(ComputeType::automatic, torch::kCPU), torch::kFloat32);
   EXPECT_EQ(resolve_compute_type(ComputeType::automatic, torch::kCUDA), torch::kBFloat16);
   EXPECT_EQ(resolve_compute_type(ComputeType::bf16, torch::kCPU), torch::kBFloat16);
+}
+
+TEST(Device, Tf32IsAModeOfCudaDevices) {
+  EXPECT_EQ(resolve_compute_type(ComputeType::tf32, torch::kCUDA), torch::kFloat32);
+  EXPECT_TRUE(at::globalContext().allowTF32CuBLAS());
+  at::globalContext().setAllowTF32CuBLAS(false);
+  EXPECT_THROW(resolve_compute_type(ComputeType::tf32, torch::kCPU), Error);
 }
 
 }  // namespace
