@@ -16,8 +16,21 @@ namespace {
 // the expansion of the cache to keys and values.
 constexpr int64_t kAbsorbedTokens = 16;
 
+// `fresh` [B,S,...], but as `kept` where a position has halted; kept for the next loop.
+Tensor keep_halted(const AttentionContext& context, Tensor& kept, const Tensor& fresh) {
+  if (context.running.defined()) {
+    const auto& running = context.running;
+    std::vector<int64_t> shape(static_cast<size_t>(fresh.dim()), 1);
+    shape[0] = running.size(0), shape[1] = running.size(1);
+    kept = at::where(running.view(shape), fresh, kept);
+  } else {
+    kept = fresh;
+  }
+  return kept;
+}
+
 Tensor grouped_query(const ModelConfig& config, const LayerWeights& w, const Tensor& x,
-                     const AttentionContext& context, int64_t slot) {
+                     const AttentionContext& context, int64_t slot, KeptKeys* kept) {
   const int64_t H = config.n_heads, K = config.n_kv_heads, d = config.head_dim();
   const auto parts = apply_linear(x, w.qkv).split_with_sizes({H * d, K * d, K * d}, -1);
   Tensor q = parts[0].unflatten(-1, {H, d}), k = parts[1].unflatten(-1, {K, d});
@@ -28,6 +41,10 @@ Tensor grouped_query(const ModelConfig& config, const LayerWeights& w, const Ten
   }
   q = rope(q, context.cos, context.sin);
   k = rope(k, context.cos, context.sin);
+  if (kept) {
+    k = keep_halted(context, kept->a, k);
+    v = keep_halted(context, kept->b, v);
+  }
   if (context.cache) std::tie(k, v) = context.cache->append(slot, k, v);
   return apply_linear(causal_attention(q, k, v, context.document_begins).flatten(2), w.wo);
 }
@@ -58,7 +75,7 @@ Tensor absorbed(const ModelConfig& config, const LayerWeights& w, const Tensor& 
 }
 
 Tensor latent(const ModelConfig& config, const LayerWeights& w, const Tensor& x,
-              const AttentionContext& context, int64_t slot) {
+              const AttentionContext& context, int64_t slot, KeptKeys* kept) {
   const int64_t H = config.n_heads, nope = config.qk_nope_head_dim,
                 rope_dim = config.qk_rope_head_dim;
   const auto parts = apply_linear(x, w.down).split_with_sizes(
@@ -69,13 +86,17 @@ Tensor latent(const ModelConfig& config, const LayerWeights& w, const Tensor& x,
   const Tensor q = rope(apply_linear(q_latent, w.q_up).unflatten(-1, {H, nope + rope_dim}),
                         context.cos, context.sin);
   if (context.cache) {
-    const Tensor fresh = at::cat({kv_latent, rotated.squeeze(2)}, -1);
+    Tensor fresh = at::cat({kv_latent, rotated.squeeze(2)}, -1);
+    if (kept) fresh = keep_halted(context, kept->a, fresh);
     const Tensor cached = context.cache->append(slot, fresh).first;
     if (x.size(1) <= kAbsorbedTokens) {
       return apply_linear(absorbed(config, w, q, cached), w.wo);
     }
     kv_latent = cached.narrow(2, 0, config.kv_lora_rank);
     rotated = cached.narrow(2, config.kv_lora_rank, rope_dim).unsqueeze(2);
+  } else if (kept) {
+    kv_latent = keep_halted(context, kept->a, kv_latent);
+    rotated = keep_halted(context, kept->b, rotated);
   }
   const auto kv = apply_linear(kv_latent, w.kv_up)
                       .unflatten(-1, {H, nope + config.v_head_dim})
@@ -97,9 +118,9 @@ AttentionContext attention_context(const ModelConfig& config, int64_t length, Kv
 }
 
 Tensor attention(const ModelConfig& config, const LayerWeights& w, const Tensor& x,
-                 const AttentionContext& context, int64_t slot) {
-  return config.attention == Attention::mla ? latent(config, w, x, context, slot)
-                                            : grouped_query(config, w, x, context, slot);
+                 const AttentionContext& context, int64_t slot, KeptKeys* kept) {
+  return config.attention == Attention::mla ? latent(config, w, x, context, slot, kept)
+                                            : grouped_query(config, w, x, context, slot, kept);
 }
 
 }  // namespace mythos

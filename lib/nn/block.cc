@@ -13,7 +13,7 @@ namespace {
 // Router: experts are chosen by score plus bias (the bias balances load and carries no gradient,
 // Wang et al. 2024), and weighted by their softmax scores renormalised over the chosen ones.
 Tensor mixture(const ModelConfig& config, const LayerWeights& w, const Tensor& x,
-               const Tensor& load) {
+               const Tensor& load, const Tensor& running) {
   const Tensor rows = x.flatten(0, 1);                                            // [N,D]
   const Tensor router_logits = apply_linear(rows.to(torch::kFloat32), w.router);  // [N,E]
   const Tensor chosen =
@@ -21,8 +21,9 @@ Tensor mixture(const ModelConfig& config, const LayerWeights& w, const Tensor& x
   const Tensor scores = router_logits.softmax(-1).gather(1, chosen);
   const Tensor weights = scores / scores.sum(-1, true);
   if (load.defined()) {
-    const Tensor flat = chosen.flatten();
-    load.scatter_add_(0, flat, at::ones({1}, load.options()).expand(flat.sizes()));
+    const Tensor one = running.defined() ? running.flatten().to(load.scalar_type()).unsqueeze(1)
+                                         : at::ones({1, 1}, load.options());
+    load.scatter_add_(0, chosen.flatten(), one.expand(chosen.sizes()).flatten());
   }
   Tensor out = moe_swiglu(rows, chosen, weights, w.experts_gate_up, w.experts_down);
   if (w.shared_gate_up.defined()) {
@@ -34,17 +35,17 @@ Tensor mixture(const ModelConfig& config, const LayerWeights& w, const Tensor& x
 }  // namespace
 
 Tensor feed_forward(const ModelConfig& config, const LayerWeights& w, const Tensor& x,
-                    const Tensor& load) {
-  if (w.router.defined()) return mixture(config, w, x, load);
+                    const Tensor& load, const Tensor& running) {
+  if (w.router.defined()) return mixture(config, w, x, load, running);
   return apply_linear(swiglu(apply_linear(x, w.gate_up)), w.ffn_down);
 }
 
 Tensor block(const ModelConfig& config, const LayerWeights& w, const Tensor& x,
-             const AttentionContext& context, int64_t slot, const Tensor& load) {
+             const AttentionContext& context, int64_t slot, const Tensor& load, KeptKeys* kept) {
   const Tensor normed = rms_norm(x, w.attn_norm, config.norm_eps);
-  const auto [sum, ffn_input] =
-      add_rms_norm(x, attention(config, w, normed, context, slot), {}, w.ffn_norm, config.norm_eps);
-  return sum + feed_forward(config, w, ffn_input, load);
+  const auto [sum, ffn_input] = add_rms_norm(x, attention(config, w, normed, context, slot, kept),
+                                             {}, w.ffn_norm, config.norm_eps);
+  return sum + feed_forward(config, w, ffn_input, load, context.running);
 }
 
 }  // namespace mythos

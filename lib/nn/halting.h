@@ -6,20 +6,25 @@
 namespace mythos {
 
 // Adaptive computation time (Graves 2016) over the loops: each position's output is the sum of its
-// states weighted by halting probabilities. act-reference leaves the weights of a position that
-// never reaches the threshold below 1, as the public reference does; act gives the remainder to its
-// last running loop, so they always sum to 1.
+// states weighted by halting probabilities. A position whose sum of probabilities reaches the
+// threshold has halted. With act its state and keys stay what they are then, and one that never
+// reaches it gives the remainder to its last loop, so that the weights always sum to 1. With
+// act-reference, as in the public reference, halted positions go on changing what others see, and
+// the weights of a position that never reaches the threshold stay below 1.
 class HaltingState {
  public:
   HaltingState(const ModelConfig& config, const Weights& weights, int64_t loops);
 
   // Takes the new state h [B,S,D] fp32 of the next loop.
   void add(const Tensor& h);
+  // Positions that have not halted, [B,S] bool. Needs one loop.
+  Tensor running() const { return running_.gt(0); }
   // Whether no position runs any more. Reads one number back from the device.
   bool all_halted() const;
 
   Tensor output() const { return output_; }  // [B,S,D] fp32
   Tensor weights() const;                    // [B,S,T] fp32; 0 for loops after the last
+  Tensor loops_run() const { return steps_.to(torch::kInt64); }  // [B,S]
   // Mean over positions of loops run plus the remainder, the differentiable cost (eq. 12).
   Tensor ponder() const;
 

@@ -26,8 +26,10 @@ struct ForwardOptions {
 struct ForwardResult {
   Tensor hidden;        // [B,S,D] after the final norm, in the compute type
   Tensor halt_weights;  // [B,S,T] fp32 share of each loop's state; undefined if no halting
+  Tensor loops_run;     // [B,S] int64 loops until each position halted; defined with halting = act
   Tensor ponder;        // [] mean of loops run + remainder (Graves 2016, eq. 12); ditto
-  std::vector<Tensor> expert_load;  // per core layer: [E] tokens routed, summed over loops
+  // Per core layer: [E] running tokens routed, summed over loops.
+  std::vector<Tensor> expert_load;
 };
 
 // ids [B,S] int64 on the weights' device.

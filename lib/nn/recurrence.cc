@@ -21,9 +21,9 @@ Tensor decay_rate(const Weights& w) {
 // One step h → h' of the configured recurrence around the core layers.
 class Step {
  public:
-  Step(const ModelConfig& config, const Weights& w, const Tensor& e,
-       const AttentionContext& context, int64_t loops, std::vector<Tensor>& load)
-      : c_(config), w_(w), e_(e), context_(context), load_(load) {
+  Step(const ModelConfig& config, const Weights& w, const Tensor& e, int64_t loops,
+       std::vector<Tensor>& load)
+      : c_(config), w_(w), e_(e), load_(load) {
     if (c_.loop_embedding == LoopEmbedding::sinusoid) marks_ = loop_marks(c_, loops, e.device());
     if (c_.injection == Injection::lti || c_.injection == Injection::zoh) A_ = transition(c_, w_);
     if (c_.injection == Injection::zoh) {
@@ -32,26 +32,29 @@ class Step {
     }
   }
 
-  Tensor operator()(const Tensor& h, int64_t t) const {
+  // `kept` has an entry for each core layer where positions may halt, and is empty otherwise.
+  Tensor operator()(const Tensor& h, int64_t t, const AttentionContext& context,
+                    std::vector<KeptKeys>& kept) const {
     const Tensor mark = marks_.defined() ? marks_[t] : Tensor();
+    const auto core = [&](const Tensor& x) { return layers(x, t, context, kept); };
     switch (c_.injection) {
       case Injection::lti: {
         const Tensor u =
             add_rms_norm(h, e_, mark, w_.core_norm, c_.norm_eps, w_.compute_type).second;
-        return inject(h, e_, core(u, t), A_, w_.injection_B);
+        return inject(h, e_, core(u), A_, w_.injection_B);
       }
       case Injection::zoh:
-        return wide(core(narrow(marked(at::addcmul(drive_, h, A_), mark)), t));
+        return wide(core(narrow(marked(at::addcmul(drive_, h, A_), mark))));
       case Injection::linear: {
         const Tensor mixed = apply_linear(narrow(at::cat({marked(h, mark), e_}, -1)), w_.injection);
-        return rms_norm(wide(core(mixed, t)), w_.core_norm, c_.norm_eps);
+        return rms_norm(wide(core(mixed)), w_.core_norm, c_.norm_eps);
       }
       case Injection::add:
-        return wide(core(narrow(marked(h + e_, mark)), t));
+        return wide(core(narrow(marked(h + e_, mark))));
       case Injection::none:
         break;
     }
-    return wide(core(narrow(marked(h, mark)), t));
+    return wide(core(narrow(marked(h, mark))));
   }
 
  private:
@@ -61,10 +64,12 @@ class Step {
     return mark.defined() ? x + mark : x;
   }
 
-  Tensor core(Tensor x, int64_t t) const {
+  Tensor layers(Tensor x, int64_t t, const AttentionContext& context,
+                std::vector<KeptKeys>& kept) const {
     for (int64_t layer = 0; layer < c_.core_layers; ++layer) {
-      const int64_t slot = context_.cache ? context_.cache->core_slot(t, layer) : 0;
-      x = block(c_, w_.core[layer], x, context_, slot, load_.empty() ? Tensor() : load_[layer]);
+      const int64_t slot = context.cache ? context.cache->core_slot(t, layer) : 0;
+      x = block(c_, w_.core[layer], x, context, slot, load_.empty() ? Tensor() : load_[layer],
+                kept.empty() ? nullptr : &kept[layer]);
     }
     if (!w_.lora_down.defined()) return x;
     // Loops beyond those trained use the last one's scale.
@@ -75,10 +80,19 @@ class Step {
   const ModelConfig& c_;
   const Weights& w_;
   const Tensor& e_;
-  const AttentionContext& context_;
   std::vector<Tensor>& load_;
   Tensor marks_, A_, drive_;
 };
+
+// In the loops that no position runs the keys stay those of the last one.
+void repeat_keys(KvCache& cache, int64_t first_loop, int64_t loops,
+                 const std::vector<KeptKeys>& kept) {
+  for (int64_t t = first_loop; t < loops; ++t) {
+    for (size_t layer = 0; layer < kept.size(); ++layer) {
+      cache.append(cache.core_slot(t, static_cast<int64_t>(layer)), kept[layer].a, kept[layer].b);
+    }
+  }
+}
 
 }  // namespace
 
@@ -121,20 +135,29 @@ Tensor recurrent_core(const ModelConfig& config, const Weights& w, const Tensor&
       result.expert_load.push_back(at::zeros({config.n_experts}, e.options().requires_grad(false)));
     }
   }
-  const Step step(config, w, e, context, loops, result.expert_load);
+  const Step step(config, w, e, loops, result.expert_load);
   HaltingState halting(config, w, loops);
-  const bool halts = config.halting != Halting::none;
-  // A cache wants every loop's keys, and on a device asking costs more than a few loops.
-  const bool may_stop = halts && !context.cache && x.is_cpu();
+  const bool halts = config.halting != Halting::none, freezes = config.halting == Halting::act;
+  // Positions that go on changing owe the cache every loop's keys; on a device asking costs more
+  // than a few loops.
+  const bool may_stop = halts && (freezes || !context.cache) && x.is_cpu();
+  std::vector<KeptKeys> kept(static_cast<size_t>(freezes ? config.core_layers : 0));
+  AttentionContext now = context;
   Tensor h = config.initial_state == InitialState::input ? e : at::zeros_like(e);
   for (int64_t t = 0; t < loops; ++t) {
+    if (freezes && t > 0) now.running = halting.running();
     const Tensor before = h;
-    h = step(h, t);
+    h = step(h, t, now, kept);
+    if (now.running.defined()) h = at::where(now.running.unsqueeze(-1), h, before);
     if (options.observer) options.observer(t, before.detach(), h.detach());
     if (halts) halting.add(h);
-    if (may_stop && halting.all_halted()) break;
+    if (may_stop && halting.all_halted()) {
+      if (context.cache) repeat_keys(*context.cache, t + 1, loops, kept);
+      break;
+    }
   }
   if (!halts) return h;
+  if (freezes) result.loops_run = halting.loops_run();
   result.halt_weights = halting.weights();
   result.ponder = halting.ponder();
   return halting.output();

@@ -1,0 +1,191 @@
+// Positions that halt at very different depths: their states and keys stay as they were.
+#include <gtest/gtest.h>
+#include <torch/autograd.h>
+
+#include <algorithm>
+
+#include "sample_model.h"
+
+namespace mythos {
+namespace {
+
+// One configuration for each mechanism that meets halting, with layers that weigh.
+std::vector<NamedConfig> halting_mechanisms() {
+  std::vector<NamedConfig> out;
+  const auto add = [&](const std::string& name, auto&& change) {
+    out.push_back({name, small_config()});
+    ModelConfig& c = out.back().config;
+    c.halting = Halting::act;
+    c.init_std = 0.2;
+    change(c);
+  };
+  add("mla", [](ModelConfig&) {});
+  add("mla_two_layers_dense",
+      [](ModelConfig& c) { c.core_layers = 2, c.ffn = FeedForward::dense; });
+  add("gqa", [](ModelConfig& c) { c.attention = Attention::gqa; });
+  add("gqa_qk_norm_two_layers", [](ModelConfig& c) {
+    c.attention = Attention::gqa, c.qk_norm = true, c.core_layers = 2, c.lora_rank = 0;
+  });
+  add("zoh",
+      [](ModelConfig& c) { c.injection = Injection::zoh, c.initial_state = InitialState::zero; });
+  add("linear", [](ModelConfig& c) { c.injection = Injection::linear, c.prelude_norm = false; });
+  add("add", [](ModelConfig& c) { c.injection = Injection::add; });
+  add("none", [](ModelConfig& c) {
+    c.injection = Injection::none, c.loop_embedding = LoopEmbedding::none, c.prelude_layers = 0;
+  });
+  return out;
+}
+
+// A model whose halting head tells positions apart: some halt in the first loop, some never.
+Model spread_model(const ModelConfig& config) {
+  Model model = sample_model(config);
+  const torch::NoGradGuard no_grad;
+  if (config.injection == Injection::linear) {  // at first it ignores the state
+    Tensor injection = model.parameters.at("recurrent.injection.weight");
+    torch::manual_seed(5);
+    injection.add_(torch::randn_like(injection), 0.2);
+  }
+  Tensor weight = model.parameters.at("recurrent.halt.weight");
+  const double target = config.injection == Injection::none ? 1.5 : 2.5;
+  const Weights weights = make_weights(config, model.parameters, torch::kFloat32);
+  ForwardOptions options;
+  options.loops = 1;
+  Tensor state;
+  options.observer = [&](int64_t, const Tensor&, const Tensor& after) { state = after; };
+  forward(config, weights, sample_ids(config, 2, 45), options);
+  const Tensor scores = torch::linear(state, weight);
+  weight.mul_(target / scores.std());
+  Tensor(model.parameters.at("recurrent.halt.bias"))
+      .fill_(-1.5 - (scores.mean() * target / scores.std()).item<double>());
+  return model;
+}
+
+class HaltedPositions : public testing::TestWithParam<NamedConfig> {
+ protected:
+  void SetUp() override { config().validate(); }
+  const ModelConfig& config() const { return GetParam().config; }
+  Weights weights() const { return make_weights(config(), model_.parameters, torch::kFloat32); }
+
+  Model model_ = spread_model(GetParam().config);
+};
+
+TEST_P(HaltedPositions, DepthsAreSpread) {
+  const torch::NoGradGuard no_grad;
+  ForwardOptions options;
+  options.loops = 6;
+  const Tensor ids = sample_ids(config(), 2, 45);
+  const ForwardResult result = forward(config(), weights(), ids, options);
+  const Tensor counts = result.loops_run.flatten().bincount();
+  EXPECT_GE(counts.count_nonzero().item<int64_t>(), 4) << counts;
+  EXPECT_GE(counts[6].item<int64_t>(), 3) << counts;
+  EXPECT_TRUE(torch::equal(result.loops_run, result.halt_weights.gt(0).sum(-1)));
+}
+
+TEST_P(HaltedPositions, StatesAreFrozen) {
+  const torch::NoGradGuard no_grad;
+  ForwardOptions options;
+  options.loops = 6;
+  std::vector<Tensor> changed;
+  options.observer = [&](int64_t, const Tensor& before, const Tensor& after) {
+    changed.push_back((before != after).any(-1));
+  };
+  const ForwardResult result = forward(config(), weights(), sample_ids(config(), 2, 45), options);
+  for (size_t t = 0; t < changed.size(); ++t) {
+    EXPECT_TRUE(torch::equal(changed[t], result.loops_run.gt(static_cast<int64_t>(t)))) << t;
+  }
+}
+
+TEST_P(HaltedPositions, KeysInLaterLoopsAreThoseOfTheLastLoopRun) {
+  const torch::NoGradGuard no_grad;
+  const Weights w = weights();
+  constexpr int64_t kLoops = 6, kTokens = 30;
+  KvCache cache(config(), kLoops, 1, kTokens + 1, torch::kCPU, torch::kFloat32);
+  ForwardOptions options;
+  options.loops = kLoops;
+  options.cache = &cache;
+  const Tensor ids = sample_ids(config(), 1, kTokens);
+  const Tensor loops_run = forward(config(), w, ids, options).loops_run[0];
+  const auto stored = [&](int64_t loop, int64_t layer) {
+    const bool mla = config().attention == Attention::mla;
+    const Tensor a = mla ? torch::zeros({1, 1, config().kv_lora_rank + config().qk_rope_head_dim})
+                         : torch::zeros({1, 1, config().n_kv_heads, config().head_dim()});
+    const auto all = cache.append(cache.core_slot(loop, layer), a, mla ? Tensor() : a);
+    const Tensor keys = all.first[0].narrow(0, 0, kTokens).flatten(1);
+    if (mla) return keys;
+    return torch::cat({keys, all.second[0].narrow(0, 0, kTokens).flatten(1)}, 1);
+  };
+  for (int64_t layer = 0; layer < config().core_layers; ++layer) {
+    for (int64_t t = 1; t < kLoops; ++t) {
+      const Tensor differs = (stored(t, layer) != stored(t - 1, layer)).any(-1);
+      EXPECT_TRUE(torch::equal(differs, loops_run.gt(t))) << t;
+    }
+  }
+}
+
+TEST_P(HaltedPositions, CachedInPiecesEqualsTheWhole) {
+  const torch::NoGradGuard no_grad;
+  const Weights w = weights();
+  const Tensor ids = sample_ids(config(), 1, 45);
+  for (const int64_t loops : {1, 2, 6}) {
+    ForwardOptions options;
+    options.loops = loops;
+    const ForwardResult want = forward(config(), w, ids, options);
+    KvCache cache(config(), loops, 1, 2, torch::kCPU, torch::kFloat32);
+    options.cache = &cache;
+    std::vector<Tensor> hidden, loops_run;
+    int64_t begin = 0;
+    for (const int64_t count : {21, 17, 4, 1, 1, 1}) {
+      const ForwardResult part = forward(config(), w, ids.narrow(1, begin, count), options);
+      hidden.push_back(part.hidden);
+      loops_run.push_back(part.loops_run);
+      begin += count;
+    }
+    EXPECT_TRUE(torch::equal(torch::cat(loops_run, 1), want.loops_run)) << loops;
+    EXPECT_LE((torch::cat(hidden, 1) - want.hidden).abs().max().item<double>(), 1e-4) << loops;
+  }
+}
+
+TEST_P(HaltedPositions, GradientsMatchFiniteDifferences) {
+  const Tensor ids = sample_ids(config(), 2, 9), targets = ids.roll(-1, 1);
+  ForwardOptions options;
+  options.loops = 5;
+  options.count_experts = true;
+  Tensor depths, load;  // a step across a threshold or to other experts has no derivative
+  const auto loss = [&] {
+    const ForwardResult result = forward(config(), weights(), ids, options);
+    depths = result.loops_run;
+    load = result.expert_load.empty() ? torch::zeros({1}) : result.expert_load[0];
+    return token_losses(weights(), result.hidden, targets).sum() + result.ponder;
+  };
+  loss().backward();
+  const Tensor depths_here = depths, load_here = load;
+  EXPECT_GE(depths.flatten().bincount().count_nonzero().item<int64_t>(), 3) << depths;
+  const torch::NoGradGuard no_grad;
+  int64_t compared = 0;
+  for (const Parameters::Item& item : model_.parameters.items()) {
+    if (!item.spec.trained) continue;
+    ASSERT_TRUE(item.tensor.grad().defined()) << item.spec.name;
+    const double length = item.tensor.grad().norm().item<double>();
+    if (length < 0.05) continue;  // below what a difference of fp32 losses resolves
+    const Tensor direction = item.tensor.grad() / length;
+    const double step = std::min(2e-2, 0.004 / length);
+    Tensor value = item.tensor;
+    const auto moved = [&](double by) {
+      value.add_(direction, by);
+      const double at = loss().item<double>();
+      value.sub_(direction, by);
+      return torch::equal(depths, depths_here) && torch::equal(load, load_here) ? at : NAN;
+    };
+    const double slope = (moved(step) - moved(-step)) / (2 * step);
+    if (std::isnan(slope)) continue;
+    ++compared;
+    EXPECT_NEAR(slope / length, 1.0, 0.05) << item.spec.name;
+  }
+  EXPECT_GE(compared, 10);
+}
+
+INSTANTIATE_TEST_SUITE_P(Mechanisms, HaltedPositions, testing::ValuesIn(halting_mechanisms()),
+                         [](const auto& info) { return info.param.name; });
+
+}  // namespace
+}  // namespace mythos
