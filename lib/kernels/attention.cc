@@ -75,6 +75,27 @@ Tensor library_attention(const Tensor& q, const Tensor& k, const Tensor& v,
       .transpose(1, 2);
 }
 
+// LibTorch's operator for each sequence by itself.
+Tensor library_rows(const Tensor& q, const Tensor& k, const Tensor& v, const PackedRows& rows,
+                    const Tensor& first_key) {
+  const Tensor key = at::arange(k.size(1), rows.position.options());
+  std::vector<Tensor> out;
+  for (int64_t b = 0; b < k.size(0); ++b) {
+    const int64_t begin = rows.begins[b], count = rows.begins[b + 1] - begin;
+    if (count == 0) continue;
+    Tensor seen = key <= rows.position.narrow(0, begin, count).unsqueeze(1);
+    if (first_key.defined()) {
+      seen = seen.logical_and(key >= first_key.narrow(0, begin, count).unsqueeze(1));
+    }
+    const auto heads = [](const Tensor& x) { return x.unsqueeze(0).transpose(1, 2); };
+    out.push_back(at::scaled_dot_product_attention(heads(q[0].narrow(0, begin, count)), heads(k[b]),
+                                                   heads(v[b]), seen, 0.0, false, std::nullopt,
+                                                   /*enable_gqa=*/q.size(2) != k.size(2))
+                      .transpose(1, 2));
+  }
+  return at::cat(out, 1);
+}
+
 void check_first_key(const Tensor& q, const Tensor& first_key) {
   if (!first_key.defined()) return;
   if (first_key.scalar_type() == torch::kInt32 && first_key.dim() == 2 &&
@@ -94,6 +115,24 @@ Tensor causal_attention(const Tensor& q, const Tensor& k, const Tensor& v,
   if (!wants_graph({&q, &k, &v})) return forward(q, k, v, first).first;
   // An undefined tensor cannot be an argument of an autograd function.
   return CausalAttention::apply(q, k, v, first.defined() ? std::optional(first) : std::nullopt);
+}
+
+Tensor attention_of_rows(const Tensor& q, const Tensor& k, const Tensor& v, const PackedRows& rows,
+                         const Tensor& first_key) {
+  if (static_cast<int64_t>(rows.begins.size()) != k.size(0) + 1 ||
+      rows.begins.back() != q.size(1) || rows.position.numel() != q.size(1)) {
+    fail(ErrorKind::internal, "attention_of_rows: the rows are not those of q and k");
+  }
+  if (!q.is_cpu()) return library_rows(q, k, v, rows, first_key);
+  const Tensor out = torch::empty({1, q.size(1), q.size(2), v.size(3)}, q.options());
+  cpu::attention_of_rows(packed(q), packed(k), packed(v), rows, first_key, out);
+  return out;
+}
+
+Tensor attention_of_rows_reference(const Tensor& q, const Tensor& k, const Tensor& v,
+                                   const PackedRows& rows, const Tensor& first_key) {
+  const auto wide = [](const Tensor& x) { return x.to(torch::kFloat32); };
+  return library_rows(wide(q), wide(k), wide(v), rows, first_key).to(q.scalar_type());
 }
 
 Tensor causal_attention_reference(const Tensor& q, const Tensor& k, const Tensor& v,

@@ -1,6 +1,8 @@
 #pragma once
 #include <torch/types.h>
 
+#include <vector>
+
 namespace mythos {
 
 // Causal scaled dot-product attention of S new tokens over P ≥ S tokens, the last S of which are
@@ -17,5 +19,21 @@ torch::Tensor causal_attention(const torch::Tensor& q, const torch::Tensor& k,
 torch::Tensor causal_attention_reference(const torch::Tensor& q, const torch::Tensor& k,
                                          const torch::Tensor& v,
                                          const torch::Tensor& first_key = {});
+
+// Some positions of B sequences, packed one sequence after the other.
+struct PackedRows {
+  std::vector<int64_t> begins;  // [B+1]: rows begins[b] … begins[b+1]-1 are of sequence b
+  torch::Tensor position;       // [N] int32, on the queries' device, increasing within a sequence
+};
+
+// The same for queries of some positions only, without gradient: q [1,N,H,d], k [B,P,K,d], v
+// [B,P,K,dv]; row r of sequence b sees its keys first_key[r] … position[r]. first_key [N] int32,
+// undefined for 0. Result [1,N,H,dv].
+torch::Tensor attention_of_rows(const torch::Tensor& q, const torch::Tensor& k,
+                                const torch::Tensor& v, const PackedRows& rows,
+                                const torch::Tensor& first_key = {});
+torch::Tensor attention_of_rows_reference(const torch::Tensor& q, const torch::Tensor& k,
+                                          const torch::Tensor& v, const PackedRows& rows,
+                                          const torch::Tensor& first_key = {});
 
 }  // namespace mythos

@@ -106,6 +106,12 @@ struct View {
   int64_t batch, position, head;
   explicit View(const torch::Tensor& t)
       : data(t.data_ptr<T>()), batch(t.stride(0)), position(t.stride(1)), head(t.stride(2)) {}
+  // Packed rows [1,N,…]: the sequences lie one behind the other.
+  View of_rows() const {
+    View view = *this;
+    view.batch = 0;
+    return view;
+  }
   T* at(int64_t b, int64_t s, int64_t h) const {
     return data + b * batch + s * position + h * head;
   }
@@ -114,7 +120,9 @@ struct View {
 struct Shape {
   int64_t B, S, P, H, K, d, dv;
   float scale;
-  const int32_t* first_key;  // [B,S], or null
+  const int32_t* first_key;            // of each row, or null
+  const PackedRows* packed = nullptr;  // null: rows 0 … S-1 of every sequence
+  const int32_t* positions = nullptr;  // of packed rows
   Shape(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
         const torch::Tensor& first_key)
       : B(q.size(0)),
@@ -127,13 +135,20 @@ struct Shape {
         scale(1.0f / std::sqrt(static_cast<float>(d))),
         first_key(first_key.defined() ? first_key.data_ptr<int32_t>() : nullptr) {}
   int64_t group() const { return H / K; }
-  // Query s of sequence b sees keys first(b, s) … visible(s)-1.
-  int64_t visible(int64_t s) const { return P - S + s + 1; }
-  int64_t first(int64_t b, int64_t s) const { return first_key ? first_key[b * S + s] : 0; }
+  // Rows of a sequence, from row begin(b) of q; its row s is at index(b, s) of first_key and
+  // positions.
+  int64_t begin(int64_t b) const { return packed ? packed->begins[b] : 0; }
+  int64_t rows(int64_t b) const { return packed ? packed->begins[b + 1] - begin(b) : S; }
+  int64_t index(int64_t b, int64_t s) const { return (packed ? begin(b) : b * S) + s; }
+  // Query s of sequence b sees keys first(b, s) … visible(b, s)-1.
+  int64_t visible(int64_t b, int64_t s) const {
+    return packed ? positions[index(b, s)] + 1 : P - S + s + 1;
+  }
+  int64_t first(int64_t b, int64_t s) const { return first_key ? first_key[index(b, s)] : 0; }
   // The first key that any of a block's queries sees, at the begin of a vector.
   int64_t block_first(int64_t b, int64_t begin, int64_t rows) const {
     if (!first_key) return 0;
-    const int32_t* firsts = first_key + b * S + begin;
+    const int32_t* firsts = first_key + index(b, begin);
     return *std::min_element(firsts, firsts + rows) / kVector * kVector;
   }
 };
@@ -171,21 +186,24 @@ struct Space {
 template <class T>
 MYTHOS_INLINE void forward_task(const Shape& c, View<T> q, View<T> k, View<T> v, View<T> out,
                                 float* log_sum, int64_t b, int64_t j, Space& space) {
-  const int64_t keys = padded(c.P), d = padded(c.d), dv = padded(c.dv);
-  unpack_transposed(k.at(b, 0, j), k.position, c.P, c.d, space.kt.data());
-  unpack(v.at(b, 0, j), v.position, c.P, c.dv, space.v.data());
+  const int64_t S = c.rows(b), first_row = c.begin(b);
+  if (S == 0) return;
+  const int64_t seen_keys = c.visible(b, S - 1);  // positions increase
+  const int64_t keys = padded(seen_keys), d = padded(c.d), dv = padded(c.dv);
+  unpack_transposed(k.at(b, 0, j), k.position, seen_keys, c.d, space.kt.data());
+  unpack(v.at(b, 0, j), v.position, seen_keys, c.dv, space.v.data());
   for (int64_t h = j * c.group(); h < (j + 1) * c.group(); ++h) {
-    for (int64_t begin = 0; begin < c.S; begin += kRows) {
-      const int64_t rows = std::min(kRows, c.S - begin);
-      const int64_t columns = padded(c.visible(begin + rows - 1));
+    for (int64_t begin = 0; begin < S; begin += kRows) {
+      const int64_t rows = std::min(kRows, S - begin);
+      const int64_t columns = padded(c.visible(b, begin + rows - 1));
       const int64_t left = c.block_first(b, begin, rows);
       float* scores = space.scores.data();
-      unpack(q.at(b, begin, h), q.position, rows, c.d, space.q.data());
+      unpack(q.at(b, first_row + begin, h), q.position, rows, c.d, space.q.data());
       multiply(space.q.data(), d, 1, space.kt.data() + left, keys, c.d, scores + left, keys, rows,
                columns - left, false);
       for (int64_t r = 0; r < rows; ++r) {
         float* row = scores + r * keys;
-        const int64_t first = c.first(b, begin + r), seen = c.visible(begin + r);
+        const int64_t first = c.first(b, begin + r), seen = c.visible(b, begin + r);
         // Whole vectors, hidden keys included: single numbers at the end would cost as much again.
         fill_hidden(row, left, first, seen, columns, kHidden);
         float most = kHidden;
@@ -199,16 +217,16 @@ MYTHOS_INLINE void forward_task(const Shape& c, View<T> q, View<T> k, View<T> v,
           sum += row[i];
         }
         fill_hidden(row, left, first, seen, columns, 0);
-        log_sum[(b * c.H + h) * c.S + begin + r] = most + std::log(sum);
+        if (log_sum) log_sum[(b * c.H + h) * S + begin + r] = most + std::log(sum);
         const float share = 1.0f / sum;
 #pragma omp simd
         for (int64_t i = left; i < columns; ++i) row[i] *= share;
       }
-      const int64_t depth = std::min(columns, c.P) - left;
+      const int64_t depth = std::min(columns, seen_keys) - left;
       multiply(scores + left, keys, 1, space.v.data() + left * dv, dv, depth, space.out.data(), dv,
                rows, dv, false);
       for (int64_t r = 0; r < rows; ++r) {
-        T* to = out.at(b, begin + r, h);
+        T* to = out.at(b, first_row + begin + r, h);
         for (int64_t i = 0; i < c.dv; ++i) store(to + i, space.out[r * dv + i]);
       }
     }
@@ -228,7 +246,7 @@ MYTHOS_INLINE void backward_task(const Shape& c, View<T> q, View<T> k, View<T> v
   for (int64_t h = j * c.group(); h < (j + 1) * c.group(); ++h) {
     for (int64_t begin = 0; begin < c.S; begin += kRows) {
       const int64_t rows = std::min(kRows, c.S - begin);
-      const int64_t columns = padded(c.visible(begin + rows - 1));
+      const int64_t columns = padded(c.visible(b, begin + rows - 1));
       const int64_t left = c.block_first(b, begin, rows);
       const int64_t depth = std::min(columns, c.P) - left;
       float* scores = space.scores.data();
@@ -242,7 +260,7 @@ MYTHOS_INLINE void backward_task(const Shape& c, View<T> q, View<T> k, View<T> v
       for (int64_t r = 0; r < rows; ++r) {
         float* row = scores + r * keys;
         float* d_row = d_scores + r * keys;
-        const int64_t first = c.first(b, begin + r), seen = c.visible(begin + r);
+        const int64_t first = c.first(b, begin + r), seen = c.visible(b, begin + r);
         const float total = log_sum[(b * c.H + h) * c.S + begin + r];
         fill_hidden(d_row, left, first, seen, columns, 0);
         float dot = 0;
@@ -313,6 +331,24 @@ void attention_forward(const torch::Tensor& q, const torch::Tensor& k, const tor
     } else {
       using V = View<BFloat16>;
       forward_b(c, V(q), V(k), V(v), V(out), sums, b, j, space);
+    }
+  });
+}
+
+void attention_of_rows(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
+                       const PackedRows& rows, const torch::Tensor& first_key,
+                       const torch::Tensor& out) {
+  Shape c(q, k, v, first_key);
+  c.B = k.size(0);
+  c.packed = &rows;
+  c.positions = rows.position.data_ptr<int32_t>();
+  for_tasks(c, false, [&](int64_t b, int64_t j, Space& space) {
+    if (q.scalar_type() == torch::kFloat32) {
+      using V = View<float>;
+      forward_f(c, V(q).of_rows(), V(k), V(v), V(out).of_rows(), nullptr, b, j, space);
+    } else {
+      using V = View<BFloat16>;
+      forward_b(c, V(q).of_rows(), V(k), V(v), V(out).of_rows(), nullptr, b, j, space);
     }
   });
 }

@@ -79,6 +79,7 @@ class Kernels : public testing::TestWithParam<Place> {
     return {out.detach(), grads};
   }
 
+ protected:
   void expect_close(const Tensor& got, const Tensor& want, const std::string& what) const {
     ASSERT_EQ(got.sizes(), want.sizes()) << what;
     ASSERT_EQ(got.scalar_type(), want.scalar_type()) << what;
@@ -88,7 +89,6 @@ class Kernels : public testing::TestWithParam<Place> {
     EXPECT_LE((a - b).abs().max().item<double>() / scale, tolerance) << what;
   }
 
- protected:
   torch::Device device_ = torch::kCPU;
   bool exact_ = true;  // no step of the operator rounds to bf16
 };
@@ -275,6 +275,47 @@ TEST_P(Kernels, CausalAttentionWithinDocuments) {
           [&](const Tensors& t) { return causal_attention_reference(t[0], t[1], t[2], first); });
     }
   }
+}
+
+// Some positions of each sequence: none, one, a few far apart, all.
+TEST_P(Kernels, AttentionOfRows) {
+  const torch::NoGradGuard no_grad;
+  struct Case {
+    int64_t P, H, K, d, dv;
+  };
+  for (const Case& c : {Case{1, 1, 1, 1, 1}, Case{33, 4, 4, 48, 32}, Case{150, 6, 2, 16, 16},
+                        Case{131, 3, 1, 24, 40}}) {
+    for (const bool within_documents : {false, true}) {
+      PackedRows rows{{0}, {}};
+      std::vector<int32_t> positions, firsts;
+      for (const double density : {0.0, 0.02, 1.0, 0.3}) {
+        for (int64_t p = 0; p < c.P; ++p) {
+          if (torch::rand({}).item<double>() > density && p != c.P - 1) continue;
+          if (density == 0.0 && c.P > 1) continue;
+          positions.push_back(static_cast<int32_t>(p));
+          firsts.push_back(static_cast<int32_t>(p - p % 37));
+        }
+        rows.begins.push_back(static_cast<int64_t>(positions.size()));
+      }
+      rows.position = torch::tensor(positions, torch::kInt32).to(device_);
+      const Tensor first =
+          within_documents ? torch::tensor(firsts, torch::kInt32).to(device_) : Tensor();
+      const Tensor q = normal({1, rows.begins.back(), c.H, c.d});
+      const Tensor k = normal({4, c.P, c.K, c.d}), v = normal({4, c.P, c.K, c.dv});
+      expect_close(attention_of_rows(q, k, v, rows, first),
+                   attention_of_rows_reference(q, k, v, rows, first), "forward");
+    }
+  }
+}
+
+// All positions of all sequences are what causal_attention computes.
+TEST_P(Kernels, AttentionOfAllRowsIsCausalAttention) {
+  const torch::NoGradGuard no_grad;
+  const Tensor q = normal({2, 70, 4, 16}), k = normal({2, 90, 2, 16}), v = normal({2, 90, 2, 8});
+  const Tensor position = torch::arange(20, 90, torch::kInt32).repeat({2}).to(device_);
+  const Tensor got = attention_of_rows(q.reshape({1, 140, 4, 16}), k, v, {{0, 70, 140}, position});
+  expect_close(got.view({2, 70, 4, 8}), causal_attention(q, k, v), "forward");
+  EXPECT_THROW(attention_of_rows(q, k, v, {{0, 70, 139}, position}), Error);
 }
 
 TEST_P(Kernels, CausalAttentionFromTheFirstKeyIsTheWhole) {
