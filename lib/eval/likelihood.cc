@@ -6,6 +6,7 @@
 #include <numbers>
 
 #include "base/error.h"
+#include "config/plan.h"
 #include "data/sampler.h"
 
 namespace mythos {
@@ -51,6 +52,21 @@ void count_targets(Batch& batch, const std::vector<int32_t>& byte_lengths, int64
   }
 }
 
+// Adds the tokens with a target to `counts` [T+1] int64 by the loops that they ran.
+void count_loops(const Tensor& loops_run, const Tensor& targets, Tensor& counts) {
+  counts += loops_run.masked_select(targets >= 0).bincount({}, counts.numel());
+}
+
+// See Likelihood::flops_saved.
+double share_saved(const ModelConfig& config, int64_t loops, double mean_loops, int64_t context) {
+  const auto macs = [&](int64_t count) {
+    const Plan plan = make_plan(config, count, context);
+    return static_cast<double>(plan.matrix_macs_per_token + plan.attention_macs_per_token);
+  };
+  const double one_loop = macs(2) - macs(1);
+  return (static_cast<double>(loops) - mean_loops) * one_loop / macs(loops);
+}
+
 // f(first, ids) for the pieces of tokens begin … end-1 of a split.
 template <class F>
 void for_each_piece(const ShardDirectory& data, ShardDirectory::Split split, uint64_t begin,
@@ -77,6 +93,14 @@ double Likelihood::bits_per_byte() const {
 double Likelihood::tokens_per_second() const {
   return seconds > 0 ? static_cast<double>(tokens) / seconds : 0;
 }
+double Likelihood::mean_loops() const {
+  double sum = 0, count = 0;
+  for (size_t i = 0; i < loops_run.size(); ++i) {
+    sum += static_cast<double>(loops_run[i]) * static_cast<double>(i + 1);
+    count += static_cast<double>(loops_run[i]);
+  }
+  return sum / count;
+}
 
 Likelihood evaluate(const ModelConfig& config, const Weights& weights, const ShardDirectory& data,
                     const std::vector<int32_t>& byte_lengths, const LikelihoodOptions& options) {
@@ -92,6 +116,7 @@ Likelihood evaluate(const ModelConfig& config, const Weights& weights, const Sha
   ForwardOptions forward_options;
   forward_options.loops = out.loops;
   Tensor nats = torch::zeros({}, torch::dtype(torch::kFloat64).device(device));
+  Tensor counts = torch::zeros({out.loops + 1}, torch::dtype(torch::kInt64).device(device));
   for (uint64_t window = 0; out.tokens < limit; window += static_cast<uint64_t>(batch_size)) {
     const int64_t missing = (limit - out.tokens + options.seq_len - 1) / options.seq_len;
     Batch batch = sequential_batch(data, options.split, window, std::min(batch_size, missing),
@@ -103,9 +128,16 @@ Likelihood evaluate(const ModelConfig& config, const Weights& weights, const Sha
     const Tensor targets = torch::from_blob(batch.targets.data(), shape, torch::kInt64).to(device);
     const ForwardResult result = forward(config, weights, inputs, forward_options);
     nats += token_losses(weights, result.hidden, targets).sum(torch::kFloat64);
+    if (result.loops_run.defined()) count_loops(result.loops_run, targets, counts);
     if (options.on_progress) options.on_progress(out.tokens);
   }
   out.nats = nats.item<double>();
+  if (config.halting == Halting::act) {
+    const Tensor from_one = counts.slice(0, 1).to(torch::kCPU).contiguous();
+    out.loops_run.assign(from_one.data_ptr<int64_t>(),
+                         from_one.data_ptr<int64_t>() + from_one.numel());
+    out.flops_saved = share_saved(config, out.loops, out.mean_loops(), options.seq_len);
+  }
   out.seconds = watch.seconds();
   return out;
 }

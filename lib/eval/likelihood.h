@@ -24,11 +24,17 @@ struct Likelihood {
   int64_t bytes = 0;   // of text that the targets stand for; EOS and BOS stand for none
   double nats = 0;     // sum of −log p over the targets
   double seconds = 0;
+  // With halting = act: tokens by the loops that they ran, 1 … loops. Otherwise empty.
+  std::vector<int64_t> loops_run = {};
+  // Of a token's FLOPs at all loops, the share left out since positions had halted: core loops not
+  // run, counted as `mythos plan` does.
+  double flops_saved = 0;
 
   double loss() const;           // nats per token
   double perplexity() const;     // exp(loss)
   double bits_per_byte() const;  // comparable between tokenizers
   double tokens_per_second() const;
+  double mean_loops() const;  // of loops_run
 };
 
 // Runs the model over the split in stream order: every token but the first is predicted once, up to

@@ -16,7 +16,16 @@ nlohmann::ordered_json row_json(const Likelihood& row) {
   json["bits_per_byte"] = row.bits_per_byte();
   json["seconds"] = row.seconds;
   json["tokens_per_second"] = row.tokens_per_second();
+  if (!row.loops_run.empty()) {
+    json["mean_loops"] = row.mean_loops();
+    json["loops_run"] = row.loops_run;
+    json["flops_saved"] = row.flops_saved;
+  }
   return json;
+}
+
+std::string untrained_label(const EvalReport& report) {
+  return "untrained, " + std::to_string(report.untrained->loops) + " loops";
 }
 
 std::string row_text(const std::string& label, const Likelihood& row, const std::string& mark) {
@@ -25,6 +34,35 @@ std::string row_text(const std::string& label, const Likelihood& row, const std:
                 row.bits_per_byte(), human_count(row.tokens_per_second()).c_str());
   if (!mark.empty()) text += "  " + mark;
   return text + "\n";
+}
+
+// "2: 73.1%  3: 26.9%": the share of tokens that ran so many loops.
+std::string loops_text(const std::vector<int64_t>& loops_run) {
+  double tokens = 0;
+  for (const int64_t count : loops_run) tokens += static_cast<double>(count);
+  std::vector<std::string> shares;
+  for (size_t i = 0; i < loops_run.size(); ++i) {
+    if (loops_run[i] == 0) continue;
+    shares.push_back(
+        strprintf("%zu: %.1f%%", i + 1, 100 * static_cast<double>(loops_run[i]) / tokens));
+  }
+  return join(shares, "  ");
+}
+
+// Where halting ends the loops of a token.
+std::string halting_table(const EvalReport& report) {
+  std::string text;
+  const auto add = [&](const std::string& label, const Likelihood& row) {
+    if (row.loops_run.empty()) return;
+    text += strprintf("%-18s %8.3f %11.1f%%  %s\n", label.c_str(), row.mean_loops(),
+                      100 * row.flops_saved, loops_text(row.loops_run).c_str());
+  };
+  for (const Likelihood& row : report.loops) add(std::to_string(row.loops), row);
+  if (report.untrained) add(untrained_label(report), *report.untrained);
+  if (text.empty()) return text;
+  return strprintf("\n%-18s %8s %12s  %s\n", "loops", "mean run", "FLOPs saved",
+                   "tokens by loops run") +
+         text;
 }
 
 }  // namespace
@@ -69,11 +107,10 @@ std::string eval_table(const EvalReport& report) {
     text += row_text(std::to_string(report.loops[i].loops), report.loops[i], marked ? "best" : "");
   }
   if (report.untrained) {
-    text += row_text("untrained, " + std::to_string(report.untrained->loops) + " loops",
-                     *report.untrained, "");
+    text += row_text(untrained_label(report), *report.untrained, "");
   }
   if (report.unigram) text += row_text("unigram", *report.unigram, "");
-  return text;
+  return text + halting_table(report);
 }
 
 }  // namespace mythos

@@ -16,9 +16,14 @@ namespace {
 // the expansion of the cache to keys and values.
 constexpr int64_t kAbsorbedTokens = 16;
 
-// `fresh` [B,S,...], but as `kept` where a position has halted; kept for the next loop.
+// Of all positions [B,S,...]: what was computed for those that run, `fresh`, and for the others
+// what the loop before kept. Kept for the next loop.
 Tensor keep_halted(const AttentionContext& context, Tensor& kept, const Tensor& fresh) {
-  if (context.running.defined()) {
+  if (context.places.defined()) {
+    std::vector<int64_t> shape = fresh[0].sizes().vec();
+    shape[0] = -1;
+    kept.view(shape).index_copy_(0, context.places, fresh[0]);
+  } else if (context.running.defined()) {
     const auto& running = context.running;
     std::vector<int64_t> shape(static_cast<size_t>(fresh.dim()), 1);
     shape[0] = running.size(0), shape[1] = running.size(1);
@@ -27,6 +32,12 @@ Tensor keep_halted(const AttentionContext& context, Tensor& kept, const Tensor& 
     kept = fresh;
   }
   return kept;
+}
+
+Tensor attend(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionContext& context) {
+  return context.places.defined()
+             ? attention_of_rows(q, k, v, context.rows, context.document_begins)
+             : causal_attention(q, k, v, context.document_begins);
 }
 
 Tensor grouped_query(const ModelConfig& config, const LayerWeights& w, const Tensor& x,
@@ -46,14 +57,14 @@ Tensor grouped_query(const ModelConfig& config, const LayerWeights& w, const Ten
     v = keep_halted(context, kept->b, v);
   }
   if (context.cache) std::tie(k, v) = context.cache->append(slot, k, v);
-  return apply_linear(causal_attention(q, k, v, context.document_begins).flatten(2), w.wo);
+  return apply_linear(attend(q, k, v, context).flatten(2), w.wo);
 }
 
 // Scores and values in the latent space: kv_up is folded into query and output, so the cache is
 // never expanded (DeepSeek-V2, section 2.1.2). q [B,S,H,nope+rope], cached [B,P,rank+rope] →
 // [B,S,H·v].
 Tensor absorbed(const ModelConfig& config, const LayerWeights& w, const Tensor& q,
-                const Tensor& cached) {
+                const Tensor& cached, const AttentionContext& context) {
   const int64_t H = config.n_heads, rank = config.kv_lora_rank, nope = config.qk_nope_head_dim;
   const Tensor up = w.kv_up.view({H, nope + config.v_head_dim, rank});
   const Tensor heads = q.transpose(1, 2);  // [B,H,S,·]
@@ -62,7 +73,10 @@ Tensor absorbed(const ModelConfig& config, const LayerWeights& w, const Tensor& 
   const Tensor keys = cached.unsqueeze(1);  // [B,1,P,rank+rope]
   Tensor scores = at::matmul(query, keys.transpose(2, 3)).to(torch::kFloat32) /
                   std::sqrt(static_cast<double>(config.qk_head_dim()));
-  if (q.size(1) > 1) {
+  if (context.places.defined()) {
+    const Tensor key = at::arange(cached.size(1), context.rows.position.options());
+    scores = scores.masked_fill(key > context.rows.position.unsqueeze(1), -INFINITY);
+  } else if (q.size(1) > 1) {
     const int64_t seen = cached.size(1), past = seen - q.size(1);
     const Tensor later =
         at::ones({q.size(1), seen}, q.options().dtype(torch::kBool)).triu(past + 1);
@@ -89,20 +103,25 @@ Tensor latent(const ModelConfig& config, const LayerWeights& w, const Tensor& x,
     Tensor fresh = at::cat({kv_latent, rotated.squeeze(2)}, -1);
     if (kept) fresh = keep_halted(context, kept->a, fresh);
     const Tensor cached = context.cache->append(slot, fresh).first;
-    if (x.size(1) <= kAbsorbedTokens) {
-      return apply_linear(absorbed(config, w, q, cached), w.wo);
+    const bool one_sequence = !context.places.defined() || cached.size(0) == 1;
+    if (x.size(1) <= kAbsorbedTokens && one_sequence) {
+      return apply_linear(absorbed(config, w, q, cached, context), w.wo);
     }
     kv_latent = cached.narrow(2, 0, config.kv_lora_rank);
     rotated = cached.narrow(2, config.kv_lora_rank, rope_dim).unsqueeze(2);
-  } else if (kept) {
+  } else if (kept && !context.skips) {
     kv_latent = keep_halted(context, kept->a, kv_latent);
     rotated = keep_halted(context, kept->b, rotated);
   }
   const auto kv = apply_linear(kv_latent, w.kv_up)
                       .unflatten(-1, {H, nope + config.v_head_dim})
                       .split_with_sizes({nope, config.v_head_dim}, -1);
-  const Tensor k = at::cat({kv[0], rotated.expand({-1, -1, H, -1})}, -1);
-  return apply_linear(causal_attention(q, k, kv[1], context.document_begins).flatten(2), w.wo);
+  Tensor k = at::cat({kv[0], rotated.expand({-1, -1, H, -1})}, -1), v = kv[1];
+  if (kept && context.skips && !context.cache) {
+    k = keep_halted(context, kept->a, k);
+    v = keep_halted(context, kept->b, v);
+  }
+  return apply_linear(attend(q, k, v, context).flatten(2), w.wo);
 }
 
 }  // namespace
@@ -115,6 +134,29 @@ AttentionContext attention_context(const ModelConfig& config, int64_t length, Kv
       rope_table(past, length, config.rope_dim(), config.rope_theta, device);
   context.cache = cache;
   return context;
+}
+
+AttentionContext loop_context(const AttentionContext& context, const Tensor& running) {
+  AttentionContext some = context;
+  if (!context.skips) {
+    some.running = running;
+    return some;
+  }
+  some.places = running.flatten().nonzero().squeeze(1);
+  if (some.places.numel() == running.numel()) return context;
+  const Tensor position = some.places.remainder(running.size(1));
+  some.cos = context.cos.index_select(0, position);
+  some.sin = context.sin.index_select(0, position);
+  if (context.document_begins.defined()) {
+    some.document_begins = context.document_begins.flatten().index_select(0, some.places);
+  }
+  const int64_t past = context.cache ? context.cache->length() : 0;
+  some.rows.position = (position + past).to(torch::kInt32);
+  const Tensor ends = running.sum(1).cumsum(0).to(torch::kCPU);  // [B] int64
+  some.rows.begins = {0};
+  some.rows.begins.insert(some.rows.begins.end(), ends.data_ptr<int64_t>(),
+                          ends.data_ptr<int64_t>() + ends.numel());
+  return some;
 }
 
 Tensor attention(const ModelConfig& config, const LayerWeights& w, const Tensor& x,

@@ -1,4 +1,5 @@
 #pragma once
+#include "kernels/attention.h"
 #include "nn/kv_cache.h"
 #include "nn/weights.h"
 
@@ -9,12 +10,19 @@ struct AttentionContext {
   Tensor cos, sin;           // rotary table of these S positions, [S, rope/2]
   KvCache* cache = nullptr;  // null: the S tokens are the whole sequence
   Tensor document_begins;    // as in ForwardOptions
-  Tensor running;            // [B,S] bool: positions that have not halted; undefined: none has
+  // Where positions have halted: either all are computed and `running`, [B,S] bool, tells the
+  // others, or x is [1,N,D] and holds the `rows` that run only, which have the indices `places`,
+  // [N] int64, among the B·S positions. Then cos, sin and document_begins are those of the rows.
+  Tensor running;
+  Tensor places;
+  PackedRows rows;
+  bool skips = false;  // the second way
 };
 
 // The keys and values of a core layer for the S tokens of a pass, kept from one loop to the next:
 // a position that has halted keeps those of the loop in which it halted. MLA keeps the latent and
-// the rotated key, [B,S,rank] and [B,S,1,rope], side by side in `a` when there is a cache.
+// the rotated key, [B,S,rank] and [B,S,1,rope], side by side in `a` when there is a cache; where
+// halted positions are skipped without one, keys and values.
 struct KeptKeys {
   Tensor a, b;
 };
@@ -22,6 +30,9 @@ struct KeptKeys {
 // For `length` new tokens behind those in the cache.
 AttentionContext attention_context(const ModelConfig& config, int64_t length, KvCache* cache,
                                    torch::Device device);
+
+// The context of a loop that only some positions run, [B,S] bool.
+AttentionContext loop_context(const AttentionContext& context, const Tensor& running);
 
 // Causal self-attention: grouped-query (Ainslie et al. 2023) or multi-head latent (DeepSeek-V2,
 // 2024). x [B,S,D] in the compute type → [B,S,D]; `slot` is the layer's place in the cache. Where

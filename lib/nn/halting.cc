@@ -7,8 +7,11 @@ namespace mythos {
 HaltingState::HaltingState(const ModelConfig& config, const Weights& weights, int64_t loops)
     : config_(config), w_(weights), loops_(loops) {}
 
-void HaltingState::add(const Tensor& h) {
-  const Tensor p = at::sigmoid(at::linear(h, w_.halt_weight, w_.halt_bias)).squeeze(-1);  // [B,S]
+void HaltingState::add(const Tensor& h, const Tensor& places) {
+  Tensor p = at::sigmoid(at::linear(h, w_.halt_weight, w_.halt_bias)).squeeze(-1);  // [B,S]
+  if (places.defined()) {
+    p = at::zeros_like(cumulative_).view(-1).index_copy_(0, places, p[0]).view_as(cumulative_);
+  }
   if (!output_.defined()) {
     output_ = at::zeros_like(h);
     cumulative_ = at::zeros_like(p);
@@ -22,7 +25,12 @@ void HaltingState::add(const Tensor& h) {
     ends = at::ones_like(ends);
   }
   const Tensor share = at::where(ends, rest, p) * running_;
-  output_ = output_ + share.unsqueeze(-1) * h;
+  if (places.defined()) {
+    const Tensor shares = share.view(-1).index_select(0, places).unsqueeze(-1);
+    output_.view({-1, h.size(-1)}).index_add_(0, places, shares * h[0]);
+  } else {
+    output_ = output_ + share.unsqueeze(-1) * h;
+  }
   shares_.push_back(share);
   steps_ = steps_ + running_;
   remainder_ = remainder_ + rest * running_ * ends.to(rest.scalar_type());

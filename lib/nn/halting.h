@@ -15,8 +15,9 @@ class HaltingState {
  public:
   HaltingState(const ModelConfig& config, const Weights& weights, int64_t loops);
 
-  // Takes the new state h [B,S,D] fp32 of the next loop.
-  void add(const Tensor& h);
+  // Takes the new state h [B,S,D] fp32 of the next loop; with `places`, h [1,N,D] is that of these
+  // positions of the B·S, which must be all that run.
+  void add(const Tensor& h, const Tensor& places = {});
   // Positions that have not halted, [B,S] bool. Needs one loop.
   Tensor running() const { return running_.gt(0); }
   // Whether no position runs any more. Reads one number back from the device.

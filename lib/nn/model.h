@@ -21,6 +21,9 @@ struct ForwardOptions {
   Tensor document_begins;
   LoopObserver observer;
   bool count_experts = false;  // fill expert_load
+  // Where positions halt (halting = act) and no gradient is recorded, those that have halted are
+  // not computed; otherwise they are computed and their states and keys put back.
+  bool skip_halted = true;
 };
 
 struct ForwardResult {

@@ -18,6 +18,11 @@ Tensor decay_rate(const Weights& w) {
   return at::exp(at::clamp(w.log_a, -20.0, 20.0));
 }
 
+// Of x [B,S,D] the positions of these indices, [1,N,D].
+Tensor select_rows(const Tensor& x, const Tensor& places) {
+  return x.flatten(0, 1).index_select(0, places).unsqueeze(0);
+}
+
 // One step h → h' of the configured recurrence around the core layers.
 class Step {
  public:
@@ -30,6 +35,14 @@ class Step {
       drive_ =
           apply_linear(e.to(w_.compute_type), w_.injection_B).to(torch::kFloat32) * zoh_gain(w_);
     }
+  }
+
+  // The same step for some of the B·S positions only.
+  Step at_places(const Tensor& places) const {
+    Step some = *this;
+    some.e_ = select_rows(e_, places);
+    if (drive_.defined()) some.drive_ = select_rows(drive_, places);
+    return some;
   }
 
   // `kept` has an entry for each core layer where positions may halt, and is empty otherwise.
@@ -79,7 +92,7 @@ class Step {
 
   const ModelConfig& c_;
   const Weights& w_;
-  const Tensor& e_;
+  Tensor e_;
   std::vector<Tensor>& load_;
   Tensor marks_, A_, drive_;
 };
@@ -138,19 +151,27 @@ Tensor recurrent_core(const ModelConfig& config, const Weights& w, const Tensor&
   const Step step(config, w, e, loops, result.expert_load);
   HaltingState halting(config, w, loops);
   const bool halts = config.halting != Halting::none, freezes = config.halting == Halting::act;
+  AttentionContext every = context;
+  every.skips = freezes && options.skip_halted && !torch::GradMode::is_enabled();
   // Positions that go on changing owe the cache every loop's keys; on a device asking costs more
   // than a few loops.
-  const bool may_stop = halts && (freezes || !context.cache) && x.is_cpu();
+  const bool may_stop = every.skips || (halts && (freezes || !context.cache) && x.is_cpu());
   std::vector<KeptKeys> kept(static_cast<size_t>(freezes ? config.core_layers : 0));
-  AttentionContext now = context;
   Tensor h = config.initial_state == InitialState::input ? e : at::zeros_like(e);
   for (int64_t t = 0; t < loops; ++t) {
-    if (freezes && t > 0) now.running = halting.running();
-    const Tensor before = h;
-    h = step(h, t, now, kept);
-    if (now.running.defined()) h = at::where(now.running.unsqueeze(-1), h, before);
+    const AttentionContext now = freezes && t > 0 ? loop_context(every, halting.running()) : every;
+    Tensor before = h;
+    if (now.places.defined()) {
+      if (options.observer) before = h.clone();
+      const Tensor rows = step.at_places(now.places)(select_rows(h, now.places), t, now, kept);
+      h.view({-1, config.dim}).index_copy_(0, now.places, rows[0]);
+      halting.add(rows, now.places);
+    } else {
+      h = step(h, t, now, kept);
+      if (now.running.defined()) h = at::where(now.running.unsqueeze(-1), h, before);
+      if (halts) halting.add(h);
+    }
     if (options.observer) options.observer(t, before.detach(), h.detach());
-    if (halts) halting.add(h);
     if (may_stop && halting.all_halted()) {
       if (context.cache) repeat_keys(*context.cache, t + 1, loops, kept);
       break;

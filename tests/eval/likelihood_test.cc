@@ -2,10 +2,12 @@
 
 #include <ATen/Parallel.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "../scratch.h"
 #include "../small_data.h"
+#include "config/plan.h"
 
 namespace mythos {
 namespace {
@@ -128,6 +130,44 @@ TEST_F(LikelihoodTest, ReportsProgressUpToTheEnd) {
     last = tokens;
   };
   EXPECT_EQ(evaluate_model().tokens, last);
+}
+
+// The counts are those of every window by itself, and the saved share is that of the plan.
+TEST_F(LikelihoodTest, CountsLoopsRunAndFlopsSaved) {
+  const torch::NoGradGuard no_grad;
+  EXPECT_TRUE(evaluate_model().loops_run.empty());
+  ModelConfig config = small_config();
+  config.halting = Halting::act;
+  Model model(config);
+  model.parameters.initialize(config, 3);
+  Tensor(model.parameters.at("recurrent.halt.weight")).mul_(4);
+  const Weights weights = make_weights(config, model.parameters, torch::kFloat32);
+  options_.loops = 5;
+  options_.max_tokens = 100;  // the last window is cut
+  options_.batch_size = 3;
+  const Likelihood found = evaluate(config, weights, *data_, tokenizer_->byte_lengths(), options_);
+  std::vector<int64_t> want(5);
+  const std::vector<int64_t> ids = stream(Split::val);
+  ForwardOptions forward_options;
+  forward_options.loops = 5;
+  forward_options.skip_halted = false;
+  for (int64_t first = 0; first < 100; first += 16) {
+    const Tensor window = torch::tensor(ids).slice(0, first, std::min<int64_t>(first + 16, 100));
+    const Tensor loops_run =
+        forward(config, weights, window.unsqueeze(0), forward_options).loops_run[0];
+    for (int64_t i = 0; i < window.numel(); ++i) ++want[loops_run[i].item<int64_t>() - 1];
+  }
+  EXPECT_EQ(found.loops_run, want);
+  EXPECT_GE(std::count_if(want.begin(), want.end(), [](int64_t n) { return n > 0; }), 3);
+  // Every token computes prelude, coda and head, and as many loops as it ran.
+  const auto macs = [&](int64_t loops) {
+    const Plan plan = make_plan(config, loops, options_.seq_len);
+    return static_cast<double>(plan.matrix_macs_per_token + plan.attention_macs_per_token);
+  };
+  double done = 0;
+  for (int64_t n = 1; n <= 5; ++n) done += static_cast<double>(want[n - 1]) * macs(n);
+  EXPECT_NEAR(found.flops_saved, 1 - done / (100 * macs(5)), 1e-9);
+  EXPECT_GT(found.flops_saved, 0.05);
 }
 
 TEST_F(LikelihoodTest, UnigramBaselineByHand) {

@@ -43,5 +43,25 @@ TEST(EvalReport, Json) {
   EXPECT_FALSE(json.contains("untrained"));
 }
 
+TEST(EvalReport, LoopsRunAndFlopsSavedWhereTokensHalt) {
+  EvalReport report = sample();
+  report.unigram.reset();
+  report.loops = {{2, 1000, 2500, 3200, 0.5, {0, 1000}, 0},
+                  {4, 1000, 2500, 3000, 1, {0, 731, 269, 0}, 0.25}};
+  EXPECT_EQ(eval_table(report),
+            "loops                  loss   perplexity  bits/byte   tokens/s\n"
+            "2                    3.2000       24.533     1.8466     2.00 K\n"
+            "4                    3.0000       20.086     1.7312     1.00 K  best\n"
+            "\n"
+            "loops              mean run  FLOPs saved  tokens by loops run\n"
+            "2                     2.000         0.0%  2: 100.0%\n"
+            "4                     2.269        25.0%  2: 73.1%  3: 26.9%\n");
+  const nlohmann::ordered_json json = to_json(report);
+  EXPECT_EQ(json.at("loops")[1].at("loops_run"), (std::vector<int64_t>{0, 731, 269, 0}));
+  EXPECT_DOUBLE_EQ(json.at("loops")[1].at("mean_loops"), 2.269);
+  EXPECT_DOUBLE_EQ(json.at("loops")[1].at("flops_saved"), 0.25);
+  EXPECT_FALSE(to_json(sample()).at("loops")[0].contains("loops_run"));
+}
+
 }  // namespace
 }  // namespace mythos

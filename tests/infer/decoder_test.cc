@@ -60,8 +60,6 @@ class DecoderOf : public testing::TestWithParam<NamedConfig> {
 };
 
 TEST_P(DecoderOf, TheNativeStepEqualsThePlainOne) {
-  if (config().halting == Halting::act)
-    GTEST_SKIP() << "nn::forward does not skip halted positions";
   const Model model = wide_model(config());
   const std::vector<uint32_t> ids = ids_of(config(), 40);
   Decoder native(model, fp32());
@@ -121,8 +119,6 @@ TEST_P(DecoderOf, ARowDoesNotDependOnItsCompany) {
 }
 
 TEST_P(DecoderOf, PrefillThenStepsEqualStepsAlone) {
-  if (config().halting == Halting::act)
-    GTEST_SKIP() << "nn::forward does not skip halted positions";
   const Model model = wide_model(config());
   Decoder decoder(model, fp32());
   const std::vector<uint32_t> ids = ids_of(config(), 33);

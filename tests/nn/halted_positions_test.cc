@@ -1,8 +1,11 @@
 // Positions that halt at very different depths: their states and keys stay as they were.
+#include <ATen/record_function.h>
 #include <gtest/gtest.h>
 #include <torch/autograd.h>
 
 #include <algorithm>
+#include <memory>
+#include <string>
 
 #include "sample_model.h"
 
@@ -143,6 +146,109 @@ TEST_P(HaltedPositions, CachedInPiecesEqualsTheWhole) {
     EXPECT_TRUE(torch::equal(torch::cat(loops_run, 1), want.loops_run)) << loops;
     EXPECT_LE((torch::cat(hidden, 1) - want.hidden).abs().max().item<double>(), 1e-4) << loops;
   }
+}
+
+// Everything that forward() gives, with halted positions skipped and with all computed.
+void expect_same_without_skipping(const ModelConfig& config, const Weights& w, const Tensor& ids,
+                                  ForwardOptions options) {
+  options.count_experts = true;
+  std::vector<Tensor> states, masked_states;
+  options.observer = [&](int64_t, const Tensor& before, const Tensor& after) {
+    states.push_back(before.clone());
+    states.push_back(after.clone());
+  };
+  const ForwardResult got = forward(config, w, ids, options);
+  std::swap(states, masked_states);
+  options.skip_halted = false;
+  const ForwardResult want = forward(config, w, ids, options);
+  std::swap(states, masked_states);
+  ASSERT_TRUE(torch::equal(got.loops_run, want.loops_run)) << got.loops_run << want.loops_run;
+  EXPECT_LE((got.hidden - want.hidden).abs().max().item<double>(), 1e-4);
+  EXPECT_LE((got.halt_weights - want.halt_weights).abs().max().item<double>(), 1e-5);
+  EXPECT_NEAR(got.ponder.item<double>(), want.ponder.item<double>(), 1e-5);
+  for (size_t i = 0; i < want.expert_load.size(); ++i) {
+    EXPECT_TRUE(torch::equal(got.expert_load[i], want.expert_load[i])) << i;
+  }
+  ASSERT_EQ(states.size(), masked_states.size());
+  for (size_t i = 0; i < states.size(); ++i) {
+    EXPECT_LE((states[i] - masked_states[i]).abs().max().item<double>(), 1e-4) << i;
+  }
+}
+
+TEST_P(HaltedPositions, SkippingEqualsComputingAll) {
+  const torch::NoGradGuard no_grad;
+  for (const int64_t loops : {1, 2, 3, 6}) {
+    ForwardOptions options;
+    options.loops = loops;
+    for (const int64_t length : {1, 7, 45}) {
+      expect_same_without_skipping(config(), weights(), sample_ids(config(), 3, length), options);
+    }
+    options.document_begins = torch::zeros({2, 45}, torch::kInt32);
+    options.document_begins[0].slice(0, 5).fill_(5);
+    options.document_begins[1].slice(0, 40).fill_(40);
+    expect_same_without_skipping(config(), weights(), sample_ids(config(), 2, 45), options);
+  }
+}
+
+// The halting head is given the positions that a loop computed.
+TEST_P(HaltedPositions, OnlyRunningPositionsAreComputed) {
+  const torch::NoGradGuard no_grad;
+  static int64_t computed;
+  const auto count = [](const at::RecordFunction& call) -> std::unique_ptr<at::ObserverContext> {
+    if (std::string(call.name()) == "aten::sigmoid")
+      computed += call.inputs()[0].toTensor().numel();
+    return nullptr;
+  };
+  ForwardOptions options;
+  options.loops = 6;
+  for (const bool skip : {false, true}) {
+    options.skip_halted = skip;
+    computed = 0;
+    const auto handle =
+        at::addThreadLocalCallback(at::RecordFunctionCallback(count).needsInputs(true));
+    const ForwardResult result = forward(config(), weights(), sample_ids(config(), 2, 45), options);
+    at::removeCallback(handle);
+    EXPECT_EQ(computed, skip ? result.loops_run.sum().item<int64_t>() : 2 * 45 * 6);
+  }
+}
+
+TEST_P(HaltedPositions, SkippingWithACacheEqualsComputingAll) {
+  const torch::NoGradGuard no_grad;
+  const Tensor ids = sample_ids(config(), 1, 45);
+  for (const int64_t loops : {2, 6}) {
+    KvCache skipped(config(), loops, 1, 2, torch::kCPU, torch::kFloat32);
+    KvCache whole(config(), loops, 1, 2, torch::kCPU, torch::kFloat32);
+    int64_t begin = 0;
+    for (const int64_t count : {21, 17, 4, 1, 1, 1}) {
+      const Tensor piece = ids.narrow(1, begin, count);
+      ForwardOptions options;
+      options.loops = loops;
+      options.cache = &skipped;
+      const ForwardResult got = forward(config(), weights(), piece, options);
+      options.cache = &whole;
+      options.skip_halted = false;
+      const ForwardResult want = forward(config(), weights(), piece, options);
+      EXPECT_TRUE(torch::equal(got.loops_run, want.loops_run));
+      EXPECT_LE((got.hidden - want.hidden).abs().max().item<double>(), 1e-4) << begin;
+      begin += count;
+    }
+  }
+}
+
+TEST_P(HaltedPositions, SkippingStaysNearFp32InBf16) {
+  const torch::NoGradGuard no_grad;
+  const Weights narrow = make_weights(config(), model_.parameters, torch::kBFloat16);
+  const Tensor ids = sample_ids(config(), 2, 45);
+  ForwardOptions options;
+  options.loops = 6;
+  const ForwardResult got = forward(config(), narrow, ids, options);
+  options.skip_halted = false;
+  const ForwardResult want = forward(config(), narrow, ids, options);
+  // Rounding may carry a position over the threshold: most must agree.
+  const Tensor same = got.loops_run.eq(want.loops_run);
+  EXPECT_GE(same.to(torch::kFloat32).mean().item<double>(), 0.9);
+  const Tensor difference = (got.hidden - want.hidden).to(torch::kFloat32).norm();
+  EXPECT_LE((difference / want.hidden.to(torch::kFloat32).norm()).item<double>(), 0.05);
 }
 
 TEST_P(HaltedPositions, GradientsMatchFiniteDifferences) {
