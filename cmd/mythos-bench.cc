@@ -1,7 +1,14 @@
+#include <unistd.h>
+
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <nlohmann/json.hpp>
 
 #include "base/cli.h"
+#include "base/error.h"
+#include "base/files.h"
+#include "bench_options.h"
 #include "data/bench_data.h"
 #include "data/bench_tokenize.h"
 
@@ -10,33 +17,17 @@ using namespace mythos;
 namespace {
 
 struct Options {
-  int repeat = 5, warmup = 1;
-  std::string output_format = "table", split = "train";
-  bool json = false;
+  BenchOptions common;
+  ModelSubjectOptions model;
   TokenizeBench tokenize;
   DataBench data;
+  std::string split = "train";
   std::vector<std::string> shards;
 };
 
-CLI::App* declare_common(CLI::App& app, Options& options, const char* name, const char* summary) {
-  CLI::App* command = app.add_subcommand(name, summary);
-  command->add_option("--repeat", options.repeat, "Samples of each time (default 5)")
-      ->check(CLI::Range(1, 1000))
-      ->type_name("N");
-  command->add_option("--warmup", options.warmup, "Repetitions before those (default 1)")
-      ->check(CLI::Range(0, 1000))
-      ->type_name("N");
-  CLI::Option* format =
-      command->add_option("--output-format", options.output_format, "How to print (default table)")
-          ->check(CLI::IsMember({"table", "json", "jsonl", "markdown", "csv"}));
-  command->add_flag("--json", options.json, "The same as --output-format json (mythos.bench/1)")
-      ->excludes(format);
-  return command;
-}
-
 void declare_tokenize(CLI::App& app, Options& options) {
   CLI::App* command =
-      declare_common(app, options, "tokenize", "Encode and decode text that is in memory");
+      declare_subject(app, options.common, "tokenize", "Encode and decode text that is in memory");
   command->add_option("--tokenizer", options.tokenize.tokenizers, "Tokenizer; several take turns")
       ->required()
       ->allow_extra_args(false)
@@ -56,7 +47,8 @@ void declare_tokenize(CLI::App& app, Options& options) {
 }
 
 void declare_data(CLI::App& app, Options& options) {
-  CLI::App* command = declare_common(app, options, "data", "Draw training batches from shards");
+  CLI::App* command =
+      declare_subject(app, options.common, "data", "Draw training batches from shards");
   command->add_option("DIR", options.shards, "Directories of shards; DIR:WEIGHT sets their shares")
       ->required();
   command->add_option("--split", options.split, "train or val (default train)")
@@ -69,22 +61,34 @@ void declare_data(CLI::App& app, Options& options) {
   number("--tokens", options.data.tokens, "Tokens drawn for one sample (default 4 million)");
 }
 
-int run(Options& options, const std::string& subject) {
+// The other subjects start without LibTorch, so those that need it are a program of their own.
+[[noreturn]] void become_model_bench(char** argv) {
+  const fs::path program = fs::read_symlink("/proc/self/exe").parent_path() / "mythos_bench_model";
+  execv(program.c_str(), argv);
+  if (errno == ENOENT) {
+    fail(ErrorKind::usage,
+         "this build has no LibTorch half, so no models to measure.\n"
+         "Build it with -DMYTHOS_TORCH=ON");
+  }
+  fail(ErrorKind::resources, "cannot execute " + program.string() + ": " + std::strerror(errno));
+}
+
+int run(Options& options, const std::string& subject, char** argv) {
+  if (is_model_subject(subject)) become_model_bench(argv);
   BenchResult result;
   if (subject == "tokenize") {
-    options.tokenize.repeat = options.repeat;
-    options.tokenize.warmup = options.warmup;
+    options.tokenize.repeat = options.common.repeat;
+    options.tokenize.warmup = options.common.warmup;
     result = bench_tokenize(options.tokenize);
   } else {
-    options.data.repeat = options.repeat;
-    options.data.warmup = options.warmup;
+    options.data.repeat = options.common.repeat;
+    options.data.warmup = options.common.warmup;
     options.data.data = parse_data_list(options.shards);
     options.data.split =
         options.split == "train" ? ShardDirectory::Split::train : ShardDirectory::Split::val;
     result = bench_data(options.data);
   }
-  const BenchFormat format = parse_bench_format(options.json ? "json" : options.output_format);
-  std::fputs(format_bench(result, format).c_str(), stdout);
+  std::fputs(format_bench(result, options.common.format()).c_str(), stdout);
   return 0;
 }
 
@@ -94,16 +98,13 @@ int main(int argc, char** argv) {
   Options options;
   CLI::App* root = nullptr;
   return run_command(argc, argv,
-                     {"mythos-bench", "Measure speed on this machine.",
-                      R"(mythos bench tokenize --tokenizer tok.model book.txt
-                         mythos bench tokenize --tokenizer o200k_base.tiktoken --separator '\n\n' --json book.txt
-                         mythos bench tokenize --tokenizer tok.model --threads 4 --max-bytes 1GB part-*.parquet
-                         mythos bench data --seq-len 2048 --batch-size 8 shards)",
+                     {"mythos-bench", "Measure speed on this machine.", kBenchExamples,
                       [&](CLI::App& app) {
                         root = &app;
                         app.require_subcommand(1);
+                        declare_model_subjects(app, options.common, options.model);
                         declare_tokenize(app, options);
                         declare_data(app, options);
                       },
-                      [&] { return run(options, root->get_subcommands()[0]->get_name()); }});
+                      [&] { return run(options, root->get_subcommands()[0]->get_name(), argv); }});
 }

@@ -43,7 +43,7 @@ constexpr Verb kVerbs[] = {
     {"export", "Write a checkpoint for other programs"},
     {"import", "Read a model from another format"},
     {"", "Measuring"},
-    {"bench", "Measure the speed of tokenizers and of reading token shards"},
+    {"bench", "Measure speed: training, prefill, decode, tokenizers, token shards"},
 };
 
 constexpr int kUsage = static_cast<int>(ErrorKind::usage);

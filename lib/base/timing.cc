@@ -17,20 +17,23 @@ namespace {
 using nlohmann::ordered_json;
 using Rows = std::vector<std::vector<std::string>>;
 
-// Names of the amounts of all measurements, in order of first use.
-std::vector<std::string> units_of(const std::vector<Measurement>& measurements) {
-  std::vector<std::string> units;
+using Numbers = std::vector<std::pair<std::string, double>>;
+
+// Names of the amounts (or values) of all measurements, in order of first use.
+std::vector<std::string> names_of(const std::vector<Measurement>& measurements,
+                                  Numbers Measurement::*numbers) {
+  std::vector<std::string> names;
   for (const Measurement& measurement : measurements) {
-    for (const auto& [unit, amount] : measurement.amounts) {
-      if (std::find(units.begin(), units.end(), unit) == units.end()) units.push_back(unit);
+    for (const auto& [name, number] : measurement.*numbers) {
+      if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
     }
   }
-  return units;
+  return names;
 }
 
-const double* amount_of(const Measurement& measurement, const std::string& unit) {
-  for (const auto& [name, amount] : measurement.amounts) {
-    if (name == unit) return &amount;
+const double* find_number(const Numbers& numbers, const std::string& wanted) {
+  for (const auto& [name, number] : numbers) {
+    if (name == wanted) return &number;
   }
   return nullptr;
 }
@@ -44,22 +47,41 @@ std::string short_seconds(double seconds) {
   return seconds < 1 ? strprintf("%.2f ms", seconds * 1e3) : strprintf("%.3f s", seconds);
 }
 
+std::string short_value(const std::string& name, double value) {
+  if (name.ends_with("_share")) return strprintf("%.1f%%", 100 * value);
+  return name.ends_with("_bytes") ? human_bytes(value) : strprintf("%g", value);
+}
+
+// "memory_bytes" → "memory", "gemm_share" → "gemm share".
+std::string short_name(std::string name) {
+  if (name.ends_with("_bytes")) name.resize(name.size() - 6);
+  std::replace(name.begin(), name.end(), '_', ' ');
+  return name;
+}
+
 // A heading and a row for each measurement, for people.
 Rows short_rows(const std::vector<Measurement>& measurements) {
-  const std::vector<std::string> units = units_of(measurements);
+  const std::vector<std::string> units = names_of(measurements, &Measurement::amounts);
+  const std::vector<std::string> values = names_of(measurements, &Measurement::values);
   Rows rows = {{"", "median", "min"}};
   for (const std::string& unit : units) {
     rows[0].push_back((unit == "bytes" ? "MB" : unit) + "/s");
   }
+  for (const std::string& name : values) rows[0].push_back(short_name(name));
   for (const Measurement& measurement : measurements) {
     std::vector<std::string> row = {measurement.name, short_seconds(measurement.median_seconds()),
                                     short_seconds(measurement.min_seconds())};
     for (const std::string& unit : units) {
-      const double* amount = amount_of(measurement, unit);
+      const double* amount = find_number(measurement.amounts, unit);
       const double rate = amount ? per_second(*amount, measurement) : 0;
       row.push_back(!amount           ? ""
                     : unit == "bytes" ? strprintf("%.1f", rate / 1e6)
+                    : rate < 100      ? strprintf("%.3g", rate)
                                       : human_count(rate));
+    }
+    for (const std::string& name : values) {
+      const double* value = find_number(measurement.values, name);
+      row.push_back(value ? short_value(name, *value) : "");
     }
     rows.push_back(std::move(row));
   }
@@ -114,6 +136,7 @@ ordered_json row_json(const Measurement& measurement) {
     row["amounts"][unit] = amount;
     row["per_second"][unit] = per_second(amount, measurement);
   }
+  for (const auto& [name, value] : measurement.values) row["values"][name] = value;
   return row;
 }
 
@@ -126,7 +149,8 @@ std::string csv_field(const std::string& text) {
 
 std::string csv(const std::string& subject, const ordered_json& facts,
                 const std::vector<Measurement>& measurements) {
-  const std::vector<std::string> units = units_of(measurements);
+  const std::vector<std::string> units = names_of(measurements, &Measurement::amounts);
+  const std::vector<std::string> values = names_of(measurements, &Measurement::values);
   Rows rows = {{"subject"}};
   for (const auto& [key, value] : facts.items()) rows[0].push_back(key);
   for (const char* name : {"name", "samples", "median_seconds", "min_seconds"}) {
@@ -136,6 +160,7 @@ std::string csv(const std::string& subject, const ordered_json& facts,
     rows[0].push_back(unit);
     rows[0].push_back(unit + "_per_second");
   }
+  rows[0].insert(rows[0].end(), values.begin(), values.end());
   for (const Measurement& measurement : measurements) {
     std::vector<std::string> row = {subject};
     for (const auto& [key, value] : facts.items()) row.push_back(plain(value));
@@ -144,9 +169,13 @@ std::string csv(const std::string& subject, const ordered_json& facts,
     row.push_back(strprintf("%.9g", measurement.median_seconds()));
     row.push_back(strprintf("%.9g", measurement.min_seconds()));
     for (const std::string& unit : units) {
-      const double* amount = amount_of(measurement, unit);
+      const double* amount = find_number(measurement.amounts, unit);
       row.push_back(amount ? strprintf("%.15g", *amount) : "");
       row.push_back(amount ? strprintf("%.6g", per_second(*amount, measurement)) : "");
+    }
+    for (const std::string& name : values) {
+      const double* value = find_number(measurement.values, name);
+      row.push_back(value ? strprintf("%.9g", *value) : "");
     }
     rows.push_back(std::move(row));
   }
@@ -254,6 +283,11 @@ uint64_t peak_memory_bytes() {
     return static_cast<uint64_t>(parse_int(number.substr(0, number.find(' '))).value_or(0)) * 1024;
   }
   return 0;
+}
+
+// The kernel then counts the maximum anew (proc(5)).
+void reset_peak_memory() {
+  std::ofstream("/proc/self/clear_refs") << '5';
 }
 
 }  // namespace mythos

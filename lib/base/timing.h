@@ -17,6 +17,9 @@ struct Measurement {
   // Amounts of one repetition with their units: {"tokens", 297606}, {"bytes", 1115394}. Bytes are
   // shown as MB (10^6).
   std::vector<std::pair<std::string, double>> amounts;
+  // Further numbers: {"loops", 8}, {"memory_bytes", 1e9}, {"gemm_share", 0.6}. A share is
+  // shown in percent.
+  std::vector<std::pair<std::string, double>> values{};
 
   double median_seconds() const;
   double min_seconds() const;
@@ -42,15 +45,17 @@ struct BenchResult {
 };
 
 // What "mythos bench" prints, with a newline at the end: the facts, and for each measurement its
-// median and minimum, and each amount per second at the median. JSON has the raw samples too
-// (mythos-bench(1): an object "mythos.bench/1", or one "mythos.bench-row/1" a line); in CSV and
-// JSON lines every row carries the facts.
+// median and minimum, each amount per second at the median, and its values. JSON has the raw
+// samples too (mythos-bench(1): an object "mythos.bench/1", or one "mythos.bench-row/1" a line); in
+// CSV and JSON lines every row carries the facts.
 std::string format_bench(const BenchResult& result, BenchFormat format);
 
 // {"version", "cpu": model, "cores": that this process may use}.
 nlohmann::ordered_json machine_facts();
 
-// Largest resident memory of this process so far.
+// Largest resident memory of this process so far, or since reset_peak_memory().
 uint64_t peak_memory_bytes();
+// Does nothing where the system does not allow it.
+void reset_peak_memory();
 
 }  // namespace mythos

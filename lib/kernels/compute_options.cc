@@ -3,10 +3,7 @@
 #include <ATen/Parallel.h>
 #include <malloc.h>
 
-#include <CLI/CLI.hpp>
-
 #include "base/cpu.h"
-#include "config/field_value.h"
 #include "kernels/device.h"
 
 namespace mythos {
@@ -22,23 +19,6 @@ void keep_freed_memory() {
 
 }  // namespace
 
-void ComputeOptions::declare(CLI::App& app) {
-  app.add_option("--device", device, "auto, cpu, cuda or cuda:N")
-      ->type_name("DEVICE")
-      ->envname("MYTHOS_DEVICE");
-  app.add_option("--threads", threads, "CPU threads; default: one for each core")
-      ->type_name("N")
-      ->check(CLI::Range(int64_t{1}, int64_t{4096}))
-      ->envname("MYTHOS_THREADS");
-}
-
-void ComputeOptions::declare_dtype(CLI::App& app) {
-  app.add_option("--dtype", dtype,
-                 "Type of matrix products: auto (bf16 on CUDA, fp32 on CPU), fp32, bf16, "
-                 "or tf32 (CUDA)")
-      ->type_name("TYPE");
-}
-
 void ComputeOptions::set_threads() const {
   keep_freed_memory();
   at::set_num_threads(static_cast<int>(threads > 0 ? threads : physical_cores()));
@@ -47,10 +27,6 @@ void ComputeOptions::set_threads() const {
 torch::Device ComputeOptions::select() const {
   set_threads();
   return resolve_device(device);
-}
-
-ComputeType ComputeOptions::compute_type() const {
-  return static_cast<ComputeType>(find_name("--dtype", dtype, "", EnumNames<ComputeType>::names));
 }
 
 }  // namespace mythos

@@ -1,33 +1,15 @@
 #pragma once
 #include <torch/types.h>
 
-#include <string>
-
-#include "config/train_config.h"
-
-namespace CLI {
-class App;
-}
+#include "config/compute_flags.h"
 
 namespace mythos {
 
-// Where and how a program computes: the options that every verb with a model shares. MYTHOS_DEVICE
-// and MYTHOS_THREADS stand in for options that are not given.
-struct ComputeOptions {
-  std::string device = "auto";
-  int64_t threads = 0;  // 0: one for each core
-  std::string dtype = "auto";
-
-  // Adds --device and --threads.
-  void declare(CLI::App& app);
-  // Adds --dtype.
-  void declare_dtype(CLI::App& app);
-
+// The flags, put into effect.
+struct ComputeOptions : ComputeFlags {
   void set_threads() const;
   // Sets the number of threads and resolves the device. Fails as resolve_device does.
   torch::Device select() const;
-  // Fails (usage) when --dtype names no type.
-  ComputeType compute_type() const;
 };
 
 }  // namespace mythos

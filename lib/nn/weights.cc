@@ -1,5 +1,7 @@
 #include "nn/weights.h"
 
+#include <ATen/Parallel.h>
+
 #include <cmath>
 
 #include "base/error.h"
@@ -9,20 +11,26 @@
 namespace mythos {
 namespace {
 
-// Standard normal numbers by Box and Muller's method, the same on every device.
-void fill_normal(float* out, int64_t count, double deviation, Rng rng) {
-  for (int64_t i = 0; i < count; i += 2) {
-    const double radius = deviation * std::sqrt(-2.0 * std::log(1.0 - rng.uniform()));
-    const double angle = 2.0 * M_PI * rng.uniform();
-    out[i] = static_cast<float>(radius * std::cos(angle));
-    if (i + 1 < count) out[i + 1] = static_cast<float>(radius * std::sin(angle));
-  }
+// Standard normal numbers by Box and Muller's method, the same on every device and with any number
+// of threads: a pair takes two numbers of the stream, so its place in it is known.
+void fill_normal(float* out, int64_t count, double deviation, uint64_t seed, uint64_t stream) {
+  at::parallel_for(0, (count + 1) / 2, 1 << 14, [&](int64_t begin, int64_t end) {
+    Rng rng(seed, stream, static_cast<uint64_t>(2 * begin));
+    for (int64_t i = 2 * begin; i < 2 * end; i += 2) {
+      const double radius = deviation * std::sqrt(-2.0 * std::log(1.0 - rng.uniform()));
+      const double angle = 2.0 * M_PI * rng.uniform();
+      out[i] = static_cast<float>(radius * std::cos(angle));
+      if (i + 1 < count) out[i + 1] = static_cast<float>(radius * std::sin(angle));
+    }
+  });
 }
 
-Tensor initial_value(const ParameterSpec& spec, const ModelConfig& config, Rng rng) {
-  const Tensor value = torch::zeros(spec.shape);
+// Fills a CPU tensor.
+void set_initial_value(const ParameterSpec& spec, const ModelConfig& config, uint64_t seed,
+                       uint64_t stream, Tensor value) {
   switch (spec.init) {
     case Init::zeros:
+      value.zero_();
       break;
     case Init::ones:
       value.fill_(1);
@@ -31,17 +39,18 @@ Tensor initial_value(const ParameterSpec& spec, const ModelConfig& config, Rng r
       value.fill_(0.1);
       break;
     case Init::normal:
-      fill_normal(value.data_ptr<float>(), value.numel(), config.init_std, rng);
+      fill_normal(value.data_ptr<float>(), value.numel(), config.init_std, seed, stream);
       break;
     case Init::identity_tail:
+      value.zero_();
       value.narrow(1, value.size(1) - config.dim, config.dim).copy_(torch::eye(config.dim));
       break;
     case Init::halt_bias: {
+      Rng rng(seed, stream);
       const double bound = 1.0 / std::sqrt(static_cast<double>(config.dim));
       for (int64_t i = 0; i < value.numel(); ++i) value[i] = bound * (2.0 * rng.uniform() - 1.0);
     }
   }
-  return value;
 }
 
 }  // namespace
@@ -64,7 +73,10 @@ Parameters::Parameters(const ModelConfig& config, torch::Device device) {
 void Parameters::initialize(const ModelConfig& config, uint64_t seed) {
   const torch::NoGradGuard no_grad;
   for (size_t i = 0; i < items_.size(); ++i) {
-    items_[i].tensor.copy_(initial_value(items_[i].spec, config, Rng(seed, i)));
+    Tensor& target = items_[i].tensor;
+    const Tensor value = target.is_cpu() ? target : torch::empty(items_[i].spec.shape);
+    set_initial_value(items_[i].spec, config, seed, i, value);
+    if (!target.is_cpu()) target.copy_(value);
   }
 }
 

@@ -66,6 +66,32 @@ TEST(Timing, Csv) {
             "tokenize,\"a, b\",2,\"open, \"\"cold\"\"\",2,0.003,0.002,,,6,2000\n");
 }
 
+TEST(Timing, ValuesStandBehindTheRates) {
+  std::vector<Measurement> rows = two();
+  rows[0].values = {{"loops", 8}, {"memory_bytes", 3 << 20}, {"gemm_share", 0.256}};
+  const BenchResult result{"train", {{"threads", 2}}, rows};
+  EXPECT_EQ(format_bench(result, BenchFormat::table),
+            "threads              2\n"
+            "\n"
+            "                  median         min        MB/s    tokens/s       loops      memory  "
+            "gemm share\n"
+            "encode           1.000 s   500.00 ms         3.0      1.00 K           8     3.0 MiB  "
+            "     25.6%\n"
+            "open, \"cold\"     3.00 ms     2.00 ms                  2.00 K\n");
+  EXPECT_NE(format_bench(result, BenchFormat::csv)
+                .find("tokens,tokens_per_second,loops,memory_bytes,gemm_share\n"
+                      "train,2,encode,3,1,0.5,3000000,3e+06,1000,1000,8,3145728,0.256\n"),
+            std::string::npos);
+  const ordered_json json = ordered_json::parse(format_bench(result, BenchFormat::json));
+  EXPECT_EQ(json["measurements"][0]["values"]["loops"], 8);
+  EXPECT_FALSE(json["measurements"][1].contains("values"));
+}
+
+TEST(Timing, SlowRatesKeepTheirDigits) {
+  const BenchResult result{"decode", {}, {{"a", {8.0}, {{"tokens", 10}}}}};
+  EXPECT_NE(format_bench(result, BenchFormat::table).find("      1.25\n"), std::string::npos);
+}
+
 TEST(Timing, JsonHasTheRawSamples) {
   const ordered_json json = ordered_json::parse(formatted(BenchFormat::json));
   EXPECT_EQ(json["schema"], "mythos.bench/1");
@@ -95,6 +121,14 @@ TEST(Timing, PeakMemoryGrowsWithUse) {
   ASSERT_GT(before, 0u);
   std::vector<char> block(before + (64 << 20), 1);
   EXPECT_GE(peak_memory_bytes() - before, block.size() / 2);
+}
+
+TEST(Timing, PeakMemoryStartsAnew) {
+  { std::vector<char> block(peak_memory_bytes() + (64 << 20), 1); }
+  const uint64_t peak = peak_memory_bytes();
+  reset_peak_memory();
+  if (peak_memory_bytes() == peak) GTEST_SKIP() << "/proc/self/clear_refs cannot be written here";
+  EXPECT_LE(peak_memory_bytes(), peak - (48 << 20));
 }
 
 TEST(Timing, MachineFacts) {

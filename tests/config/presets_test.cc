@@ -17,6 +17,7 @@ TEST(Presets, ListIsInOrderAndEachLoads) {
     EXPECT_EQ(parse_config(to_toml(config), preset.name), config);
   }
   const std::vector<std::string> expected = {"nano",
+                                             "small",
                                              "tiny",
                                              "gpt-nano",
                                              "huginn-nano",

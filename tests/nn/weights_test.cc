@@ -1,8 +1,10 @@
 #include "nn/weights.h"
 
+#include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "base/rng.h"
 #include "sample_model.h"
 
 namespace mythos {
@@ -43,6 +45,28 @@ TEST(Parameters, TheSeedDecidesEveryValue) {
     EXPECT_TRUE(torch::equal(item.tensor, b.parameters.at(item.spec.name))) << item.spec.name;
   }
   EXPECT_FALSE(torch::equal(a.parameters.at("embed.weight"), c.parameters.at("embed.weight")));
+}
+
+// Values of a seed are what runs and their resumption rest on: written out plainly here.
+TEST(Parameters, NormalValuesAreAFunctionOfSeedNameAndPlaceAlone) {
+  ModelConfig config = small_config();
+  config.vocab_size = 4001;  // an odd count, beyond what one thread takes at a time
+  config.dim = 25;
+  config.n_heads = 5;
+  const int threads = at::get_num_threads();
+  at::set_num_threads(3);
+  const Model model = sample_model(config, 7);
+  at::set_num_threads(threads);
+  ASSERT_EQ(model.parameters.items()[0].spec.name, "embed.weight");
+  const Tensor embed = model.parameters.at("embed.weight").detach().view(-1);
+  Rng rng(7, 0);
+  for (int64_t i = 0; i < embed.numel(); i += 2) {
+    const double radius = config.init_std * std::sqrt(-2.0 * std::log(1.0 - rng.uniform()));
+    const double angle = 2.0 * M_PI * rng.uniform();
+    ASSERT_EQ(embed.const_data_ptr<float>()[i], static_cast<float>(radius * std::cos(angle))) << i;
+    if (i + 1 == embed.numel()) break;
+    ASSERT_EQ(embed.const_data_ptr<float>()[i + 1], static_cast<float>(radius * std::sin(angle)));
+  }
 }
 
 TEST(Parameters, LoadNamesWhatDoesNotFit) {

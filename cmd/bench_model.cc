@@ -1,0 +1,107 @@
+// The subjects of "mythos bench" that need LibTorch. mythos-bench becomes this program.
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "base/cli.h"
+#include "base/error.h"
+#include "base/strings.h"
+#include "bench_options.h"
+#include "checkpoint/checkpoint.h"
+#include "config/plan.h"
+#include "infer/bench_infer.h"
+#include "kernels/compute_options.h"
+#include "kernels/device.h"
+#include "stability/memory.h"
+#include "train/bench_train.h"
+
+using namespace mythos;
+
+namespace {
+
+struct Subject {
+  std::string label;
+  Config config;
+  std::unique_ptr<Model> model;
+};
+
+void set_values(Config& config, const ModelSubjectOptions& options) {
+  for (const std::string& assignment : options.assignments) set_value(config, assignment);
+  for (const std::string& assignment : options.shorthands) set_value(config, assignment);
+  config.validate();
+}
+
+Subject load_subject(const ModelSubjectOptions& options, torch::Device device) {
+  LoadedCheckpoint loaded = load_checkpoint(options.checkpoint, device);
+  Config config = loaded.config;
+  set_values(config, options);
+  if (config.model != loaded.config.model) {
+    fail(ErrorKind::usage, "--set changes [model], which a checkpoint has fixed: " +
+                               loaded.path.string() + ".\nOnly keys of [train] can be set for it");
+  }
+  return {loaded.path.string(), config, std::move(loaded.model)};
+}
+
+Subject fresh_subject(const ModelSubjectOptions& options, torch::Device device) {
+  Config config =
+      options.preset.empty() ? load_config_file(options.config_file) : load_preset(options.preset);
+  set_values(config, options);
+  const auto needed_bytes = static_cast<double>(weight_bytes(config.model, /*bf16=*/false));
+  if (device.is_cpu() && needed_bytes > available_memory_bytes()) {
+    fail(ErrorKind::resources,
+         "the weights take " + human_bytes(needed_bytes) + ", and this machine has " +
+             human_bytes(available_memory_bytes()) + " left.\nMeasure a smaller model");
+  }
+  auto model = std::make_unique<Model>(config.model, device);
+  model->parameters.initialize(config.model, options.seed);
+  return {options.preset.empty() ? options.config_file : options.preset, config, std::move(model)};
+}
+
+ComputeType wanted_type(const ModelSubjectOptions& options, const std::string& name,
+                        const TrainConfig& train) {
+  const ComputeType type = options.compute.compute_type();
+  return name == "train" && type == ComputeType::automatic ? train.compute_type : type;
+}
+
+BenchResult measure(const std::string& name, const BenchOptions& common,
+                    const ModelSubjectOptions& options) {
+  if (options.preset.empty() && options.config_file.empty() && options.checkpoint.empty()) {
+    fail(ErrorKind::usage, "give one of --preset NAME, --config FILE and --checkpoint RUN");
+  }
+  ModelBench bench;
+  if (!options.loops.empty()) bench.loops = parse_int_list(options.loops, "--loops");
+  options.compute.compute_type();  // before anything slow
+  const torch::Device device = ComputeOptions{options.compute}.select();
+  const Subject subject =
+      options.checkpoint.empty() ? fresh_subject(options, device) : load_subject(options, device);
+  bench.label = subject.label;
+  bench.compute_type =
+      resolve_compute_type(wanted_type(options, name, subject.config.train), device);
+  bench.seed = options.seed;
+  bench.repeat = common.repeat;
+  bench.warmup = common.warmup;
+  bench.profile = options.profile;
+  if (name == "train") return bench_train(subject.config, *subject.model, bench);
+  if (name == "prefill") return bench_prefill(*subject.model, options.seq_len, bench);
+  return bench_decode(*subject.model, options.context, options.tokens, bench);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  BenchOptions common;
+  ModelSubjectOptions options;
+  CLI::App* root = nullptr;
+  return run_command(argc, argv,
+                     {"mythos-bench", "Measure speed on this machine.", kBenchExamples,
+                      [&](CLI::App& app) {
+                        root = &app;
+                        app.require_subcommand(1);
+                        declare_model_subjects(app, common, options);
+                      },
+                      [&] {
+                        const std::string name = root->get_subcommands()[0]->get_name();
+                        const BenchResult result = measure(name, common, options);
+                        std::fputs(format_bench(result, common.format()).c_str(), stdout);
+                        return 0;
+                      }});
+}

@@ -1,0 +1,18 @@
+#pragma once
+#include <torch/types.h>
+
+#include <vector>
+
+#include "base/timing.h"
+
+namespace mythos {
+
+// Runs `repetition` `repeat` times and returns a measurement for each operator that LibTorch's
+// dispatcher or autograd saw on this thread, most expensive first: `seconds` holds for each
+// repetition the operator's own time, without that of the operators that it called; values are
+// "calls" of one repetition and "time_share". The last is "(between operators)": everything that no
+// operator accounts for. On a CUDA device every operator is waited for.
+std::vector<Measurement> profile_operators(torch::Device device, int repeat,
+                                           const std::function<void()>& repetition);
+
+}  // namespace mythos

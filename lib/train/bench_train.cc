@@ -1,0 +1,64 @@
+#include "train/bench_train.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "train/balance.h"
+#include "train/optimizer.h"
+#include "train/schedule.h"
+#include "train/step.h"
+
+namespace mythos {
+namespace {
+
+// The micro-batches of one step.
+std::vector<Batch> random_batches(const Config& config, uint64_t seed) {
+  const TrainConfig& train = config.train;
+  const int64_t places = train.batch_size * train.seq_len;
+  std::vector<Batch> batches;
+  for (int64_t i = 0; i < train.grad_accum; ++i) {
+    const std::vector<uint32_t> ids =
+        random_ids(places + 1, config.model.vocab_size, seed + static_cast<uint64_t>(i));
+    Batch batch;
+    batch.batch_size = train.batch_size;
+    batch.seq_len = train.seq_len;
+    batch.inputs.assign(ids.begin(), ids.end() - 1);
+    batch.targets.assign(ids.begin() + 1, ids.end());
+    if (train.masks_documents()) batch.document_begins.assign(static_cast<size_t>(places), 0);
+    batches.push_back(std::move(batch));
+  }
+  return batches;
+}
+
+ModelWork work_of_step(const Config& config, int64_t loops) {
+  const Plan plan = make_plan(config.model, loops, config.train.seq_len);
+  const auto tokens = static_cast<double>(config.train.tokens_per_step());
+  const auto macs = static_cast<double>(plan.matrix_macs_per_token + plan.attention_macs_per_token);
+  // The backward pass has two products for each one of the forward pass.
+  return {tokens, 3 * 2 * macs * tokens, 0};
+}
+
+}  // namespace
+
+BenchResult bench_train(const Config& config, const Model& model, const ModelBench& options) {
+  ModelBenchRun run("train", model, options);
+  const TrainConfig& train = config.train;
+  run.facts()["batch_size"] = train.batch_size;
+  run.facts()["seq_len"] = train.seq_len;
+  run.facts()["grad_accum"] = train.grad_accum;
+  const std::vector<Batch> batches = random_batches(config, options.seed);
+  AdamW optimizer(model.parameters, train);
+  const double lr = learning_rate(train, 0);
+  for (const int64_t loops : run.loops()) {
+    run.measure_row(loops, work_of_step(config, loops), [&] {
+      const StepResult step = forward_backward(
+          config, model.parameters, batches, train.tokens_per_step(), loops, options.compute_type);
+      optimizer.step(lr);
+      optimizer.zero_grad();
+      balance_router_bias(model.parameters, step.expert_load, train.balance_rate);
+    });
+  }
+  return run.finish();
+}
+
+}  // namespace mythos

@@ -1,0 +1,80 @@
+#include <ATen/Functions.h>
+#include <gtest/gtest.h>
+
+#include "kernels/operator_profile.h"
+#include "kernels/peaks.h"
+
+namespace mythos {
+namespace {
+
+double value_of(const Measurement& row, const std::string& name) {
+  for (const auto& [key, value] : row.values) {
+    if (key == name) return value;
+  }
+  return -1;
+}
+
+const Measurement* find_row(const std::vector<Measurement>& rows, const std::string& name) {
+  for (const Measurement& row : rows) {
+    if (row.name == name) return &row;
+  }
+  return nullptr;
+}
+
+TEST(OperatorProfile, CountsCallsAndGivesOwnTimes) {
+  const torch::Tensor small = torch::ones({4, 4});
+  const torch::Tensor a = torch::ones({256, 256}).requires_grad_();
+  const auto rows = profile_operators(torch::kCPU, 3, [&] {
+    for (int i = 0; i < 5; ++i) at::matmul(small, small);
+    at::mm(a, a).sum().backward();
+    a.mutable_grad() = torch::Tensor();
+  });
+  const Measurement* mm = find_row(rows, "aten::mm");
+  const Measurement* matmul = find_row(rows, "aten::matmul");
+  ASSERT_TRUE(mm && matmul);
+  EXPECT_EQ(mm->seconds.size(), 3u);
+  EXPECT_EQ(value_of(*mm, "calls"), 8) << "five small ones, one forward, two backward";
+  EXPECT_EQ(value_of(*matmul, "calls"), 5);
+  EXPECT_GT(mm->median_seconds(), matmul->median_seconds()) << "matmul's own time is without mm's";
+  EXPECT_TRUE(find_row(rows, "(between operators)"));
+  double shares = 0;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    shares += value_of(rows[i], "time_share");
+    if (i == 0) continue;
+    EXPECT_LE(rows[i].median_seconds(), rows[i - 1].median_seconds());
+  }
+  EXPECT_NEAR(shares, 1, 1e-6);
+}
+
+TEST(OperatorProfile, EndsWithItsRun) {
+  const torch::Tensor a = torch::ones({4, 4});
+  profile_operators(torch::kCPU, 1, [&] { at::mm(a, a); });
+  at::mm(a, a);
+  const auto rows = profile_operators(torch::kCPU, 1, [&] { at::add(a, a); });
+  EXPECT_FALSE(find_row(rows, "aten::mm"));
+  EXPECT_TRUE(find_row(rows, "aten::add"));
+}
+
+TEST(Peaks, SamplesAddUpAndTheFastestCounts) {
+  for (const torch::Dtype dtype : {torch::kFloat32, torch::kBFloat16}) {
+    Peaks peaks(torch::kCPU, dtype);
+    EXPECT_EQ(peaks.flops_per_second(), 0);
+    peaks.sample(1);
+    peaks.sample(2);
+    const std::vector<Measurement> rows = peaks.measurements();
+    ASSERT_GE(rows.size(), 2u);
+    double best = 0;
+    for (const Measurement& row : rows) {
+      ASSERT_EQ(row.seconds.size(), 3u) << row.name;
+      if (row.amounts[0].first == "flops") {
+        best = std::max(best, row.amounts[0].second / row.min_seconds());
+      }
+    }
+    EXPECT_EQ(peaks.flops_per_second(), best);
+    EXPECT_EQ(rows.back().amounts[0].first, "bytes");
+    EXPECT_EQ(peaks.bytes_per_second(), rows.back().amounts[0].second / rows.back().min_seconds());
+  }
+}
+
+}  // namespace
+}  // namespace mythos
