@@ -7,6 +7,7 @@
 #include "base/strings.h"
 #include "bench_options.h"
 #include "checkpoint/checkpoint.h"
+#include "config/field_value.h"
 #include "config/plan.h"
 #include "infer/bench_infer.h"
 #include "kernels/compute_options.h"
@@ -62,27 +63,44 @@ ComputeType wanted_type(const ModelSubjectOptions& options, const std::string& n
   return name == "train" && type == ComputeType::automatic ? train.compute_type : type;
 }
 
-BenchResult measure(const std::string& name, const BenchOptions& common,
-                    const ModelSubjectOptions& options) {
+template <class E>
+E parse(const std::string& option, const std::string& name) {
+  return static_cast<E>(find_name(option, name, "", EnumNames<E>::names));
+}
+
+InferBench read_options(const BenchOptions& common, const ModelSubjectOptions& options) {
   if (options.preset.empty() && options.config_file.empty() && options.checkpoint.empty()) {
     fail(ErrorKind::usage, "give one of --preset NAME, --config FILE and --checkpoint RUN");
   }
-  ModelBench bench;
+  options.compute.compute_type();  // a wrong name is told before anything slow
+  InferBench bench;
   if (!options.loops.empty()) bench.loops = parse_int_list(options.loops, "--loops");
-  options.compute.compute_type();  // before anything slow
+  bench.seed = options.seed;
+  bench.repeat = common.repeat;
+  bench.warmup = common.warmup;
+  bench.profile = options.profile;
+  bench.seq_len = options.seq_len;
+  bench.context = options.context;
+  bench.tokens = options.tokens;
+  bench.batch_size = options.batch_size;
+  bench.weights = parse<WeightFormat>("--weights", options.weights);
+  bench.cache.type = parse<CacheType>("--cache-type", options.cache_type);
+  bench.cache.sharing = parse<CacheSharing>("--cache-sharing", options.cache_sharing);
+  return bench;
+}
+
+BenchResult measure(const std::string& name, const BenchOptions& common,
+                    const ModelSubjectOptions& options) {
+  InferBench bench = read_options(common, options);
   const torch::Device device = ComputeOptions{options.compute}.select();
   const Subject subject =
       options.checkpoint.empty() ? fresh_subject(options, device) : load_subject(options, device);
   bench.label = subject.label;
   bench.compute_type =
       resolve_compute_type(wanted_type(options, name, subject.config.train), device);
-  bench.seed = options.seed;
-  bench.repeat = common.repeat;
-  bench.warmup = common.warmup;
-  bench.profile = options.profile;
   if (name == "train") return bench_train(subject.config, *subject.model, bench);
-  if (name == "prefill") return bench_prefill(*subject.model, options.seq_len, bench);
-  return bench_decode(*subject.model, options.context, options.tokens, bench);
+  return name == "prefill" ? bench_prefill(std::move(*subject.model), bench)
+                           : bench_decode(std::move(*subject.model), bench);
 }
 
 }  // namespace

@@ -52,6 +52,20 @@ void declare_number(CLI::App& command, const char* name, int64_t& value, const c
       ->type_name("N");
 }
 
+// How inference stores weights, keys and values.
+void declare_storage(CLI::App& command, ModelSubjectOptions& o) {
+  command.add_option("--weights", o.weights, "Store weights as plain (default), int8 or int4")
+      ->type_name("FORMAT");
+  command
+      .add_option("--cache-type", o.cache_type,
+                  "Store the cache as auto (default: as --dtype), fp32, bf16 or int8")
+      ->type_name("TYPE");
+  command
+      .add_option("--cache-sharing", o.cache_sharing,
+                  "Loops with a cache of their own: per-loop (default), last or average")
+      ->type_name("MODE");
+}
+
 }  // namespace
 
 CLI::App* declare_subject(CLI::App& app, BenchOptions& options, const char* name,
@@ -83,6 +97,9 @@ void declare_model_subjects(CLI::App& app, BenchOptions& common, ModelSubjectOpt
   declare_number(*decode, "--context", options.context, "Tokens in the cache (default 128)");
   declare_number(*decode, "--tokens", options.tokens,
                  "Tokens generated for one sample, then forgotten (default 16)");
+  declare_number(*decode, "--batch-size", options.batch_size,
+                 "Sequences that take each step together (default 1)");
+  for (CLI::App* command : {prefill, decode}) declare_storage(*command, options);
 }
 
 bool is_model_subject(std::string_view name) {

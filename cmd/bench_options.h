@@ -28,7 +28,8 @@ struct ModelSubjectOptions {
   std::vector<std::string> assignments;  // of --set, then of the options that stand for a key
   std::vector<std::string> shorthands;
   std::string loops;
-  int64_t seq_len = 512, context = 128, tokens = 16;
+  int64_t seq_len = 512, context = 128, tokens = 16, batch_size = 1;
+  std::string weights = "plain", cache_type = "auto", cache_sharing = "per-loop";
   uint64_t seed = 1;
   bool profile = false;
   ComputeFlags compute;
@@ -42,6 +43,7 @@ bool is_model_subject(std::string_view name);
 inline constexpr const char* kBenchExamples =
     R"(mythos bench train --preset nano --batch-size 8 --seq-len 256 --dtype bf16
        mythos bench decode --preset nano --context 900 --loops 1,2,4,8,16 --output-format markdown
+       mythos bench decode --preset small --batch-size 8 --dtype bf16 --weights int8 --cache-type int8
        mythos bench prefill --checkpoint runs/nano --seq-len 512 --profile
        mythos bench tokenize --tokenizer tok.model book.txt
        mythos bench tokenize --tokenizer o200k_base.tiktoken --separator '\n\n' --json book.txt

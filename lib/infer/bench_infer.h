@@ -1,14 +1,23 @@
 #pragma once
+#include "infer/decoder.h"
 #include "nn/bench_model.h"
 
 namespace mythos {
 
-// "mythos bench prefill": a prompt of `seq_len` random tokens, to the logits of its last.
-BenchResult bench_prefill(const Model& model, int64_t seq_len, const ModelBench& options);
+struct InferBench : ModelBench {
+  int64_t seq_len = 512;   // prefill
+  int64_t context = 128;   // decode: tokens in the cache of each sequence
+  int64_t tokens = 16;     // decode: of one sample, in each sequence
+  int64_t batch_size = 1;  // decode: sequences of one step
+  WeightFormat weights = WeightFormat::plain;
+  CacheOptions cache;
+};
 
-// "mythos bench decode": `tokens` tokens one by one behind a context of `context` tokens, which are
+// "mythos bench prefill": a prompt of random tokens, to the logits of its last.
+BenchResult bench_prefill(Model&& model, const InferBench& options);
+
+// "mythos bench decode": random tokens one by one behind a context, each to its logits; they are
 // then forgotten again.
-BenchResult bench_decode(const Model& model, int64_t context, int64_t tokens,
-                         const ModelBench& options);
+BenchResult bench_decode(Model&& model, const InferBench& options);
 
 }  // namespace mythos

@@ -22,7 +22,7 @@ int64_t gemm_size(torch::Device device) {
 }
 // Beyond the last cache of any CPU at hand, and of a GPU.
 int64_t copy_bytes(torch::Device device) {
-  return int64_t{device.is_cuda() ? 1024 : 192} << 20;
+  return int64_t{device.is_cuda() ? 1024 : 128} << 20;
 }
 
 // a bᵀ by oneDNN, which on some CPUs is much faster than the library behind at::mm. Empty where
