@@ -1,7 +1,9 @@
 #include "nn/bench_model.h"
 
+#include <ATen/Context.h>
 #include <ATen/DeviceAccelerator.h>
 #include <ATen/Parallel.h>
+#include <malloc.h>
 
 #include <algorithm>
 
@@ -16,6 +18,11 @@ namespace {
 constexpr int64_t kMostLoops = 1 << 20;
 // Before each row and after the last.
 constexpr int kPeakSamples = 2;
+
+std::string dtype_name(torch::Dtype dtype, torch::Device device) {
+  if (dtype == torch::kBFloat16) return "bf16";
+  return device.is_cuda() && at::globalContext().allowTF32CuBLAS() ? "tf32" : "fp32";
+}
 
 void check_loops(const ModelBench& options) {
   for (const int64_t loops : options.loops) {
@@ -45,7 +52,7 @@ ModelBenchRun::ModelBenchRun(const std::string& subject, const Model& model,
                         {"active_parameters", plan.active_parameters},
                         {"device", device_.str()},
                         {"threads", at::get_num_threads()},
-                        {"dtype", options.compute_type == torch::kBFloat16 ? "bf16" : "fp32"}});
+                        {"dtype", dtype_name(options.compute_type, device_)}});
 }
 
 uint64_t ModelBenchRun::take_peak_memory() {
@@ -56,6 +63,7 @@ uint64_t ModelBenchRun::take_peak_memory() {
     at::accelerator::resetPeakStats(device_.index());
   } else {
     bytes = peak_memory_bytes();
+    malloc_trim(0);  // what one row has freed is not the next one's
     reset_peak_memory();
   }
   return bytes;
