@@ -10,8 +10,8 @@ largest resident memory of each process.
 
 Both compute the same: all loops (an untrained reference halts every position after two or three loops and then stops;
 here its threshold is out of reach), batches of random tokens of one size, AdamW and clipping in training. bf16 means
-autocast in the reference's training, and its weights in bf16 otherwise. Its decoding is measured as its generate()
-does it: one token at its place, with its cache. --early-exit leaves the reference as it is in training, and gives
+autocast in the reference, which does not run without, with weights in bf16 besides where it does not train. Its
+decoding is measured as its generate() does it: one token at its place, with its cache. --early-exit leaves the reference as it is in training, and gives
 ours its semantics.
 
 The peers are installed into a throw-away environment that uses the LibTorch of ./bootstrap; --python names one that
@@ -43,7 +43,7 @@ ROWS = {
 
 # Reads one JSON object from its arguments: model, subject, shape, loops, dtype, threads, threshold, warmup, repeat.
 REFERENCE = r"""
-import dataclasses, json, sys, time, types, torch
+import contextlib, dataclasses, json, sys, time, types, torch
 sys.modules["transformers"] = types.SimpleNamespace(AutoTokenizer=None)  # its tokenizer is not used here
 from open_mythos import MythosConfig, OpenMythos
 job = json.loads(sys.argv[1])
@@ -58,12 +58,13 @@ config = {key: value for key, value in job["model"].items() if key in known}
 config.update(attn_type=job["model"]["attention"], act_threshold=job["threshold"])
 model = OpenMythos(MythosConfig(**config))
 ids = lambda *size: torch.randint(config["vocab_size"], size)
+autocast = lambda: torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16)
 
 def train():
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.1, fused=True)
     batch = ids(shape["batch_size"], shape["seq_len"] + 1)
     def step():
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
+        with autocast():
             logits = model(batch[:, :-1], n_loops=loops)
         loss = torch.nn.functional.cross_entropy(logits.float().flatten(0, 1), batch[:, 1:].flatten())
         loss.backward()
@@ -85,7 +86,7 @@ def decode():
             model(token, n_loops=loops, kv_cache=grown, start_pos=context + i)
     return generate, len(tokens)
 
-with torch.inference_mode(not training):
+with torch.inference_mode(not training), contextlib.nullcontext() if training else autocast():
     model.train(training)
     repetition, tokens = {"train": train, "prefill": prefill, "decode": decode}[job["subject"]]()
     seconds = []
