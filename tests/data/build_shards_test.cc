@@ -1,11 +1,12 @@
 #include "data/build_shards.h"
 
 #include <gtest/gtest.h>
-
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <fstream>
+#include <iterator>
 #include <map>
 #include <set>
 #include <thread>
@@ -162,8 +163,9 @@ void BuildShards::kill_now_and_then(const std::string& name, const std::vector<s
   Rng rng(options.jobs);
   // The documents that the last save counts; 0 before the first.
   const auto saved = [&] {
-    std::error_code status;
-    const std::string content = fs::exists(state, status) ? read_file(state) : std::string();
+    // A child that ends takes the file away at any moment.
+    std::ifstream file(state);
+    const std::string content(std::istreambuf_iterator<char>(file), {});
     const size_t at = content.find("\"read_documents\":");
     return at == std::string::npos ? 0 : std::stoul(content.substr(at + 17));
   };
