@@ -3,43 +3,52 @@
 #include <ATen/ATen.h>
 
 namespace mythos {
+namespace {
+
+// What changes from loop to loop, each part with one row a position.
+constexpr Tensor HaltingStep::*kParts[] = {&HaltingStep::output, &HaltingStep::cumulative,
+                                           &HaltingStep::remainder, &HaltingStep::running,
+                                           &HaltingStep::steps};
+
+// One row a position, of the same memory.
+Tensor rows_of(const Tensor& x) {
+  return x.dim() == 3 ? x.view({-1, x.size(2)}) : x.view(-1);
+}
+
+}  // namespace
 
 HaltingState::HaltingState(const ModelConfig& config, const Weights& weights, int64_t loops)
     : config_(config), w_(weights), loops_(loops) {}
 
 void HaltingState::add(const Tensor& h, const Tensor& places) {
-  Tensor p = at::sigmoid(at::linear(h, w_.halt_weight, w_.halt_bias)).squeeze(-1);  // [B,S]
-  if (places.defined()) {
-    p = at::zeros_like(cumulative_).view(-1).index_copy_(0, places, p[0]).view_as(cumulative_);
+  if (!state_.output.defined()) {
+    const Tensor none = at::zeros({h.size(0), h.size(1)}, h.options());
+    state_ = {at::zeros_like(h), none, none, at::ones_like(none), none, {}};
   }
-  if (!output_.defined()) {
-    output_ = at::zeros_like(h);
-    cumulative_ = at::zeros_like(p);
-    running_ = at::ones_like(p);
-    steps_ = at::zeros_like(p);
-    remainder_ = at::zeros_like(p);
-  }
-  const Tensor rest = at::clamp_min(1.0 - cumulative_, 0.0);
-  Tensor ends = (cumulative_ + p).ge(config_.act_threshold);
-  if (config_.halting == Halting::act && static_cast<int64_t>(shares_.size()) + 1 == loops_) {
-    ends = at::ones_like(ends);
-  }
-  const Tensor share = at::where(ends, rest, p) * running_;
-  if (places.defined()) {
-    const Tensor shares = share.view(-1).index_select(0, places).unsqueeze(-1);
-    output_.view({-1, h.size(-1)}).index_add_(0, places, shares * h[0]);
+  const bool last =
+      config_.halting == Halting::act && static_cast<int64_t>(shares_.size()) + 1 == loops_;
+  const auto step = [&](const Tensor& rows, const HaltingStep& before) {
+    return halting_step(rows, w_.halt_weight, w_.halt_bias, before, config_.act_threshold, last);
+  };
+  if (!places.defined()) {
+    state_ = step(h, state_);
   } else {
-    output_ = output_ + share.unsqueeze(-1) * h;
+    HaltingStep some;
+    for (const auto part : kParts) {
+      some.*part = rows_of(state_.*part).index_select(0, places);
+    }
+    const HaltingStep next = step(h[0], some);
+    for (const auto part : kParts) {
+      rows_of(state_.*part).index_copy_(0, places, next.*part);
+    }
+    state_.share = at::zeros_like(state_.steps);
+    rows_of(state_.share).index_copy_(0, places, next.share);
   }
-  shares_.push_back(share);
-  steps_ = steps_ + running_;
-  remainder_ = remainder_ + rest * running_ * ends.to(rest.scalar_type());
-  cumulative_ = cumulative_ + p * running_;
-  running_ = running_ * cumulative_.lt(config_.act_threshold).to(running_.scalar_type());
+  shares_.push_back(state_.share);
 }
 
 bool HaltingState::all_halted() const {
-  return running_.max().item<float>() == 0.0f;
+  return state_.running.max().item<float>() == 0.0f;
 }
 
 Tensor HaltingState::weights() const {
@@ -49,7 +58,7 @@ Tensor HaltingState::weights() const {
 }
 
 Tensor HaltingState::ponder() const {
-  return (steps_ + remainder_).mean();
+  return (state_.steps + state_.remainder).mean();
 }
 
 }  // namespace mythos

@@ -1,6 +1,7 @@
 #pragma once
 #include <vector>
 
+#include "kernels/halting.h"
 #include "nn/weights.h"
 
 namespace mythos {
@@ -19,13 +20,13 @@ class HaltingState {
   // positions of the B·S, which must be all that run.
   void add(const Tensor& h, const Tensor& places = {});
   // Positions that have not halted, [B,S] bool. Needs one loop.
-  Tensor running() const { return running_.gt(0); }
+  Tensor running() const { return state_.running.gt(0); }
   // Whether no position runs any more. Reads one number back from the device.
   bool all_halted() const;
 
-  Tensor output() const { return output_; }  // [B,S,D] fp32
-  Tensor weights() const;                    // [B,S,T] fp32; 0 for loops after the last
-  Tensor loops_run() const { return steps_.to(torch::kInt64); }  // [B,S]
+  Tensor output() const { return state_.output; }  // [B,S,D] fp32
+  Tensor weights() const;                          // [B,S,T] fp32; 0 for loops after the last
+  Tensor loops_run() const { return state_.steps.to(torch::kInt64); }  // [B,S]
   // Mean over positions of loops run plus the remainder, the differentiable cost (eq. 12).
   Tensor ponder() const;
 
@@ -33,7 +34,7 @@ class HaltingState {
   const ModelConfig& config_;
   const Weights& w_;
   int64_t loops_;
-  Tensor output_, cumulative_, running_, steps_, remainder_;
+  HaltingStep state_;
   std::vector<Tensor> shares_;
 };
 

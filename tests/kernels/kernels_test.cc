@@ -10,6 +10,7 @@
 #include "kernels/cross_entropy.h"
 #include "kernels/cuda_library.h"
 #include "kernels/device.h"
+#include "kernels/halting.h"
 #include "kernels/inject.h"
 #include "kernels/linear.h"
 #include "kernels/moe.h"
@@ -224,6 +225,34 @@ TEST_P(Kernels, Inject) {
     expect_same(
         inputs, [](const Tensors& t) { return inject(t[0], t[1], t[2], t[3], t[4]); },
         [](const Tensors& t) { return inject_reference(t[0], t[1], t[2], t[3], t[4]); });
+  }
+}
+
+// Three loops, the last one forced: positions that halt in each of them, and one that never does
+// by itself. Every result carries gradient.
+TEST_P(Kernels, HaltingSteps) {
+  for (const auto& [rows, width] :
+       {std::pair<int64_t, int64_t>{1, 1}, {40, 7}, {90, 24}, {21, 257}, {20, 1032}}) {
+    const auto wide = [&] { return normal({rows, width}, torch::kFloat32); };
+    Tensors inputs = {wide(), wide(), wide(), normal({1, width}, torch::kFloat32),
+                      normal({1}, torch::kFloat32)};
+    const auto loops = [&](const Tensors& t, const auto& step) {
+      const Tensor none = torch::zeros({rows}, t[0].options());
+      HaltingStep state{torch::zeros_like(t[0]), none, none, torch::ones_like(none), none, {}};
+      Tensors results;
+      for (int loop = 0; loop < 3; ++loop) {
+        state = step(t[loop], t[3], t[4], state, 0.9, loop == 2);
+        results.push_back(state.output.flatten());
+        for (const Tensor& x : {state.share, state.cumulative, state.running, state.steps}) {
+          results.push_back(x);
+        }
+      }
+      results.push_back(state.remainder);
+      return torch::cat(results);
+    };
+    expect_same(
+        inputs, [&](const Tensors& t) { return loops(t, halting_step); },
+        [&](const Tensors& t) { return loops(t, halting_step_reference); });
   }
 }
 

@@ -1,0 +1,147 @@
+#include "kernels/halting.h"
+
+#include <ATen/ATen.h>
+
+#include "kernels/autograd.h"
+#include "kernels/cuda_library.h"
+#include "kernels/halting_device.h"
+#include "kernels/kernels_cuda.h"
+
+namespace mythos {
+namespace {
+
+using torch::Tensor;
+
+HaltingStep forward_cuda(const Tensor& h, const Tensor& weight, const Tensor& bias,
+                         const HaltingStep& before, double threshold, bool last, Tensor& p) {
+  static const CudaKernel<HaltingForward> kernel("mythos_cuda_halting_forward");
+  const auto like = [](const Tensor& t) {
+    return torch::empty(t.sizes(), t.options().requires_grad(false));
+  };
+  HaltingStep next{like(h),
+                   like(before.cumulative),
+                   like(before.cumulative),
+                   like(before.cumulative),
+                   like(before.cumulative),
+                   like(before.cumulative)};
+  p = like(before.cumulative);
+  HaltingForward args{};
+  args.h = h.data_ptr<float>();
+  args.weight = weight.data_ptr<float>();
+  args.bias = bias.data_ptr<float>();
+  args.output = before.output.data_ptr<float>();
+  args.cumulative = before.cumulative.data_ptr<float>();
+  args.remainder = before.remainder.data_ptr<float>();
+  args.running = before.running.data_ptr<float>();
+  args.steps = before.steps.data_ptr<float>();
+  args.output_out = next.output.data_ptr<float>();
+  args.cumulative_out = next.cumulative.data_ptr<float>();
+  args.remainder_out = next.remainder.data_ptr<float>();
+  args.running_out = next.running.data_ptr<float>();
+  args.steps_out = next.steps.data_ptr<float>();
+  args.share = next.share.data_ptr<float>();
+  args.p = p.data_ptr<float>();
+  args.width = h.size(-1);
+  args.rows = h.numel() / args.width;
+  args.threshold = static_cast<float>(threshold);
+  args.last = last;
+  kernel(args, h.device());
+  return next;
+}
+
+class Halting : public torch::autograd::Function<Halting> {
+ public:
+  static torch::autograd::variable_list forward(torch::autograd::AutogradContext* context,
+                                                const Tensor& h, const Tensor& weight,
+                                                const Tensor& bias, const Tensor& output,
+                                                const Tensor& cumulative, const Tensor& remainder,
+                                                const Tensor& running, const Tensor& steps,
+                                                double threshold, bool last) {
+    Tensor p;
+    const HaltingStep next = forward_cuda(
+        h, weight, bias, {output, cumulative, remainder, running, steps, {}}, threshold, last, p);
+    context->save_for_backward({h, weight, p, cumulative, running});
+    context->saved_data["threshold"] = threshold;
+    context->saved_data["last"] = last;
+    context->set_materialize_grads(false);
+    context->mark_non_differentiable({next.running, next.steps});
+    return {next.output, next.cumulative, next.remainder, next.share, next.running, next.steps};
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 torch::autograd::variable_list grads) {
+    static const CudaKernel<HaltingBackward> kernel("mythos_cuda_halting_backward");
+    const auto saved = context->get_saved_variables();
+    const Tensor &h = saved[0], &weight = saved[1];
+    for (Tensor& grad : grads) {
+      if (grad.defined()) grad = grad.contiguous();
+    }
+    const auto pointer = [](const Tensor& t) {
+      return t.defined() ? t.data_ptr<float>() : nullptr;
+    };
+    const Tensor d_h = torch::empty_like(h), d_z = torch::empty_like(saved[2]);
+    const Tensor d_cumulative = torch::empty_like(saved[2]), d_weight = torch::empty_like(weight);
+    HaltingBackward args{};
+    args.width = h.size(-1);
+    args.rows = h.numel() / args.width;
+    args.partials = cuda::row_partials(args.rows);
+    const Tensor partial = torch::empty({args.partials * args.width}, h.options());
+    args.h = pointer(h);
+    args.weight = pointer(weight);
+    args.p = pointer(saved[2]);
+    args.cumulative = pointer(saved[3]);
+    args.running = pointer(saved[4]);
+    args.d_output = pointer(grads[0]);
+    args.d_cumulative_out = pointer(grads[1]);
+    args.d_remainder = pointer(grads[2]);
+    args.d_share = pointer(grads[3]);
+    args.d_h = pointer(d_h);
+    args.d_z = pointer(d_z);
+    args.d_cumulative = pointer(d_cumulative);
+    args.partial = pointer(partial);
+    args.d_weight = pointer(d_weight);
+    args.threshold = static_cast<float>(context->saved_data["threshold"].toDouble());
+    args.last = context->saved_data["last"].toBool();
+    kernel(args, h.device());
+    return {d_h,      d_weight,     d_z.sum().view({1}),
+            grads[0], d_cumulative, grads[2],
+            Tensor(), Tensor(),     Tensor(),
+            Tensor()};
+  }
+};
+
+}  // namespace
+
+HaltingStep halting_step(const Tensor& h, const Tensor& weight, const Tensor& bias,
+                         const HaltingStep& before, double threshold, bool last) {
+  if (backend_of(h) != Backend::cuda) {
+    return halting_step_reference(h, weight, bias, before, threshold, last);
+  }
+  const Tensor rows = h.contiguous();
+  if (!wants_graph({&h, &weight, &bias, &before.output, &before.cumulative, &before.remainder})) {
+    Tensor p;
+    return forward_cuda(rows, weight, bias, before, threshold, last, p);
+  }
+  const auto next = Halting::apply(rows, weight, bias, before.output, before.cumulative,
+                                   before.remainder, before.running, before.steps, threshold, last);
+  return {next[0], next[1], next[2], next[4], next[5], next[3]};
+}
+
+HaltingStep halting_step_reference(const Tensor& h, const Tensor& weight, const Tensor& bias,
+                                   const HaltingStep& before, double threshold, bool last) {
+  const Tensor p = at::sigmoid(at::linear(h, weight, bias)).squeeze(-1);
+  const Tensor &cumulative = before.cumulative, &running = before.running;
+  const Tensor rest = at::clamp_min(1.0 - cumulative, 0.0);
+  Tensor ends = (cumulative + p).ge(threshold);
+  if (last) ends = at::ones_like(ends);
+  HaltingStep next;
+  next.share = at::where(ends, rest, p) * running;
+  next.output = before.output + next.share.unsqueeze(-1) * h;
+  next.steps = before.steps + running;
+  next.remainder = before.remainder + rest * running * ends.to(rest.scalar_type());
+  next.cumulative = cumulative + p * running;
+  next.running = running * next.cumulative.lt(threshold).to(running.scalar_type());
+  return next;
+}
+
+}  // namespace mythos
