@@ -47,6 +47,7 @@ class Decoder {
     int64_t loops = 0;        // at most, up to those of the cache; 0 means those
     float* logits = nullptr;  // [V] of the next token are written here; null: not wanted
     int64_t loops_run = 0;    // out
+    bool full_depth = false;  // the exit rule does not apply
   };
   // Most rows of one step.
   static constexpr int64_t kMaxRows = 32;
@@ -65,9 +66,9 @@ class Decoder {
   // of a row do not depend on which other rows share the step. On the CPU this is one native pass
   // without tensors (native_decoder.h).
   void step(std::span<Row> rows);
-  // Feeds one sequence any number of tokens; the logits of the last are written to `logits` [V].
-  // `cancelled` is asked between chunks; when it says yes the cache is as before, and the result
-  // false.
+  // Feeds one sequence any number of tokens at full depth, whatever the exit rule; the logits of
+  // the last are written to `logits` [V]. `cancelled` is asked between chunks; when it says yes the
+  // cache is as before, and the result false.
   bool prefill(KvCache& cache, std::span<const uint32_t> ids, float* logits,
                const std::function<bool()>& cancelled = {});
 

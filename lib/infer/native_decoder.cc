@@ -51,7 +51,7 @@ void NativeDecoder::step(std::span<Decoder::Row> rows) {
 void NativeDecoder::feed(KvCache& cache, std::span<const uint32_t> ids, float* logits) {
   std::array<Decoder::Row, kPromptRows> rows;
   for (size_t i = 0; i < ids.size(); ++i) {
-    rows[i] = {&cache, ids[i], 0, i + 1 == ids.size() ? logits : nullptr, 0};
+    rows[i] = {&cache, ids[i], 0, i + 1 == ids.size() ? logits : nullptr, 0, true};
   }
   step(std::span(rows).first(ids.size()));
 }

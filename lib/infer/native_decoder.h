@@ -19,7 +19,7 @@ class NativeDecoder {
 
   // At most Decoder::kMaxRows rows.
   void step(std::span<Decoder::Row> rows);
-  // At most kPromptRows tokens of one sequence; the logits of the last, where wanted.
+  // At most kPromptRows tokens of one sequence at full depth; the logits of the last, where wanted.
   void feed(KvCache& cache, std::span<const uint32_t> ids, float* logits);
 
  private:

@@ -99,11 +99,18 @@ NativeStep::NativeStep(const NativeModel& model, const Decoder::Options& options
       rows_(rows),
       shared_(shared),
       lane_(lane),
-      member_(member) {}
+      member_(member) {
+  by_kl_ = options.exit == ExitRule::kl &&
+           std::any_of(rows.begin(), rows.end(), [](const auto& row) { return !row.full_depth; });
+}
 
 int64_t NativeStep::loops_of(int64_t row) const {
   const Decoder::Row& of = rows_[static_cast<size_t>(row)];
   return of.loops > 0 ? of.loops : of.cache->loops();
+}
+
+ExitRule NativeStep::exit_of(int64_t row) const {
+  return rows_[static_cast<size_t>(row)].full_depth ? ExitRule::none : options_.exit;
 }
 
 void NativeStep::run() {
@@ -112,7 +119,12 @@ void NativeStep::run() {
     layer(m_.prelude[i], {Place::prelude, 0, static_cast<int64_t>(i)});
   }
   loops();
-  if (options_.exit != ExitRule::kl) coda();
+  if (!by_kl_) {
+    for (const int64_t row : lane_.active) {
+      copy(c_.halting == Halting::none ? lane_.h[row] : lane_.output[row], c_.dim, lane_.x[row]);
+    }
+    coda();
+  }
   finish();
 }
 
@@ -162,7 +174,7 @@ void NativeStep::loops() {
     enter(t);
     core(t);
     leave(t);
-    if (options_.exit == ExitRule::kl) exit_by_kl(t);
+    if (by_kl_) exit_by_kl(t);
     end_loop(t);
   }
   lane_.active.clear();
@@ -253,26 +265,29 @@ void NativeStep::leave(int64_t loop) {
 // (halting.cc).
 bool NativeStep::stops(int64_t row, int64_t loop) {
   const auto at = static_cast<size_t>(row);
-  const bool last = loop + 1 == loops_of(row);
-  bool stop = last || lane_.stopped[at] ||
-              (options_.exit == ExitRule::latent && lane_.change[at] < options_.exit_threshold);
+  const ExitRule rule = exit_of(row);
+  const bool stop = loop + 1 == loops_of(row) || lane_.stopped[at] ||
+                    (rule == ExitRule::latent && lane_.change[at] < options_.exit_threshold);
   if (c_.halting == Halting::none) return stop;
-  const float* h = lane_.h[row];
-  const float p = 1 / (1 + std::exp(-(cpu::dot(m_.halt_weight, h, c_.dim) + m_.halt_bias)));
-  float& cumulative = lane_.cumulative[at];
-  const auto threshold = static_cast<float>(c_.act_threshold);
-  const bool running = cumulative < threshold;
-  if (running) {
-    // A row that stops for another reason gives what is left to its last state, as act does.
-    const bool ends =
-        cumulative + p >= threshold || (stop && (c_.halting == Halting::act || !last));
-    const float share = ends ? std::max(1 - cumulative, 0.0f) : p;
-    cpu::add_scaled(lane_.output[row], share, h, c_.dim);
-    cumulative += p;
-  }
+  const Halt halt = this->halt(row, loop, stop);
+  cpu::add_scaled(lane_.output[row], halt.share, lane_.h[row], c_.dim);
+  lane_.cumulative[at] = halt.cumulative;
   // The public reference's halted positions go on changing what others attend to.
-  const bool may = c_.halting == Halting::act || options_.exit == ExitRule::halting;
-  return stop || (may && cumulative >= threshold);
+  const bool may = c_.halting == Halting::act || rule == ExitRule::halting;
+  return stop || (may && halt.cumulative >= static_cast<float>(c_.act_threshold));
+}
+
+// What the state after the loop adds to the row's output when the row stops there or not.
+NativeStep::Halt NativeStep::halt(int64_t row, int64_t loop, bool stop) const {
+  const float cumulative = lane_.cumulative[static_cast<size_t>(row)];
+  const auto threshold = static_cast<float>(c_.act_threshold);
+  if (cumulative >= threshold) return {0, cumulative};
+  const float dot = cpu::dot(m_.halt_weight, lane_.h[row], c_.dim);
+  const float p = 1 / (1 + std::exp(-(dot + m_.halt_bias)));
+  // A row that stops for another reason gives what is left to its last state, as act does.
+  const bool last = loop + 1 == loops_of(row);
+  const bool ends = cumulative + p >= threshold || (stop && (c_.halting == Halting::act || !last));
+  return {ends ? std::max(1 - cumulative, 0.0f) : p, cumulative + p};
 }
 
 void NativeStep::end_loop(int64_t loop) {
@@ -316,10 +331,8 @@ void NativeStep::close_keys(int64_t row, int64_t loop) {
   }
 }
 
+// x → its normalised output, in normed.
 void NativeStep::coda() {
-  for (const int64_t row : lane_.active) {
-    copy(c_.halting == Halting::none ? lane_.h[row] : lane_.output[row], c_.dim, lane_.x[row]);
-  }
   for (size_t i = 0; i < m_.coda.size(); ++i) {
     layer(m_.coda[i], {Place::coda, 0, static_cast<int64_t>(i)});
   }
@@ -330,13 +343,20 @@ void NativeStep::coda() {
 
 // Goes on to the next-token distribution after every loop.
 void NativeStep::exit_by_kl(int64_t loop) {
+  for (const int64_t row : lane_.active) {
+    const float* h = lane_.h[row];
+    copy(c_.halting == Halting::none ? h : lane_.output[row], c_.dim, lane_.x[row]);
+    if (c_.halting == Halting::none) continue;
+    cpu::add_scaled(lane_.x[row], halt(row, loop, true).share, h, c_.dim);
+  }
   coda();
   product(m_.head, lane_.normed, shared_.logits);
   member_.barrier();
   for (const int64_t row : lane_.active) {
     lane_.stopped[static_cast<size_t>(row)] =
-        loop > 0 && divergence(shared_.logits[row], shared_.last_logits[row], c_.vocab_size) <
-                        options_.exit_threshold;
+        exit_of(row) == ExitRule::kl && loop > 0 &&
+        divergence(shared_.logits[row], shared_.last_logits[row], c_.vocab_size) <
+            options_.exit_threshold;
   }
   member_.barrier();
   for (const int64_t row : lane_.active) {
@@ -353,11 +373,11 @@ void NativeStep::finish() {
     const auto row = static_cast<int64_t>(i), at = wanted++;
     from[static_cast<size_t>(at)] = lane_.normed[row];
     to[static_cast<size_t>(at)] = rows_[i].logits;
-    if (options_.exit == ExitRule::kl && mine(row)) {
+    if (by_kl_ && mine(row)) {
       copy(shared_.last_logits[row], c_.vocab_size, rows_[i].logits);
     }
   }
-  if (options_.exit == ExitRule::kl) return;
+  if (by_kl_) return;
   const auto [begin, end] = member_.share(m_.head.rows, 4);
   cpu::row_products(m_.head, begin, end, from.data(), wanted, to.data());
 }

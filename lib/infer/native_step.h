@@ -68,12 +68,18 @@ class NativeStep {
   void core(int64_t loop);
   void leave(int64_t loop);
   bool stops(int64_t row, int64_t loop);
+  // A halting model's share of the state in the output, and the probability of having halted.
+  struct Halt {
+    float share, cumulative;
+  };
+  Halt halt(int64_t row, int64_t loop, bool stop) const;
   void end_loop(int64_t loop);
   void close_keys(int64_t row, int64_t loop);
   void exit_by_kl(int64_t loop);
   void coda();
   void finish();
   int64_t loops_of(int64_t row) const;
+  ExitRule exit_of(int64_t row) const;
 
   // native_layers.cc
   void layer(const NativeLayer& layer, const Place& place);
@@ -112,6 +118,7 @@ class NativeStep {
   StepBuffers& shared_;
   StepLane& lane_;
   const Team::Member& member_;
+  bool by_kl_;  // some row exits by ExitRule::kl
 };
 
 // Columns of a cache's store as the kernels take them; the int8 scales of the first `split` columns

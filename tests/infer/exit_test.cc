@@ -1,0 +1,107 @@
+#include <gtest/gtest.h>
+
+#include "../nn/sample_model.h"
+#include "infer/decoder.h"
+
+namespace mythos {
+namespace {
+
+constexpr int64_t kTokens = 14, kLoops = 5;
+
+Decoder::Options exiting(ExitRule rule, double threshold) {
+  Decoder::Options options;
+  options.compute_type = ComputeType::fp32;
+  options.exit = rule;
+  options.exit_threshold = threshold;
+  return options;
+}
+
+struct Steps {
+  std::vector<std::vector<float>> logits;
+  std::vector<int64_t> loops_run;
+};
+
+// Some tokens one after the other.
+Steps steps(const Model& model, const Decoder::Options& options, bool full_depth = false) {
+  Decoder decoder(model, options);
+  const auto cache = decoder.make_cache(kLoops, 4);
+  Steps out;
+  for (int64_t i = 0; i < kTokens; ++i) {
+    out.logits.emplace_back(static_cast<size_t>(model.config.vocab_size));
+    const auto id = static_cast<uint32_t>((7 * i * i + 3) % model.config.vocab_size);
+    Decoder::Row row{cache.get(), id, 0, out.logits.back().data(), 0, full_depth};
+    decoder.step({&row, 1});
+    out.loops_run.push_back(row.loops_run);
+  }
+  return out;
+}
+
+class ExitOf : public testing::TestWithParam<std::tuple<NamedConfig, ExitRule>> {
+ protected:
+  static Model model(ModelConfig config) {
+    config.init_std = 0.2;
+    return sample_model(config);
+  }
+};
+
+TEST_P(ExitOf, AThresholdThatNothingMeetsChangesNothing) {
+  const auto& [named, rule] = GetParam();
+  const Model model = this->model(named.config);
+  const Steps want = steps(model, exiting(ExitRule::none, 0));
+  const Steps got = steps(model, exiting(rule, -1));
+  EXPECT_EQ(got.logits, want.logits);
+  EXPECT_EQ(got.loops_run, want.loops_run);
+}
+
+TEST_P(ExitOf, ALooseThresholdStopsEveryTokenAsSoonAsItMay) {
+  const auto& [named, rule] = GetParam();
+  const Steps got = steps(model(named.config), exiting(rule, 1e9));
+  // The first loop has no distribution before it, or no state that it could change.
+  const bool from_zero = named.config.initial_state == InitialState::zero;
+  for (const int64_t loops : got.loops_run) {
+    EXPECT_EQ(loops, rule == ExitRule::kl || from_zero ? 2 : 1);
+  }
+}
+
+TEST_P(ExitOf, RowsAtFullDepthDoNotExit) {
+  const auto& [named, rule] = GetParam();
+  const Model model = this->model(named.config);
+  const Steps want = steps(model, exiting(ExitRule::none, 0));
+  const Steps got = steps(model, exiting(rule, 1e9), /*full_depth=*/true);
+  EXPECT_EQ(got.logits, want.logits);
+  EXPECT_EQ(got.loops_run, want.loops_run);
+}
+
+// A sequence that exits beside one that does not.
+TEST_P(ExitOf, CompanyAtFullDepthDoesNotMatter) {
+  const auto& [named, rule] = GetParam();
+  const Model model = this->model(named.config);
+  const double threshold = rule == ExitRule::kl ? 0.05 : 0.5;
+  const Steps deep = steps(model, exiting(rule, threshold), true);
+  const Steps alone = steps(model, exiting(rule, threshold));
+  Decoder decoder(model, exiting(rule, threshold));
+  const auto a = decoder.make_cache(kLoops, 4), b = decoder.make_cache(kLoops, 4);
+  const auto vocab = static_cast<size_t>(model.config.vocab_size);
+  for (int64_t i = 0; i < kTokens; ++i) {
+    const auto id = static_cast<uint32_t>((7 * i * i + 3) % model.config.vocab_size);
+    std::vector<float> logits[2] = {std::vector<float>(vocab), std::vector<float>(vocab)};
+    Decoder::Row rows[2] = {{a.get(), id, 0, logits[0].data(), 0, false},
+                            {b.get(), id, 0, logits[1].data(), 0, true}};
+    decoder.step(rows);
+    const auto at = static_cast<size_t>(i);
+    EXPECT_EQ(logits[0], alone.logits[at]) << i;
+    EXPECT_EQ(rows[0].loops_run, alone.loops_run[at]) << i;
+    EXPECT_EQ(logits[1], deep.logits[at]) << i;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Mechanisms, ExitOf,
+                         testing::Combine(testing::ValuesIn(all_mechanisms()),
+                                          testing::Values(ExitRule::latent, ExitRule::kl)),
+                         [](const auto& info) {
+                           return std::get<0>(info.param).name + "_" +
+                                  std::string(enum_name(std::get<1>(info.param)));
+                         });
+
+}  // namespace
+}  // namespace mythos
