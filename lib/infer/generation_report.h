@@ -2,16 +2,17 @@
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 
-#include "infer/generate.h"
+#include "infer/decoder.h"
+#include "infer/generation.h"
 
 namespace mythos {
 
 // What a generation did, for people: tokens, speeds, loops and why it stopped.
-std::string describe(const Generation& generation, const Session& session);
+std::string describe(const Generation& generation, const Decoder& decoder);
 
 // "mythos.generate/1" without what the caller knows (checkpoint): man/mythos-generate.1 describes
 // the keys.
-nlohmann::json to_json(const Generation& generation, const Session& session,
+nlohmann::json to_json(const Generation& generation, const Decoder& decoder,
                        const GenerateOptions& options, const std::string& prompt);
 
 }  // namespace mythos

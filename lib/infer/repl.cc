@@ -17,6 +17,7 @@ const std::vector<std::string> kCommands = {":loops", ":temperature", ":seed",
 constexpr std::string_view kHelp =
     "Each line is a prompt; the model continues it. Commands:\n"
     "  :loops N        apply the recurrent core N times per token\n"
+    "  :loops auto     as often as each token needs\n"
     "  :temperature X  0 takes the most likely token\n"
     "  :seed N         start the random numbers again from N\n"
     "  :max N          stop after N tokens\n"
@@ -38,12 +39,13 @@ int64_t whole_number(const std::string& name, std::string_view value, int64_t lo
 }  // namespace
 
 Repl::Repl(Session& session, const Tokenizer& tokenizer, const GenerateOptions& options,
-           Output output)
+           Output output, int64_t auto_loops)
     : session_(session),
       tokenizer_(tokenizer),
       generator_(session, tokenizer),
       options_(options),
-      output_(std::move(output)) {
+      output_(std::move(output)),
+      auto_loops_(auto_loops) {
   options_.cancelled = InterruptGuard::interrupted;
 }
 
@@ -74,7 +76,8 @@ bool Repl::run_command_line(std::string_view line) {
 void Repl::set(const std::string& name, std::string_view value) {
   constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
   if (name == ":loops") {
-    session_.set_loops(whole_number(name, value, 1, kMaxLoops));
+    const bool exits = value == "auto";
+    session_.set_loops(exits ? auto_loops_ : whole_number(name, value, 1, kMaxLoops), exits);
   } else if (name == ":max") {
     options_.max_tokens = whole_number(name, value, 1, kMost);
   } else if (name == ":seed") {
@@ -101,7 +104,7 @@ void Repl::continue_prompt(std::string_view prompt) {
   if (!generator_.set_prompt(prompt_ids(tokenizer_, prompt), options_.cancelled)) return;
   const Generation generation = generator_.generate(options_, output_.text);
   if (!generation.text.ends_with('\n')) output_.text("\n");
-  output_.statistics(describe(generation, session_));
+  output_.statistics(describe(generation, session_.decoder()));
   ++options_.stream;  // the same prompt again gives another text
 }
 

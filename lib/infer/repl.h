@@ -19,8 +19,9 @@ class Repl {
     std::function<void(const std::string&)> message;     // help and mistakes
     std::function<void(const std::string&)> statistics;  // what a text took
   };
-  // All must outlive the conversation.
-  Repl(Session& session, const Tokenizer& tokenizer, const GenerateOptions& options, Output output);
+  // All must outlive the conversation. `auto_loops`: the most loops of ':loops auto'.
+  Repl(Session& session, const Tokenizer& tokenizer, const GenerateOptions& options, Output output,
+       int64_t auto_loops);
 
   // One line without its line feed. False when it ends the conversation. What a user can set right
   // with another line (an unknown command, a prompt that is too long) becomes a message.
@@ -36,6 +37,7 @@ class Repl {
   Generator generator_;
   GenerateOptions options_;
   Output output_;
+  int64_t auto_loops_;
 };
 
 }  // namespace mythos

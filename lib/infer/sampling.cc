@@ -100,16 +100,19 @@ std::vector<TokenProbability> next_token_distribution(std::span<const float> log
   return tokens;
 }
 
+uint32_t pick(const std::vector<TokenProbability>& tokens, double uniform) {
+  for (const TokenProbability& token : tokens) {
+    uniform -= token.probability;
+    if (uniform < 0) return token.id;
+  }
+  return tokens.back().id;  // rounding left a sum just below 1
+}
+
 uint32_t sample_token(std::span<const float> logits, const SamplingOptions& options,
                       uint64_t stream, uint64_t position) {
   if (options.temperature == 0) return most_likely(logits);
-  const std::vector<TokenProbability> tokens = next_token_distribution(logits, options);
-  double left = Rng(options.seed, stream, position).uniform();
-  for (const TokenProbability& token : tokens) {
-    left -= token.probability;
-    if (left < 0) return token.id;
-  }
-  return tokens.back().id;  // rounding left a sum just below 1
+  return pick(next_token_distribution(logits, options),
+              Rng(options.seed, stream, position).uniform());
 }
 
 }  // namespace mythos

@@ -32,6 +32,9 @@ struct TokenProbability {
 std::vector<TokenProbability> next_token_distribution(std::span<const float> logits,
                                                       const SamplingOptions& options);
 
+// The token at which the probabilities, summed up in order, pass `uniform` in [0, 1).
+uint32_t pick(const std::vector<TokenProbability>& tokens, double uniform);
+
 // One token. The same (options, stream, position) and logits give the same token: streams tell
 // samples of one prompt apart, positions tell the tokens of one sample apart.
 uint32_t sample_token(std::span<const float> logits, const SamplingOptions& options,

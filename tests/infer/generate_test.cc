@@ -153,7 +153,8 @@ TEST_F(Generate, StopsWhereTheContextEnds) {
   EXPECT_EQ(got.reason, StopReason::context);
   // 48 tokens of context, 6 of them the prompt; the last token drawn need not be fed again.
   EXPECT_EQ(got.ids.size(), 43u);
-  EXPECT_NE(describe(got, session_).find("the context of 48 tokens is full"), std::string::npos);
+  EXPECT_NE(describe(got, session_.decoder()).find("the context of 48 tokens is full"),
+            std::string::npos);
 }
 
 TEST_F(Generate, APromptThatFillsTheContextGetsOneToken) {
@@ -201,7 +202,7 @@ TEST_F(Generate, MaxTokensBelowOneIsAnError) {
 TEST_F(Generate, JsonHoldsTheResult) {
   GenerateOptions options = greedy(4);
   const Generation got = run(options);
-  const nlohmann::json json = to_json(got, session_, options, "abc");
+  const nlohmann::json json = to_json(got, session_.decoder(), options, "abc");
   EXPECT_EQ(json["schema"], "mythos.generate/1");
   EXPECT_EQ(json["prompt"], "abc");
   EXPECT_EQ(json["ids"], got.ids);

@@ -21,6 +21,9 @@ class ReplTest : public testing::Test {
   static Session::Options fp32() {
     Session::Options options;
     options.compute_type = ComputeType::fp32;
+    options.exit = ExitRule::latent;
+    options.exit_threshold = 1e9;
+    options.exits = false;
     return options;
   }
 
@@ -42,7 +45,8 @@ class ReplTest : public testing::Test {
              options(),
              {[this](std::string_view text) { text_ += text; },
               [this](const std::string& message) { message_ += message; },
-              [this](const std::string& statistics) { message_ += statistics; }}};
+              [this](const std::string& statistics) { message_ += statistics; }},
+             3};
 };
 
 TEST_F(ReplTest, ALineIsAPrompt) {
@@ -67,6 +71,15 @@ TEST_F(ReplTest, LoopsChangeTheText) {
   EXPECT_NE(say("hello"), three);
   say(":loops 3");
   EXPECT_EQ(say("hello"), three);
+}
+
+TEST_F(ReplTest, LoopsMayBeAuto) {
+  say(":loops auto");
+  say("hello");
+  EXPECT_NE(message_.find("1.00 of 3 loops"), std::string::npos) << message_;
+  say(":loops 2");
+  say("hello");
+  EXPECT_NE(message_.find(" 2 loops"), std::string::npos) << message_;
 }
 
 TEST_F(ReplTest, TheSamePromptGivesAnotherTextAndTheSeedBringsTheFirstBack) {

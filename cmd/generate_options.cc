@@ -1,0 +1,212 @@
+#include "generate_options.h"
+
+#include "base/error.h"
+#include "base/strings.h"
+#include "config/field_value.h"
+
+namespace mythos {
+namespace {
+
+// The loops that a text loses nothing by: man/mythos-generate.1 says how they were chosen.
+constexpr double kLatentThreshold = 0.05, kKlThreshold = 0.001;
+
+const CLI::Range kLoops(int64_t{1}, kMaxLoops);
+
+// An enumeration's value by its name on the command line; `to` stays where none was given. `first`
+// is the first value that may be chosen.
+template <class E>
+void take_name(const std::string& option, const std::string& name, E& to, size_t first = 0) {
+  if (name.empty()) return;
+  const auto allowed = std::span(EnumNames<E>::names).subspan(first);
+  to = static_cast<E>(first + find_name(option, name, "", allowed));
+}
+
+}  // namespace
+
+void GenerateCommand::declare(CLI::App& app) {
+  declare_model(app);
+  declare_depth(app);
+  declare_prompt(app);
+  declare_output(app);
+}
+
+void GenerateCommand::declare_model(CLI::App& app) {
+  app.add_option("--checkpoint", checkpoint, "Run folder or step folder of a trained model")
+      ->type_name("RUN")
+      ->required();
+  compute.declare_dtype(app);
+  compute.declare(app);
+  app.add_option("--weights", weights,
+                 "How weights are held: plain, int8 or int4 (rounded in groups of 32); default: "
+                 "plain")
+      ->type_name("FORMAT");
+  app.add_option("--cache-type", cache_type,
+                 "How keys and values are held: auto (as --dtype), fp32, bf16 or int8; default: "
+                 "auto")
+      ->type_name("TYPE");
+  app.add_option("--cache-sharing", cache_sharing,
+                 "Loops with keys and values of their own: per-loop (exact), last or average; "
+                 "default: per-loop")
+      ->type_name("MODE");
+  app.add_option("--prefill-chunk", session.prefill_chunk,
+                 "Prompt tokens of one forward pass; default: 512")
+      ->type_name("N")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 30));
+}
+
+void GenerateCommand::declare_depth(CLI::App& app) {
+  app.add_option("--loops", loops,
+                 "Loops of the recurrent core per token, more than trained allowed, or auto: as "
+                 "many as the token needs; default: model.max_loop_iters")
+      ->type_name("N|auto");
+  app.add_option("--exit", exit,
+                 "What ends a token's loops with auto: latent, kl or halting; default: halting "
+                 "where the model has a halting head, else latent")
+      ->type_name("RULE");
+  app.add_option("--exit-threshold", exit_threshold,
+                 strprintf("Change below which latent or kl ends them; default: %g, %g",
+                           kLatentThreshold, kKlThreshold))
+      ->type_name("X")
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--max-loops", max_loops,
+                 "Most loops of a token with auto; default: model.max_loop_iters")
+      ->type_name("N")
+      ->check(kLoops);
+  app.add_option("--draft-loops", generate.speculation.draft_loops,
+                 "Draft tokens at this many loops and verify them at --loops")
+      ->type_name("N")
+      ->check(kLoops);
+  app.add_option("--draft-tokens", draft_tokens, "Tokens to draft before each check; default: 4")
+      ->type_name("N")
+      ->check(CLI::Range(int64_t{1}, Decoder::kMaxRows - 1));
+}
+
+void GenerateCommand::declare_prompt(CLI::App& app) {
+  app.add_option("--prompt", prompt, "Text to continue; \"\" starts from nothing")
+      ->type_name("TEXT");
+  app.add_option("--prompt-file", prompt_file, "File with the text to continue")->type_name("FILE");
+  app.add_option("--jsonl", jsonl,
+                 "Prompts are JSON objects, one a line, in a file or on standard input ('-' or "
+                 "nothing); prints one result a line (mythos.generate/1)")
+      ->type_name("FILE")
+      ->expected(0, 1)
+      ->default_str("-");
+  app.add_option("--batch-size", batch_size, "Prompts of --jsonl computed together; default: 16")
+      ->type_name("N")
+      ->check(CLI::Range(int64_t{1}, Decoder::kMaxRows));
+  app.add_flag("--unordered", unordered, "Print results of --jsonl as they are done");
+  app.add_option("stdin", stdin_mark, "'-': the text to continue is on standard input")
+      ->type_name("-");
+}
+
+void GenerateCommand::declare_output(CLI::App& app) {
+  SamplingOptions& sampling = generate.sampling;
+  app.add_option("--stop", generate.stop, "End before this string; may be repeated")
+      ->type_name("TEXT")
+      ->allow_extra_args(false);
+  app.add_option("--max-tokens", generate.max_tokens, "Most tokens to generate; default: 256")
+      ->type_name("N");
+  app.add_option("--temperature", sampling.temperature,
+                 "0 takes the most likely token; default: 0.8")
+      ->type_name("X");
+  app.add_option("--top-k", sampling.top_k, "Draw from the K most likely tokens")->type_name("K");
+  app.add_option("--top-p", sampling.top_p,
+                 "Draw from the fewest tokens whose probabilities reach X")
+      ->type_name("X");
+  app.add_option("--min-p", sampling.min_p,
+                 "Draw from tokens at least X times as likely as the likeliest")
+      ->type_name("X");
+  app.add_option("--seed", sampling.seed, "Of the random numbers; default: 1")->type_name("N");
+  app.add_option("--num-samples", num_samples, "Texts to generate from the prompt; default: 1")
+      ->type_name("N")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 30));
+  app.add_flag("--echo", echo, "Print the prompt before the text");
+  app.add_flag("--json", as_json, "Print one JSON object per sample and line (mythos.generate/1)");
+}
+
+void GenerateCommand::validate(bool on_terminal) {
+  generate.validate();
+  session.compute_type = compute.compute_type();
+  take_name("--weights", weights, session.weights);
+  take_name("--cache-type", cache_type, session.cache.type);
+  take_name("--cache-sharing", cache_sharing, session.cache.sharing);
+  if (!stdin_mark.empty() && stdin_mark != "-") {
+    fail(ErrorKind::usage, "unexpected argument '" + stdin_mark +
+                               "': a prompt is given with --prompt, --prompt-file or '-'");
+  }
+  const int sources = prompt.has_value() + !prompt_file.empty() + !stdin_mark.empty() + is_batch();
+  if (sources > 1) {
+    fail(ErrorKind::usage, "give one of --prompt, --prompt-file, --jsonl and '-'");
+  }
+  conversation_ = sources == 0 && on_terminal;
+  if (conversation_ && (as_json || num_samples > 1 || echo)) {
+    fail(ErrorKind::usage,
+         "--json, --num-samples and --echo need a prompt: give --prompt, --prompt-file or a pipe");
+  }
+  validate_batch();
+  validate_depth();
+}
+
+void GenerateCommand::validate_batch() const {
+  if (!is_batch()) {
+    if (unordered) fail(ErrorKind::usage, "--unordered is about the results of --jsonl");
+    return;
+  }
+  if (num_samples > 1 || echo) {
+    fail(ErrorKind::usage,
+         "--jsonl goes with neither --num-samples nor --echo: give the prompt "
+         "on several lines with different seeds; each result has its prompt");
+  }
+  if (generate.speculation.draft_loops > 0) {
+    fail(ErrorKind::usage,
+         "--draft-loops does not go with --jsonl, whose prompts fill each step; "
+         "leave out one");
+  }
+}
+
+void GenerateCommand::validate_depth() {
+  if (!loops.empty() && !auto_loops()) {
+    const auto number = parse_int(loops);
+    if (!number || *number < 1 || *number > kMaxLoops) {
+      fail(ErrorKind::usage, "--loops is '" + loops + "'; allowed: auto or a whole number, 1 to " +
+                                 std::to_string(kMaxLoops));
+    }
+    session.loops = *number;
+  }
+  take_name("--exit", exit, session.exit, 1);
+  if (!may_be_auto() && (!exit.empty() || exit_threshold || max_loops)) {
+    fail(ErrorKind::usage, "--exit, --exit-threshold and --max-loops are about --loops auto");
+  }
+  SpeculationOptions& speculation = generate.speculation;
+  if (draft_tokens) {
+    if (speculation.draft_loops == 0) {
+      fail(ErrorKind::usage, "--draft-tokens needs --draft-loops, the depth to draft at");
+    }
+    speculation.draft_tokens = *draft_tokens;
+  }
+  if (speculation.draft_loops > 0 && auto_loops()) {
+    fail(ErrorKind::usage,
+         "--draft-loops does not go with --loops auto: drafts are verified at a "
+         "fixed depth");
+  }
+}
+
+void GenerateCommand::complete(const ModelConfig& config, torch::Device device) {
+  if (session.exit == ExitRule::none && may_be_auto()) {
+    session.exit = config.halting == Halting::none ? ExitRule::latent : ExitRule::halting;
+    // Elsewhere only what asks for auto fails.
+    if (!auto_loops() && !device.is_cpu()) session.exit = ExitRule::none;
+  }
+  if (session.exit == ExitRule::halting && exit_threshold) {
+    fail(ErrorKind::usage,
+         "--exit-threshold is about latent and kl; the halting head's threshold "
+         "is model.act_threshold");
+  }
+  session.exit_threshold =
+      exit_threshold.value_or(session.exit == ExitRule::kl ? kKlThreshold : kLatentThreshold);
+  session.exits = auto_loops();
+  if (!max_loops) max_loops = config.max_loop_iters;
+  if (auto_loops()) session.loops = *max_loops;
+}
+
+}  // namespace mythos

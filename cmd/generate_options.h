@@ -1,0 +1,49 @@
+#pragma once
+#include <CLI/CLI.hpp>
+#include <optional>
+#include <string>
+
+#include "infer/generate.h"
+#include "infer/session.h"
+#include "kernels/compute_options.h"
+
+namespace mythos {
+
+// The command line of 'mythos generate'.
+struct GenerateCommand {
+  std::string checkpoint, prompt_file, stdin_mark, jsonl;
+  std::optional<std::string> prompt;
+  bool as_json = false, echo = false, unordered = false;
+  int64_t num_samples = 1, batch_size = 16;
+  ComputeOptions compute;
+  std::string loops, exit, weights, cache_type, cache_sharing;  // as typed
+  std::optional<double> exit_threshold;
+  std::optional<int64_t> max_loops, draft_tokens;
+  Session::Options session;
+  GenerateOptions generate;
+
+  void declare(CLI::App& app);
+  // Checks what can be checked without the model. `on_terminal`: standard input is one. Fails
+  // (usage) naming the options and what is allowed.
+  void validate(bool on_terminal);
+  // What depends on the model: the exit rule with its threshold, and the loops.
+  void complete(const ModelConfig& config, torch::Device device);
+
+  bool is_batch() const { return !jsonl.empty(); }
+  bool is_conversation() const { return conversation_; }
+  bool auto_loops() const { return loops == "auto"; }
+
+ private:
+  void declare_model(CLI::App& app);
+  void declare_depth(CLI::App& app);
+  void declare_prompt(CLI::App& app);
+  void declare_output(CLI::App& app);
+  // Some text of this run may ask for auto.
+  bool may_be_auto() const { return auto_loops() || is_batch() || conversation_; }
+  void validate_batch() const;
+  void validate_depth();
+
+  bool conversation_ = false;
+};
+
+}  // namespace mythos

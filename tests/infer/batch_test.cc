@@ -1,0 +1,201 @@
+#include "infer/batch.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+
+#include "fixture.h"
+#include "infer/generate.h"
+
+namespace mythos {
+namespace {
+
+Decoder::Options fp32(ExitRule exit = ExitRule::none, double threshold = 0) {
+  Decoder::Options options;
+  options.compute_type = ComputeType::fp32;
+  options.exit = exit;
+  options.exit_threshold = threshold;
+  return options;
+}
+
+// Prompts of all lengths, some too long for one native step, with loops, limits and temperatures of
+// their own.
+std::vector<BatchRequest> mixed_requests(size_t count, bool some_exit) {
+  std::vector<BatchRequest> requests(count);
+  for (size_t i = 0; i < count; ++i) {
+    BatchRequest& request = requests[i];
+    request.number = i;
+    request.where = "line " + std::to_string(i);
+    request.prompt = std::string("the sea has many voices, many gods").substr(0, 1 + i * 7 % 30);
+    request.prompt[0] = static_cast<char>('a' + i);
+    request.loops = static_cast<int64_t>(1 + i % 4);
+    request.exits = some_exit && i % 3 != 0;
+    request.options.max_tokens = static_cast<int64_t>(1 + i * 5 % 17);
+    request.options.sampling.temperature = i % 2 == 0 ? 0 : 1;
+    request.options.stream = i;
+  }
+  return requests;
+}
+
+class Batch : public testing::TestWithParam<std::tuple<Attention, ExitRule>> {
+ protected:
+  using Results = std::map<uint64_t, Generation>;
+
+  static Results run(Decoder& decoder, const std::vector<BatchRequest>& requests,
+                     int64_t batch_size, BatchCounts* counts = nullptr) {
+    const ByteTokenizer tokenizer(false, true);
+    Results results;
+    size_t next = 0;
+    BatchGenerator batch(
+        decoder, tokenizer, batch_size,
+        [&](BatchRequest& to, bool) {
+          if (next == requests.size()) return Arrival::ended;
+          to = requests[next++];
+          return Arrival::here;
+        },
+        [&](const BatchRequest& request, const Generation& done) {
+          EXPECT_TRUE(results.emplace(request.number, done).second);
+        });
+    batch.run();
+    if (counts) *counts = batch.counts();
+    return results;
+  }
+};
+
+TEST_P(Batch, GivesEachTextTheTokensThatItGetsAlone) {
+  const auto [attention, exit] = GetParam();
+  const Model model = small_model(attention);
+  const ByteTokenizer tokenizer(false, true);
+  const auto requests = mixed_requests(13, exit != ExitRule::none);
+  Session::Options alone;
+  static_cast<Decoder::Options&>(alone) = fp32(exit, 0.3);
+  Session session(model, alone);
+  Generator generator(session, tokenizer);
+  Decoder decoder(model, fp32(exit, 0.3));
+  Results by_size[3];
+  const int64_t sizes[3] = {1, 4, 32};
+  for (int i = 0; i < 3; ++i) by_size[i] = run(decoder, requests, sizes[i]);
+  for (const BatchRequest& request : requests) {
+    session.set_loops(request.loops, request.exits);
+    generator.set_prompt(prompt_ids(tokenizer, request.prompt));
+    const Generation want = generator.generate(request.options);
+    for (int i = 0; i < 3; ++i) {
+      const Generation& got = by_size[i].at(request.number);
+      const std::string what = request.where + " of " + std::to_string(sizes[i]);
+      EXPECT_EQ(got.ids, want.ids) << what;
+      EXPECT_EQ(got.text, want.text) << what;
+      EXPECT_EQ(got.reason, want.reason) << what;
+      EXPECT_EQ(got.loops_run, want.loops_run) << what;
+      EXPECT_EQ(got.cache_bytes_per_token, want.cache_bytes_per_token) << what;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Mechanisms, Batch,
+                         testing::Combine(testing::Values(Attention::gqa, Attention::mla),
+                                          testing::Values(ExitRule::none, ExitRule::latent,
+                                                          ExitRule::kl)),
+                         [](const auto& info) {
+                           return std::string(enum_name(std::get<0>(info.param))) + "_" +
+                                  std::string(enum_name(std::get<1>(info.param)));
+                         });
+
+class BatchOf : public Batch {
+ protected:
+  Model model_ = small_model();
+  Decoder decoder_{model_, fp32()};
+  ByteTokenizer tokenizer_{false, false};
+};
+
+TEST_F(BatchOf, AFinishedTextMakesRoomAtOnce) {
+  std::vector<BatchRequest> requests(9);
+  for (size_t i = 0; i < requests.size(); ++i) {
+    requests[i].number = i;
+    requests[i].prompt = "x";
+    // The first text lasts as long as the eight others, which follow each other beside it.
+    requests[i].options.max_tokens = i == 0 ? 33 : 5;
+  }
+  BatchCounts counts;
+  run(decoder_, requests, 2, &counts);
+  EXPECT_EQ(counts.texts, 9);
+  EXPECT_EQ(counts.tokens, 33 + 8 * 5);
+  EXPECT_EQ(counts.steps, 32);  // the prompts give the first tokens
+  EXPECT_DOUBLE_EQ(counts.mean_rows(), 2);
+}
+
+TEST_F(BatchOf, APromptThatFailsEndsTheSourceAndWhatWasBeforeIsFinished) {
+  int asked = 0;
+  std::vector<uint64_t> done;
+  BatchGenerator batch(
+      decoder_, tokenizer_, 4,
+      [&](BatchRequest& to, bool) {
+        to.number = static_cast<uint64_t>(asked++);
+        to.where = "prompts:" + std::to_string(asked);
+        to.prompt = asked == 3 ? std::string(60, 'x') : "ab";
+        to.options.max_tokens = 6;
+        return Arrival::here;
+      },
+      [&](const BatchRequest& request, const Generation&) { done.push_back(request.number); });
+  try {
+    batch.run();
+    FAIL() << "no error";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::data);
+    EXPECT_TRUE(std::string(error.what()).starts_with("prompts:3: the prompt has 60 tokens"))
+        << error.what();
+  }
+  EXPECT_EQ(asked, 3);
+  EXPECT_EQ(done, (std::vector<uint64_t>{0, 1}));
+}
+
+TEST_F(BatchOf, CancellingEndsTheTextsWhereTheyAre) {
+  int asked = 0, given = 0;
+  std::vector<Generation> done;
+  BatchGenerator batch(
+      decoder_, tokenizer_, 3,
+      [&](BatchRequest& to, bool) {
+        to.prompt = "ab";
+        to.options.max_tokens = 30;
+        ++given;
+        return Arrival::here;
+      },
+      [&](const BatchRequest&, const Generation& generation) { done.push_back(generation); });
+  batch.run([&] { return ++asked > 20; });
+  ASSERT_EQ(done.size(), 3u);
+  EXPECT_EQ(given, 3);
+  for (const Generation& text : done) {
+    EXPECT_EQ(text.reason, StopReason::interrupted);
+    EXPECT_GT(text.ids.size(), 1u);
+  }
+}
+
+TEST_F(BatchOf, WaitsForPromptsOnlyWhenThereIsNothingToDo) {
+  // The second prompt comes only after the first text is done.
+  bool first_done = false;
+  int given = 0;
+  BatchGenerator batch(
+      decoder_, tokenizer_, 4,
+      [&](BatchRequest& to, bool wait) {
+        if (given == 2) return Arrival::ended;
+        if (given == 1 && !first_done) {
+          EXPECT_FALSE(wait);
+          return Arrival::not_yet;
+        }
+        ++given;
+        to.prompt = "ab";
+        to.options.max_tokens = 4;
+        return Arrival::here;
+      },
+      [&](const BatchRequest&, const Generation&) { first_done = true; });
+  batch.run();
+  EXPECT_EQ(batch.counts().texts, 2);
+}
+
+TEST_F(BatchOf, MoreThanAStepHoldsIsAnError) {
+  const auto source = [](BatchRequest&, bool) { return Arrival::ended; };
+  EXPECT_THROW(BatchGenerator(decoder_, tokenizer_, 33, source, {}), Error);
+  EXPECT_THROW(BatchGenerator(decoder_, tokenizer_, 0, source, {}), Error);
+}
+
+}  // namespace
+}  // namespace mythos
