@@ -31,8 +31,8 @@ void set_values(Config& config, const ModelSubjectOptions& options) {
   config.validate();
 }
 
-Subject load_subject(const ModelSubjectOptions& options, torch::Device device) {
-  LoadedCheckpoint loaded = load_checkpoint(options.checkpoint, device);
+Subject load_subject(const ModelSubjectOptions& options, torch::Device device, bool trains) {
+  LoadedCheckpoint loaded = load_checkpoint(options.checkpoint, device, trains);
   Config config = loaded.config;
   set_values(config, options);
   if (config.model != loaded.config.model) {
@@ -42,7 +42,8 @@ Subject load_subject(const ModelSubjectOptions& options, torch::Device device) {
   return {loaded.path.string(), config, std::move(loaded.model)};
 }
 
-Subject fresh_subject(const ModelSubjectOptions& options, torch::Device device) {
+// Values are drawn at once only to train; else as they are taken.
+Subject fresh_subject(const ModelSubjectOptions& options, torch::Device device, bool trains) {
   Config config =
       options.preset.empty() ? load_config_file(options.config_file) : load_preset(options.preset);
   set_values(config, options);
@@ -53,7 +54,7 @@ Subject fresh_subject(const ModelSubjectOptions& options, torch::Device device) 
              human_bytes(available_memory_bytes()) + " left.\nMeasure a smaller model");
   }
   auto model = std::make_unique<Model>(config.model, device);
-  model->parameters.initialize(config.model, options.seed);
+  if (trains) model->parameters.initialize(config.model, options.seed);
   return {options.preset.empty() ? options.config_file : options.preset, config, std::move(model)};
 }
 
@@ -93,12 +94,19 @@ BenchResult measure(const std::string& name, const BenchOptions& common,
                     const ModelSubjectOptions& options) {
   InferBench bench = read_options(common, options);
   const torch::Device device = ComputeOptions{options.compute}.select();
+  const bool trains = name == "train", fresh = options.checkpoint.empty();
   const Subject subject =
-      options.checkpoint.empty() ? fresh_subject(options, device) : load_subject(options, device);
+      fresh ? fresh_subject(options, device, trains) : load_subject(options, device, trains);
+  if (fresh) {
+    const ModelConfig& config = subject.config.model;
+    bench.prepare = [&config, seed = options.seed](Parameters& parameters, const std::string& key) {
+      parameters.initialize(config, seed, key);
+    };
+  }
   bench.label = subject.label;
   bench.compute_type =
       resolve_compute_type(wanted_type(options, name, subject.config.train), device);
-  if (name == "train") return bench_train(subject.config, *subject.model, bench);
+  if (trains) return bench_train(subject.config, *subject.model, bench);
   return name == "prefill" ? bench_prefill(std::move(*subject.model), bench)
                            : bench_decode(std::move(*subject.model), bench);
 }

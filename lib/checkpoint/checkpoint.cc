@@ -329,8 +329,10 @@ LoadedCheckpoint load_checkpoint(const fs::path& path, torch::Device device, boo
   if (!manifest.tokenizer.empty()) out.tokenizer = load_tokenizer(directory / manifest.tokenizer);
   out.state = nlohmann::json::parse(read_file(directory / "state.json"));
   out.model = std::make_unique<Model>(out.config.model, device);
-  out.model->parameters.load(read_tensors(directory, manifest.model), directory.string());
-  if (with_optimizer) {
+  if (!with_optimizer) {
+    out.model->parameters.adopt(read_tensors(directory, manifest.model), directory.string());
+  } else {
+    out.model->parameters.load(read_tensors(directory, manifest.model), directory.string());
     out.optimizer = read_tensors(directory, manifest.optimizer);
     for (auto& [name, tensor] : out.optimizer)
       tensor = tensor.to(device, tensor.dtype(), false, true);

@@ -138,7 +138,7 @@ BenchResult bench_prefill(Model&& model, const InferBench& options) {
   ModelBenchRun run("prefill", model, options);
   run.facts()["seq_len"] = options.seq_len;
   add_facts(run.facts(), options);
-  Decoder decoder(std::move(model), decoder_options(options));
+  Decoder decoder(std::move(model), decoder_options(options), options.prepare);
   const ModelConfig& config = decoder.config();
   const std::vector<uint32_t> ids = random_ids(options.seq_len, config.vocab_size, options.seed);
   std::vector<float> logits(static_cast<size_t>(config.vocab_size));
@@ -159,7 +159,7 @@ BenchResult bench_decode(Model&& model, const InferBench& options) {
   run.facts()["batch_size"] = options.batch_size;
   run.facts()["tokens_per_sample"] = options.tokens;
   add_facts(run.facts(), options);
-  Decoder decoder(std::move(model), decoder_options(options));
+  Decoder decoder(std::move(model), decoder_options(options), options.prepare);
   for (const int64_t loops : run.loops()) {
     DecodeBatch batch(decoder, options, loops);
     run.measure_row(loops, decode_work(decoder.config(), batch.cache(), options),

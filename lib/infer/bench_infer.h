@@ -11,6 +11,7 @@ struct InferBench : ModelBench {
   int64_t batch_size = 1;  // decode: sequences of one step
   WeightFormat weights = WeightFormat::plain;
   CacheOptions cache;
+  PrepareParameter prepare;  // fills the model's values where they are not yet there
 };
 
 // "mythos bench prefill": a prompt of random tokens, to the logits of its last.

@@ -27,10 +27,12 @@ Weights weights_of(const Model& model, const Decoder::Options& options) {
   return make_inference_weights(model.config, std::move(copy), type, options.weights);
 }
 
-Weights weights_of(Model&& model, const Decoder::Options& options) {
+Weights weights_of(Model&& model, const Decoder::Options& options,
+                   const PrepareParameter& prepare) {
   const c10::InferenceMode guard;
   const auto type = resolve_compute_type(options.compute_type, device_of(model));
-  return make_inference_weights(model.config, std::move(model.parameters), type, options.weights);
+  return make_inference_weights(model.config, std::move(model.parameters), type, options.weights,
+                                prepare);
 }
 
 Tensor to_tensor(std::span<const uint32_t> ids, torch::Device device) {
@@ -68,8 +70,8 @@ Decoder::Decoder(const ModelConfig& config, Weights weights, const Options& opti
 Decoder::Decoder(const Model& model, const Options& options)
     : Decoder(model.config, weights_of(model, options), options) {}
 
-Decoder::Decoder(Model&& model, const Options& options)
-    : Decoder(ModelConfig(model.config), weights_of(std::move(model), options), options) {}
+Decoder::Decoder(Model&& model, const Options& options, const PrepareParameter& prepare)
+    : Decoder(ModelConfig(model.config), weights_of(std::move(model), options, prepare), options) {}
 
 Decoder::~Decoder() = default;
 

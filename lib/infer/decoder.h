@@ -54,8 +54,9 @@ class Decoder {
 
   // The model must outlive the decoder, which computes on the device that holds its parameters.
   Decoder(const Model& model, const Options& options);
-  // Takes the parameters: with rounded or bf16 weights they need no memory beside those.
-  Decoder(Model&& model, const Options& options);
+  // Takes the parameters: with rounded or bf16 weights they need no memory beside those. `prepare`
+  // is that of make_inference_weights().
+  Decoder(Model&& model, const Options& options, const PrepareParameter& prepare = {});
   ~Decoder();
   Decoder(const Decoder&) = delete;
   Decoder& operator=(const Decoder&) = delete;

@@ -59,6 +59,19 @@ Tensor expanded(const Matrix& matrix, torch::Dtype type) {
   return out;
 }
 
+// f(first row, rows [M,K]) over w [...,K]. In pieces: the temporaries of a large model's experts
+// would be several times the model.
+template <class F>
+void for_pieces_of(const Tensor& w, const RowsRead& read, const F& f) {
+  const Tensor rows = w.detach().reshape({-1, w.size(-1)});
+  const int64_t step = std::max<int64_t>(1, (int64_t{1} << 22) / rows.size(1));
+  for (int64_t begin = 0; begin < rows.size(0); begin += step) {
+    const Tensor piece = rows.narrow(0, begin, std::min(step, rows.size(0) - begin));
+    f(begin, piece);
+    if (read) read(piece);
+  }
+}
+
 }  // namespace
 
 Matrix Matrix::operator[](int64_t expert) const {
@@ -86,7 +99,7 @@ int64_t Matrix::size_bytes() const {
   return static_cast<int64_t>(values.nbytes() + (scales.defined() ? scales.nbytes() : 0));
 }
 
-Matrix quantize(const Tensor& w, WeightFormat format) {
+Matrix quantize(const Tensor& w, WeightFormat format, const RowsRead& read) {
   if (format == WeightFormat::plain) return w;
   const int64_t columns = w.size(-1), groups = (columns + kWeightGroup - 1) / kWeightGroup;
   const int64_t row_bytes =
@@ -100,15 +113,19 @@ Matrix quantize(const Tensor& w, WeightFormat format) {
   shape.back() = row_bytes;
   out.values = at::empty(
       shape, w.options().dtype(format == WeightFormat::int8 ? torch::kInt8 : torch::kUInt8));
-  // In pieces: the temporaries of a large model's experts would be several times the model.
-  const Tensor rows = w.detach().reshape({-1, columns});
-  const int64_t step = std::max<int64_t>(1, (int64_t{1} << 22) / columns);
-  for (int64_t begin = 0; begin < rows.size(0); begin += step) {
-    const int64_t count = std::min(step, rows.size(0) - begin);
-    round_rows(rows.narrow(0, begin, count), format,
-               out.values.view({-1, row_bytes}).narrow(0, begin, count),
-               out.scales.view({-1, groups}).narrow(0, begin, count));
-  }
+  for_pieces_of(w, read, [&](int64_t begin, const Tensor& rows) {
+    round_rows(rows, format, out.values.view({-1, row_bytes}).narrow(0, begin, rows.size(0)),
+               out.scales.view({-1, groups}).narrow(0, begin, rows.size(0)));
+  });
+  return out;
+}
+
+Tensor cast(const Tensor& w, torch::Dtype type, const RowsRead& read) {
+  if (w.scalar_type() == type) return w;
+  const Tensor out = at::empty(w.sizes(), w.options().dtype(type).requires_grad(false));
+  for_pieces_of(w, read, [&](int64_t begin, const Tensor& rows) {
+    out.view({-1, w.size(-1)}).narrow(0, begin, rows.size(0)).copy_(rows);
+  });
   return out;
 }
 

@@ -1,6 +1,8 @@
 #pragma once
 #include <torch/types.h>
 
+#include <functional>
+
 #include "config/field.h"
 
 namespace mythos {
@@ -38,8 +40,13 @@ struct Matrix {
   int64_t size_bytes() const;
 };
 
-// Rounds w [...,N,K] fp32 or bf16.
-Matrix quantize(const torch::Tensor& w, WeightFormat format);
+// Is told of rows [M,K] that have been read for the last time.
+using RowsRead = std::function<void(const torch::Tensor& rows)>;
+
+// Rounds w [...,N,K] fp32 or bf16, piece by piece.
+Matrix quantize(const torch::Tensor& w, WeightFormat format, const RowsRead& read = {});
+// w in `type`, piece by piece; itself when it has it.
+torch::Tensor cast(const torch::Tensor& w, torch::Dtype type, const RowsRead& read = {});
 
 // x wᵀ as apply_linear() of plain weights (kernels/linear.h); rounded weights are expanded first.
 torch::Tensor apply_linear(const torch::Tensor& x, const Matrix& w);

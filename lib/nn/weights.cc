@@ -2,6 +2,9 @@
 
 #include <ATen/Parallel.h>
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <cmath>
 
 #include "base/error.h"
@@ -71,13 +74,16 @@ Parameters::Parameters(const ModelConfig& config, torch::Device device) {
 }
 
 void Parameters::initialize(const ModelConfig& config, uint64_t seed) {
+  for (const Item& item : items_) initialize(config, seed, item.spec.name);
+}
+
+void Parameters::initialize(const ModelConfig& config, uint64_t seed, const std::string& name) {
   const torch::NoGradGuard no_grad;
-  for (size_t i = 0; i < items_.size(); ++i) {
-    Tensor& target = items_[i].tensor;
-    const Tensor value = target.is_cpu() ? target : torch::empty(items_[i].spec.shape);
-    set_initial_value(items_[i].spec, config, seed, i, value);
-    if (!target.is_cpu()) target.copy_(value);
-  }
+  Tensor target = at(name);
+  const size_t i = index_.at(name);
+  const Tensor value = target.is_cpu() ? target : torch::empty(items_[i].spec.shape);
+  set_initial_value(items_[i].spec, config, seed, i, value);
+  if (!target.is_cpu()) target.copy_(value);
 }
 
 const Tensor& Parameters::at(const std::string& name) const {
@@ -91,8 +97,8 @@ void Parameters::release(const std::string& name) {
   items_[index_.at(name)].tensor = Tensor();
 }
 
-void Parameters::load(const std::map<std::string, Tensor>& values, const std::string& origin) {
-  const torch::NoGradGuard no_grad;
+std::vector<const Tensor*> Parameters::match(const std::map<std::string, Tensor>& values,
+                                             const std::string& origin) const {
   for (const auto& [name, value] : values) {
     if (!contains(name)) {
       std::vector<std::string> known;
@@ -101,23 +107,48 @@ void Parameters::load(const std::map<std::string, Tensor>& values, const std::st
                                 did_you_mean(name, known));
     }
   }
-  for (Item& item : items_) {
-    const auto found = values.find(item.spec.name);
-    if (found == values.end()) {
+  std::vector<const Tensor*> found;
+  for (const Item& item : items_) {
+    const auto value = values.find(item.spec.name);
+    if (value == values.end()) {
       fail(ErrorKind::data, origin + ": tensor '" + item.spec.name +
                                 "' is missing (expected shape " + shape_text(item.spec.shape) +
                                 ")");
     }
-    if (found->second.sizes() != at::IntArrayRef(item.spec.shape)) {
+    if (value->second.sizes() != at::IntArrayRef(item.spec.shape)) {
       fail(ErrorKind::data, origin + ": tensor '" + item.spec.name + "' has shape " +
-                                shape_text(found->second.sizes()) + ", expected " +
+                                shape_text(value->second.sizes()) + ", expected " +
                                 shape_text(item.spec.shape));
     }
-    item.tensor.copy_(found->second);
+    found.push_back(&value->second);
+  }
+  return found;
+}
+
+void Parameters::load(const std::map<std::string, Tensor>& values, const std::string& origin) {
+  const torch::NoGradGuard no_grad;
+  const auto found = match(values, origin);
+  for (size_t i = 0; i < items_.size(); ++i) items_[i].tensor.copy_(*found[i]);
+}
+
+void Parameters::adopt(const std::map<std::string, Tensor>& values, const std::string& origin) {
+  const torch::NoGradGuard no_grad;
+  const auto found = match(values, origin);
+  for (size_t i = 0; i < items_.size(); ++i) {
+    items_[i].tensor = found[i]->to(items_[i].tensor.device(), torch::kFloat32);
   }
 }
 
 namespace {
+
+// Gives the memory of rows that nobody will read again back to the system.
+void forget(const Tensor& rows) {
+  const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+  const auto begin = reinterpret_cast<uintptr_t>(rows.data_ptr());
+  const uintptr_t first = (begin + page - 1) / page * page;
+  const uintptr_t last = (begin + rows.nbytes()) / page * page;
+  if (first < last) madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
+}
 
 class WeightMaker {
  public:
@@ -127,27 +158,53 @@ class WeightMaker {
       matrix_[item.spec.name] = item.spec.matrix;
     }
   }
-  // Rounds, and releases what it has taken.
-  WeightMaker(Parameters& parameters, torch::Dtype type, WeightFormat format)
+  // Takes the parameters one by one, rounded where only products read them.
+  WeightMaker(Parameters& parameters, torch::Dtype type, WeightFormat format,
+              const PrepareParameter& prepare)
       : WeightMaker(parameters, type) {
     taken_from_ = &parameters;
+    prepare_ = prepare;
     format_ = format;
   }
 
   // The parameter, cast when it is a matrix; undefined when the configuration lacks it.
   Tensor get(const std::string& name) const {
     if (!parameters_.contains(name)) return {};
-    const Tensor tensor = parameters_.at(name);
-    const Tensor out = matrix_.at(name) ? tensor.to(type_) : tensor;
-    if (taken_from_) taken_from_->release(name);
+    if (!taken_from_) {
+      const Tensor& tensor = parameters_.at(name);
+      return matrix_.at(name) ? tensor.to(type_) : tensor;
+    }
+    prepare(name);
+    const Tensor out = matrix_.at(name) ? cast(parameters_.at(name), type_, last_reader(name))
+                                        : parameters_.at(name);
+    taken_from_->release(name);
     return out;
   }
   // One that only products read.
   Matrix product(const std::string& name) const {
     if (format_ == WeightFormat::plain || !parameters_.contains(name)) return get(name);
-    Matrix out = quantize(parameters_.at(name), format_);
-    if (taken_from_) taken_from_->release(name);
+    prepare(name);
+    Matrix out = quantize(parameters_.at(name), format_, last_reader(name));
+    taken_from_->release(name);
     return out;
+  }
+
+  // Embedding and head into w. A head that is tied stays so unless it is rounded: by the format, to
+  // int8 where that is int4.
+  void make_ends(Weights& w, bool tied) const {
+    const WeightFormat format = format_ == WeightFormat::plain ? format_ : WeightFormat::int8;
+    const std::string head = tied ? "embed.weight" : "head.weight";
+    if (format != WeightFormat::plain) {
+      prepare(head);
+      w.head = quantize(parameters_.at(head), format);
+    }
+    if (format == WeightFormat::plain || !tied) {
+      w.embed = get("embed.weight");
+    } else {
+      w.embed = cast(parameters_.at(head), type_, last_reader(head));
+    }
+    if (format == WeightFormat::plain) w.head = tied ? Matrix(w.embed) : Matrix(get(head));
+    if (taken_from_ && format != WeightFormat::plain) taken_from_->release(head);
   }
 
   std::vector<LayerWeights> layers(const std::string& part, int64_t count) const {
@@ -181,7 +238,18 @@ class WeightMaker {
   }
 
   const Parameters& parameters_;
+  void prepare(const std::string& name) const {
+    if (prepare_) prepare_(*taken_from_, name);
+  }
+  // Forgets what is read, where nobody else holds the tensor.
+  RowsRead last_reader(const std::string& name) const {
+    const Tensor& tensor = parameters_.at(name);
+    const bool alone = tensor.use_count() == 1 && tensor.storage().use_count() == 1;
+    return tensor.is_cpu() && tensor.is_contiguous() && alone ? RowsRead(forget) : RowsRead();
+  }
+
   Parameters* taken_from_ = nullptr;
+  PrepareParameter prepare_;
   torch::Dtype type_;
   WeightFormat format_ = WeightFormat::plain;
   std::map<std::string, bool> matrix_;
@@ -218,24 +286,17 @@ Weights make_weights(const ModelConfig& config, const Parameters& parameters,
                      torch::Dtype compute_type) {
   const WeightMaker make(parameters, compute_type);
   Weights w = make_layers(config, make, compute_type);
-  w.embed = make.get("embed.weight");
-  w.head = config.tied_head ? Matrix(w.embed) : make.product("head.weight");
+  make.make_ends(w, config.tied_head);
   return w;
 }
 
 Weights make_inference_weights(const ModelConfig& config, Parameters&& parameters,
-                               torch::Dtype compute_type, WeightFormat format) {
+                               torch::Dtype compute_type, WeightFormat format,
+                               const PrepareParameter& prepare) {
   const torch::NoGradGuard no_grad;
-  Weights w = make_layers(config, {parameters, compute_type, format}, compute_type);
-  const WeightFormat head = format == WeightFormat::int4 ? WeightFormat::int8 : format;
-  const std::string head_name = config.tied_head ? "embed.weight" : "head.weight";
-  if (head != WeightFormat::plain) w.head = quantize(parameters.at(head_name), head);
-  w.embed = parameters.at("embed.weight").to(compute_type);
-  if (head == WeightFormat::plain) {
-    w.head = config.tied_head ? w.embed : parameters.at(head_name).to(compute_type);
-  }
-  parameters.release("embed.weight");
-  if (!config.tied_head) parameters.release("head.weight");
+  const WeightMaker make(parameters, compute_type, format, prepare);
+  Weights w = make_layers(config, make, compute_type);
+  make.make_ends(w, config.tied_head);
   return w;
 }
 

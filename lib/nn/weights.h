@@ -1,6 +1,7 @@
 #pragma once
 #include <torch/types.h>
 
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -27,8 +28,9 @@ class Parameters {
   // Allocates every tensor on the device, with requires_grad where trained; values undefined.
   Parameters(const ModelConfig& config, torch::Device device);
 
-  // Fills all values. The same seed gives the same values on every device.
+  // Fills all values, or those of one tensor. The same seed gives the same values on every device.
   void initialize(const ModelConfig& config, uint64_t seed);
+  void initialize(const ModelConfig& config, uint64_t seed, const std::string& name);
 
   const std::vector<Item>& items() const { return items_; }
   // Fails (internal) when there is no such name.
@@ -39,8 +41,14 @@ class Parameters {
   // Copies values in. Fails (data), naming the tensor and `origin`, when a name is missing or
   // unknown, or a shape differs.
   void load(const std::map<std::string, Tensor>& values, const std::string& origin);
+  // The same for computing without gradient: fp32 values on this device are shared, not copied.
+  void adopt(const std::map<std::string, Tensor>& values, const std::string& origin);
 
  private:
+  // The values by item; fails as load() does.
+  std::vector<const Tensor*> match(const std::map<std::string, Tensor>& values,
+                                   const std::string& origin) const;
+
   std::vector<Item> items_;
   std::map<std::string, size_t> index_;
 };
@@ -77,10 +85,14 @@ struct Weights {
 Weights make_weights(const ModelConfig& config, const Parameters& parameters,
                      torch::Dtype compute_type);
 
+// Makes one parameter ready to be read, where values are filled in as late as that.
+using PrepareParameter = std::function<void(Parameters& parameters, const std::string& name)>;
+
 // For inference alone: the matrices of the Matrix members rounded to `format`; with int4 the head
-// keeps int8. Takes the parameters and lets go of each as soon as it is cast or rounded, so that
-// both are never in memory whole. Without gradient.
+// keeps int8. Takes the parameters, whose values are lost: the memory of each goes back piece by
+// piece while it is cast or rounded, so that both are never there whole. Without gradient.
 Weights make_inference_weights(const ModelConfig& config, Parameters&& parameters,
-                               torch::Dtype compute_type, WeightFormat format);
+                               torch::Dtype compute_type, WeightFormat format,
+                               const PrepareParameter& prepare = {});
 
 }  // namespace mythos
