@@ -93,8 +93,11 @@ std::vector<TokenProbability> next_token_distribution(std::span<const float> log
   if (options.top_p < 1) keep_top_p(tokens, options.top_p);
   // The likeliest token has weight 1 and passes every filter.
   std::erase_if(tokens, [&](const TokenProbability& t) { return t.probability < options.min_p; });
-  std::sort(tokens.begin(), tokens.end(),
-            [](const TokenProbability& a, const TokenProbability& b) { return a.id < b.id; });
+  const auto by_id = [](const auto& a, const auto& b) { return a.id < b.id; };
+  // Only some filters disturb the order.
+  if (!std::is_sorted(tokens.begin(), tokens.end(), by_id)) {
+    std::sort(tokens.begin(), tokens.end(), by_id);
+  }
   const double sum = total(tokens);
   for (TokenProbability& token : tokens) token.probability /= sum;
   return tokens;

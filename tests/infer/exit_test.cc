@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "../nn/sample_model.h"
 #include "infer/decoder.h"
 
@@ -92,6 +94,30 @@ TEST_P(ExitOf, CompanyAtFullDepthDoesNotMatter) {
     EXPECT_EQ(logits[0], alone.logits[at]) << i;
     EXPECT_EQ(rows[0].loops_run, alone.loops_run[at]) << i;
     EXPECT_EQ(logits[1], deep.logits[at]) << i;
+  }
+}
+
+// Under `act` halted tokens stop whatever the rule; the public reference's go on being computed,
+// though their outputs no longer change.
+TEST(ExitByHalting, StopsTokensThatTheHeadHasHalted) {
+  for (const NamedConfig& named : all_mechanisms()) {
+    if (named.config.halting == Halting::none) continue;
+    ModelConfig config = named.config;
+    config.init_std = 0.2;
+    config.act_threshold = 0.6;
+    const Model model = sample_model(config);
+    const Steps want = steps(model, exiting(ExitRule::none, 0));
+    const Steps got = steps(model, exiting(ExitRule::halting, 0));
+    EXPECT_TRUE(std::any_of(got.loops_run.begin(), got.loops_run.end(), [](int64_t loops) {
+      return loops < kLoops;
+    })) << named.name;
+    EXPECT_EQ(got.logits[0], want.logits[0]) << named.name;
+    if (config.halting == Halting::act) {
+      EXPECT_EQ(got.logits, want.logits) << named.name;
+      EXPECT_EQ(got.loops_run, want.loops_run) << named.name;
+    } else {
+      EXPECT_EQ(want.loops_run, std::vector<int64_t>(kTokens, kLoops)) << named.name;
+    }
   }
 }
 
