@@ -84,11 +84,11 @@ int run(const Options& options) {
 
 // An option that stands for one key of [train].
 void declare_key(CLI::App& app, Options& o, const std::string& option, const std::string& key,
-                 const std::string& help) {
+                 const std::string& help, const std::string& type = "N") {
   app.add_option_function<std::string>(
          option, [&o, key](const std::string& text) { o.shorthands.push_back(key + "=" + text); },
          help + " (" + key + ")")
-      ->type_name("N");
+      ->type_name(type);
 }
 
 void declare(CLI::App& app, Options& o) {
@@ -110,6 +110,10 @@ void declare(CLI::App& app, Options& o) {
   declare_key(app, o, "--seq-len", "train.seq_len", "Tokens of a sequence");
   declare_key(app, o, "--lr", "train.lr", "Peak learning rate");
   declare_key(app, o, "--seed", "train.seed", "Seed of weights, data order and loop counts");
+  declare_key(app, o, "--recompute", "train.recompute",
+              "Activations that the backward pass computes again instead of keeping: none, those "
+              "of each loop or of each block",
+              "WHAT");
   app.add_option("--set", o.assignments, "Change any key of the configuration; may be repeated")
       ->type_name("KEY=VALUE")
       ->allow_extra_args(false);

@@ -1,5 +1,7 @@
 #include "config/plan.h"
 
+#include <algorithm>
+
 #include "config/parameters.h"
 
 namespace mythos {
@@ -121,18 +123,26 @@ int64_t weight_bytes(const ModelConfig& config, bool bf16) {
 }
 
 int64_t activation_bytes(const ModelConfig& config, int64_t loops, int64_t batch_size,
-                         int64_t seq_len, int64_t bytes_per_number) {
-  const int64_t dense =
-      attention_numbers(config) + feed_forward_numbers(config, FeedForward::dense);
-  const int64_t core = attention_numbers(config) + feed_forward_numbers(config, config.ffn);
-  const int64_t core_passes = loops * config.core_layers;
-  const int64_t computed =
-      (config.prelude_layers + config.coda_layers) * dense + core_passes * core;
-  // In fp32: the residual before each sublayer; per loop the state, the injected sum and the LoRA's
-  // branch; the logits and their gradient.
-  const int64_t fp32 =
-      2 * layer_passes(config, loops) * config.dim + 3 * loops * config.dim + 2 * config.vocab_size;
-  return batch_size * seq_len * (computed * bytes_per_number + 4 * fp32);
+                         int64_t seq_len, int64_t bytes_per_number, Recompute recompute) {
+  // Of one token. In fp32: the residual before each sublayer; per loop the state, the injected sum
+  // and the LoRA's branch.
+  const int64_t residuals = 2 * config.dim * 4, state = config.dim * 4, loop_extra = 3 * state;
+  const auto layer = [&](FeedForward kind) {
+    return (attention_numbers(config) + feed_forward_numbers(config, kind)) * bytes_per_number +
+           residuals;
+  };
+  const int64_t dense = layer(FeedForward::dense), core = layer(config.ffn);
+  const int64_t outer = config.prelude_layers + config.coda_layers;
+  const int64_t loop = config.core_layers * core + loop_extra;
+  int64_t kept = outer * dense + loops * loop;
+  if (recompute == Recompute::loop) kept = outer * dense + loops * state + loop;
+  if (recompute == Recompute::block) {
+    const int64_t input = config.dim * bytes_per_number;
+    kept = layer_passes(config, loops) * input + loops * loop_extra + std::max(dense, core);
+  }
+  const int64_t tokens = batch_size * seq_len;
+  constexpr int64_t kLogits = 1 << 24;  // formed at a time
+  return tokens * kept + std::min(tokens * config.vocab_size, kLogits) * bytes_per_number;
 }
 
 }  // namespace mythos

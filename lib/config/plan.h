@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "config/model_config.h"
+#include "config/train_config.h"
 
 namespace mythos {
 
@@ -41,8 +42,10 @@ int64_t cache_bytes(const ModelConfig& config, int64_t loops, int64_t context_to
 // Bytes of the stored values: in fp32, or with matrices in bf16 as computing needs them.
 int64_t weight_bytes(const ModelConfig& config, bool bf16);
 
-// Activations kept for the backward pass of one micro-batch, an estimate without recomputation.
+// Activations of one micro-batch, an estimate: what is kept for the backward pass, what the largest
+// recomputed piece needs while it runs, and a block of logits.
 int64_t activation_bytes(const ModelConfig& config, int64_t loops, int64_t batch_size,
-                         int64_t seq_len, int64_t bytes_per_number);
+                         int64_t seq_len, int64_t bytes_per_number,
+                         Recompute recompute = Recompute::none);
 
 }  // namespace mythos

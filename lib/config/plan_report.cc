@@ -75,8 +75,12 @@ PlanReport make_plan_report(const std::string& name, const Config& config,
   r.weights_bf16_bytes = weight_bytes(r.model, true);
   r.gradients_bytes = 4 * r.plan.parameters;
   r.optimizer_bytes = 8 * r.plan.parameters;
-  r.activations_fp32_bytes = activation_bytes(r.model, r.plan.loops, r.batch_size, r.seq_len, 4);
-  r.activations_bf16_bytes = activation_bytes(r.model, r.plan.loops, r.batch_size, r.seq_len, 2);
+  const auto activations = [&](int64_t bytes_per_number) {
+    return activation_bytes(r.model, r.plan.loops, r.batch_size, r.seq_len, bytes_per_number,
+                            config.train.recompute);
+  };
+  r.activations_fp32_bytes = activations(4);
+  r.activations_bf16_bytes = activations(2);
   return r;
 }
 

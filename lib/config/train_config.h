@@ -11,10 +11,12 @@ enum class Schedule { cosine, linear_cooldown, constant };
 enum class LoopSampling { poisson, uniform, fixed };
 enum class ComputeType { automatic, fp32, bf16, tf32 };
 enum class DocumentMask { automatic, on, off };
+enum class Recompute { none, loop, block };
 
 template <>
 struct EnumNames<Schedule> {
-  static constexpr std::array<std::string_view, 3> names = {"cosine", "linear-cooldown", "constant"};
+  static constexpr std::array<std::string_view, 3> names = {"cosine", "linear-cooldown",
+                                                            "constant"};
 };
 template <>
 struct EnumNames<LoopSampling> {
@@ -28,40 +30,45 @@ template <>
 struct EnumNames<DocumentMask> {
   static constexpr std::array<std::string_view, 3> names = {"auto", "on", "off"};
 };
+template <>
+struct EnumNames<Recompute> {
+  static constexpr std::array<std::string_view, 3> names = {"none", "loop", "block"};
+};
 
 // How a model is trained. One step takes batch_size·grad_accum sequences of seq_len tokens.
 struct TrainConfig {
   int64_t steps = 1000;
-  int64_t batch_size = 8;          // sequences of one micro-batch
-  int64_t seq_len = 256;           // tokens
-  int64_t grad_accum = 1;          // micro-batches of one optimizer step
+  int64_t batch_size = 8;  // sequences of one micro-batch
+  int64_t seq_len = 256;   // tokens
+  int64_t grad_accum = 1;  // micro-batches of one optimizer step
   Packing packing = Packing::contiguous;
   DocumentMask document_mask = DocumentMask::automatic;  // attention within documents only
 
-  double lr = 3e-3;                // peak
-  double min_lr_ratio = 0.1;       // last learning rate as a share of the peak
+  double lr = 3e-3;           // peak
+  double min_lr_ratio = 0.1;  // last learning rate as a share of the peak
   int64_t warmup_steps = 50;
   Schedule schedule = Schedule::cosine;
   double cooldown_fraction = 0.4;  // linear-cooldown: share of the steps that falls to the end
   double beta1 = 0.9;
   double beta2 = 0.95;
   double adam_eps = 1e-8;
-  double weight_decay = 0.1;       // of matrices only
-  double clip_norm = 1.0;          // largest gradient norm; 0 turns clipping off
+  double weight_decay = 0.1;  // of matrices only
+  double clip_norm = 1.0;     // largest gradient norm; 0 turns clipping off
 
   LoopSampling loop_sampling = LoopSampling::poisson;
-  double mean_loops = 0;           // 0 means the model's max_loop_iters
-  int64_t max_sampled_loops = 0;   // 0 means twice the mean
-  double balance_rate = 1e-3;      // step of the router bias towards even load; 0 turns it off
-  double ponder_cost = 0;          // weight of the expected number of loops in the loss (act)
+  double mean_loops = 0;          // 0 means the model's max_loop_iters
+  int64_t max_sampled_loops = 0;  // 0 means twice the mean
+  double balance_rate = 1e-3;     // step of the router bias towards even load; 0 turns it off
+  double ponder_cost = 0;         // weight of the expected number of loops in the loss (act)
 
   ComputeType compute_type = ComputeType::automatic;
+  Recompute recompute = Recompute::none;  // what the backward pass computes again to save memory
   int64_t seed = 1;
-  int64_t log_every = 10;          // steps
-  int64_t val_every = 100;         // steps; 0 validates only at the end
-  int64_t val_tokens = 65536;      // tokens of one validation; 0 means the whole split
-  int64_t save_every = 200;        // steps; 0 saves only at the end
-  int64_t keep_last = 3;           // checkpoints kept; 0 keeps all
+  int64_t log_every = 10;      // steps
+  int64_t val_every = 100;     // steps; 0 validates only at the end
+  int64_t val_tokens = 65536;  // tokens of one validation; 0 means the whole split
+  int64_t save_every = 200;    // steps; 0 saves only at the end
+  int64_t keep_last = 3;       // checkpoints kept; 0 keeps all
 
   // auto: on with best-fit, off with contiguous.
   bool masks_documents() const {
@@ -105,12 +112,12 @@ void TrainConfig::visit(Self& self, F&& f) {
   f(Field{"ponder_cost", "weight of the expected loop count in the loss (act)", 0, 100},
     self.ponder_cost);
   f(Field{"compute_type", "type of matrix products"}, self.compute_type);
+  f(Field{"recompute", "activations computed again in the backward pass"}, self.recompute);
   f(Field{"seed", "seed of weights, data order and loop counts", 0, 9e15}, self.seed);
   f(Field{"log_every", "steps between lines of metrics", 1, kMax}, self.log_every);
   f(Field{"val_every", "steps between validations; 0: only at the end", 0, kMax}, self.val_every);
   f(Field{"val_tokens", "tokens of one validation; 0: all", 0, kMax}, self.val_tokens);
-  f(Field{"save_every", "steps between checkpoints; 0: only at the end", 0, kMax},
-    self.save_every);
+  f(Field{"save_every", "steps between checkpoints; 0: only at the end", 0, kMax}, self.save_every);
   f(Field{"keep_last", "checkpoints kept; 0 keeps all", 0, kMax}, self.keep_last);
 }
 

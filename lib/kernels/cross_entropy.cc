@@ -1,8 +1,8 @@
 #include "kernels/cross_entropy.h"
 
 #include <ATen/ops/cross_entropy_loss.h>
+#include <torch/autograd.h>
 
-#include "kernels/autograd.h"
 #include "kernels/cross_entropy_cpu.h"
 #include "kernels/cuda_library.h"
 #include "kernels/kernels_cuda.h"
@@ -22,33 +22,28 @@ std::pair<Tensor, Tensor> forward(const Tensor& logits, const Tensor& targets) {
   return {loss, log_sum};
 }
 
-class CrossEntropy : public torch::autograd::Function<CrossEntropy> {
- public:
-  static Tensor forward(torch::autograd::AutogradContext* context, const Tensor& logits,
-                        const Tensor& targets) {
-    const auto [loss, log_sum] = mythos::forward(logits, targets);
-    // Detached: the gradient is written over the logits, which autograd would otherwise refuse.
-    context->save_for_backward({targets, log_sum});
-    context->saved_data["logits"] = logits.detach();
-    return loss;
-  }
-  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
-                                                 torch::autograd::variable_list grads) {
-    const auto saved = context->get_saved_variables();
-    const Tensor logits = context->saved_data["logits"].toTensor();
-    const auto kernel = backend_of(logits) == Backend::cpu ? cpu::cross_entropy_backward
-                                                           : cuda::cross_entropy_backward;
-    kernel(logits, saved[0], saved[1], grads[0].contiguous());
-    return {logits, Tensor()};
-  }
-};
-
 }  // namespace
 
 Tensor cross_entropy(const Tensor& logits, const Tensor& targets) {
   if (backend_of(logits) == Backend::plain) return cross_entropy_reference(logits, targets);
-  const Tensor rows = logits.contiguous(), ids = targets.contiguous();
-  return wants_graph({&logits}) ? CrossEntropy::apply(rows, ids) : forward(rows, ids).first;
+  return forward(logits.contiguous(), targets.contiguous()).first;
+}
+
+Tensor cross_entropy_gradient(Tensor& logits, const Tensor& targets, double factor) {
+  const Backend backend = backend_of(logits);
+  if (backend == Backend::plain) {
+    const torch::AutoGradMode with_graph(true);
+    const Tensor leaf = logits.detach().requires_grad_();
+    const Tensor loss = cross_entropy_reference(leaf, targets);
+    logits = torch::autograd::grad({loss.sum() * factor}, {leaf})[0];
+    return loss.detach();
+  }
+  const Tensor ids = targets.contiguous();
+  const auto [loss, log_sum] = forward(logits, ids);
+  const auto kernel =
+      backend == Backend::cpu ? cpu::cross_entropy_backward : cuda::cross_entropy_backward;
+  kernel(logits, ids, log_sum, torch::full(loss.sizes(), factor, loss.options()));
+  return loss;
 }
 
 Tensor cross_entropy_reference(const Tensor& logits, const Tensor& targets) {

@@ -1,6 +1,7 @@
 #include "kernels/linear.h"
 
 #include <ATen/core/dispatch/Dispatcher.h>
+#include <ATen/ops/addmm.h>
 #include <ATen/ops/mm.h>
 #include <cpuid.h>
 
@@ -9,6 +10,7 @@
 
 #include "base/error.h"
 #include "kernels/autograd.h"
+#include "kernels/weight.h"
 
 namespace mythos {
 namespace {
@@ -52,6 +54,11 @@ bool onednn_serves(const Tensor& a, int64_t rows, int64_t columns, int64_t depth
          depth >= 16 && use_onednn() && onednn_linear();
 }
 
+bool onednn_serves_tn(const Tensor& a, const Tensor& b) {
+  // Large results spend more in oneDNN's reordering than they win.
+  return a.size(1) * b.size(1) <= 1 << 19 && onednn_serves(a, a.size(1), b.size(1), a.size(0));
+}
+
 // a bᵀ with b given as [N,K]
 Tensor onednn_nt(const Tensor& a, const Tensor& b) {
   return onednn_linear()->call(a, b, std::nullopt, "none", c10::List<std::optional<at::Scalar>>(),
@@ -72,7 +79,12 @@ class Linear : public torch::autograd::Function<Linear> {
     const Tensor d = grads[0];
     Tensor d_x, d_w;
     if (context->needs_input_grad(0)) d_x = matmul_nn(d, w).view(saved[0].sizes());
-    if (context->needs_input_grad(1)) d_w = matmul_tn(d, x);
+    if (context->needs_input_grad(1)) {
+      if (Tensor* sum = gradient_sum(w))
+        add_matmul_tn(*sum, d, x);
+      else
+        d_w = matmul_tn(d, x);
+    }
     return {d_x, d_w};
   }
 };
@@ -91,10 +103,18 @@ Tensor matmul_nn(const Tensor& a, const Tensor& b) {
 
 Tensor matmul_tn(const Tensor& a, const Tensor& b) {
   const torch::NoGradGuard no_grad;
-  // Large results spend more in oneDNN's reordering than they win.
-  const bool small = a.size(1) * b.size(1) <= 1 << 19;
-  return small && onednn_serves(a, a.size(1), b.size(1), a.size(0)) ? onednn_nt(a.t(), b.t())
-                                                                    : at::mm(a.t(), b);
+  return onednn_serves_tn(a, b) ? onednn_nt(a.t(), b.t()) : at::mm(a.t(), b);
+}
+
+void add_matmul_tn(Tensor& sum, const Tensor& a, const Tensor& b) {
+  const torch::NoGradGuard no_grad;
+  if (!sum.defined()) {
+    sum = matmul_tn(a, b).to(torch::kFloat32);
+  } else if (a.scalar_type() == torch::kFloat32 && !onednn_serves_tn(a, b)) {
+    at::addmm_out(sum, sum, a.t(), b);
+  } else {
+    sum.add_(matmul_tn(a, b));
+  }
 }
 
 Tensor apply_linear(const Tensor& x, const Tensor& w) {

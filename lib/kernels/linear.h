@@ -16,5 +16,7 @@ torch::Tensor matmul_nn(const torch::Tensor& a,
                         const torch::Tensor& b);  // a b:  [M,K] [K,N] → [M,N]
 torch::Tensor matmul_tn(const torch::Tensor& a,
                         const torch::Tensor& b);  // aᵀ b: [K,M] [K,N] → [M,N]
+// sum += aᵀ b, in fp32; an undefined sum becomes aᵀ b.
+void add_matmul_tn(torch::Tensor& sum, const torch::Tensor& a, const torch::Tensor& b);
 
 }  // namespace mythos

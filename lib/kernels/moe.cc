@@ -7,6 +7,7 @@
 #include "kernels/moe_cuda.h"
 #include "kernels/swiglu.h"
 #include "kernels/swiglu_cpu.h"
+#include "kernels/weight.h"
 
 namespace mythos {
 namespace {
@@ -54,6 +55,30 @@ Tensor forward_cpu(const Tensor& x, const Tensor& weights, const Tensor& gate_up
   return out;
 }
 
+// The gradient of packed experts [E,·,·].
+class ExpertGradient {
+ public:
+  explicit ExpertGradient(const Tensor& w) : w_(w), shared_(gradient_sum(w)) {
+    Tensor& sum = shared_ ? *shared_ : own_;
+    if (!sum.defined()) {
+      sum = torch::zeros(w.sizes(), w.options().dtype(torch::kFloat32).requires_grad(false));
+    }
+    sum_ = sum;
+  }
+  // += aᵀ b of one expert.
+  void add(int64_t expert, const Tensor& a, const Tensor& b) {
+    Tensor sum = sum_[expert];
+    add_matmul_tn(sum, a, b);
+  }
+  // What autograd is given: nothing where the weight is shared.
+  Tensor returned() const { return shared_ ? Tensor() : own_.to(w_.scalar_type()); }
+
+ private:
+  const Tensor& w_;
+  Tensor* shared_;
+  Tensor own_, sum_;
+};
+
 class MoeSwiGlu : public torch::autograd::Function<MoeSwiGlu> {
  public:
   static Tensor forward(torch::autograd::AutogradContext* context, const Tensor& x,
@@ -77,30 +102,26 @@ class MoeSwiGlu : public torch::autograd::Function<MoeSwiGlu> {
     const auto options = x.options().requires_grad(false);
     const Tensor d_x = torch::zeros(x.sizes(), options);
     const Tensor d_weights = torch::zeros_like(weights).view({-1});
-    const Tensor d_gate_up = torch::empty(gate_up.sizes(), options);
-    const Tensor d_down = torch::empty(down.sizes(), options);
+    ExpertGradient d_gate_up(gate_up), d_down(down);
     size_t next = 0;
     for (int64_t e = 0; e < gate_up.size(0); ++e) {
-      if (empty(routing, e)) {
-        d_gate_up[e].zero_();
-        d_down[e].zero_();
-        continue;
-      }
+      if (empty(routing, e)) continue;
       const ExpertRows rows = rows_of(routing, weights, e);
       const Tensor& h = hidden[next++];
       const Tensor d_rows = d.index_select(0, rows.token);
       const Tensor act = torch::empty({h.size(0), down.size(2)}, options);
       cpu::swiglu_forward(h, rows.weight, act);
-      d_down[e].copy_(matmul_tn(d_rows, act));
+      d_down.add(e, d_rows, act);
       const Tensor d_act = matmul_nn(d_rows, down[e]);
       const Tensor d_h = torch::empty(h.sizes(), options);
       const Tensor d_weight = torch::empty_like(rows.weight);
       cpu::swiglu_backward(h, rows.weight, d_act, d_h, d_weight);
       d_weights.index_copy_(0, rows.slot, d_weight.narrow(0, 0, rows.count()));
-      d_gate_up[e].copy_(matmul_tn(d_h, x.index_select(0, rows.token)));
+      d_gate_up.add(e, d_h, x.index_select(0, rows.token));
       cpu::scatter_add_rows(d_x, rows.token, matmul_nn(d_h, gate_up[e]), rows.count());
     }
-    return {d_x, Tensor(), d_weights.view(weights.sizes()), d_gate_up, d_down};
+    return {d_x, Tensor(), d_weights.view(weights.sizes()), d_gate_up.returned(),
+            d_down.returned()};
   }
 };
 

@@ -10,6 +10,7 @@ struct AttentionContext {
   Tensor cos, sin;           // rotary table of these S positions, [S, rope/2]
   KvCache* cache = nullptr;  // null: the S tokens are the whole sequence
   Tensor document_begins;    // as in ForwardOptions
+  bool recompute = false;    // each block is computed again in the backward pass
   // Where positions have halted: either all are computed and `running`, [B,S] bool, tells the
   // others, or x is [1,N,D] and holds the `rows` that run only, which have the indices `places`,
   // [N] int64, among the B·S positions. Then cos, sin and document_begins are those of the rows.

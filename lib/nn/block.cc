@@ -6,6 +6,7 @@
 #include "kernels/moe.h"
 #include "kernels/rms_norm.h"
 #include "kernels/swiglu.h"
+#include "nn/recompute.h"
 
 namespace mythos {
 namespace {
@@ -32,6 +33,15 @@ Tensor mixture(const ModelConfig& config, const LayerWeights& w, const Tensor& x
   return out.view_as(x);
 }
 
+Tensor plain_block(const ModelConfig& config, const LayerWeights& w, const Tensor& x,
+                   const AttentionContext& context, int64_t slot, const Tensor& load,
+                   KeptKeys* kept) {
+  const Tensor normed = rms_norm(x, w.attn_norm, config.norm_eps);
+  const auto [sum, ffn_input] = add_rms_norm(x, attention(config, w, normed, context, slot, kept),
+                                             {}, w.ffn_norm, config.norm_eps);
+  return sum + feed_forward(config, w, ffn_input, load, context.running);
+}
+
 }  // namespace
 
 Tensor feed_forward(const ModelConfig& config, const LayerWeights& w, const Tensor& x,
@@ -42,10 +52,25 @@ Tensor feed_forward(const ModelConfig& config, const LayerWeights& w, const Tens
 
 Tensor block(const ModelConfig& config, const LayerWeights& w, const Tensor& x,
              const AttentionContext& context, int64_t slot, const Tensor& load, KeptKeys* kept) {
-  const Tensor normed = rms_norm(x, w.attn_norm, config.norm_eps);
-  const auto [sum, ffn_input] = add_rms_norm(x, attention(config, w, normed, context, slot, kept),
-                                             {}, w.ffn_norm, config.norm_eps);
-  return sum + feed_forward(config, w, ffn_input, load, context.running);
+  if (!context.recompute) return plain_block(config, w, x, context, slot, load, kept);
+  std::vector<Tensor> inputs = {x};
+  if (kept) inputs.insert(inputs.end(), {kept->a, kept->b});
+  LayerWeights::visit(w, [&](const Matrix& member) { inputs.push_back(member.values); });
+  const Segment segment = [&config, context, slot, load, keeps = kept != nullptr](
+                              const std::vector<Tensor>& given, bool again) {
+    auto next = given.begin() + 1;
+    KeptKeys keys;
+    if (keeps) keys.a = *next++, keys.b = *next++;
+    LayerWeights weights;
+    LayerWeights::visit(weights, [&](auto& member) { member = *next++; });
+    std::vector<Tensor> outputs = {plain_block(config, weights, given[0], context, slot,
+                                               again ? Tensor() : load, keeps ? &keys : nullptr)};
+    if (keeps) outputs.insert(outputs.end(), {keys.a, keys.b});
+    return outputs;
+  };
+  const std::vector<Tensor> outputs = recomputed(segment, inputs);
+  if (kept) *kept = {outputs[1], outputs[2]};
+  return outputs[0];
 }
 
 }  // namespace mythos

@@ -4,8 +4,9 @@
 
 #include "base/error.h"
 #include "base/strings.h"
-#include "kernels/cross_entropy.h"
+#include "kernels/embed.h"
 #include "kernels/linear.h"
+#include "kernels/linear_cross_entropy.h"
 #include "kernels/rms_norm.h"
 #include "nn/recurrence.h"
 
@@ -25,7 +26,8 @@ ForwardResult forward(const ModelConfig& config, const Weights& w, const Tensor&
   }
   AttentionContext context = attention_context(config, ids.size(1), cache, ids.device());
   context.document_begins = options.document_begins;
-  Tensor x = at::embedding(w.embed, ids);  // [B,S,D]
+  context.recompute = options.recompute == Recompute::block && torch::GradMode::is_enabled();
+  Tensor x = embed(w.embed, ids);  // [B,S,D]
   for (int64_t i = 0; i < config.prelude_layers; ++i) {
     x = block(config, w.prelude[i], x, context, cache ? cache->prelude_slot(i) : 0);
   }
@@ -44,20 +46,12 @@ Tensor logits(const Weights& weights, const Tensor& hidden) {
 }
 
 Tensor token_losses(const Weights& weights, const Tensor& hidden, const Tensor& targets) {
-  const Tensor rows = hidden.flatten(0, 1);  // [N,D]
-  const Tensor ids = targets.flatten();
-  if (torch::GradMode::is_enabled()) {
-    return cross_entropy(apply_linear(rows, weights.head.values), ids).view_as(targets);
-  }
-  constexpr int64_t kLogits = 1 << 24;  // formed at a time
-  const int64_t step = std::max<int64_t>(1, kLogits / weights.head.rows());
-  std::vector<Tensor> losses;
-  for (int64_t begin = 0; begin < rows.size(0); begin += step) {
-    const int64_t count = std::min(step, rows.size(0) - begin);
-    losses.push_back(cross_entropy(apply_linear(rows.narrow(0, begin, count), weights.head),
-                                   ids.narrow(0, begin, count)));
-  }
-  return at::cat(losses).view_as(targets);
+  return linear_cross_entropy_rows(hidden.flatten(0, 1), weights.head, targets.flatten())
+      .view_as(targets);
+}
+
+Tensor loss_sum(const Weights& weights, const Tensor& hidden, const Tensor& targets, double scale) {
+  return linear_cross_entropy(hidden.flatten(0, 1), weights.head.values, targets.flatten(), scale);
 }
 
 }  // namespace mythos

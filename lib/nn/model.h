@@ -2,6 +2,7 @@
 #include <functional>
 #include <vector>
 
+#include "config/train_config.h"
 #include "nn/kv_cache.h"
 #include "nn/weights.h"
 
@@ -24,6 +25,9 @@ struct ForwardOptions {
   // Where positions halt (halting = act) and no gradient is recorded, those that have halted are
   // not computed; otherwise they are computed and their states and keys put back.
   bool skip_halted = true;
+  // With gradients: keep only the input of each loop (loop) or of each layer (block), and compute
+  // the rest again in the backward pass.
+  Recompute recompute = Recompute::none;
 };
 
 struct ForwardResult {
@@ -42,10 +46,13 @@ ForwardResult forward(const ModelConfig& config, const Weights& weights, const T
 // [...,D] → logits [...,V] fp32.
 Tensor logits(const Weights& weights, const Tensor& hidden);
 
-// Cross-entropy in nats of each position, [B,S] fp32; 0 where the target is -1.
-// hidden [B,S,D], targets [B,S] int64. Logits are formed for a block of positions at a time when
-// no gradient is needed.
+// Cross-entropy in nats of each position, [B,S] fp32; 0 where the target is -1; without gradient.
+// hidden [B,S,D], targets [B,S] int64. Logits are formed for a block of positions at a time.
 Tensor token_losses(const Weights& weights, const Tensor& hidden, const Tensor& targets);
+
+// scale times the sum of the same, [] fp32: what training differentiates.
+Tensor loss_sum(const Weights& weights, const Tensor& hidden, const Tensor& targets,
+                double scale = 1);
 
 // Ā of an LTI or ZOH injection, [D] fp32, strictly inside (0, 1); undefined for other injections.
 Tensor transition(const ModelConfig& config, const Weights& weights);

@@ -9,6 +9,7 @@
 #include "kernels/linear.h"
 #include "kernels/rms_norm.h"
 #include "nn/halting.h"
+#include "nn/recompute.h"
 
 namespace mythos {
 namespace {
@@ -27,13 +28,13 @@ Tensor select_rows(const Tensor& x, const Tensor& places) {
 class Step {
  public:
   Step(const ModelConfig& config, const Weights& w, const Tensor& e, int64_t loops,
-       std::vector<Tensor>& load)
-      : c_(config), w_(w), e_(e), load_(load) {
+       const std::vector<Tensor>& load)
+      : c_(config), w_(&w), e_(e), load_(load) {
     if (c_.loop_embedding == LoopEmbedding::sinusoid) marks_ = loop_marks(c_, loops, e.device());
-    if (c_.injection == Injection::lti || c_.injection == Injection::zoh) A_ = transition(c_, w_);
+    if (c_.injection == Injection::lti || c_.injection == Injection::zoh) A_ = transition(c_, *w_);
     if (c_.injection == Injection::zoh) {
       drive_ =
-          apply_linear(e.to(w_.compute_type), w_.injection_B).to(torch::kFloat32) * zoh_gain(w_);
+          apply_linear(e.to(w_->compute_type), w_->injection_B).to(torch::kFloat32) * zoh_gain(*w_);
     }
   }
 
@@ -45,6 +46,31 @@ class Step {
     return some;
   }
 
+  // Without intermediate results, which the backward pass computes again.
+  Tensor recomputed(const Tensor& h, int64_t t, const AttentionContext& context,
+                    std::vector<KeptKeys>& kept) const {
+    std::vector<Tensor> inputs = {h};
+    for (const KeptKeys& keys : kept) inputs.insert(inputs.end(), {keys.a, keys.b});
+    visit(*this, *w_, [&](const Matrix& member) { inputs.push_back(member.values); });
+    const Segment segment = [copy = *this, w = *w_, t, context, layers = kept.size()](
+                                const std::vector<Tensor>& given, bool again) {
+      auto next = given.begin() + 1;
+      std::vector<KeptKeys> keys(layers);
+      for (KeptKeys& layer : keys) layer.a = *next++, layer.b = *next++;
+      Step step = copy;
+      Weights weights = w;
+      step.w_ = &weights;
+      visit(step, weights, [&](auto& member) { member = *next++; });
+      if (again) step.load_.clear();  // the tokens have been counted
+      std::vector<Tensor> outputs = {step(given[0], t, context, keys)};
+      for (const KeptKeys& layer : keys) outputs.insert(outputs.end(), {layer.a, layer.b});
+      return outputs;
+    };
+    const std::vector<Tensor> outputs = mythos::recomputed(segment, inputs);
+    for (size_t i = 0; i < kept.size(); ++i) kept[i] = {outputs[2 * i + 1], outputs[2 * i + 2]};
+    return outputs[0];
+  }
+
   // `kept` has an entry for each core layer where positions may halt, and is empty otherwise.
   Tensor operator()(const Tensor& h, int64_t t, const AttentionContext& context,
                     std::vector<KeptKeys>& kept) const {
@@ -53,14 +79,15 @@ class Step {
     switch (c_.injection) {
       case Injection::lti: {
         const Tensor u =
-            add_rms_norm(h, e_, mark, w_.core_norm, c_.norm_eps, w_.compute_type).second;
-        return inject(h, e_, core(u), A_, w_.injection_B);
+            add_rms_norm(h, e_, mark, w_->core_norm, c_.norm_eps, w_->compute_type).second;
+        return inject(h, e_, core(u), A_, w_->injection_B);
       }
       case Injection::zoh:
         return wide(core(narrow(marked(at::addcmul(drive_, h, A_), mark))));
       case Injection::linear: {
-        const Tensor mixed = apply_linear(narrow(at::cat({marked(h, mark), e_}, -1)), w_.injection);
-        return rms_norm(wide(core(mixed)), w_.core_norm, c_.norm_eps);
+        const Tensor mixed =
+            apply_linear(narrow(at::cat({marked(h, mark), e_}, -1)), w_->injection);
+        return rms_norm(wide(core(mixed)), w_->core_norm, c_.norm_eps);
       }
       case Injection::add:
         return wide(core(narrow(marked(h + e_, mark))));
@@ -71,7 +98,7 @@ class Step {
   }
 
  private:
-  Tensor narrow(const Tensor& x) const { return x.to(w_.compute_type); }
+  Tensor narrow(const Tensor& x) const { return x.to(w_->compute_type); }
   static Tensor wide(const Tensor& x) { return x.to(torch::kFloat32); }
   static Tensor marked(const Tensor& x, const Tensor& mark) {
     return mark.defined() ? x + mark : x;
@@ -81,19 +108,29 @@ class Step {
                 std::vector<KeptKeys>& kept) const {
     for (int64_t layer = 0; layer < c_.core_layers; ++layer) {
       const int64_t slot = context.cache ? context.cache->core_slot(t, layer) : 0;
-      x = block(c_, w_.core[layer], x, context, slot, load_.empty() ? Tensor() : load_[layer],
+      x = block(c_, w_->core[layer], x, context, slot, load_.empty() ? Tensor() : load_[layer],
                 kept.empty() ? nullptr : &kept[layer]);
     }
-    if (!w_.lora_down.defined()) return x;
+    if (!w_->lora_down.defined()) return x;
     // Loops beyond those trained use the last one's scale.
-    const Tensor scale = w_.lora_scale[std::min(t, c_.max_loop_iters - 1)].to(x.scalar_type());
-    return x + apply_linear(apply_linear(x, w_.lora_down) * scale, w_.lora_B.t());
+    const Tensor scale = w_->lora_scale[std::min(t, c_.max_loop_iters - 1)].to(x.scalar_type());
+    return x + apply_linear(apply_linear(x, w_->lora_down) * scale, w_->lora_B.t());
+  }
+
+  // f(tensor or matrix) for all that may carry a gradient.
+  template <class Self, class AnyWeights, class F>
+  static void visit(Self& self, AnyWeights& w, F&& f) {
+    for (auto& layer : w.core) LayerWeights::visit(layer, f);
+    for (auto* tensor : {&w.core_norm, &w.injection_B, &w.injection, &w.lora_down, &w.lora_scale,
+                         &w.lora_B, &self.e_, &self.A_, &self.drive_}) {
+      f(*tensor);
+    }
   }
 
   const ModelConfig& c_;
-  const Weights& w_;
+  const Weights* w_;
   Tensor e_;
-  std::vector<Tensor>& load_;
+  std::vector<Tensor> load_;
   Tensor marks_, A_, drive_;
 };
 
@@ -151,6 +188,7 @@ Tensor recurrent_core(const ModelConfig& config, const Weights& w, const Tensor&
   const Step step(config, w, e, loops, result.expert_load);
   HaltingState halting(config, w, loops);
   const bool halts = config.halting != Halting::none, freezes = config.halting == Halting::act;
+  const bool recompute = options.recompute == Recompute::loop && torch::GradMode::is_enabled();
   AttentionContext every = context;
   every.skips = freezes && options.skip_halted && !torch::GradMode::is_enabled();
   // Positions that go on changing owe the cache every loop's keys; on a device asking costs more
@@ -167,7 +205,7 @@ Tensor recurrent_core(const ModelConfig& config, const Weights& w, const Tensor&
       h.view({-1, config.dim}).index_copy_(0, now.places, rows[0]);
       halting.add(rows, now.places);
     } else {
-      h = step(h, t, now, kept);
+      h = recompute ? step.recomputed(h, t, now, kept) : step(h, t, now, kept);
       if (now.running.defined()) h = at::where(now.running.unsqueeze(-1), h, before);
       if (halts) halting.add(h);
     }

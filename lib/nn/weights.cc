@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/rng.h"
 #include "base/strings.h"
+#include "kernels/weight.h"
 
 namespace mythos {
 namespace {
@@ -172,7 +173,7 @@ class WeightMaker {
     if (!parameters_.contains(name)) return {};
     if (!taken_from_) {
       const Tensor& tensor = parameters_.at(name);
-      return matrix_.at(name) ? tensor.to(type_) : tensor;
+      return matrix_.at(name) ? shared_weight(tensor, type_) : tensor;
     }
     prepare(name);
     const Tensor out = matrix_.at(name) ? cast(parameters_.at(name), type_, last_reader(name))

@@ -58,17 +58,27 @@ struct LayerWeights {
   Tensor attn_norm, ffn_norm;
   Matrix down, q_up;  // mla
   Tensor q_norm, kv_norm, kv_up;
-  Matrix qkv;  // gqa
+  Matrix qkv;     // gqa
   Tensor k_norm;  // with q_norm: qk_norm
   Matrix wo;
   Matrix gate_up, ffn_down;    // dense
   Tensor router, router_bias;  // moe
   Matrix experts_gate_up, experts_down;
   Matrix shared_gate_up, shared_down;
+
+  // f(member) for each tensor and matrix. `self` may be const.
+  template <class Self, class F>
+  static void visit(Self& self, F&& f) {
+    const auto each = [&](auto&... member) { (f(member), ...); };
+    each(self.attn_norm, self.ffn_norm, self.down, self.q_up, self.q_norm, self.kv_norm, self.kv_up,
+         self.qkv, self.k_norm, self.wo, self.gate_up, self.ffn_down, self.router, self.router_bias,
+         self.experts_gate_up, self.experts_down, self.shared_gate_up, self.shared_down);
+  }
 };
 
 // Parameters made ready for computing: matrices cast to the compute type, vectors left in fp32.
-// Made once per training step (the casts are part of the graph) or once per inference session.
+// Made once per micro-batch (the matrices are shared weights of its graph, kernels/weight.h) or
+// once per inference session.
 struct Weights {
   Tensor embed;  // [V,D]
   Matrix head;   // [V,D]; embed when tied and plain

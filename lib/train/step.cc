@@ -41,6 +41,7 @@ StepResult forward_backward(const Config& config, const Parameters& parameters,
   const auto device = parameters.items().front().tensor.device();
   ForwardOptions options;
   options.loops = loops;
+  options.recompute = config.train.recompute;
   options.count_experts = config.model.ffn == FeedForward::moe && config.train.balance_rate > 0;
   StepResult out;
   out.nats = torch::zeros({}, torch::dtype(torch::kFloat64).device(device));
@@ -51,14 +52,15 @@ StepResult forward_backward(const Config& config, const Parameters& parameters,
     options.document_begins =
         batch.document_begins.empty() ? Tensor() : to_device(batch.document_begins, batch, device);
     const ForwardResult result = forward(config.model, weights, inputs, options);
-    const Tensor nats = token_losses(weights, result.hidden, expected).sum();
-    Tensor objective = nats / static_cast<double>(targets);
+    const Tensor loss =
+        loss_sum(weights, result.hidden, expected, 1.0 / static_cast<double>(targets));
+    Tensor objective = loss;
     if (result.ponder.defined() && config.train.ponder_cost > 0) {
       objective = objective + result.ponder * (config.train.ponder_cost /
                                                static_cast<double>(micro_batches.size()));
     }
     objective.backward();
-    out.nats += nats.detach().to(torch::kFloat64);
+    out.nats += loss.detach().to(torch::kFloat64) * static_cast<double>(targets);
     if (options.count_experts) add_loads(out.expert_load, result.expert_load);
   }
   return out;

@@ -52,6 +52,7 @@ Config unusual() {
   c.train.grad_accum = 2;
   c.train.packing = Packing::best_fit;
   c.train.document_mask = DocumentMask::off;
+  c.train.recompute = Recompute::block;
   c.train.lr = 1e-300;
   c.train.min_lr_ratio = 0;
   c.train.warmup_steps = 1;

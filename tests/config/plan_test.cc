@@ -132,8 +132,23 @@ TEST(Plan, ActivationsGrowWithTheBatchAndTheLoops) {
   const int64_t once = activation_bytes(c, 4, 1, 64, 4);
   EXPECT_EQ(activation_bytes(c, 4, 3, 64, 4), 3 * once);
   EXPECT_EQ(activation_bytes(c, 4, 1, 128, 4), 2 * once);
+  // Of logits no more than a block is formed.
+  const int64_t many = activation_bytes(c, 4, 1024, 64, 4);
+  EXPECT_EQ(1024 * once - many, (1024 * 64 * c.vocab_size - (1 << 24)) * 4);
   EXPECT_GT(activation_bytes(c, 8, 1, 64, 4), once);
   EXPECT_LT(activation_bytes(c, 4, 1, 64, 2), once);
+}
+
+TEST(Plan, RecomputationKeepsAFewNumbersForEachLoop) {
+  const ModelConfig c = load_preset("nano").model;
+  const auto bytes = [&](int64_t loops, Recompute recompute) {
+    return activation_bytes(c, loops, 1, 64, 4, recompute);
+  };
+  const int64_t one_loop = bytes(2, Recompute::none) - bytes(1, Recompute::none);
+  EXPECT_EQ(bytes(64, Recompute::loop) - bytes(63, Recompute::loop), 64 * c.dim * 4);
+  EXPECT_LT(bytes(64, Recompute::loop), bytes(8, Recompute::none));
+  EXPECT_LT(bytes(64, Recompute::block) - bytes(63, Recompute::block), one_loop / 2);
+  EXPECT_GT(bytes(64, Recompute::block), bytes(64, Recompute::loop));
 }
 
 TEST(PlanReport, JsonAndTextAgree) {

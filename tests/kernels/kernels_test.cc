@@ -10,13 +10,16 @@
 #include "kernels/cross_entropy.h"
 #include "kernels/cuda_library.h"
 #include "kernels/device.h"
+#include "kernels/embed.h"
 #include "kernels/halting.h"
 #include "kernels/inject.h"
 #include "kernels/linear.h"
+#include "kernels/linear_cross_entropy.h"
 #include "kernels/moe.h"
 #include "kernels/rms_norm.h"
 #include "kernels/rope.h"
 #include "kernels/swiglu.h"
+#include "kernels/weight.h"
 
 namespace mythos {
 namespace {
@@ -64,6 +67,16 @@ class Kernels : public testing::TestWithParam<Place> {
     }
     const torch::NoGradGuard no_grad;
     expect_close(kernel(inputs), want, "forward without autograd");
+  }
+
+  void expect_same_cross_entropy(const Tensor& logits, const Tensor& targets) {
+    exact_ = type() == torch::kFloat32;
+    const Tensor want = cross_entropy_reference(logits, targets);
+    const Tensor want_gradient = torch::autograd::grad({want.sum() * 0.5}, {logits})[0];
+    Tensor copy = logits.detach().clone();
+    expect_close(cross_entropy(copy, targets), want, "loss");
+    expect_close(cross_entropy_gradient(copy, targets, 0.5), want, "loss beside the gradient");
+    expect_close(copy, want_gradient, "gradient");
   }
 
  private:
@@ -397,14 +410,12 @@ TEST_P(Kernels, Moe) {
   }
 }
 
+// Losses, and the gradient that is written over the logits.
 TEST_P(Kernels, CrossEntropy) {
   for (const int64_t classes : {2, 7, 24, 257, 2048}) {
     Tensor targets = torch::randint(classes, {29}, torch::kInt64).to(device_);
     targets[4] = -1;
-    // The gradient overwrites the kernel's logits: each run works on its own copy.
-    expect_same(
-        {normal({29, classes})}, [&](const Tensors& t) { return cross_entropy(t[0] * 1, targets); },
-        [&](const Tensors& t) { return cross_entropy_reference(t[0], targets); });
+    expect_same_cross_entropy(normal({29, classes}), targets);
   }
 }
 
@@ -412,11 +423,76 @@ TEST_P(Kernels, CrossEntropyOfForbiddenAndHugeLogits) {
   Tensor logits = (torch::randn({4, 2056}) * 3).to(type());
   logits.narrow(1, 0, 1500).fill_(-std::numeric_limits<float>::infinity());
   logits[1][2000] = 3e4f;
-  logits = logits.to(device_).requires_grad_();
-  const Tensor targets = torch::tensor({1999, 2000, 2055, 1500}, torch::kInt64).to(device_);
+  expect_same_cross_entropy(logits.to(device_).requires_grad_(),
+                            torch::tensor({1999, 2000, 2055, 1500}, torch::kInt64).to(device_));
+}
+
+TEST_P(Kernels, LinearCrossEntropy) {
+  struct Case {
+    int64_t rows, width, classes;
+  };
+  // The last one is more than one block of logits.
+  for (const Case& c : {Case{1, 1, 2}, {29, 7, 17}, {40, 24, 300}, {65, 3, 300000}}) {
+    Tensor targets = torch::randint(c.classes, {c.rows}, torch::kInt64).to(device_);
+    if (c.rows > 4) targets[4] = -1;
+    for (const double scale : {1.0, 0.125}) {
+      expect_same(
+          {normal({c.rows, c.width}), normal({c.classes, c.width})},
+          [&](const Tensors& t) { return linear_cross_entropy(t[0], t[1], targets, scale); },
+          [&](const Tensors& t) {
+            return linear_cross_entropy_reference(t[0], t[1], targets, scale);
+          });
+    }
+  }
+}
+
+// Of rows whose targets are all -1 the loss and the gradients are zero.
+TEST_P(Kernels, LinearCrossEntropyOfNothing) {
+  const Tensor x = normal({5, 8}), w = normal({11, 8});
+  const Tensor targets = torch::full({5}, -1, torch::kInt64).to(device_);
+  const Tensor loss = linear_cross_entropy(x, w, targets);
+  EXPECT_EQ(loss.item<float>(), 0);
+  for (const Tensor& gradient : torch::autograd::grad({loss}, {x, w})) {
+    EXPECT_EQ(gradient.abs().max().item<float>(), 0);
+  }
+}
+
+TEST_P(Kernels, LinearCrossEntropyOfEachRow) {
+  const Tensor x = normal({65, 5}).detach(), w = normal({300000, 5}).detach();
+  Tensor targets = torch::randint(300000, {65}, torch::kInt64).to(device_);
+  targets[64] = -1;
+  const Tensor rows = linear_cross_entropy_rows(x, w, targets);
+  for (const int64_t n : {0, 31, 63, 64}) {
+    const Tensor want =
+        linear_cross_entropy_reference(x.narrow(0, n, 1), w, targets.narrow(0, n, 1));
+    EXPECT_NEAR(rows[n].item<float>(), want.item<float>(), 2e-2) << n;
+  }
+}
+
+// One weight as tied head, embedding, expert and in two products and a plain operator: the sum of
+// its gradients is what autograd makes of them.
+TEST_P(Kernels, SharedWeight) {
+  const auto targets = torch::randint(48, {9}, torch::kInt64).to(device_);
+  const auto ids = torch::tensor({3, 47, 3, 0}, torch::kInt64).to(device_);
+  const auto experts = torch::tensor({0, 1, 1, 0, 1, 1, 0, 1, 1}, torch::kInt64).to(device_);
+  const Tensors inputs = {normal({9, 16}), normal({48, 16}, torch::kFloat32),
+                          normal({2, 16, 8}, torch::kFloat32),
+                          normal({2, 16, 16}, torch::kFloat32)};
+  const auto uses = [&](const Tensors& t, const Tensor& w, const Tensor& down, const Tensor& up) {
+    const Tensor x = apply_linear(apply_linear(t[0], w), w.t());
+    const Tensor routed =
+        moe_swiglu(t[0] + x, experts.unsqueeze(1), torch::ones({9, 1}).to(device_), up, down);
+    return linear_cross_entropy(apply_linear(routed, up[1]), w, targets) +
+           embed(w, ids).to(torch::kFloat32).square().sum() +
+           apply_linear(t[0], w).to(torch::kFloat32).square().sum();
+  };
   expect_same(
-      {logits}, [&](const Tensors& t) { return cross_entropy(t[0] * 1, targets); },
-      [&](const Tensors& t) { return cross_entropy_reference(t[0], targets); });
+      inputs,
+      [&](const Tensors& t) {
+        return uses(t, shared_weight(t[1], type()), shared_weight(t[2], type()),
+                    shared_weight(t[3], type()));
+      },
+      [&](const Tensors& t) { return uses(t, t[1].to(type()), t[2].to(type()), t[3].to(type())); });
 }
 
 INSTANTIATE_TEST_SUITE_P(

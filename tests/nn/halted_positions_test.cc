@@ -261,7 +261,7 @@ TEST_P(HaltedPositions, GradientsMatchFiniteDifferences) {
     const ForwardResult result = forward(config(), weights(), ids, options);
     depths = result.loops_run;
     load = result.expert_load.empty() ? torch::zeros({1}) : result.expert_load[0];
-    return token_losses(weights(), result.hidden, targets).sum() + result.ponder;
+    return loss_sum(weights(), result.hidden, targets) + result.ponder;
   };
   loss().backward();
   const Tensor depths_here = depths, load_here = load;
@@ -288,6 +288,36 @@ TEST_P(HaltedPositions, GradientsMatchFiniteDifferences) {
     EXPECT_NEAR(slope / length, 1.0, 0.05) << item.spec.name;
   }
   EXPECT_GE(compared, 10);
+}
+
+// A segment takes the keys of the loop before it and hands on its own.
+TEST_P(HaltedPositions, RecomputationChangesNothing) {
+  const Tensor ids = sample_ids(config(), 2, 9), targets = ids.roll(-1, 1);
+  std::vector<Tensor> want;
+  double loss = 0;
+  for (const Recompute recompute : {Recompute::none, Recompute::loop, Recompute::block}) {
+    ForwardOptions options;
+    options.loops = 5;
+    options.recompute = recompute;
+    const Weights w = weights();
+    const ForwardResult result = forward(config(), w, ids, options);
+    const Tensor objective = loss_sum(w, result.hidden, targets) + result.ponder;
+    objective.backward();
+    if (recompute == Recompute::none) loss = objective.item<double>();
+    EXPECT_EQ(objective.item<double>(), loss);
+    size_t i = 0;
+    for (const Parameters::Item& item : model_.parameters.items()) {
+      if (!item.spec.trained) continue;
+      Tensor parameter = item.tensor;
+      ASSERT_TRUE(parameter.grad().defined()) << item.spec.name;
+      if (recompute == Recompute::none) want.push_back(parameter.grad());
+      EXPECT_LE((parameter.grad() - want[i]).norm().item<double>(),
+                1e-6 * want[i].norm().item<double>() + 1e-12)
+          << item.spec.name << " " << static_cast<int>(recompute);
+      ++i;
+      parameter.mutable_grad() = Tensor();
+    }
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Mechanisms, HaltedPositions, testing::ValuesIn(halting_mechanisms()),
