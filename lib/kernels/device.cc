@@ -62,4 +62,15 @@ torch::Dtype resolve_compute_type(ComputeType type, torch::Device device) {
   return device.is_cuda() ? torch::kBFloat16 : torch::kFloat32;
 }
 
+torch::Dtype training_compute_type(ComputeType type, torch::Device device) {
+#if defined(__x86_64__)
+  // AVX512-BF16, which every processor with AMX has too.
+  const bool fast_bf16 = device.is_cpu() && __builtin_cpu_supports("avx512bf16");
+#else
+  const bool fast_bf16 = false;
+#endif
+  return type == ComputeType::automatic && fast_bf16 ? torch::kBFloat16
+                                                     : resolve_compute_type(type, device);
+}
+
 }  // namespace mythos

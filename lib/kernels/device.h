@@ -15,5 +15,7 @@ torch::Device resolve_device(const std::string& name);
 // Type of matrix products: auto means bf16 on CUDA and fp32 on CPU. tf32 is fp32 whose products a
 // CUDA device may round to 10 bits: it is switched on for the process. Fails (usage) for it on CPU.
 torch::Dtype resolve_compute_type(ComputeType type, torch::Device device);
+// The same for training: auto means bf16 also on a CPU that multiplies it twice as fast as fp32.
+torch::Dtype training_compute_type(ComputeType type, torch::Device device);
 
 }  // namespace mythos

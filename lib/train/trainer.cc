@@ -124,7 +124,7 @@ Trainer::Trainer(const TrainOptions& options, TrainSetup setup, torch::Device de
       setup_(std::move(setup)),
       train_(setup_.config.train),
       device_(device),
-      compute_type_(resolve_compute_type(train_.compute_type, device)),
+      compute_type_(training_compute_type(train_.compute_type, device)),
       byte_lengths_(setup_.tokenizer->byte_lengths()),
       loop_distribution_(loop_distribution(train_, setup_.config.model)),
       batches_(make_sampler(setup_), 2 * static_cast<size_t>(train_.grad_accum)),
@@ -351,7 +351,7 @@ TrainResult train(const TrainOptions& options) {
   std::error_code status;
   fs::create_directories(options.run, status);
   const TrainConfig& train = setup.config.train;
-  log_info(describe(setup, options, device, resolve_compute_type(train.compute_type, device)));
+  log_info(describe(setup, options, device, training_compute_type(train.compute_type, device)));
   if (setup.resumed_from) log_info("resuming from " + setup.resumed_from->string());
   for (const ShardDirectory& data : setup.data) {
     if (has_validation_split(data)) continue;

@@ -28,6 +28,10 @@ TEST(Device, NamesAreChecked) {
 TEST(Device, AutomaticComputeTypeFollowsTheDevice) {
   EXPECT_EQ(resolve_compute_type(ComputeType::automatic, torch::kCPU), torch::kFloat32);
   EXPECT_EQ(resolve_compute_type(ComputeType::automatic, torch::kCUDA), torch::kBFloat16);
+  for (const ComputeType type : {ComputeType::fp32, ComputeType::bf16}) {
+    EXPECT_EQ(training_compute_type(type, torch::kCPU), resolve_compute_type(type, torch::kCPU));
+  }
+  EXPECT_EQ(training_compute_type(ComputeType::automatic, torch::kCUDA), torch::kBFloat16);
   EXPECT_EQ(resolve_compute_type(ComputeType::bf16, torch::kCPU), torch::kBFloat16);
 }
 
