@@ -56,8 +56,10 @@ PartCount& part_named(std::vector<PartCount>& parts, const std::string& name) {
   return parts.back();
 }
 
-int64_t layer_passes(const ModelConfig& config, int64_t loops) {
-  return config.prelude_layers + loops * config.core_layers + config.coda_layers;
+// Numbers that one token adds to one slot of the cache.
+int64_t slot_numbers(const ModelConfig& c) {
+  return c.attention == Attention::mla ? c.kv_lora_rank + c.qk_rope_head_dim
+                                       : 2 * c.n_kv_heads * c.head_dim();
 }
 
 // Numbers that one token keeps for the backward pass of one layer's attention: normalised input,
@@ -100,18 +102,30 @@ Plan make_plan(const ModelConfig& config, int64_t loops, int64_t context_tokens)
     plan.active_parameters += active;
     if (multiplied(config, spec)) plan.matrix_macs_per_token += times * active;
   }
-  plan.attention_macs_per_token = layer_passes(config, plan.loops) * config.n_heads *
+  plan.attention_macs_per_token = cache_slots(config, plan.loops) * config.n_heads *
                                   (config.qk_head_dim() + config.value_head_dim()) *
                                   context_tokens / 2;
   return plan;
 }
 
+SlotBytes slot_bytes(const ModelConfig& config) {
+  const int64_t numbers = slot_numbers(config);
+  const int64_t scales = config.attention == Attention::mla ? 2 : 2 * config.n_kv_heads;
+  SlotBytes out;
+  out.bf16 = 2 * numbers;
+  out.int8 = numbers + 4 * scales;
+  out.mha_bf16 = 2 * 2 * config.dim;
+  out.gqa_bf16 = out.mha_bf16 * config.n_kv_heads / config.n_heads;
+  return out;
+}
+
+int64_t cache_slots(const ModelConfig& config, int64_t loops) {
+  return config.prelude_layers + loops * config.core_layers + config.coda_layers;
+}
+
 int64_t cache_bytes(const ModelConfig& config, int64_t loops, int64_t context_tokens,
                     int64_t bytes_per_number) {
-  const int64_t numbers = config.attention == Attention::mla
-                              ? config.kv_lora_rank + config.qk_rope_head_dim
-                              : 2 * config.n_kv_heads * config.head_dim();
-  return layer_passes(config, loops) * numbers * context_tokens * bytes_per_number;
+  return cache_slots(config, loops) * slot_numbers(config) * context_tokens * bytes_per_number;
 }
 
 int64_t weight_bytes(const ModelConfig& config, bool bf16) {
@@ -138,7 +152,7 @@ int64_t activation_bytes(const ModelConfig& config, int64_t loops, int64_t batch
   if (recompute == Recompute::loop) kept = outer * dense + loops * state + loop;
   if (recompute == Recompute::block) {
     const int64_t input = config.dim * bytes_per_number;
-    kept = layer_passes(config, loops) * input + loops * loop_extra + std::max(dense, core);
+    kept = cache_slots(config, loops) * input + loops * loop_extra + std::max(dense, core);
   }
   const int64_t tokens = batch_size * seq_len;
   constexpr int64_t kLogits = 1 << 24;  // formed at a time

@@ -34,9 +34,22 @@ struct Plan {
 // `loops` of 0 means the configuration's max_loop_iters.
 Plan make_plan(const ModelConfig& config, int64_t loops, int64_t context_tokens);
 
-// Bytes of the key/value cache of one sequence: one slot per prelude layer, loop × core layer and
-// coda layer. MLA keeps kv_lora_rank + qk_rope_head_dim numbers per token and slot, GQA
-// 2·n_kv_heads·head_dim.
+// What one token adds to one slot of the key/value cache.
+struct SlotBytes {
+  int64_t bf16 = 0;
+  int64_t int8 = 0;  // with the fp32 scales of KvCache: 2 (mla), or 2·n_kv_heads (gqa)
+  // What attention of the same width would add in bf16: multi-head 2·dim numbers, grouped-query
+  // with n_kv_heads 2·dim·n_kv_heads/n_heads.
+  int64_t mha_bf16 = 0, gqa_bf16 = 0;
+};
+SlotBytes slot_bytes(const ModelConfig& config);
+
+// Slots of one sequence's cache: one for each prelude layer, loop × core layer and coda layer.
+// Where the loops share (KvCache) they are those of 1 loop.
+int64_t cache_slots(const ModelConfig& config, int64_t loops);
+
+// Bytes of the key/value cache of one sequence. MLA keeps kv_lora_rank + qk_rope_head_dim numbers
+// per token and slot, GQA 2·n_kv_heads·head_dim.
 int64_t cache_bytes(const ModelConfig& config, int64_t loops, int64_t context_tokens,
                     int64_t bytes_per_number);
 // Bytes of the stored values: in fp32, or with matrices in bf16 as computing needs them.

@@ -50,6 +50,58 @@ std::string parts_text(const Plan& plan) {
                          with_commas(plan.active_parameters).c_str());
 }
 
+double ratio(int64_t large, int64_t small) {
+  return static_cast<double>(large) / static_cast<double>(small);
+}
+
+json cache_json(const PlanReport& r) {
+  const SlotBytes slot = slot_bytes(r.model);
+  const int64_t slots = cache_slots(r.model, r.plan.loops), shared = cache_slots(r.model, 1);
+  return {{"slots", slots},
+          {"slots_shared", shared},
+          {"slot_bytes",
+           {{"bf16", slot.bf16},
+            {"int8", slot.int8},
+            {"mha_bf16", slot.mha_bf16},
+            {"gqa_bf16", slot.gqa_bf16}}},
+          {"bytes",
+           {{"bf16", slots * slot.bf16},
+            {"int8", slots * slot.int8},
+            {"mha_bf16", slots * slot.mha_bf16},
+            {"gqa_bf16", slots * slot.gqa_bf16},
+            {"bf16_shared", shared * slot.bf16},
+            {"int8_shared", shared * slot.int8}}},
+          {"mha_ratio",
+           {{"bf16", ratio(slot.mha_bf16, slot.bf16)}, {"int8", ratio(slot.mha_bf16, slot.int8)}}},
+          {"gqa_ratio",
+           {{"bf16", ratio(slot.gqa_bf16, slot.bf16)}, {"int8", ratio(slot.gqa_bf16, slot.int8)}}}};
+}
+
+// One token's keys and values, beside those of other kinds of attention.
+std::string cache_text(const PlanReport& r) {
+  const SlotBytes slot = slot_bytes(r.model);
+  const auto line = [&](const std::string& what, int64_t slots) {
+    return row(what, bytes(slots * slot.bf16), bytes(slots * slot.int8) + " in int8");
+  };
+  const auto other = [&](const std::string& what, int64_t size) {
+    return row(what, bytes(size),
+               strprintf("a slot, %.1f times as many; %.1f times int8", ratio(size, slot.bf16),
+                         ratio(size, slot.int8)));
+  };
+  const int64_t slots = cache_slots(r.model, r.plan.loops), shared = cache_slots(r.model, 1);
+  std::string out = "\nCache of keys and values in bf16, one token\n";
+  out += line("a slot", 1) + line(with_commas(slots) + " slots", slots);
+  out += line(with_commas(shared) + " slots, loops sharing", shared);
+  out += other("multi-head attention", slot.mha_bf16);
+  if (r.model.attention == Attention::mla) {
+    out +=
+        other(strprintf("grouped, %lld of %lld heads", static_cast<long long>(r.model.n_kv_heads),
+                        static_cast<long long>(r.model.n_heads)),
+              slot.gqa_bf16);
+  }
+  return out;
+}
+
 }  // namespace
 
 int64_t PlanReport::cache_bf16_bytes(int64_t context_tokens) const {
@@ -114,6 +166,7 @@ json to_json(const PlanReport& r) {
             {"activations_fp32", r.activations_fp32_bytes},
             {"activations_bf16", r.activations_bf16_bytes}}},
           {"micro_batch", {{"batch_size", r.batch_size}, {"seq_len", r.seq_len}}},
+          {"cache_per_token", cache_json(r)},
           {"cache_bf16", caches}};
 }
 
@@ -136,6 +189,7 @@ std::string plan_text(const PlanReport& r) {
   out += row("AdamW moments, fp32", bytes(r.optimizer_bytes));
   out += row("activations, fp32", bytes(r.activations_fp32_bytes), micro_batch);
   out += row("activations, bf16", bytes(r.activations_bf16_bytes), micro_batch);
+  out += cache_text(r);
   out += "\nCache of keys and values in bf16, one sequence\n";
   for (const int64_t context : r.contexts) {
     out += row(with_commas(context) + " tokens", bytes(r.cache_bf16_bytes(context)));

@@ -116,6 +116,37 @@ TEST(Plan, CacheHoldsOneSlotForEachLayerPass) {
   EXPECT_EQ(cache_bytes(c, 1, 10, 4), (1 + 2 + 1) * (6 + 4) * 10 * 4);
 }
 
+TEST(Plan, SlotBytesByHand) {
+  ModelConfig c = by_hand();
+  SlotBytes slot = slot_bytes(c);
+  EXPECT_EQ(slot.bf16, 2 * (2 * 1 * 4));
+  EXPECT_EQ(slot.int8, 2 * 1 * 4 + 4 * 2);  // a scale for the key head, one for the value head
+  EXPECT_EQ(slot.mha_bf16, 2 * 2 * 8);
+  EXPECT_EQ(slot.gqa_bf16, slot.bf16);
+  EXPECT_EQ(cache_slots(c, 3), 1 + 3 + 1);
+  c.attention = Attention::mla;
+  c.kv_lora_rank = 6;
+  c.qk_rope_head_dim = 4;
+  c.core_layers = 2;
+  slot = slot_bytes(c);
+  EXPECT_EQ(slot.bf16, 2 * (6 + 4));
+  EXPECT_EQ(slot.int8, 6 + 4 + 4 * 2);  // a scale for the latent, one for the rotated key
+  EXPECT_EQ(slot.mha_bf16, 2 * 2 * 8);
+  EXPECT_EQ(slot.gqa_bf16, 2 * 8);
+  EXPECT_EQ(cache_slots(c, 3), 1 + 6 + 1);
+  EXPECT_EQ(cache_bytes(c, 3, 7, 2), 7 * cache_slots(c, 3) * slot.bf16);
+}
+
+// What MLA is for: 14 to 30 times less than multi-head attention.
+TEST(Plan, LatentsOfLargePresetsAreFarBelowMultiHead) {
+  for (const std::string size : {"1b", "3b", "10b", "50b", "100b", "500b", "1t"}) {
+    const SlotBytes slot = slot_bytes(load_preset("mythos-" + size).model);
+    EXPECT_GE(static_cast<double>(slot.mha_bf16) / static_cast<double>(slot.bf16), 14) << size;
+    EXPECT_GT(slot.gqa_bf16, slot.bf16) << size;
+    EXPECT_LT(static_cast<double>(slot.int8), 0.52 * static_cast<double>(slot.bf16)) << size;
+  }
+}
+
 TEST(Plan, Bf16HalvesMatricesOnly) {
   const ModelConfig c = by_hand();
   int64_t matrices = 0, others = 0;
@@ -158,10 +189,19 @@ TEST(PlanReport, JsonAndTextAgree) {
   EXPECT_EQ(out["bytes"]["optimizer_fp32"], 2 * out["bytes"]["gradients_fp32"].get<int64_t>());
   EXPECT_EQ(out["cache_bf16"].back()["context_tokens"], 1024);
   EXPECT_EQ(out["micro_batch"]["seq_len"], 256);
+  const nlohmann::json& cache = out["cache_per_token"];
+  EXPECT_EQ(cache["slots"], 1 + 8 + 1);
+  EXPECT_EQ(cache["slots_shared"], 1 + 1 + 1);
+  EXPECT_EQ(cache["slot_bytes"]["bf16"], 2 * (64 + 16));
+  EXPECT_EQ(cache["bytes"]["int8"], 10 * (64 + 16 + 8));
+  EXPECT_EQ(cache["bytes"]["bf16_shared"], 3 * 2 * (64 + 16));
+  EXPECT_EQ(cache["mha_ratio"]["bf16"], 4.0 * 256 / 160);
+  EXPECT_EQ(cache["gqa_ratio"]["int8"], 4.0 * 128 / 88);
   const std::string text = plan_text(report);
   EXPECT_TRUE(contains(text, "nano, 8 loops"));
   EXPECT_TRUE(contains(text, "core routed experts"));
   EXPECT_TRUE(contains(text, "1,024 tokens"));
+  EXPECT_TRUE(contains(text, "1.0 KiB   a slot, 6.4 times as many; 11.6 times int8"));
 }
 
 TEST(PlanReport, RefusesMoreThanTheContext) {
