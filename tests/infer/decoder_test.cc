@@ -74,6 +74,31 @@ TEST_P(DecoderOf, TheNativeStepEqualsThePlainOne) {
   }
 }
 
+// Every kind of cache: what is stored and what is shared.
+TEST_P(DecoderOf, TheNativeStepEqualsThePlainOneOnEveryCache) {
+  if (config().halting == Halting::act)
+    GTEST_SKIP() << "nn::forward does not skip halted positions";
+  const Model model = wide_model(config());
+  const std::vector<uint32_t> ids = ids_of(config(), 20);
+  for (const auto type : {CacheType::fp32, CacheType::bf16, CacheType::int8}) {
+    for (const auto sharing :
+         {CacheSharing::per_loop, CacheSharing::last_loop, CacheSharing::average}) {
+      Decoder::Options options = fp32();
+      options.cache = {sharing, type};
+      Decoder native(model, options);
+      options.native = false;
+      Decoder plain(model, options);
+      const auto got = one_by_one(native, ids, 3), want = one_by_one(plain, ids, 3);
+      for (size_t i = 0; i < ids.size(); ++i) {
+        // Where the last bit differs, a number may be rounded to the other neighbour.
+        expect_near(got[i], want[i], type == CacheType::fp32 ? 1e-4 : 0.02,
+                    strprintf("%s %s token %zu", std::string(enum_name(type)).c_str(),
+                              std::string(enum_name(sharing)).c_str(), i));
+      }
+    }
+  }
+}
+
 TEST_P(DecoderOf, Bf16WeightsStayNearFp32) {
   const Model model = sample_model(config());
   const std::vector<uint32_t> ids = ids_of(config(), 12);
