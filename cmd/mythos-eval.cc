@@ -8,6 +8,8 @@
 #include "base/progress.h"
 #include "base/strings.h"
 #include "checkpoint/checkpoint.h"
+#include "config/field_value.h"
+#include "eval/decode_likelihood.h"
 #include "eval/report.h"
 #include "kernels/compute_options.h"
 #include "kernels/device.h"
@@ -20,6 +22,8 @@ struct Options {
   std::string checkpoint, data, loops, split = "val";
   int64_t max_tokens = 0, batch_size = 0, seq_len = 0;
   ComputeOptions compute;
+  Decoder::Options decoder;
+  bool decode = false, threshold_given = false;
   bool baseline = false, untrained = false, as_json = false;
 };
 
@@ -44,6 +48,10 @@ class Evaluation {
                             "the checkpoint " + loaded.path.string());
     byte_lengths_ = loaded.tokenizer->byte_lengths();
     compute_type_ = resolve_compute_type(options.compute.compute_type(), device);
+    if (options.decode) {
+      decode_ = options.decoder;
+      decode_->compute_type = options.compute.compute_type();
+    }
     const Config& config = loaded.config;
     likelihood_.seq_len = options.seq_len > 0
                               ? options.seq_len
@@ -59,15 +67,30 @@ class Evaluation {
     likelihood_.max_tokens = options.max_tokens;
   }
 
-  Likelihood model(const Parameters& parameters, int64_t loops, const std::string& label) {
+  // A row for each of the loop counts, under the label "N loops:".
+  std::vector<Likelihood> rows(const Model& model, const std::vector<int64_t>& loops,
+                               EvalReport& report, const std::string& label = "") {
     const torch::NoGradGuard no_grad;
-    const Weights weights = make_weights(loaded_.config.model, parameters, compute_type_);
+    std::optional<Decoder> decoder;
+    Weights weights;
+    if (decode_) {
+      decoder.emplace(model, *decode_);
+      report.weight_bytes = size_bytes(decoder->weights());
+    } else {
+      weights = make_weights(model.config, model.parameters, compute_type_);
+    }
     const auto all = static_cast<int64_t>(data_.tokens(likelihood_.split)) - 1;
     const int64_t total = likelihood_.max_tokens > 0 ? std::min(all, likelihood_.max_tokens) : all;
-    Progress progress(label, total, "tokens");
-    likelihood_.loops = loops;
-    likelihood_.on_progress = [&](int64_t tokens) { progress.update(tokens); };
-    return evaluate(loaded_.config.model, weights, data_, byte_lengths_, likelihood_);
+    std::vector<Likelihood> out;
+    for (const int64_t n : loops) {
+      Progress progress(label + strprintf("%lld loops:", static_cast<long long>(n)), total,
+                        "tokens");
+      likelihood_.loops = n;
+      likelihood_.on_progress = [&](int64_t tokens) { progress.update(tokens); };
+      out.push_back(decoder ? evaluate_decode(*decoder, data_, byte_lengths_, likelihood_)
+                            : evaluate(model.config, weights, data_, byte_lengths_, likelihood_));
+    }
+    return out;
   }
 
   EvalReport report(const Options& options) {
@@ -82,14 +105,12 @@ class Evaluation {
     report.seq_len = likelihood_.seq_len;
     const auto loops = options.loops.empty() ? default_loops(config.max_loop_iters)
                                              : parse_int_list(options.loops, "--loops");
-    for (const int64_t n : loops) {
-      report.loops.push_back(
-          model(loaded_.model->parameters, n, strprintf("%lld loops:", static_cast<long long>(n))));
-    }
+    report.decode = decode_;
+    report.loops = rows(*loaded_.model, loops, report);
     if (options.untrained) {
       Model fresh(config, device_);
       fresh.parameters.initialize(config, static_cast<uint64_t>(loaded_.config.train.seed));
-      report.untrained = model(fresh.parameters, config.max_loop_iters, "untrained:");
+      report.untrained = rows(fresh, {config.max_loop_iters}, report, "untrained, ").front();
     }
     if (options.baseline) {
       report.unigram =
@@ -103,11 +124,22 @@ class Evaluation {
   ShardDirectory data_;
   torch::Device device_;
   torch::Dtype compute_type_ = torch::kFloat32;
+  std::optional<Decoder::Options> decode_;  // with --decode
   std::vector<int32_t> byte_lengths_;
   LikelihoodOptions likelihood_;
 };
 
+void check_exit(const Options& options) {
+  const ExitRule exit = options.decoder.exit;
+  const bool takes = exit == ExitRule::latent || exit == ExitRule::kl;
+  if (takes == options.threshold_given) return;
+  fail(ErrorKind::usage,
+       takes ? "--exit " + std::string(enum_name(exit)) + " needs --exit-threshold X, such as 0.01"
+             : "--exit-threshold belongs to --exit latent and --exit kl");
+}
+
 int run(const Options& options) {
+  check_exit(options);
   const torch::Device device = options.compute.select();
   const LoadedCheckpoint loaded = load_checkpoint(options.checkpoint, device);
   const EvalReport report = Evaluation(options, loaded, device).report(options);
@@ -122,6 +154,39 @@ int run(const Options& options) {
                      static_cast<long long>(report.seq_len)));
   std::fputs(eval_table(report).c_str(), stdout);
   return 0;
+}
+
+// An option that names one of E, and asks for decoding.
+template <class E>
+void declare_choice(CLI::App& app, Options& o, const std::string& name, E& value,
+                    const std::string& help) {
+  const auto set = [&o, &value, name](const std::string& text) {
+    value = static_cast<E>(find_name(name, text, "", EnumNames<E>::names));
+    o.decode = true;
+  };
+  app.add_option_function<std::string>(name, set, help)->type_name("NAME");
+}
+
+void declare_decode(CLI::App& app, Options& o) {
+  app.add_flag("--decode", o.decode,
+               "Compute token by token as 'generate' does; the next five options imply it");
+  declare_choice(app, o, "--weights", o.decoder.weights,
+                 "Weights of matrix products: plain (of --dtype), int8 or int4; default: plain");
+  declare_choice(app, o, "--cache-type", o.decoder.cache.type,
+                 "Numbers of the cache: auto (as --dtype), fp32, bf16 or int8; default: auto");
+  declare_choice(app, o, "--cache-sharing", o.decoder.cache.sharing,
+                 "Keys and values of the loops: per-loop, last or average; default: per-loop");
+  declare_choice(app, o, "--exit", o.decoder.exit,
+                 "When a token stops looping early: none, halting, latent or kl; default: none");
+  const auto set_threshold = [&o](double value) {
+    o.decoder.exit_threshold = value;
+    o.threshold_given = o.decode = true;
+  };
+  app.add_option_function<double>("--exit-threshold", set_threshold,
+                                  "Stop below this: relative change of the state (latent), or "
+                                  "nats between the last two distributions (kl)")
+      ->type_name("X")
+      ->check(CLI::Range(0.0, 1e9));
 }
 
 void declare(CLI::App& app, Options& o) {
@@ -144,11 +209,13 @@ void declare(CLI::App& app, Options& o) {
   app.add_option("--seq-len", o.seq_len, "Tokens of a window; default: that of training")
       ->type_name("N")
       ->check(count);
-  app.add_option("--batch-size", o.batch_size, "Windows of a batch; default: 8192 tokens' worth")
+  app.add_option("--batch-size", o.batch_size,
+                 "Windows of a batch; default: 8192 tokens' worth, with --decode 32")
       ->type_name("N")
       ->check(count);
   o.compute.declare_dtype(app);
   o.compute.declare(app);
+  declare_decode(app, o);
   app.add_flag("--baseline", o.baseline, "Add the unigram distribution of the training split");
   app.add_flag("--untrained", o.untrained, "Add the same configuration with fresh weights");
   app.add_flag("--json", o.as_json, "Print one JSON object (mythos.eval/1)");
@@ -163,6 +230,7 @@ int main(int argc, char** argv) {
       {"mythos-eval", "Measure how well a model predicts a split, at several loop counts.",
        R"(mythos eval --checkpoint runs/nano --data shards
           mythos eval --checkpoint runs/nano --data shards --loops 1,2,4,8,16,32 --baseline
-          mythos eval --checkpoint runs/nano --data shards --untrained --json)",
+          mythos eval --checkpoint runs/nano --data shards --untrained --json
+          mythos eval --checkpoint runs/nano --data shards --weights int4 --cache-type int8)",
        [&](CLI::App& app) { declare(app, options); }, [&] { return run(options); }});
 }

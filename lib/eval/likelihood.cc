@@ -1,13 +1,10 @@
 #include "eval/likelihood.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <numbers>
 
-#include "base/error.h"
-#include "config/plan.h"
-#include "data/sampler.h"
+#include "eval/windows.h"
 
 namespace mythos {
 namespace {
@@ -15,56 +12,9 @@ namespace {
 constexpr int64_t kBatchTokens = 8192;
 constexpr uint64_t kReadTokens = 1 << 16;
 
-class Stopwatch {
- public:
-  double seconds() const {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
-  }
-
- private:
-  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
-};
-
-// Targets of a split that are read: every token but the first, at most max_tokens.
-int64_t target_count(const ShardDirectory& data, ShardDirectory::Split split, int64_t max_tokens) {
-  const auto all = static_cast<int64_t>(data.tokens(split)) - 1;
-  if (all < 1) {
-    const char* name = split == ShardDirectory::Split::val ? "validation" : "training";
-    fail(ErrorKind::data, data.path().string() + ": the " + name + " split has " +
-                              std::to_string(data.tokens(split)) +
-                              " tokens, at least 2 are needed.\nGive 'mythos tokenize' more "
-                              "documents or another --val-fraction");
-  }
-  return max_tokens > 0 ? std::min(all, max_tokens) : all;
-}
-
-// Counts the batch's targets into `out`, turning those beyond `limit` into -1.
-void count_targets(Batch& batch, const std::vector<int32_t>& byte_lengths, int64_t limit,
-                   Likelihood& out) {
-  for (int64_t& target : batch.targets) {
-    if (target < 0) continue;
-    if (out.tokens == limit) {
-      target = -1;
-      continue;
-    }
-    ++out.tokens;
-    out.bytes += byte_lengths.at(static_cast<size_t>(target));
-  }
-}
-
 // Adds the tokens with a target to `counts` [T+1] int64 by the loops that they ran.
 void count_loops(const Tensor& loops_run, const Tensor& targets, Tensor& counts) {
   counts += loops_run.masked_select(targets >= 0).bincount({}, counts.numel());
-}
-
-// See Likelihood::flops_saved.
-double share_saved(const ModelConfig& config, int64_t loops, double mean_loops, int64_t context) {
-  const auto macs = [&](int64_t count) {
-    const Plan plan = make_plan(config, count, context);
-    return static_cast<double>(plan.matrix_macs_per_token + plan.attention_macs_per_token);
-  };
-  const double one_loop = macs(2) - macs(1);
-  return (static_cast<double>(loops) - mean_loops) * one_loop / macs(loops);
 }
 
 // f(first, ids) for the pieces of tokens begin … end-1 of a split.
@@ -107,7 +57,6 @@ Likelihood evaluate(const ModelConfig& config, const Weights& weights, const Sha
   const torch::NoGradGuard no_grad;
   const Stopwatch watch;
   const auto device = weights.embed.device();
-  const int64_t limit = target_count(data, options.split, options.max_tokens);
   const int64_t batch_size = options.batch_size > 0
                                  ? options.batch_size
                                  : std::max<int64_t>(1, kBatchTokens / options.seq_len);
@@ -117,26 +66,20 @@ Likelihood evaluate(const ModelConfig& config, const Weights& weights, const Sha
   forward_options.loops = out.loops;
   Tensor nats = torch::zeros({}, torch::dtype(torch::kFloat64).device(device));
   Tensor counts = torch::zeros({out.loops + 1}, torch::dtype(torch::kInt64).device(device));
-  for (uint64_t window = 0; out.tokens < limit; window += static_cast<uint64_t>(batch_size)) {
-    const int64_t missing = (limit - out.tokens + options.seq_len - 1) / options.seq_len;
-    Batch batch = sequential_batch(data, options.split, window, std::min(batch_size, missing),
-                                   options.seq_len);
-    if (batch.inputs.empty()) break;
-    count_targets(batch, byte_lengths, limit, out);
+  for_each_batch(data, byte_lengths, options, batch_size, out, [&](Batch& batch) {
     const std::vector<int64_t> shape = {batch.batch_size, batch.seq_len};
     const Tensor inputs = torch::from_blob(batch.inputs.data(), shape, torch::kInt64).to(device);
     const Tensor targets = torch::from_blob(batch.targets.data(), shape, torch::kInt64).to(device);
     const ForwardResult result = forward(config, weights, inputs, forward_options);
     nats += token_losses(weights, result.hidden, targets).sum(torch::kFloat64);
     if (result.loops_run.defined()) count_loops(result.loops_run, targets, counts);
-    if (options.on_progress) options.on_progress(out.tokens);
-  }
+  });
   out.nats = nats.item<double>();
   if (config.halting == Halting::act) {
     const Tensor from_one = counts.slice(0, 1).to(torch::kCPU).contiguous();
     out.loops_run.assign(from_one.data_ptr<int64_t>(),
                          from_one.data_ptr<int64_t>() + from_one.numel());
-    out.flops_saved = share_saved(config, out.loops, out.mean_loops(), options.seq_len);
+    count_saved(config, options.seq_len, false, out);
   }
   out.seconds = watch.seconds();
   return out;

@@ -29,6 +29,7 @@ struct Likelihood {
   // Of a token's FLOPs at all loops, the share left out since positions had halted: core loops not
   // run, counted as `mythos plan` does.
   double flops_saved = 0;
+  int64_t cache_bytes_per_token = 0;  // of a decoder; 0: computed without
 
   double loss() const;           // nats per token
   double perplexity() const;     // exp(loss)

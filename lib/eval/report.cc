@@ -21,6 +21,7 @@ nlohmann::ordered_json row_json(const Likelihood& row) {
     json["loops_run"] = row.loops_run;
     json["flops_saved"] = row.flops_saved;
   }
+  if (row.cache_bytes_per_token > 0) json["cache_bytes_per_token"] = row.cache_bytes_per_token;
   return json;
 }
 
@@ -65,6 +66,54 @@ std::string halting_table(const EvalReport& report) {
          text;
 }
 
+template <class E>
+std::string name_of(E value) {
+  return std::string(enum_name(value));
+}
+
+std::string cache_type(const EvalReport& report) {
+  const CacheType type = report.decode->cache.type;
+  return type == CacheType::automatic ? report.compute_type : name_of(type);
+}
+
+// Whether the exit rule has a threshold of its own.
+bool has_threshold(ExitRule exit) {
+  return exit == ExitRule::latent || exit == ExitRule::kl;
+}
+
+nlohmann::ordered_json decode_json(const EvalReport& report) {
+  const Decoder::Options& decode = *report.decode;
+  nlohmann::ordered_json json;
+  json["weights"] = name_of(decode.weights);
+  json["weight_bytes"] = report.weight_bytes;
+  json["cache_type"] = cache_type(report);
+  json["cache_sharing"] = name_of(decode.cache.sharing);
+  json["exit"] = name_of(decode.exit);
+  if (has_threshold(decode.exit)) json["exit_threshold"] = decode.exit_threshold;
+  return json;
+}
+
+// What decoding keeps in memory, and when it stops early.
+std::string decode_text(const EvalReport& report) {
+  if (!report.decode) return "";
+  const Decoder::Options& decode = *report.decode;
+  std::vector<std::string> sizes;
+  for (const Likelihood& row : report.loops) {
+    sizes.push_back(strprintf("%s at %lld",
+                              human_bytes(static_cast<double>(row.cache_bytes_per_token)).c_str(),
+                              static_cast<long long>(row.loops)));
+  }
+  std::string text = strprintf("\nweights  %s, %s\ncache    %s, %s; a token at so many loops: %s\n",
+                               name_of(decode.weights).c_str(),
+                               human_bytes(static_cast<double>(report.weight_bytes)).c_str(),
+                               cache_type(report).c_str(), name_of(decode.cache.sharing).c_str(),
+                               join(sizes, ", ").c_str());
+  if (decode.exit == ExitRule::none) return text;
+  text += "exit     " + name_of(decode.exit);
+  if (has_threshold(decode.exit)) text += strprintf(" below %g", decode.exit_threshold);
+  return text + "\n";
+}
+
 }  // namespace
 
 size_t EvalReport::best() const {
@@ -91,6 +140,7 @@ nlohmann::ordered_json to_json(const EvalReport& report) {
   json["seq_len"] = report.seq_len;
   json["device"] = report.device;
   json["compute_type"] = report.compute_type;
+  if (report.decode) json["decode"] = decode_json(report);
   json["loops"] = nlohmann::ordered_json::array();
   for (const Likelihood& row : report.loops) json["loops"].push_back(row_json(row));
   json["best_loops"] = best.loops;
@@ -110,7 +160,7 @@ std::string eval_table(const EvalReport& report) {
     text += row_text(untrained_label(report), *report.untrained, "");
   }
   if (report.unigram) text += row_text("unigram", *report.unigram, "");
-  return text + halting_table(report);
+  return text + halting_table(report) + decode_text(report);
 }
 
 }  // namespace mythos

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "eval/likelihood.h"
+#include "infer/decoder.h"
 
 namespace mythos {
 
@@ -13,9 +14,11 @@ struct EvalReport {
   std::string checkpoint, data, split, device, compute_type;
   int64_t step = 0;
   int64_t seq_len = 0;
-  std::vector<Likelihood> loops;        // one for each loop count asked for
-  std::optional<Likelihood> unigram;    // the train split's unigram distribution
-  std::optional<Likelihood> untrained;  // the same configuration with fresh weights
+  std::optional<Decoder::Options> decode;  // computed as text is generated
+  int64_t weight_bytes = 0;                // ditto
+  std::vector<Likelihood> loops;           // one for each loop count asked for
+  std::optional<Likelihood> unigram;       // the train split's unigram distribution
+  std::optional<Likelihood> untrained;     // the same configuration with fresh weights
 
   // Index in `loops` of the fewest bits per byte, the fewer loops of equals. Needs one row.
   size_t best() const;

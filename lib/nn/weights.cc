@@ -301,4 +301,23 @@ Weights make_inference_weights(const ModelConfig& config, Parameters&& parameter
   return w;
 }
 
+int64_t size_bytes(const Weights& w) {
+  int64_t bytes = 0;
+  const auto add = [&](std::initializer_list<Matrix> all) {
+    for (const Matrix& one : all) bytes += one.defined() ? one.size_bytes() : 0;
+  };
+  add({w.embed, w.prelude_norm, w.core_norm, w.norm, w.log_A, w.log_dt, w.log_a, w.dt_bias,
+       w.injection_B, w.injection, w.lora_down, w.lora_scale, w.lora_B, w.halt_weight,
+       w.halt_bias});
+  if (!w.head.values.is_same(w.embed)) add({w.head});
+  for (const auto* layers : {&w.prelude, &w.core, &w.coda}) {
+    for (const LayerWeights& l : *layers) {
+      add({l.attn_norm, l.ffn_norm, l.down, l.q_up, l.q_norm, l.kv_norm, l.kv_up, l.qkv, l.k_norm,
+           l.wo, l.gate_up, l.ffn_down, l.router, l.router_bias, l.experts_gate_up, l.experts_down,
+           l.shared_gate_up, l.shared_down});
+    }
+  }
+  return bytes;
+}
+
 }  // namespace mythos

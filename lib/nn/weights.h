@@ -105,4 +105,7 @@ Weights make_inference_weights(const ModelConfig& config, Parameters&& parameter
                                torch::Dtype compute_type, WeightFormat format,
                                const PrepareParameter& prepare = {});
 
+// Memory of all of them; a head that is the embedding counts once.
+int64_t size_bytes(const Weights& weights);
+
 }  // namespace mythos

@@ -4,6 +4,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "../scratch.h"
+
 namespace mythos {
 namespace {
 
@@ -61,6 +63,36 @@ TEST(EvalReport, LoopsRunAndFlopsSavedWhereTokensHalt) {
   EXPECT_DOUBLE_EQ(json.at("loops")[1].at("mean_loops"), 2.269);
   EXPECT_DOUBLE_EQ(json.at("loops")[1].at("flops_saved"), 0.25);
   EXPECT_FALSE(to_json(sample()).at("loops")[0].contains("loops_run"));
+}
+
+TEST(EvalReport, Decoding) {
+  EvalReport report = sample();
+  EXPECT_FALSE(to_json(report).contains("decode"));
+  EXPECT_FALSE(to_json(report).at("loops")[0].contains("cache_bytes_per_token"));
+  report.compute_type = "fp32";
+  report.decode.emplace();
+  report.decode->weights = WeightFormat::int4;
+  report.decode->cache.sharing = CacheSharing::average;
+  report.decode->exit = ExitRule::kl;
+  report.decode->exit_threshold = 0.01;
+  report.weight_bytes = 3 << 20;
+  report.loops = {{1, 1000, 2500, 3200, 0.5, {1000}, 0, 960},
+                  {4, 1000, 2500, 3000, 1, {0, 731, 269, 0}, -0.25, 1056}};
+  EXPECT_TRUE(
+      contains(eval_table(report),
+               "\nweights  int4, 3.0 MiB\n"
+               "cache    fp32, average; a token at so many loops: 960 B at 1, 1.0 KiB at 4\n"
+               "exit     kl below 0.01\n"));
+  const nlohmann::ordered_json json = to_json(report);
+  EXPECT_EQ(json.at("decode").dump(),
+            R"({"weights":"int4","weight_bytes":3145728,"cache_type":"fp32",)"
+            R"("cache_sharing":"average","exit":"kl","exit_threshold":0.01})");
+  EXPECT_EQ(json.at("loops")[1].at("cache_bytes_per_token"), 1056);
+  report.decode = Decoder::Options{};
+  report.decode->cache.type = CacheType::int8;
+  EXPECT_EQ(to_json(report).at("decode").at("cache_type"), "int8");
+  EXPECT_FALSE(to_json(report).at("decode").contains("exit_threshold"));
+  EXPECT_FALSE(contains(eval_table(report), "exit"));
 }
 
 }  // namespace

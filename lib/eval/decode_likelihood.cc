@@ -1,0 +1,83 @@
+#include "eval/decode_likelihood.h"
+
+#include <ATen/ATen.h>
+
+#include "eval/windows.h"
+
+namespace mythos {
+namespace {
+
+// Windows side by side, each with a cache that serves one window after the other.
+class Windows {
+ public:
+  Windows(Decoder& decoder, int64_t count, int64_t loops, int64_t seq_len)
+      : decoder_(decoder), logits_(at::empty({count, decoder.config().vocab_size})) {
+    for (int64_t i = 0; i < count; ++i) caches_.push_back(decoder.make_cache(loops, seq_len));
+  }
+
+  // Sum of −log p over the targets of the batch; counts the loops that their tokens ran.
+  double nats(const Batch& batch, std::vector<int64_t>& loops_run) {
+    double sum = 0;
+    for (const auto& cache : caches_) cache->truncate(0);
+    for (int64_t at = 0; at < batch.seq_len; ++at) sum += step(batch, at, loops_run);
+    return sum;
+  }
+
+  int64_t cache_bytes_per_token() const { return caches_.front()->bytes_per_token(); }
+
+ private:
+  // One token of every window that still has targets.
+  double step(const Batch& batch, int64_t at, std::vector<int64_t>& loops_run) {
+    std::vector<Decoder::Row> rows;
+    std::vector<int64_t> targets;
+    for (int64_t window = 0; window < batch.batch_size; ++window) {
+      const auto place = static_cast<size_t>(window * batch.seq_len + at);
+      if (batch.targets[place] < 0) continue;
+      const auto row = static_cast<int64_t>(rows.size());
+      rows.push_back({caches_[static_cast<size_t>(window)].get(),
+                      static_cast<uint32_t>(batch.inputs[place]), 0,
+                      logits_.data_ptr<float>() + row * logits_.size(1), 0});
+      targets.push_back(batch.targets[place]);
+    }
+    if (rows.empty()) return 0;
+    decoder_.step(rows);
+    for (const Decoder::Row& row : rows) ++loops_run[static_cast<size_t>(row.loops_run - 1)];
+    const auto count = static_cast<int64_t>(rows.size());
+    const Tensor wanted = at::from_blob(targets.data(), {count}, torch::kInt64);
+    return at::cross_entropy_loss(logits_.narrow(0, 0, count), wanted, {}, at::Reduction::None)
+        .sum(torch::kFloat64)
+        .item<double>();
+  }
+
+  Decoder& decoder_;
+  Tensor logits_;
+  std::vector<std::unique_ptr<KvCache>> caches_;
+};
+
+}  // namespace
+
+Likelihood evaluate_decode(Decoder& decoder, const ShardDirectory& data,
+                           const std::vector<int32_t>& byte_lengths,
+                           const LikelihoodOptions& options) {
+  const torch::NoGradGuard no_grad;
+  const Stopwatch watch;
+  const ModelConfig& config = decoder.config();
+  const int64_t batch_size = options.batch_size > 0 ? options.batch_size : Decoder::kMaxRows;
+  Likelihood out;
+  out.loops = options.loops > 0 ? options.loops : config.max_loop_iters;
+  out.loops_run.resize(static_cast<size_t>(out.loops));
+  Windows windows(decoder, batch_size, out.loops, options.seq_len);
+  for_each_batch(data, byte_lengths, options, batch_size, out,
+                 [&](Batch& batch) { out.nats += windows.nats(batch, out.loops_run); });
+  out.cache_bytes_per_token = windows.cache_bytes_per_token();
+  const ExitRule exit = decoder.options().exit;
+  if (exit == ExitRule::none && config.halting != Halting::act) {
+    out.loops_run.clear();
+  } else {
+    count_saved(config, options.seq_len, exit == ExitRule::kl, out);
+  }
+  out.seconds = watch.seconds();
+  return out;
+}
+
+}  // namespace mythos

@@ -1,0 +1,14 @@
+#pragma once
+#include "eval/likelihood.h"
+#include "infer/decoder.h"
+
+namespace mythos {
+
+// As evaluate(), but computed as text is generated: each window is fed token by token, windows side
+// by side as rows of one step, so that rounded weights, a rounded or shared cache and early exits
+// take part. options.batch_size of 0 means Decoder::kMaxRows windows.
+Likelihood evaluate_decode(Decoder& decoder, const ShardDirectory& data,
+                           const std::vector<int32_t>& byte_lengths,
+                           const LikelihoodOptions& options);
+
+}  // namespace mythos

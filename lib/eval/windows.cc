@@ -1,0 +1,74 @@
+#include "eval/windows.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "config/plan.h"
+
+namespace mythos {
+namespace {
+
+// Counts the batch's targets into `out`, turning those beyond `limit` into -1.
+void count_targets(Batch& batch, const std::vector<int32_t>& byte_lengths, int64_t limit,
+                   Likelihood& out) {
+  for (int64_t& target : batch.targets) {
+    if (target < 0) continue;
+    if (out.tokens == limit) {
+      target = -1;
+      continue;
+    }
+    ++out.tokens;
+    out.bytes += byte_lengths.at(static_cast<size_t>(target));
+  }
+}
+
+double macs(const ModelConfig& config, int64_t loops, int64_t context_tokens) {
+  const Plan plan = make_plan(config, loops, context_tokens);
+  return static_cast<double>(plan.matrix_macs_per_token + plan.attention_macs_per_token);
+}
+
+double macs_of_loop(const ModelConfig& config, int64_t context_tokens) {
+  return macs(config, 2, context_tokens) - macs(config, 1, context_tokens);
+}
+
+}  // namespace
+
+int64_t target_count(const ShardDirectory& data, ShardDirectory::Split split, int64_t max_tokens) {
+  const auto all = static_cast<int64_t>(data.tokens(split)) - 1;
+  if (all < 1) {
+    const char* name = split == ShardDirectory::Split::val ? "validation" : "training";
+    fail(ErrorKind::data, data.path().string() + ": the " + name + " split has " +
+                              std::to_string(data.tokens(split)) +
+                              " tokens, at least 2 are needed.\nGive 'mythos tokenize' more "
+                              "documents or another --val-fraction");
+  }
+  return max_tokens > 0 ? std::min(all, max_tokens) : all;
+}
+
+void for_each_batch(const ShardDirectory& data, const std::vector<int32_t>& byte_lengths,
+                    const LikelihoodOptions& options, int64_t batch_size, Likelihood& out,
+                    const std::function<void(Batch& batch)>& f) {
+  const int64_t limit = target_count(data, options.split, options.max_tokens);
+  for (uint64_t window = 0; out.tokens < limit; window += static_cast<uint64_t>(batch_size)) {
+    const int64_t missing = (limit - out.tokens + options.seq_len - 1) / options.seq_len;
+    Batch batch = sequential_batch(data, options.split, window, std::min(batch_size, missing),
+                                   options.seq_len);
+    if (batch.inputs.empty()) break;
+    count_targets(batch, byte_lengths, limit, out);
+    f(batch);
+    if (options.on_progress) options.on_progress(out.tokens);
+  }
+}
+
+void count_saved(const ModelConfig& config, int64_t context_tokens, bool looks, Likelihood& out) {
+  const double loop = macs_of_loop(config, context_tokens);
+  double saved = (static_cast<double>(out.loops) - out.mean_loops()) * loop;
+  if (looks) {
+    ModelConfig without_prelude = config;
+    without_prelude.prelude_layers = 0;
+    saved -= (out.mean_loops() - 1) * (macs(without_prelude, 1, context_tokens) - loop);
+  }
+  out.flops_saved = saved / macs(config, out.loops, context_tokens);
+}
+
+}  // namespace mythos
