@@ -58,10 +58,11 @@ Subject fresh_subject(const ModelSubjectOptions& options, torch::Device device, 
   return {options.preset.empty() ? options.config_file : options.preset, config, std::move(model)};
 }
 
-ComputeType wanted_type(const ModelSubjectOptions& options, const std::string& name,
-                        const TrainConfig& train) {
+torch::Dtype compute_type_of(const ModelSubjectOptions& options, bool trains,
+                             const TrainConfig& train, torch::Device device) {
   const ComputeType type = options.compute.compute_type();
-  return name == "train" && type == ComputeType::automatic ? train.compute_type : type;
+  if (!trains) return resolve_compute_type(type, device);
+  return training_compute_type(type == ComputeType::automatic ? train.compute_type : type, device);
 }
 
 template <class E>
@@ -104,8 +105,7 @@ BenchResult measure(const std::string& name, const BenchOptions& common,
     };
   }
   bench.label = subject.label;
-  bench.compute_type =
-      resolve_compute_type(wanted_type(options, name, subject.config.train), device);
+  bench.compute_type = compute_type_of(options, trains, subject.config.train, device);
   if (trains) return bench_train(subject.config, *subject.model, bench);
   return name == "prefill" ? bench_prefill(std::move(*subject.model), bench)
                            : bench_decode(std::move(*subject.model), bench);
