@@ -1,5 +1,7 @@
 #include "kernels/moe.h"
 
+#include <torch/custom_class.h>
+
 #include "kernels/autograd.h"
 #include "kernels/cuda_library.h"
 #include "kernels/linear.h"
@@ -14,45 +16,25 @@ namespace {
 
 using torch::Tensor;
 
-// The rows of one expert, brought to a multiple of kRowStep by repeating token 0 with weight 0: the
-// products then meet few shapes, and oneDNN prepares a kernel for each shape that it has not seen.
-struct ExpertRows {
-  Tensor token;   // [padded]
-  Tensor weight;  // [padded] fp32
-  Tensor slot;    // [n], the true ones
-  int64_t count() const { return slot.size(0); }
-};
+// One tensor for each expert; undefined where it has no rows.
+using Parts = std::vector<Tensor>;
 
-constexpr int64_t kRowStep = 32;
-
-ExpertRows rows_of(const cpu::Routing& routing, const Tensor& weights, int64_t expert) {
-  const int64_t begin = routing.begin[expert], count = routing.begin[expert + 1] - begin;
-  const int64_t padded = count < kRowStep ? count : (count + kRowStep - 1) / kRowStep * kRowStep;
-  ExpertRows rows{torch::zeros({padded}, torch::kInt64), torch::zeros({padded}, torch::kFloat32),
-                  routing.slot.narrow(0, begin, count)};
-  rows.token.narrow(0, 0, count).copy_(routing.token.narrow(0, begin, count));
-  rows.weight.narrow(0, 0, count).copy_(weights.view({-1}).index_select(0, rows.slot));
-  return rows;
-}
-
-bool empty(const cpu::Routing& routing, int64_t expert) {
-  return routing.begin[expert] == routing.begin[expert + 1];
-}
-
-// The expert's gate and up products are kept in `hidden` for the backward pass where wanted.
+// The experts' gate and up products are kept in `hidden` for the backward pass where wanted.
 Tensor forward_cpu(const Tensor& x, const Tensor& weights, const Tensor& gate_up,
-                   const Tensor& down, const cpu::Routing& routing, std::vector<Tensor>* hidden) {
-  const Tensor out = torch::zeros(x.sizes(), x.options().requires_grad(false));
+                   const Tensor& down, const cpu::Routing& routing, Parts* hidden) {
+  const auto options = x.options().requires_grad(false);
+  const Tensor rows = cpu::gather_rows(x.detach(), routing);
+  const Tensor scale = cpu::gather_weights(weights, routing);
+  Parts out(static_cast<size_t>(gate_up.size(0)));
   for (int64_t e = 0; e < gate_up.size(0); ++e) {
-    if (empty(routing, e)) continue;
-    const ExpertRows rows = rows_of(routing, weights, e);
-    const Tensor h = matmul_nt(x.index_select(0, rows.token), gate_up[e]);
-    const Tensor act = torch::empty({h.size(0), down.size(2)}, h.options());
-    cpu::swiglu_forward(h, rows.weight, act);
-    cpu::scatter_add_rows(out, rows.token, matmul_nt(act, down[e]), rows.count());
+    if (routing.count(e) == 0) continue;
+    const Tensor h = matmul_nt(routing.part(rows, e), gate_up[e]);
+    const Tensor act = torch::empty({h.size(0), down.size(2)}, options);
+    cpu::swiglu_forward(h, routing.part(scale, e), act);
+    out[static_cast<size_t>(e)] = matmul_nt(act, down[e]);
     if (hidden) hidden->push_back(h);
   }
-  return out;
+  return cpu::combine_rows(out, routing, options, x.size(1));
 }
 
 // The gradient of packed experts [E,·,·].
@@ -84,45 +66,49 @@ class MoeSwiGlu : public torch::autograd::Function<MoeSwiGlu> {
   static Tensor forward(torch::autograd::AutogradContext* context, const Tensor& x,
                         const Tensor& experts, const Tensor& weights, const Tensor& gate_up,
                         const Tensor& down) {
-    const cpu::Routing routing = cpu::route(experts, gate_up.size(0));
-    std::vector<Tensor> hidden;
-    const Tensor out = forward_cpu(x, weights, gate_up, down, routing, &hidden);
-    context->save_for_backward({x, experts, weights, gate_up, down});
-    context->saved_data["hidden"] = hidden;
+    auto state = c10::make_intrusive<State>();
+    state->routing = cpu::route(experts, gate_up.size(0));
+    const Tensor out = forward_cpu(x, weights, gate_up, down, state->routing, &state->hidden);
+    context->save_for_backward({x, weights, gate_up, down});
+    context->saved_data["state"] = c10::IValue::make_capsule(std::move(state));
     return out;
   }
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
                                                  torch::autograd::variable_list grads) {
     const auto saved = context->get_saved_variables();
-    const Tensor x = saved[0], weights = saved[2], gate_up = saved[3], down = saved[4];
-    const cpu::Routing routing = cpu::route(saved[1], gate_up.size(0));
-    const std::vector<Tensor> hidden = context->saved_data["hidden"].toTensorVector();
-    const Tensor d = grads[0].contiguous();
+    const Tensor x = saved[0], weights = saved[1], gate_up = saved[2], down = saved[3];
+    const auto state =
+        c10::static_intrusive_pointer_cast<State>(context->saved_data["state"].toCapsule());
+    const cpu::Routing& routing = state->routing;
     const auto options = x.options().requires_grad(false);
-    const Tensor d_x = torch::zeros(x.sizes(), options);
-    const Tensor d_weights = torch::zeros_like(weights).view({-1});
+    const Tensor rows = cpu::gather_rows(x.detach(), routing);
+    const Tensor d_rows = cpu::gather_rows(grads[0].contiguous(), routing);
+    const Tensor scale = cpu::gather_weights(weights, routing), d_scale = torch::empty_like(scale);
     ExpertGradient d_gate_up(gate_up), d_down(down);
+    Parts d_x(static_cast<size_t>(gate_up.size(0)));
     size_t next = 0;
     for (int64_t e = 0; e < gate_up.size(0); ++e) {
-      if (empty(routing, e)) continue;
-      const ExpertRows rows = rows_of(routing, weights, e);
-      const Tensor& h = hidden[next++];
-      const Tensor d_rows = d.index_select(0, rows.token);
+      if (routing.count(e) == 0) continue;
+      const Tensor& h = state->hidden[next++];
+      const Tensor d_y = routing.part(d_rows, e), factor = routing.part(scale, e);
       const Tensor act = torch::empty({h.size(0), down.size(2)}, options);
-      cpu::swiglu_forward(h, rows.weight, act);
-      d_down.add(e, d_rows, act);
-      const Tensor d_act = matmul_nn(d_rows, down[e]);
+      cpu::swiglu_forward(h, factor, act);
+      d_down.add(e, d_y, act);
       const Tensor d_h = torch::empty(h.sizes(), options);
-      const Tensor d_weight = torch::empty_like(rows.weight);
-      cpu::swiglu_backward(h, rows.weight, d_act, d_h, d_weight);
-      d_weights.index_copy_(0, rows.slot, d_weight.narrow(0, 0, rows.count()));
-      d_gate_up.add(e, d_h, x.index_select(0, rows.token));
-      cpu::scatter_add_rows(d_x, rows.token, matmul_nn(d_h, gate_up[e]), rows.count());
+      cpu::swiglu_backward(h, factor, matmul_nn(d_y, down[e]), d_h, routing.part(d_scale, e));
+      d_gate_up.add(e, d_h, routing.part(rows, e));
+      d_x[static_cast<size_t>(e)] = matmul_nn(d_h, gate_up[e]);
     }
-    return {d_x, Tensor(), d_weights.view(weights.sizes()), d_gate_up.returned(),
-            d_down.returned()};
+    return {cpu::combine_rows(d_x, routing, options, x.size(1)), Tensor(),
+            cpu::scatter_weights(d_scale, routing), d_gate_up.returned(), d_down.returned()};
   }
+
+ private:
+  struct State : torch::CustomClassHolder {
+    cpu::Routing routing;
+    Parts hidden;
+  };
 };
 
 }  // namespace

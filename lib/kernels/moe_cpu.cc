@@ -7,29 +7,58 @@ namespace {
 
 using c10::BFloat16;
 
+constexpr int64_t kRowStep = 32;
+
+int64_t padded(int64_t rows) {
+  return rows < kRowStep ? rows : (rows + kRowStep - 1) / kRowStep * kRowStep;
+}
+
 template <class T>
-MYTHOS_INLINE void add_row(T* to, const T* from, int64_t width) {
+MYTHOS_INLINE void sum_rows(const T* const* from, int64_t count, T* to, int64_t width) {
+  constexpr int64_t kPiece = 256;
+  float sum[kPiece];
+  for (int64_t begin = 0; begin < width; begin += kPiece) {
+    const int64_t length = std::min(kPiece, width - begin);
+    const T* first = from[0] + begin;
 #pragma omp simd
-  for (int64_t i = 0; i < width; ++i) store(to + i, load(to[i]) + load(from[i]));
+    for (int64_t i = 0; i < length; ++i) sum[i] = load(first[i]);
+    for (int64_t j = 1; j < count; ++j) {
+      const T* next = from[j] + begin;
+#pragma omp simd
+      for (int64_t i = 0; i < length; ++i) sum[i] += load(next[i]);
+    }
+#pragma omp simd
+    for (int64_t i = 0; i < length; ++i) store(to + begin + i, sum[i]);
+  }
 }
-MYTHOS_CLONES void add_row_f(float* to, const float* from, int64_t width) {
-  add_row(to, from, width);
+MYTHOS_CLONES void sum_rows_f(const float* const* from, int64_t count, float* to, int64_t width) {
+  sum_rows(from, count, to, width);
 }
-MYTHOS_CLONES void add_row_b(BFloat16* to, const BFloat16* from, int64_t width) {
-  add_row(to, from, width);
+MYTHOS_CLONES void sum_rows_b(const BFloat16* const* from, int64_t count, BFloat16* to,
+                              int64_t width) {
+  sum_rows(from, count, to, width);
 }
 
 template <class T, class Kernel>
-void scatter(const torch::Tensor& out, const torch::Tensor& token, const torch::Tensor& rows,
-             int64_t count, Kernel kernel) {
-  const int64_t width = out.size(1);
-  const int64_t* to = token.data_ptr<int64_t>();
-  T* out_data = out.data_ptr<T>();
-  const T* rows_data = rows.data_ptr<T>();
-  // A token goes to an expert once, so rows of one expert never meet.
-  for_pieces(count, width * 8, [&](int64_t, int64_t begin, int64_t end) {
+void combine(const std::vector<torch::Tensor>& parts, const Routing& routing,
+             const torch::Tensor& out, Kernel kernel) {
+  const int64_t width = out.size(1), k = routing.experts_per_token;
+  std::vector<const T*> first;  // of each expert, less the rows before it
+  for (size_t e = 0; e < parts.size(); ++e) {
+    first.push_back(parts[e].defined() ? parts[e].data_ptr<T>() - routing.begin[e] * width
+                                       : nullptr);
+  }
+  const int64_t* row = routing.row.data_ptr<int64_t>();
+  const int64_t* expert = routing.expert.data_ptr<int64_t>();
+  T* to = out.data_ptr<T>();
+  for_pieces(out.size(0), width * k * 4, [&](int64_t, int64_t begin, int64_t end) {
+    std::vector<const T*> from(static_cast<size_t>(k));
     for (int64_t n = begin; n < end; ++n) {
-      kernel(out_data + to[n] * width, rows_data + n * width, width);
+      for (int64_t j = 0; j < k; ++j) {
+        const int64_t slot = n * k + j;
+        from[static_cast<size_t>(j)] = first[static_cast<size_t>(expert[slot])] + row[slot] * width;
+      }
+      kernel(from.data(), k, to + n * width, width);
     }
   });
 }
@@ -37,32 +66,73 @@ void scatter(const torch::Tensor& out, const torch::Tensor& token, const torch::
 }  // namespace
 
 Routing route(const torch::Tensor& experts, int64_t expert_count) {
-  const torch::Tensor flat = experts.contiguous();
-  const int64_t count = flat.numel(), k = experts.size(1);
-  const int64_t* expert = flat.data_ptr<int64_t>();
   Routing out;
-  out.begin.assign(static_cast<size_t>(expert_count) + 1, 0);
-  for (int64_t i = 0; i < count; ++i) ++out.begin[static_cast<size_t>(expert[i]) + 1];
-  for (size_t e = 1; e < out.begin.size(); ++e) out.begin[e] += out.begin[e - 1];
-  out.slot = torch::empty({count}, torch::kInt64);
-  out.token = torch::empty({count}, torch::kInt64);
-  int64_t* slot = out.slot.data_ptr<int64_t>();
+  out.experts_per_token = experts.size(1);
+  out.expert = experts.contiguous().view({-1});
+  const int64_t count = out.expert.numel();
+  const int64_t* expert = out.expert.data_ptr<int64_t>();
+  std::vector<int64_t> rows(static_cast<size_t>(expert_count), 0);
+  for (int64_t i = 0; i < count; ++i) ++rows[static_cast<size_t>(expert[i])];
+  out.begin.assign(1, 0);
+  for (const int64_t n : rows) out.begin.push_back(out.begin.back() + padded(n));
+  out.token = torch::zeros({out.begin.back()}, torch::kInt64);
+  out.slot = torch::full({out.begin.back()}, -1, torch::kInt64);
+  out.row = torch::empty({count}, torch::kInt64);
   int64_t* token = out.token.data_ptr<int64_t>();
+  int64_t* slot = out.slot.data_ptr<int64_t>();
+  int64_t* row = out.row.data_ptr<int64_t>();
   std::vector<int64_t> next(out.begin.begin(), out.begin.end() - 1);
   for (int64_t i = 0; i < count; ++i) {
     const int64_t place = next[static_cast<size_t>(expert[i])]++;
+    token[place] = i / out.experts_per_token;
     slot[place] = i;
-    token[place] = i / k;
+    row[i] = place;
   }
   return out;
 }
 
-void scatter_add_rows(const torch::Tensor& out, const torch::Tensor& token,
-                      const torch::Tensor& rows, int64_t count) {
+torch::Tensor gather_rows(const torch::Tensor& x, const Routing& routing) {
+  const torch::Tensor out = torch::empty({routing.token.size(0), x.size(1)}, x.options());
+  const int64_t* token = routing.token.data_ptr<int64_t>();
+  const int64_t row_bytes = x.size(1) * x.element_size();
+  const char* from = static_cast<const char*>(x.data_ptr());
+  char* to = static_cast<char*>(out.data_ptr());
+  for_pieces(out.size(0), 2 * row_bytes, [&](int64_t, int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      std::memcpy(to + r * row_bytes, from + token[r] * row_bytes, static_cast<size_t>(row_bytes));
+    }
+  });
+  return out;
+}
+
+torch::Tensor gather_weights(const torch::Tensor& weights, const Routing& routing) {
+  const torch::Tensor out = torch::empty({routing.slot.size(0)}, torch::kFloat32);
+  const float* from = weights.data_ptr<float>();
+  const int64_t* slot = routing.slot.data_ptr<int64_t>();
+  float* to = out.data_ptr<float>();
+  for (int64_t r = 0; r < out.size(0); ++r) to[r] = slot[r] < 0 ? 0.0f : from[slot[r]];
+  return out;
+}
+
+torch::Tensor scatter_weights(const torch::Tensor& rows, const Routing& routing) {
+  const int64_t k = routing.experts_per_token;
+  const torch::Tensor out = torch::empty({routing.row.size(0) / k, k}, torch::kFloat32);
+  const float* from = rows.data_ptr<float>();
+  const int64_t* row = routing.row.data_ptr<int64_t>();
+  float* to = out.data_ptr<float>();
+  for (int64_t i = 0; i < routing.row.size(0); ++i) to[i] = from[row[i]];
+  return out;
+}
+
+torch::Tensor combine_rows(const std::vector<torch::Tensor>& parts, const Routing& routing,
+                           const torch::TensorOptions& options, int64_t width) {
+  const int64_t tokens = routing.row.size(0) / routing.experts_per_token;
+  const torch::Tensor out = torch::empty({tokens, width}, options);
   if (out.scalar_type() == torch::kFloat32)
-    scatter<float>(out, token, rows, count, add_row_f);
+    combine<float>(parts, routing, out, sum_rows_f);
   else
-    scatter<BFloat16>(out, token, rows, count, add_row_b);
+    combine<BFloat16>(parts, routing, out, sum_rows_b);
+  return out;
 }
 
 }  // namespace mythos::cpu
