@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "kernels/accumulate_cpu.h"
 #include "kernels/autograd.h"
 #include "kernels/weight.h"
 
@@ -113,7 +114,14 @@ void add_matmul_tn(Tensor& sum, const Tensor& a, const Tensor& b) {
   } else if (a.scalar_type() == torch::kFloat32 && !onednn_serves_tn(a, b)) {
     at::addmm_out(sum, sum, a.t(), b);
   } else {
-    sum.add_(matmul_tn(a, b));
+    const Tensor part = matmul_tn(a, b);
+    // LibTorch's sum of two types makes a copy first.
+    if (part.is_cpu() && part.scalar_type() == torch::kBFloat16 && part.is_contiguous() &&
+        sum.is_contiguous()) {
+      cpu::accumulate(sum, part);
+    } else {
+      sum.add_(part);
+    }
   }
 }
 
