@@ -118,6 +118,7 @@ bool Decoder::prefill(KvCache& cache, std::span<const uint32_t> ids, float* logi
   ForwardOptions options;
   options.loops = cache.loops();
   options.cache = &cache;
+  options.last_only = true;
   for (int64_t first = 0; first < count;) {
     if (cancelled && cancelled()) {
       cache.truncate(before);
@@ -131,7 +132,7 @@ bool Decoder::prefill(KvCache& cache, std::span<const uint32_t> ids, float* logi
       continue;
     }
     const Tensor hidden = forward(config_, weights_, to_tensor(chunk, device()), options).hidden;
-    if (first == count) copy_logits(weights_, hidden.select(1, size - 1), logits);
+    if (first == count) copy_logits(weights_, hidden.select(1, 0), logits);
   }
   return true;
 }

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "kernels/accumulate_cpu.h"
 #include "kernels/autograd.h"
+#include "kernels/bf16_inference_cpu.h"
 #include "kernels/weight.h"
 
 namespace mythos {
@@ -90,6 +91,11 @@ class Linear : public torch::autograd::Function<Linear> {
   }
 };
 
+// x wᵀ without gradient.
+Tensor product(const Tensor& x, const Tensor& w) {
+  return x.is_cpu() && cpu::linear_bf16_serves(x, w) ? cpu::linear_bf16(x, w) : matmul_nt(x, w);
+}
+
 }  // namespace
 
 Tensor matmul_nt(const Tensor& a, const Tensor& b) {
@@ -129,7 +135,7 @@ Tensor apply_linear(const Tensor& x, const Tensor& w) {
   std::vector<int64_t> sizes = x.sizes().vec();
   sizes.back() = w.size(0);
   const Tensor out =
-      wants_graph({&x, &w}) ? Linear::apply(x, w) : matmul_nt(x.reshape({-1, x.size(-1)}), w);
+      wants_graph({&x, &w}) ? Linear::apply(x, w) : product(x.reshape({-1, x.size(-1)}), w);
   return out.view(sizes);
 }
 

@@ -7,10 +7,8 @@ namespace {
 
 using c10::BFloat16;
 
-constexpr int64_t kRowStep = 32;
-
-int64_t padded(int64_t rows) {
-  return rows < kRowStep ? rows : (rows + kRowStep - 1) / kRowStep * kRowStep;
+int64_t padded(int64_t rows, int64_t step) {
+  return rows < step ? rows : (rows + step - 1) / step * step;
 }
 
 template <class T>
@@ -65,7 +63,7 @@ void combine(const std::vector<torch::Tensor>& parts, const Routing& routing,
 
 }  // namespace
 
-Routing route(const torch::Tensor& experts, int64_t expert_count) {
+Routing route(const torch::Tensor& experts, int64_t expert_count, int64_t step) {
   Routing out;
   out.experts_per_token = experts.size(1);
   out.expert = experts.contiguous().view({-1});
@@ -74,7 +72,7 @@ Routing route(const torch::Tensor& experts, int64_t expert_count) {
   std::vector<int64_t> rows(static_cast<size_t>(expert_count), 0);
   for (int64_t i = 0; i < count; ++i) ++rows[static_cast<size_t>(expert[i])];
   out.begin.assign(1, 0);
-  for (const int64_t n : rows) out.begin.push_back(out.begin.back() + padded(n));
+  for (const int64_t n : rows) out.begin.push_back(out.begin.back() + padded(n, step));
   out.token = torch::zeros({out.begin.back()}, torch::kInt64);
   out.slot = torch::full({out.begin.back()}, -1, torch::kInt64);
   out.row = torch::empty({count}, torch::kInt64);

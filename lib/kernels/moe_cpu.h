@@ -5,9 +5,7 @@
 
 namespace mythos::cpu {
 
-// The token slots of experts [N,k] int64, sorted by expert. Each expert's rows are brought to a
-// multiple of 32 where they are more than that, by rows of token 0 and weight 0: the products then
-// meet few shapes, and oneDNN prepares a kernel for each shape that it has not seen.
+// The token slots of experts [N,k] int64, sorted by expert.
 struct Routing {
   torch::Tensor token;            // [R] int64: token of each row
   torch::Tensor slot;             // [R] int64: its place in the flattened experts; -1 for padding
@@ -22,7 +20,10 @@ struct Routing {
     return rows.narrow(0, begin[e], count(e));
   }
 };
-Routing route(const torch::Tensor& experts, int64_t expert_count);
+// Each expert's rows are brought to a multiple of `step` where they are more than that, by rows of
+// token 0 and weight 0: products by oneDNN then meet few shapes, for it prepares a kernel for each
+// shape that it has not seen.
+Routing route(const torch::Tensor& experts, int64_t expert_count, int64_t step = 32);
 
 // x [N,D] → [R,D], the row of each token in `routing`.
 torch::Tensor gather_rows(const torch::Tensor& x, const Routing& routing);

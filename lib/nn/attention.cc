@@ -34,6 +34,13 @@ Tensor keep_halted(const AttentionContext& context, Tensor& kept, const Tensor& 
   return kept;
 }
 
+// The queries that are wanted, q [B,S,H,·].
+Tensor rotated_query(const Tensor& q, const AttentionContext& context) {
+  if (!context.last_query) return rope(q, context.cos, context.sin);
+  const int64_t last = context.cos.size(0) - 1;
+  return rope(last_row(q), context.cos.narrow(0, last, 1), context.sin.narrow(0, last, 1));
+}
+
 Tensor attend(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionContext& context) {
   return context.places.defined()
              ? attention_of_rows(q, k, v, context.rows, context.document_begins)
@@ -50,7 +57,7 @@ Tensor grouped_query(const ModelConfig& config, const LayerWeights& w, const Ten
     q = rms_norm(q, w.q_norm, config.norm_eps);
     k = rms_norm(k, w.k_norm, config.norm_eps);
   }
-  q = rope(q, context.cos, context.sin);
+  q = rotated_query(q, context);
   k = rope(k, context.cos, context.sin);
   if (kept) {
     k = keep_halted(context, kept->a, k);
@@ -94,17 +101,18 @@ Tensor latent(const ModelConfig& config, const LayerWeights& w, const Tensor& x,
                 rope_dim = config.qk_rope_head_dim;
   const auto parts = apply_linear(x, w.down).split_with_sizes(
       {config.q_lora_rank, config.kv_lora_rank, rope_dim}, -1);
-  const Tensor q_latent = rms_norm(parts[0], w.q_norm, config.norm_eps);
+  const Tensor q_latent =
+      rms_norm(context.last_query ? last_row(parts[0]) : parts[0], w.q_norm, config.norm_eps);
   Tensor kv_latent = rms_norm(parts[1], w.kv_norm, config.norm_eps);
   Tensor rotated = rope(parts[2].unsqueeze(2), context.cos, context.sin);  // one key for all heads
-  const Tensor q = rope(apply_linear(q_latent, w.q_up).unflatten(-1, {H, nope + rope_dim}),
-                        context.cos, context.sin);
+  const Tensor q =
+      rotated_query(apply_linear(q_latent, w.q_up).unflatten(-1, {H, nope + rope_dim}), context);
   if (context.cache) {
     Tensor fresh = at::cat({kv_latent, rotated.squeeze(2)}, -1);
     if (kept) fresh = keep_halted(context, kept->a, fresh);
     const Tensor cached = context.cache->append(slot, fresh).first;
     const bool one_sequence = !context.places.defined() || cached.size(0) == 1;
-    if (x.size(1) <= kAbsorbedTokens && one_sequence) {
+    if (q.size(1) <= kAbsorbedTokens && one_sequence) {
       return apply_linear(absorbed(config, w, q, cached, context), w.wo);
     }
     kv_latent = cached.narrow(2, 0, config.kv_lora_rank);

@@ -10,6 +10,7 @@ struct AttentionContext {
   Tensor cos, sin;           // rotary table of these S positions, [S, rope/2]
   KvCache* cache = nullptr;  // null: the S tokens are the whole sequence
   Tensor document_begins;    // as in ForwardOptions
+  bool last_query = false;   // only the last position's result is wanted
   bool recompute = false;    // each block is computed again in the backward pass
   // Where positions have halted: either all are computed and `running`, [B,S] bool, tells the
   // others, or x is [1,N,D] and holds the `rows` that run only, which have the indices `places`,
@@ -19,6 +20,11 @@ struct AttentionContext {
   PackedRows rows;
   bool skips = false;  // the second way
 };
+
+// Of x [B,S,...] the last position, [B,1,...].
+inline Tensor last_row(const Tensor& x) {
+  return x.narrow(1, x.size(1) - 1, 1);
+}
 
 // The keys and values of a core layer for the S tokens of a pass, kept from one loop to the next:
 // a position that has halted keeps those of the loop in which it halted. MLA keeps the latent and
@@ -38,6 +44,7 @@ AttentionContext loop_context(const AttentionContext& context, const Tensor& run
 // Causal self-attention: grouped-query (Ainslie et al. 2023) or multi-head latent (DeepSeek-V2,
 // 2024). x [B,S,D] in the compute type → [B,S,D]; `slot` is the layer's place in the cache. Where
 // positions may halt, `kept` holds the keys of the loop before and takes those of this one.
+// With last_query the result is [B,1,D].
 Tensor attention(const ModelConfig& config, const LayerWeights& w, const Tensor& x,
                  const AttentionContext& context, int64_t slot, KeptKeys* kept = nullptr);
 

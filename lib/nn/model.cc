@@ -34,9 +34,11 @@ ForwardResult forward(const ModelConfig& config, const Weights& w, const Tensor&
   ForwardResult result;
   x = recurrent_core(config, w, x, context, loops, options, result).to(w.compute_type);
   for (int64_t i = 0; i < config.coda_layers; ++i) {
+    context.last_query = options.last_only && i + 1 == config.coda_layers;
     x = block(config, w.coda[i], x, context, cache ? cache->coda_slot(i) : 0);
   }
   if (cache) cache->advance(ids.size(1));
+  if (options.last_only) x = last_row(x);
   result.hidden = rms_norm(x, w.norm, config.norm_eps);
   return result;
 }

@@ -22,6 +22,8 @@ struct ForwardOptions {
   Tensor document_begins;
   LoopObserver observer;
   bool count_experts = false;  // fill expert_load
+  // The hidden state of the last position alone, [B,1,D]; of the others only what it needs.
+  bool last_only = false;
   // Where positions halt (halting = act) and no gradient is recorded, those that have halted are
   // not computed; otherwise they are computed and their states and keys put back.
   bool skip_halted = true;
@@ -31,7 +33,7 @@ struct ForwardOptions {
 };
 
 struct ForwardResult {
-  Tensor hidden;        // [B,S,D] after the final norm, in the compute type
+  Tensor hidden;        // [B,S or 1,D] after the final norm, in the compute type
   Tensor halt_weights;  // [B,S,T] fp32 share of each loop's state; undefined if no halting
   Tensor loops_run;     // [B,S] int64 loops until each position halted; defined with halting = act
   Tensor ponder;        // [] mean of loops run + remainder (Graves 2016, eq. 12); ditto

@@ -50,6 +50,31 @@ TEST_P(EveryMechanism, CachedDecodingEqualsTheWholeForward) {
   }
 }
 
+TEST_P(EveryMechanism, TheLastPositionAloneIsThatOfTheWhole) {
+  const torch::NoGradGuard no_grad;
+  const Model model = sample_model(config());
+  const Weights weights = make_weights(config(), model.parameters, torch::kFloat32);
+  const Tensor ids = sample_ids(config(), 2, 37);
+  const Tensor want = forward(config(), weights, ids).hidden;
+  ForwardOptions options;
+  options.last_only = true;
+  const Tensor got = forward(config(), weights, ids, options).hidden;
+  ASSERT_EQ(got.size(1), 1);
+  EXPECT_LE((got - want.narrow(1, 36, 1)).abs().max().item<double>(), 2e-5);
+  // And it leaves the same cache: what follows comes out alike.
+  KvCache whole(config(), config().max_loop_iters, 2, 2, torch::kCPU, torch::kFloat32);
+  KvCache last(config(), config().max_loop_iters, 2, 2, torch::kCPU, torch::kFloat32);
+  const auto feed = [&](KvCache& cache, bool last_only) {
+    ForwardOptions step;
+    step.cache = &cache;
+    step.last_only = last_only;
+    forward(config(), weights, ids.narrow(1, 0, 30), step);
+    step.last_only = false;
+    return forward(config(), weights, ids.narrow(1, 30, 7), step).hidden;
+  };
+  EXPECT_LE((feed(last, true) - feed(whole, false)).abs().max().item<double>(), 2e-6);
+}
+
 TEST_P(EveryMechanism, ATokenNeverSeesLaterOnes) {
   const torch::NoGradGuard no_grad;
   const Model model = sample_model(config());

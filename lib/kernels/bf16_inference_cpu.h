@@ -1,0 +1,19 @@
+#pragma once
+#include "kernels/matrix.h"
+
+// Products without gradient of not too many bf16 rows (prompts), by kernels/bf16_products.h:
+// weights are read where they lie, and rounded ones expanded piece by piece. Each only where it
+// serves.
+namespace mythos::cpu {
+
+// x wᵀ, x [M,K] bf16 → [M,N].
+torch::Tensor linear_bf16(const torch::Tensor& x, const Matrix& w);
+bool linear_bf16_serves(const torch::Tensor& x, const Matrix& w);
+
+// moe_swiglu() of kernels/moe.h.
+torch::Tensor moe_bf16(const torch::Tensor& x, const torch::Tensor& experts,
+                       const torch::Tensor& weights, const Matrix& gate_up, const Matrix& down);
+bool moe_bf16_serves(const torch::Tensor& x, const torch::Tensor& experts, const Matrix& gate_up,
+                     const Matrix& down);
+
+}  // namespace mythos::cpu
