@@ -11,8 +11,8 @@ largest resident memory of each process.
 Both compute the same: all loops (an untrained reference halts every position after two or three loops and then stops;
 here its threshold is out of reach), batches of random tokens of one size, AdamW and clipping in training. bf16 means
 autocast in the reference, which does not run without, with weights in bf16 besides where it does not train. Its
-decoding is measured as its generate() does it: one token at its place, with its cache. --early-exit leaves the reference as it is in training, and gives
-ours its semantics.
+decoding is measured as its generate() does it: one token at its place, with its cache. --early-exit leaves the
+reference as it is in training, and gives ours its semantics.
 
 The peers are installed into a throw-away environment that uses the LibTorch of ./bootstrap; --python names one that
 has open-mythos already. parcae-lm is installed too; what cannot be compared is said.
@@ -193,7 +193,7 @@ def main():
     parser.add_argument("--rows", default="*", help="names or patterns, separated by commas (default: all)")
     parser.add_argument("--types", help="ours to run, separated by commas (default: all of the row)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="for ours")
-    parser.add_argument("--early-exit", action="store_true", 
+    parser.add_argument("--early-exit", action="store_true",
                         help="the reference's own halting in training, on both sides")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--repeat", type=int, default=5, help="samples of each round")
