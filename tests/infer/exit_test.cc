@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "../nn/sample_model.h"
 #include "infer/decoder.h"
@@ -62,6 +63,53 @@ TEST_P(ExitOf, ALooseThresholdStopsEveryTokenAsSoonAsItMay) {
   const bool from_zero = named.config.initial_state == InitialState::zero;
   for (const int64_t loops : got.loops_run) {
     EXPECT_EQ(loops, rule == ExitRule::kl || from_zero ? 2 : 1);
+  }
+}
+
+// What the rule compares with its threshold after 1 … kLoops loops of one token, from the plain
+// model; infinite where the rule may not stop.
+std::vector<double> changes(const Model& model, uint32_t id, ExitRule rule) {
+  const torch::NoGradGuard no_grad;
+  const Weights weights = make_weights(model.config, model.parameters, torch::kFloat32);
+  const Tensor ids = torch::full({1, 1}, static_cast<int64_t>(id));
+  std::vector<double> out(kLoops, INFINITY);
+  std::vector<Tensor> scores;
+  for (int64_t loops = 1; loops <= kLoops; ++loops) {
+    ForwardOptions options;
+    options.loops = loops;
+    if (rule == ExitRule::latent) {
+      options.observer = [&](int64_t t, const Tensor& before, const Tensor& after) {
+        const double size = before.norm().item<double>();
+        if (size > 0) out[static_cast<size_t>(t)] = (after - before).norm().item<double>() / size;
+      };
+    }
+    scores.push_back(
+        logits(weights, forward(model.config, weights, ids, options).hidden).flatten());
+  }
+  for (size_t t = 1; rule == ExitRule::kl && t < kLoops; ++t) {
+    const Tensor p = scores[t].log_softmax(0), q = scores[t - 1].log_softmax(0);
+    out[t] = (p.exp() * (p - q)).sum().item<double>();
+  }
+  return out;
+}
+
+// Thresholds a little above and below each value that the rule meets.
+TEST_P(ExitOf, TheFirstChangeBelowTheThresholdStopsAToken) {
+  const auto& [named, rule] = GetParam();
+  if (named.config.halting != Halting::none) {
+    GTEST_SKIP() << "the halting head takes part in the output";
+  }
+  const Model model = this->model(named.config);
+  const std::vector<double> change = changes(model, 3, rule);
+  for (const double value : change) {
+    if (!std::isfinite(value)) continue;
+    for (const double factor : {0.97, 1.03}) {
+      const double threshold = value * factor;
+      const auto first =
+          std::find_if(change.begin(), change.end(), [&](double x) { return x < threshold; });
+      const int64_t want = std::min<int64_t>(first - change.begin() + 1, kLoops);
+      EXPECT_EQ(steps(model, exiting(rule, threshold)).loops_run[0], want) << threshold;
+    }
   }
 }
 

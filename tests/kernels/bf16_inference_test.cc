@@ -57,6 +57,19 @@ TEST_P(Bf16Inference, ARowIsTheSameInEveryCompany) {
   }
 }
 
+TEST_P(Bf16Inference, OnlyTheRowsOfTheWeightsAreWritten) {
+  const Tensor x = random({7, 32}), w = random({6, 32});
+  const Tensor packed = torch::empty_like(x), y = torch::full({7, 9}, -1.0f);
+  const cpu::TiledRows rows(packed.data_ptr<c10::BFloat16>(), 7, 32);
+  rows.for_rows(0, 0, rows.tiles(), [&](int64_t m, c10::BFloat16* to) {
+    std::copy_n(x.data_ptr<c10::BFloat16>() + m * 32, 32, to);
+  });
+  cpu::bf16_products(w.data_ptr<c10::BFloat16>(), 6, rows, 0, rows.tiles(), y.data_ptr<float>(), 9);
+  const Tensor want = torch::mm(x.to(torch::kFloat32), w.to(torch::kFloat32).t());
+  EXPECT_LE((y.narrow(1, 0, 6) - want).abs().max().item<double>(), 1e-4);
+  EXPECT_TRUE(y.narrow(1, 6, 3).eq(-1).all().item<bool>());
+}
+
 TEST_P(Bf16Inference, ExpertsEqualTheReferenceHoweverTheTokensFall) {
   const torch::NoGradGuard no_grad;
   constexpr int64_t kExperts = 5, kWidth = 96, kHidden = 64;
