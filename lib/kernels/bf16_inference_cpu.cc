@@ -47,16 +47,7 @@ const BFloat16* bf16_rows(const RowMatrix& w, int64_t begin, int64_t count, Work
   }
   work.expanded.resize(static_cast<size_t>(kColumns * w.columns));
   BFloat16* const to = work.expanded.data() + place * w.columns;
-  const int64_t groups = w.columns / kPairs;
-  for (int64_t n = 0; n < count; ++n) {
-    const char* values = w.values + (begin + n) * w.row_bytes;
-    const uint16_t* scales = w.scales + (begin + n) * w.row_scales;
-    if (w.kind == RowMatrix::Kind::int8) {
-      expand_int8(reinterpret_cast<const int8_t*>(values), scales, groups, to + n * w.columns);
-    } else {
-      expand_int4(reinterpret_cast<const uint8_t*>(values), scales, groups, to + n * w.columns);
-    }
-  }
+  expand_rows(w, begin, begin + count, to - begin * w.columns);
   return to;
 }
 

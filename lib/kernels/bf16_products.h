@@ -24,7 +24,6 @@ class TiledRows {
         count_(count),
         columns_(columns),
         tiles_((count + kTileRows - 1) / kTileRows) {}
-  int64_t count() const { return count_; }
   int64_t columns() const { return columns_; }
   int64_t tiles() const { return tiles_; }
   int64_t begin(int64_t tile) const { return count_ * tile / tiles_; }

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/strings.h"
+#include "kernels/bf16_products.h"
 
 namespace mythos {
 namespace {
@@ -63,12 +64,8 @@ torch::Dtype resolve_compute_type(ComputeType type, torch::Device device) {
 }
 
 torch::Dtype training_compute_type(ComputeType type, torch::Device device) {
-#if defined(__x86_64__)
-  // AVX512-BF16, which every processor with AMX has too.
-  const bool fast_bf16 = device.is_cpu() && __builtin_cpu_supports("avx512bf16");
-#else
-  const bool fast_bf16 = false;
-#endif
+  // Every processor with AMX has AVX512-BF16 too.
+  const bool fast_bf16 = device.is_cpu() && cpu::has_bf16_products();
   return type == ComputeType::automatic && fast_bf16 ? torch::kBFloat16
                                                      : resolve_compute_type(type, device);
 }

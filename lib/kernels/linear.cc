@@ -92,8 +92,9 @@ class Linear : public torch::autograd::Function<Linear> {
 };
 
 // x wᵀ without gradient.
-Tensor product(const Tensor& x, const Tensor& w) {
-  return x.is_cpu() && cpu::linear_bf16_serves(x, w) ? cpu::linear_bf16(x, w) : matmul_nt(x, w);
+Tensor product(const Tensor& x, const Matrix& w) {
+  return x.is_cpu() && cpu::linear_bf16_serves(x, w) ? cpu::linear_bf16(x, w)
+                                                     : matmul_nt(x, w.dense(x.scalar_type()));
 }
 
 }  // namespace
@@ -131,12 +132,16 @@ void add_matmul_tn(Tensor& sum, const Tensor& a, const Tensor& b) {
   }
 }
 
-Tensor apply_linear(const Tensor& x, const Tensor& w) {
+Tensor apply_linear(const Tensor& x, const Matrix& w) {
   std::vector<int64_t> sizes = x.sizes().vec();
-  sizes.back() = w.size(0);
-  const Tensor out =
-      wants_graph({&x, &w}) ? Linear::apply(x, w) : product(x.reshape({-1, x.size(-1)}), w);
+  sizes.back() = w.rows();
+  const Tensor out = wants_graph({&x, &w.values}) ? Linear::apply(x, w.dense(x.scalar_type()))
+                                                  : product(x.reshape({-1, x.size(-1)}), w);
   return out.view(sizes);
+}
+
+Tensor apply_linear(const Tensor& x, const Tensor& w) {
+  return apply_linear(x, Matrix(w));
 }
 
 }  // namespace mythos

@@ -6,8 +6,6 @@
 #include <algorithm>
 #include <vector>
 
-#include "kernels/bf16_inference_cpu.h"
-#include "kernels/linear.h"
 #include "kernels/row_products.h"
 
 namespace mythos {
@@ -128,18 +126,6 @@ Tensor cast(const Tensor& w, torch::Dtype type, const RowsRead& read) {
     out.view({-1, w.size(-1)}).narrow(0, begin, rows.size(0)).copy_(rows);
   });
   return out;
-}
-
-Tensor apply_linear(const Tensor& x, const Matrix& w) {
-  if (!w.is_plain() && x.is_cpu()) {
-    const Tensor rows = x.reshape({-1, x.size(-1)});
-    if (cpu::linear_bf16_serves(rows, w)) {
-      std::vector<int64_t> sizes = x.sizes().vec();
-      sizes.back() = w.rows();
-      return cpu::linear_bf16(rows, w).view(sizes);
-    }
-  }
-  return apply_linear(x, w.dense(x.scalar_type()));
 }
 
 }  // namespace mythos

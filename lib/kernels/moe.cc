@@ -3,7 +3,6 @@
 #include <torch/custom_class.h>
 
 #include "kernels/autograd.h"
-#include "kernels/bf16_inference_cpu.h"
 #include "kernels/cuda_library.h"
 #include "kernels/linear.h"
 #include "kernels/moe_cpu.h"
@@ -122,9 +121,6 @@ Tensor moe_swiglu(const Tensor& x, const Tensor& experts, const Tensor& weights,
   const Tensor rows = x.contiguous(), scale = weights.contiguous();
   if (wants_graph({&x, &weights, &gate_up, &down})) {
     return MoeSwiGlu::apply(rows, experts, scale, gate_up, down);
-  }
-  if (cpu::moe_bf16_serves(rows, experts, gate_up, down)) {
-    return cpu::moe_bf16(rows, experts, scale, gate_up, down);
   }
   return forward_cpu(rows, scale, gate_up, down, cpu::route(experts, gate_up.size(0)), nullptr);
 }

@@ -1,5 +1,6 @@
 #include <ATen/ATen.h>
 
+#include "kernels/autograd.h"
 #include "kernels/bf16_inference_cpu.h"
 #include "kernels/cuda_library.h"
 #include "kernels/linear.h"
@@ -12,11 +13,12 @@ using torch::Tensor;
 
 Tensor moe_swiglu(const Tensor& x, const Tensor& experts, const Tensor& weights,
                   const Matrix& gate_up, const Matrix& down) {
-  if (gate_up.is_plain()) return moe_swiglu(x, experts, weights, gate_up.values, down.values);
-  const torch::NoGradGuard no_grad;
-  if (backend_of(x) == Backend::cpu && cpu::moe_bf16_serves(x, experts, gate_up, down)) {
+  if (backend_of(x) == Backend::cpu && cpu::moe_bf16_serves(x, experts, gate_up, down) &&
+      !wants_graph({&x, &weights, &gate_up.values, &down.values})) {
     return cpu::moe_bf16(x, experts, weights, gate_up, down);
   }
+  if (gate_up.is_plain()) return moe_swiglu(x, experts, weights, gate_up.values, down.values);
+  const torch::NoGradGuard no_grad;
   const Tensor out = at::zeros_like(x);
   const Tensor host = experts.to(torch::kCPU).contiguous();
   std::vector<bool> used(static_cast<size_t>(gate_up.values.size(0)));

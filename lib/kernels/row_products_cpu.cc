@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cfloat>
 
+#include "kernels/bf16_products.h"
 #include "kernels/cpu_simd.h"
 #include "kernels/row_products.h"
 
@@ -15,7 +16,7 @@ using Bytes = uint8_t __attribute__((vector_size(16), aligned(1), may_alias));
 
 constexpr int64_t kVector = 16;
 constexpr int64_t kStep = 2 * kVector;  // columns of one turn, and a weight group
-static_assert(kStep == kWeightGroup);
+static_assert(kStep == kWeightGroup && kPairs == kWeightGroup);
 
 MYTHOS_INLINE float bf16(uint16_t bits) {
   const uint32_t wide = static_cast<uint32_t>(bits) << 16;
@@ -326,6 +327,19 @@ void expand_rows(const RowMatrix& w, int64_t begin, int64_t end, float* to) {
 }
 
 void expand_rows(const RowMatrix& w, int64_t begin, int64_t end, c10::BFloat16* to) {
+  if (has_bf16_products() && w.columns % kPairs == 0) {
+    const int64_t groups = w.columns / kPairs;
+    for (int64_t n = begin; n < end; ++n) {
+      const char* values = w.values + n * w.row_bytes;
+      const uint16_t* scales = w.scales + n * w.row_scales;
+      if (w.kind == RowMatrix::Kind::int8) {
+        expand_int8(reinterpret_cast<const int8_t*>(values), scales, groups, to + n * w.columns);
+      } else {
+        expand_int4(reinterpret_cast<const uint8_t*>(values), scales, groups, to + n * w.columns);
+      }
+    }
+    return;
+  }
   w.kind == RowMatrix::Kind::int8 ? expand_int8_bf16(w, begin, end, to)
                                   : expand_int4_bf16(w, begin, end, to);
 }

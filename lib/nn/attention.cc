@@ -34,11 +34,10 @@ Tensor keep_halted(const AttentionContext& context, Tensor& kept, const Tensor& 
   return kept;
 }
 
-// The queries that are wanted, q [B,S,H,·].
+// q [B,s,H,·] of the last s positions.
 Tensor rotated_query(const Tensor& q, const AttentionContext& context) {
-  if (!context.last_query) return rope(q, context.cos, context.sin);
-  const int64_t last = context.cos.size(0) - 1;
-  return rope(last_row(q), context.cos.narrow(0, last, 1), context.sin.narrow(0, last, 1));
+  const int64_t first = context.cos.size(0) - q.size(1);
+  return rope(q, context.cos.narrow(0, first, q.size(1)), context.sin.narrow(0, first, q.size(1)));
 }
 
 Tensor attend(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionContext& context) {
@@ -51,7 +50,7 @@ Tensor grouped_query(const ModelConfig& config, const LayerWeights& w, const Ten
                      const AttentionContext& context, int64_t slot, KeptKeys* kept) {
   const int64_t H = config.n_heads, K = config.n_kv_heads, d = config.head_dim();
   const auto parts = apply_linear(x, w.qkv).split_with_sizes({H * d, K * d, K * d}, -1);
-  Tensor q = parts[0].unflatten(-1, {H, d}), k = parts[1].unflatten(-1, {K, d});
+  Tensor q = queried(parts[0], context).unflatten(-1, {H, d}), k = parts[1].unflatten(-1, {K, d});
   Tensor v = parts[2].unflatten(-1, {K, d});
   if (w.k_norm.defined()) {
     q = rms_norm(q, w.q_norm, config.norm_eps);
@@ -101,8 +100,7 @@ Tensor latent(const ModelConfig& config, const LayerWeights& w, const Tensor& x,
                 rope_dim = config.qk_rope_head_dim;
   const auto parts = apply_linear(x, w.down).split_with_sizes(
       {config.q_lora_rank, config.kv_lora_rank, rope_dim}, -1);
-  const Tensor q_latent =
-      rms_norm(context.last_query ? last_row(parts[0]) : parts[0], w.q_norm, config.norm_eps);
+  const Tensor q_latent = rms_norm(queried(parts[0], context), w.q_norm, config.norm_eps);
   Tensor kv_latent = rms_norm(parts[1], w.kv_norm, config.norm_eps);
   Tensor rotated = rope(parts[2].unsqueeze(2), context.cos, context.sin);  // one key for all heads
   const Tensor q =

@@ -25,6 +25,10 @@ struct AttentionContext {
 inline Tensor last_row(const Tensor& x) {
   return x.narrow(1, x.size(1) - 1, 1);
 }
+// Of x [B,S,...] the positions whose results are wanted.
+inline Tensor queried(const Tensor& x, const AttentionContext& context) {
+  return context.last_query ? last_row(x) : x;
+}
 
 // The keys and values of a core layer for the S tokens of a pass, kept from one loop to the next:
 // a position that has halted keeps those of the loop in which it halted. MLA keeps the latent and

@@ -37,9 +37,9 @@ Tensor plain_block(const ModelConfig& config, const LayerWeights& w, const Tenso
                    const AttentionContext& context, int64_t slot, const Tensor& load,
                    KeptKeys* kept) {
   const Tensor normed = rms_norm(x, w.attn_norm, config.norm_eps);
-  const auto [sum, ffn_input] = add_rms_norm(context.last_query ? last_row(x) : x,
-                                             attention(config, w, normed, context, slot, kept), {},
-                                             w.ffn_norm, config.norm_eps);
+  const auto [sum, ffn_input] =
+      add_rms_norm(queried(x, context), attention(config, w, normed, context, slot, kept), {},
+                   w.ffn_norm, config.norm_eps);
   return sum + feed_forward(config, w, ffn_input, load, context.running);
 }
 
