@@ -115,7 +115,9 @@ const AddedToken* ByteBpe::added(uint32_t id) const {
 
 std::string_view ByteBpe::token_bytes(uint32_t id) const {
   check_id(id);
-  if (const AddedToken* token = added(id)) return token->special ? "" : token->name;
+  if (const AddedToken* token = added(id)) {
+    return token->special ? std::string_view() : std::string_view(token->name);
+  }
   if (id == bos_ || id == eos_ || id >= model_.vocabulary().size()) return "";
   return model_.vocabulary().bytes(id);
 }

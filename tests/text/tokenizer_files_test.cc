@@ -291,6 +291,32 @@ TEST_F(HfFile, FindsBosAndEos) {
   EXPECT_FALSE(parse()->eos_id());
 }
 
+// Names too long for std::string to keep them in place: a view of a copy would look at freed
+// memory.
+TEST_F(HfFile, ViewsOfAddedTokensLastAsLongAsTheTokenizer) {
+  std::vector<std::string> names;
+  for (uint32_t id = 481; id < 500; ++id) {
+    names.push_back("<ordinary added token " + std::to_string(id) + ">");
+    json_["added_tokens"].push_back({{"id", id}, {"content", names.back()}, {"special", false}});
+  }
+  const auto tokenizer = parse();
+  std::vector<std::string_view> views;
+  for (uint32_t id = 481; id < 500; ++id) views.push_back(tokenizer->token_bytes(id));
+  std::string text = "a";
+  for (const std::string& name : names) text += name + "b";
+  const std::vector<uint32_t> ids = tokenizer->encode(text);
+  EXPECT_EQ(tokenizer->decode(ids), text);
+  StreamDecoder decoder(*tokenizer);
+  std::string streamed;
+  for (const uint32_t id : ids) streamed += decoder.push(id);
+  EXPECT_EQ(streamed + decoder.finish(), text);
+  for (size_t i = 0; i < names.size(); ++i) {
+    EXPECT_EQ(views[i], names[i]);
+    EXPECT_EQ(tokenizer->piece(static_cast<uint32_t>(481 + i)), names[i]);
+    EXPECT_EQ(tokenizer->byte_lengths()[481 + i], static_cast<int32_t>(names[i].size()));
+  }
+}
+
 TEST_F(HfFile, WholePiecesNeedMergesUnlessIgnored) {
   const uint32_t the = json_["model"]["vocab"]["Ġthe"];
   EXPECT_EQ(parse()->encode(" the"), std::vector<uint32_t>{the});
