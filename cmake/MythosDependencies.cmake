@@ -1,9 +1,10 @@
 # Imported targets: Debian packages by pkg-config or their CMake files, LibTorch by its libraries.
 find_package(PkgConfig REQUIRED)
 find_package(Threads REQUIRED)
-foreach(package IN ITEMS libzstd zlib liblzma libpcre2-8 libxxhash sentencepiece tomlplusplus nlohmann_json CLI11 spdlog)
+foreach(package IN ITEMS libzstd zlib liblzma libpcre2-8 libxxhash tomlplusplus nlohmann_json CLI11 spdlog)
   pkg_check_modules(${package} REQUIRED IMPORTED_TARGET ${package})
 endforeach()
+include(MythosSentencePiece)
 if(MYTHOS_TESTS)
   find_package(GTest REQUIRED)
   include(GoogleTest)

@@ -4,3 +4,8 @@ install(DIRECTORY man/ DESTINATION ${CMAKE_INSTALL_MANDIR}/man5 FILES_MATCHING P
 install(FILES completions/mythos.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions RENAME mythos OPTIONAL)
 install(FILES completions/_mythos DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions OPTIONAL)
 install(FILES LICENSE README.md CHANGELOG.md DESTINATION ${CMAKE_INSTALL_DOCDIR} OPTIONAL)
+# What is compiled into the programs.
+install(FILES ${SENTENCEPIECE_ROOT}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} RENAME LICENSE.sentencepiece)
+foreach(part IN ITEMS absl darts_clone esaxx protobuf-lite)
+  install(FILES ${SENTENCEPIECE_ROOT}/third_party/${part}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} RENAME LICENSE.${part})
+endforeach()

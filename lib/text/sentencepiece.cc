@@ -12,7 +12,7 @@
 #include "text/protobuf.h"
 #include "text/utf8.h"
 
-// Exported by libsentencepiece, declared in none of its public headers.
+// Declared in none of the public headers of SentencePiece.
 namespace sentencepiece::logging {
 void SetMinLogLevel(int level);
 }

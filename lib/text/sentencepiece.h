@@ -9,7 +9,7 @@ namespace mythos {
 // Whether the bytes are laid out as a SentencePiece ModelProto with at least one piece.
 bool looks_like_sentencepiece(std::string_view content);
 
-// A tokenizer over Debian's libsentencepiece (Kudo and Richardson, 2018). `source` names the file
+// A tokenizer over the SentencePiece library (Kudo and Richardson, 2018). `source` names the file
 // in messages. Fails (data) when the content is not a model.
 //
 // A model whose normalizer changes nothing and that has byte fallback, as `mythos vocab` trains it,
