@@ -1,7 +1,7 @@
 # Imported targets: Debian packages by pkg-config or their CMake files, LibTorch by its libraries.
 find_package(PkgConfig REQUIRED)
 find_package(Threads REQUIRED)
-foreach(package IN ITEMS libzstd zlib liblzma libpcre2-8 libxxhash tomlplusplus nlohmann_json CLI11 spdlog)
+foreach(package IN ITEMS libzstd zlib liblzma libpcre2-8 libutf8proc libxxhash tomlplusplus nlohmann_json CLI11 spdlog)
   pkg_check_modules(${package} REQUIRED IMPORTED_TARGET ${package})
 endforeach()
 include(MythosSentencePiece)

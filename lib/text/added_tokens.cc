@@ -1,37 +1,53 @@
 #include "text/added_tokens.h"
 
+#include <algorithm>
+
+#include "text/char_sets.h"
+#include "text/utf8.h"
+
 namespace mythos {
 namespace {
 
-// Unicode's White_Space.
-constexpr std::string_view kSpaces[] = {
-    "\t",     "\n",     "\v",     "\f",     "\r",     " ",      "\u0085", "\u00A0", "\u1680",
-    "\u2000", "\u2001", "\u2002", "\u2003", "\u2004", "\u2005", "\u2006", "\u2007", "\u2008",
-    "\u2009", "\u200A", "\u2028", "\u2029", "\u202F", "\u205F", "\u3000"};
+// Bytes of the character that `text` ends with, 0 where that is not UTF-8.
+size_t last_character(std::string_view text) {
+  for (size_t size = 1; size <= std::min<size_t>(4, text.size()); ++size) {
+    if (utf8_sequence(text.substr(text.size() - size)) == static_cast<int>(size)) return size;
+  }
+  return 0;
+}
+
+size_t first_character(std::string_view text) {
+  return static_cast<size_t>(std::max(utf8_sequence(text), 0));
+}
+
+bool has(const CharSet& set, std::string_view character) {
+  return !character.empty() &&
+         set.has(utf8_code_point(character, static_cast<int>(character.size())));
+}
 
 size_t size_without_trailing_space(std::string_view text) {
-  for (bool found = true; found;) {
-    found = false;
-    for (const std::string_view space : kSpaces) {
-      if (!text.ends_with(space)) continue;
-      text.remove_suffix(space.size());
-      found = true;
-    }
+  for (;;) {
+    const size_t size = last_character(text);
+    if (!has(CharSet::spaces(), text.substr(text.size() - size))) return text.size();
+    text.remove_suffix(size);
   }
-  return text.size();
 }
 
 size_t leading_space(std::string_view text) {
-  const size_t size = text.size();
-  for (bool found = true; found;) {
-    found = false;
-    for (const std::string_view space : kSpaces) {
-      if (!text.starts_with(space)) continue;
-      text.remove_prefix(space.size());
-      found = true;
-    }
+  size_t at = 0;
+  for (;;) {
+    const size_t size = first_character(text.substr(at));
+    if (!has(CharSet::spaces(), text.substr(at, size))) return at;
+    at += size;
   }
-  return size - text.size();
+}
+
+// Whether a word goes on at the ends of text[begin, end).
+bool is_part_of_word(std::string_view text, size_t begin, size_t end) {
+  const std::string_view before = text.substr(0, begin), behind = text.substr(end);
+  const CharSet& words = CharSet::words();
+  return has(words, before.substr(before.size() - last_character(before))) ||
+         has(words, behind.substr(0, first_character(behind)));
 }
 
 }  // namespace
@@ -73,38 +89,35 @@ std::optional<NameFinder::Match> NameFinder::find(std::string_view text, size_t 
 }
 
 void AddedTokens::add(AddedToken token) {
+  const std::string spelling = token.name;
+  add(std::move(token), spelling);
+}
+
+void AddedTokens::add(AddedToken token, std::string_view spelling) {
   const auto place = static_cast<uint32_t>(tokens_.size());
-  (token.second_pass ? second_ : first_).add(token.name, place);
+  if (!spelling.empty()) (token.second_pass ? second_ : first_).add(spelling, place);
   has_ordinary_ |= !token.special;
+  if (token.second_pass) {
+    can_cut_ &= !token.rstrip;
+    // Spaces may be written otherwise once text is normalised.
+    for (size_t i = 1; i < spelling.size(); ++i) {
+      can_cut_ &= !is_ascii_letter(spelling[i - 1]) ||
+                  (spelling[i] > ' ' && static_cast<unsigned char>(spelling[i]) < 0x80);
+    }
+  }
   tokens_.push_back(std::move(token));
 }
 
-std::vector<AddedTokens::Section> AddedTokens::cut(std::string_view text, Specials specials) const {
-  std::vector<Section> sections;
-  if (!relevant(specials)) {
-    if (!text.empty()) sections.push_back({text, std::nullopt});
-    return sections;
-  }
-  cut_pass(first_, text, specials, sections);
-  if (second_.empty()) return sections;
+std::vector<AddedTokens::Section> AddedTokens::cut_pass(const NameFinder& finder,
+                                                        std::string_view text,
+                                                        Specials specials) const {
   std::vector<Section> out;
-  for (const Section& section : sections) {
-    if (section.id) {
-      out.push_back(section);
-    } else {
-      cut_pass(second_, section.text, specials, out);
-    }
-  }
-  return out;
-}
-
-void AddedTokens::cut_pass(const NameFinder& finder, std::string_view text, Specials specials,
-                           std::vector<Section>& out) const {
   size_t done = 0, from = 0;
   while (const auto match = finder.find(text, from)) {
     from = match->end;
     const AddedToken& token = tokens_[match->value];
     if (token.special && specials == Specials::as_text) continue;
+    if (token.single_word && is_part_of_word(text, match->begin, match->end)) continue;
     // What an earlier rstrip took may hold this name: then nothing stands between the two.
     size_t begin = match->begin;
     if (token.lstrip && begin > done) {
@@ -115,6 +128,7 @@ void AddedTokens::cut_pass(const NameFinder& finder, std::string_view text, Spec
     done = match->end + (token.rstrip ? leading_space(text.substr(match->end)) : 0);
   }
   if (done < text.size()) out.push_back({text.substr(done), std::nullopt});
+  return out;
 }
 
 }  // namespace mythos

@@ -39,11 +39,15 @@ class NameFinder {
 // A token that is looked for in the text before anything else, by its name.
 struct AddedToken {
   std::string name;
+  std::string text = name;  // what it decodes to
   uint32_t id = 0;
   bool special = true;  // text in text unless Specials::parse; stands for no bytes
   // Takes the white space on this side with it. What it took is not brought back by decoding.
   bool lstrip = false, rstrip = false;
-  // Looked for only in what the tokens without this mark left over (as Hugging Face does).
+  // Stands neither behind nor before a letter, digit or other \w.
+  bool single_word = false;
+  // Looked for only in what the tokens without this mark left over, once that is normalised (as
+  // Hugging Face does).
   bool second_pass = false;
 };
 
@@ -55,6 +59,8 @@ class AddedTokens {
   };
 
   void add(AddedToken token);
+  // A token that text holds in another spelling than its name, which is its name normalised.
+  void add(AddedToken token, std::string_view spelling);
   const std::vector<AddedToken>& all() const { return tokens_; }
   // Whether text may hold any token that `specials` makes of it.
   bool relevant(Specials specials) const {
@@ -62,15 +68,24 @@ class AddedTokens {
   }
   // Cuts text into added tokens and what stands between them. With Specials::as_text a special
   // token's name hides shorter names in it, but stays text.
-  std::vector<Section> cut(std::string_view text, Specials specials) const;
+  std::vector<Section> cut(std::string_view text, Specials specials) const {
+    return cut_pass(first_, text, specials);
+  }
+  // Does the same in normalised text for the tokens of the second pass.
+  bool has_second_pass() const { return !second_.empty(); }
+  std::vector<Section> cut_normalized(std::string_view text, Specials specials) const {
+    return cut_pass(second_, text, specials);
+  }
+  // Whether the second pass may go over parts of a text, cut between an ASCII letter and a space.
+  bool can_cut() const { return can_cut_; }
 
  private:
-  void cut_pass(const NameFinder& finder, std::string_view text, Specials specials,
-                std::vector<Section>& out) const;
+  std::vector<Section> cut_pass(const NameFinder& finder, std::string_view text,
+                                Specials specials) const;
 
   std::vector<AddedToken> tokens_;
   NameFinder first_, second_;  // values are places in tokens_
-  bool has_ordinary_ = false;
+  bool has_ordinary_ = false, can_cut_ = true;
 };
 
 }  // namespace mythos

@@ -28,51 +28,69 @@ class ByteBpe : public Tokenizer {
   std::vector<SpecialToken> special_tokens() const override;
 
  private:
-  void encode_section(std::string_view text, std::vector<uint32_t>& ids) const;
-  void encode_run(std::string_view text, bool begins, std::vector<uint32_t>& ids) const;
-  void encode_part(std::string_view text, bool begins, std::vector<uint32_t>& ids) const;
+  // The stages of encoding, each for the text that the one before leaves: what is no added token;
+  // its runs of UTF-8, normalised in parts; what is no token of the second pass; parts to be cut
+  // into pieces.
+  void encode_section(std::string_view text, Before before, Specials specials,
+                      std::vector<uint32_t>& ids) const;
+  void encode_run(std::string_view text, Before before, bool ends, Specials specials,
+                  std::vector<uint32_t>& ids) const;
+  void encode_normalized(std::string_view text, Before before, Specials specials,
+                         std::vector<uint32_t>& ids) const;
+  void encode_parts(std::string_view text, Before before, std::vector<uint32_t>& ids) const;
+  void encode_part(std::string_view text, Before before, std::vector<uint32_t>& ids) const;
+  template <class Visit>
+  void for_each_part(std::string_view text, bool can_cut, const Visit& visit) const;
   const AddedToken* added(uint32_t id) const;
   void check_id(uint32_t id) const;
 
   BpeModel model_;
+  Normalizer normalizer_;
   PreTokenizer pre_tokenizer_;
   AddedTokens added_;
   std::unordered_map<uint32_t, size_t> added_places_;
   std::optional<uint32_t> bos_, eos_;
   int64_t vocab_size_;
   bool byte_letters_;
+  bool can_cut_, can_cut_raw_;  // normalised text, raw text
   std::vector<uint32_t> verbatim_ids_;
 };
 
 ByteBpe::ByteBpe(ByteBpeParts parts, std::string file_content, std::string file_name)
     : Tokenizer(std::move(file_content), std::move(file_name)),
       model_(std::move(parts.bpe)),
+      normalizer_(std::move(parts.normalizer)),
       pre_tokenizer_(std::move(parts.pre_tokenizer)),
       added_(std::move(parts.added)),
       bos_(parts.bos),
       eos_(parts.eos),
       vocab_size_(parts.vocab_size),
       byte_letters_(parts.byte_letters),
+      can_cut_(pre_tokenizer_.at_cut() == AtCut::ends_piece),
+      can_cut_raw_(can_cut_ && normalizer_.can_cut() && added_.can_cut()),
       verbatim_ids_(std::move(parts.verbatim_ids)) {
   // Of several names for one id the first is shown.
   for (size_t i = 0; i < added_.all().size(); ++i) added_places_.try_emplace(added_.all()[i].id, i);
 }
 
 void ByteBpe::encode(std::string_view text, std::vector<uint32_t>& ids, Specials specials) const {
-  if (!added_.relevant(specials)) return encode_section(text, ids);
+  if (!added_.relevant(specials)) return encode_section(text, Before::nothing, specials, ids);
+  Before before = Before::nothing;
   for (const AddedTokens::Section& section : added_.cut(text, specials)) {
     if (section.id) {
       ids.push_back(*section.id);
     } else {
-      encode_section(section.text, ids);
+      encode_section(section.text, before, specials, ids);
     }
+    before = Before::token;
   }
 }
 
-void ByteBpe::encode_section(std::string_view text, std::vector<uint32_t>& ids) const {
-  for (bool begins = true; !text.empty(); begins = false) {
+void ByteBpe::encode_section(std::string_view text, Before before, Specials specials,
+                             std::vector<uint32_t>& ids) const {
+  for (; !text.empty(); before = Before::bytes) {
     const size_t formed = utf8_prefix(text);
-    encode_run(text.substr(0, formed), begins, ids);
+    encode_run(text.substr(0, formed), before, formed == text.size(), specials, ids);
     text.remove_prefix(formed);
     size_t other = 0;
     while (other < text.size() && utf8_sequence(text.substr(other)) <= 0) ++other;
@@ -81,22 +99,57 @@ void ByteBpe::encode_section(std::string_view text, std::vector<uint32_t>& ids) 
   }
 }
 
-void ByteBpe::encode_run(std::string_view text, bool begins, std::vector<uint32_t>& ids) const {
+// Calls visit(part, whether it is the last) for the parts of a text, which are long, but not so
+// long that what is made of a document takes memory without bound.
+template <class Visit>
+void ByteBpe::for_each_part(std::string_view text, bool can_cut, const Visit& visit) const {
   while (!text.empty()) {
-    const size_t size =
-        text.size() > 2 * kPartBytes ? pre_tokenizer_.safe_cut(text, kPartBytes) : text.size();
-    encode_part(text.substr(0, size), begins, ids);
+    const size_t size = can_cut && text.size() > 2 * kPartBytes
+                            ? pre_tokenizer_.safe_cut(text, kPartBytes)
+                            : text.size();
+    visit(text.substr(0, size), size == text.size());
     text.remove_prefix(size);
-    begins = false;
   }
 }
 
-void ByteBpe::encode_part(std::string_view text, bool begins, std::vector<uint32_t>& ids) const {
+void ByteBpe::encode_run(std::string_view text, Before before, bool ends, Specials specials,
+                         std::vector<uint32_t>& ids) const {
+  if (normalizer_.empty()) return encode_normalized(text, before, specials, ids);
+  for_each_part(text, can_cut_raw_, [&](std::string_view part, bool last) {
+    const bool begins = before == Before::nothing || before == Before::token;
+    const std::string normal = normalizer_.apply(part, {.begins = begins, .ends = ends && last});
+    encode_normalized(normal, before, specials, ids);
+    before = Before::text;
+  });
+}
+
+void ByteBpe::encode_normalized(std::string_view text, Before before, Specials specials,
+                                std::vector<uint32_t>& ids) const {
+  if (!added_.has_second_pass() || !added_.relevant(specials)) {
+    return encode_parts(text, before, ids);
+  }
+  for (const AddedTokens::Section& section : added_.cut_normalized(text, specials)) {
+    if (section.id) {
+      ids.push_back(*section.id);
+    } else {
+      encode_parts(section.text, before, ids);
+    }
+    before = Before::token;
+  }
+}
+
+void ByteBpe::encode_parts(std::string_view text, Before before, std::vector<uint32_t>& ids) const {
+  for_each_part(text, can_cut_, [&](std::string_view part, bool) {
+    encode_part(part, before, ids);
+    before = Before::text;
+  });
+}
+
+void ByteBpe::encode_part(std::string_view text, Before before, std::vector<uint32_t>& ids) const {
   constexpr size_t kKept = 1 << 20;
   thread_local std::vector<size_t> ends;
   std::string changed;
-  ends.clear();
-  pre_tokenizer_.split(text, begins, changed, ends);
+  pre_tokenizer_.split(text, before, changed, ends);
   model_.encode_pieces(text, ends, ids);
   if (ends.capacity() > kKept) std::vector<size_t>().swap(ends);
 }
@@ -116,7 +169,7 @@ const AddedToken* ByteBpe::added(uint32_t id) const {
 std::string_view ByteBpe::token_bytes(uint32_t id) const {
   check_id(id);
   if (const AddedToken* token = added(id)) {
-    return token->special ? std::string_view() : std::string_view(token->name);
+    return token->special ? std::string_view() : std::string_view(token->text);
   }
   if (id == bos_ || id == eos_ || id >= model_.vocabulary().size()) return "";
   return model_.vocabulary().bytes(id);

@@ -6,6 +6,7 @@
 
 #include "text/added_tokens.h"
 #include "text/bpe_model.h"
+#include "text/normalizer.h"
 #include "text/pre_tokenizer.h"
 #include "text/tokenizer.h"
 
@@ -16,6 +17,7 @@ struct ByteBpeParts {
   explicit ByteBpeParts(BpeParts model) : bpe(std::move(model)) {}
 
   BpeParts bpe;
+  Normalizer normalizer;
   PreTokenizer pre_tokenizer;
   AddedTokens added;
   std::optional<uint32_t> bos, eos;
@@ -26,8 +28,8 @@ struct ByteBpeParts {
 };
 
 // A byte-level BPE tokenizer: added tokens are found first; the text between is cut into
-// well-formed UTF-8 and runs of other bytes; the former is cut into pieces by the pre-tokenizer,
-// each of the latter is one piece; and bytes merge within a piece.
+// well-formed UTF-8 and runs of other bytes; the former is normalised and cut into pieces by the
+// pre-tokenizer, each of the latter is one piece; and bytes merge within a piece.
 std::unique_ptr<Tokenizer> make_byte_bpe(ByteBpeParts parts, std::string file_content,
                                          std::string file_name);
 

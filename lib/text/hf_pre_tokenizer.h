@@ -4,8 +4,13 @@
 
 namespace mythos {
 
-// The steps of a tokenizer.json's member "pre_tokenizer". Fails (data) on kinds and settings that
-// are not supported, and where no ByteLevel is the last: then the vocabulary is not one of bytes.
-PreTokenizer read_hf_pre_tokenizer(const HfJson& pre_tokenizer);
+struct HfPreTokenizer {
+  PreTokenizer steps;
+  bool byte_level = false;  // pieces are bytes, which the vocabulary writes in letters
+};
+
+// A tokenizer.json's member "pre_tokenizer". Fails (data) on kinds and settings that are not
+// supported.
+HfPreTokenizer read_hf_pre_tokenizer(const HfJson& pre_tokenizer);
 
 }  // namespace mythos

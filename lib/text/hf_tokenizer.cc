@@ -10,6 +10,7 @@
 #include "text/byte_alphabet.h"
 #include "text/byte_bpe.h"
 #include "text/hf_json.h"
+#include "text/hf_normalizer.h"
 #include "text/hf_pre_tokenizer.h"
 
 namespace mythos {
@@ -25,7 +26,7 @@ constexpr const char* kEosNames[] = {"<|endoftext|>", "<|end_of_text|>", "</s>",
 
 // Parts that must be absent for ids and text to be what this reads.
 void refuse_unsupported(const HfJson& root) {
-  const HfJson model = root["model"], normalizer = root["normalizer"], decoder = root["decoder"];
+  const HfJson model = root["model"], decoder = root["decoder"];
   // Files older than 0.8 of the library leave the type out.
   const bool untyped = model["type"].is_null() && !model["merges"].is_null();
   if (!untyped && model["type"].text() != "BPE") {
@@ -38,10 +39,6 @@ void refuse_unsupported(const HfJson& root) {
   }
   if (!model["dropout"].is_null() && model["dropout"].value() != 0) {
     model["dropout"].refuse(model["dropout"].shown() + " is not supported (supported: null)");
-  }
-  if (!normalizer.is_null() &&
-      !(normalizer.type() == "Sequence" && normalizer["normalizers"].size() == 0)) {
-    normalizer.refuse(normalizer["type"].shown() + " is not supported (supported: null)");
   }
   if (!decoder.is_null() && decoder.type() != "ByteLevel") {
     decoder.refuse(decoder["type"].shown() + " is not supported (supported: ByteLevel)");
@@ -152,11 +149,9 @@ void read_added_tokens(const HfJson& json, const Ids& ids, ByteBpeParts& parts) 
     token.special = item["special"].flag(false);
     token.lstrip = item["lstrip"].flag(false);
     token.rstrip = item["rstrip"].flag(false);
+    token.single_word = item["single_word"].flag(false);
     token.second_pass = item["normalized"].flag(!token.special);
     if (token.name.empty()) continue;
-    if (item["single_word"].flag(false)) {
-      item["single_word"].refuse("true is not supported (supported: false)");
-    }
     const auto found = ids.find(token.name);
     if (found != ids.end() ? found->second != token.id
                            : token.id < parts.bpe.vocabulary.size() &&
@@ -169,7 +164,9 @@ void read_added_tokens(const HfJson& json, const Ids& ids, ByteBpeParts& parts) 
           strprintf("%u is the id of '%s' too", token.id, escaped(at->second, 40).c_str()));
     }
     parts.vocab_size = std::max(parts.vocab_size, int64_t{token.id} + 1);
-    parts.added.add(std::move(token));
+    token.text = token.second_pass ? parts.normalizer.apply(token.name) : token.name;
+    const std::string spelling = token.text;
+    parts.added.add(std::move(token), spelling);
   }
 }
 
@@ -251,7 +248,14 @@ std::unique_ptr<Tokenizer> parse_hf_tokenizer(std::string content, const std::st
   const Ids ids = read_ids(model["vocab"]);
   std::vector<uint32_t> verbatim;
   ByteBpeParts parts(read_bpe(model, ids, verbatim));
-  parts.pre_tokenizer = read_hf_pre_tokenizer(root["pre_tokenizer"]);
+  parts.normalizer = read_hf_normalizer(root["normalizer"]);
+  HfPreTokenizer pre_tokenizer = read_hf_pre_tokenizer(root["pre_tokenizer"]);
+  if (!pre_tokenizer.byte_level) {
+    root["pre_tokenizer"].refuse(
+        "no ByteLevel pre-tokenizer, so this is not byte-level BPE, which is the only kind "
+        "supported");
+  }
+  parts.pre_tokenizer = std::move(pre_tokenizer.steps);
   parts.byte_letters = true;
   parts.verbatim_ids = std::move(verbatim);
   parts.vocab_size = parts.bpe.vocabulary.size();

@@ -11,9 +11,9 @@ namespace mythos {
 bool looks_like_json(std::string_view content);
 
 // Byte-level BPE from the tokenizer.json of Hugging Face's `tokenizers`. Read are: the model BPE;
-// the pre-tokenizers ByteLevel, Split (Isolated, or Removed with invert), Digits and Sequence; no
-// normalizer; the decoder ByteLevel; added tokens. The post-processor adds nothing here. Anything
-// else that would change ids or text fails (data), naming `source` and the place in the JSON.
+// the normalizers of hf_normalizer.h; the pre-tokenizers of hf_pre_tokenizer.h; the decoder
+// ByteLevel; added tokens. The post-processor adds nothing here. Anything else that would change
+// ids or text fails (data), naming `source` and the place in the JSON.
 //
 // BOS and EOS are the special tokens that a TemplateProcessing puts before and behind a single
 // text; else the first of the usual names (<|begin_of_text|>, <s> …; <|endoftext|>, </s> …) among

@@ -1,112 +1,24 @@
-#define PCRE2_CODE_UNIT_WIDTH 8
-#include <pcre2.h>
-
-#include <string>
-
-#include "base/error.h"
-#include "text/char_classes.h"
-#include "text/pattern_dialect.h"
+#include "text/regex.h"
 #include "text/splitter.h"
-#include "text/utf8.h"
 
 namespace mythos {
 namespace {
 
-// A bound on the backtracking of one match; published patterns need a handful of steps a piece.
-constexpr uint32_t kMatchLimit = 10'000'000;
-constexpr size_t kJitStackStart_bytes = 32 << 10, kJitStackMax_bytes = 8 << 20;
-
-std::string pcre2_message(int code) {
-  PCRE2_UCHAR buffer[256] = {};
-  pcre2_get_error_message(code, buffer, sizeof buffer);
-  return reinterpret_cast<const char*>(buffer);
-}
-
-// What a match writes to: one set for each thread, whatever the number of splitters.
-struct Scratch {
-  pcre2_match_data* match = pcre2_match_data_create(1, nullptr);
-  pcre2_match_context* context = pcre2_match_context_create(nullptr);
-  pcre2_jit_stack* stack =
-      pcre2_jit_stack_create(kJitStackStart_bytes, kJitStackMax_bytes, nullptr);
-
-  Scratch() {
-    if (!match || !context) fail(ErrorKind::resources, "out of memory for regular expressions");
-    pcre2_set_match_limit(context, kMatchLimit);
-    // A stack is absent where PCRE2 was built without JIT.
-    if (stack) pcre2_jit_stack_assign(context, nullptr, stack);
-  }
-  ~Scratch() {
-    pcre2_match_data_free(match);
-    pcre2_match_context_free(context);
-    pcre2_jit_stack_free(stack);
-  }
-};
-
 class RegexSplitter : public Splitter {
  public:
-  RegexSplitter(std::string_view pattern, Dialect dialect)
-      : pattern_(pcre2_spelling(pattern, dialect)) {
-    int code = 0;
-    size_t offset = 0;
-    const uint32_t ends = dialect == Dialect::oniguruma ? PCRE2_MULTILINE : PCRE2_DOLLAR_ENDONLY;
-    pcre2_compile_context* context = pcre2_compile_context_create(nullptr);
-    if (!context) fail(ErrorKind::resources, "out of memory for regular expressions");
-    pcre2_set_newline(context, PCRE2_NEWLINE_LF);
-    code_ = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern_.data()), pattern_.size(),
-                          PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C | ends, &code, &offset,
-                          context);
-    pcre2_compile_context_free(context);
-    if (!code_) {
-      fail(ErrorKind::data, "cannot use the split pattern \"" + pattern_ + "\"\nbyte " +
-                                std::to_string(offset) + ": " + pcre2_message(code));
-    }
-    jit_ = pcre2_jit_compile(code_, PCRE2_JIT_COMPLETE) == 0;
-  }
-  RegexSplitter(const RegexSplitter&) = delete;
-  RegexSplitter& operator=(const RegexSplitter&) = delete;
-  ~RegexSplitter() override { pcre2_code_free(code_); }
+  RegexSplitter(std::string_view pattern, Dialect dialect) : regex_(pattern, dialect) {}
 
   void split(std::string_view text, std::vector<size_t>& ends) const override {
-    if (has_unsettled(text)) {
-      match_all(with_stand_ins(text), ends);
-    } else {
-      match_all(text, ends);
-    }
-  }
-
- private:
-  void match_all(std::string_view text, std::vector<size_t>& ends) const {
-    static thread_local Scratch scratch;
-    const size_t* bounds = pcre2_get_ovector_pointer(scratch.match);
     size_t last = 0;  // where the last piece ended
-    for (size_t from = 0; from < text.size();) {
-      if (!find(text, from, scratch)) break;
-      const size_t start = bounds[0], end = bounds[1];
-      if (start > last) ends.push_back(last = start);
-      if (end > start) ends.push_back(last = end);
-      from = end;
-      // After an empty match the search goes on behind the next character.
-      if (end == start && end < text.size()) from += utf8_sequence(text.substr(end));
-    }
+    regex_.for_each_match(text, [&](Span match) {
+      if (match.begin > last) ends.push_back(last = match.begin);
+      if (match.end > match.begin) ends.push_back(last = match.end);
+    });
     if (last < text.size()) ends.push_back(text.size());
   }
 
-  bool find(std::string_view text, size_t from, Scratch& scratch) const {
-    const auto* subject = reinterpret_cast<PCRE2_SPTR>(text.data());
-    const auto match = jit_ ? pcre2_jit_match : pcre2_match;
-    const int result = match(code_, subject, text.size(), from, PCRE2_NO_UTF_CHECK, scratch.match,
-                             scratch.context);
-    if (result >= 0) return true;
-    if (result == PCRE2_ERROR_NOMATCH) return false;
-    fail(ErrorKind::resources, "the split pattern \"" + pattern_ + "\" gives up at byte " +
-                                   std::to_string(from) + " of a document of " +
-                                   std::to_string(text.size()) +
-                                   " bytes: " + pcre2_message(result) + "\nsimplify the pattern");
-  }
-
-  std::string pattern_;
-  pcre2_code* code_ = nullptr;
-  bool jit_ = false;
+ private:
+  Regex regex_;
 };
 
 }  // namespace

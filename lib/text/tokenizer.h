@@ -23,7 +23,8 @@ struct SpecialToken {
 
 // Text to token ids and back. decode(encode(x)) is x byte for byte for every x, invalid UTF-8
 // included, unless the kind of tokenizer says otherwise: byte-level BPE loses bytes that its
-// vocabulary lacks, and adds or drops spaces where its file asks for that; for SentencePiece see
+// vocabulary lacks, adds or drops spaces where its file asks for that, and does not bring back what
+// its file's normalizer changes; for SentencePiece see
 // sentencepiece.h. Text is cut into the longest runs of well-formed UTF-8 and runs of other bytes.
 // Each run is encoded by itself; one of other bytes is a single piece for byte-level BPE, and byte
 // pieces for SentencePiece. Const members may be called from several threads at once.

@@ -56,4 +56,23 @@ char32_t utf8_code_point(std::string_view text, int length) {
   return code;
 }
 
+void append_code_point(char32_t code, std::string& out) {
+  const auto rest = [&](int shift) { out += static_cast<char>(0x80 | (code >> shift & 0x3F)); };
+  if (code < 0x80) {
+    out += static_cast<char>(code);
+  } else if (code < 0x800) {
+    out += static_cast<char>(0xC0 | code >> 6);
+    rest(0);
+  } else if (code < 0x10000) {
+    out += static_cast<char>(0xE0 | code >> 12);
+    rest(6);
+    rest(0);
+  } else {
+    out += static_cast<char>(0xF0 | code >> 18);
+    rest(12);
+    rest(6);
+    rest(0);
+  }
+}
+
 }  // namespace mythos

@@ -1,5 +1,6 @@
 #pragma once
 #include <cstddef>
+#include <string>
 #include <string_view>
 
 namespace mythos {
@@ -14,5 +15,22 @@ size_t utf8_prefix(std::string_view text);
 
 // The code point of a well-formed sequence of `length` bytes.
 char32_t utf8_code_point(std::string_view text, int length);
+
+inline bool is_ascii_letter(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+// Appends the sequence of a code point that is no surrogate and at most U+10FFFF.
+void append_code_point(char32_t code, std::string& out);
+
+// Calls visit(code point, its sequence) for each character of well-formed `text`.
+template <class Visit>
+void for_each_code_point(std::string_view text, const Visit& visit) {
+  while (!text.empty()) {
+    const int length = utf8_sequence(text);
+    visit(utf8_code_point(text, length), text.substr(0, static_cast<size_t>(length)));
+    text.remove_prefix(static_cast<size_t>(length));
+  }
+}
 
 }  // namespace mythos

@@ -22,8 +22,8 @@ refuse missing.tiktoken:o200k_base
 { cat a.tiktoken; echo 'YWE= 99999999'; } > b.tiktoken; refuse b.tiktoken:r50k_base
 head -n 200 a.tiktoken > b.tiktoken; refuse b.tiktoken:r50k_base
 head -c 2000 "$data/bytelevel.tokenizer.json" > c.json; refuse c.json
-sed 's/"normalizer":null/"normalizer":{"type":"NFKC"}/' "$data/bytelevel.tokenizer.json" > c.json; refuse c.json
-sed 's/"type":"BPE"/"type":"Unigram"/' "$data/bytelevel.tokenizer.json" > c.json; refuse c.json
+sed 's/"normalizer":null/"normalizer":{"type":"ByteLevel"}/' "$data/bytelevel.tokenizer.json" > c.json; refuse c.json
+sed 's/"type":"BPE"/"type":"WordPiece"/' "$data/bytelevel.tokenizer.json" > c.json; refuse c.json
 refuse c.json:r50k_base
 run mythos tokenize --tokenizer a.tiktoken:r50k_base --decode --parse-special text
 echo 481 > high; run mythos tokenize --tokenizer a.tiktoken:r50k_base --decode high

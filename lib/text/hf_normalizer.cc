@@ -1,0 +1,55 @@
+#include "text/hf_normalizer.h"
+
+#include "base/error.h"
+
+namespace mythos {
+namespace {
+
+std::unique_ptr<NormalizerStep> make_replace(const HfJson& json) {
+  const HfJson pattern = json["pattern"], regex = pattern["Regex"];
+  std::string content = json["content"].text();
+  const std::string text = regex.is_null() ? pattern["String"].text() : regex.text();
+  if (text.empty()) pattern.refuse("the pattern is empty");
+  if (regex.is_null()) return make_replace_step(text, std::move(content));
+  try {
+    return make_replace_regex_step(text, std::move(content));
+  } catch (const Error& error) {
+    pattern.refuse(error.what());
+  }
+}
+
+void add_steps(const HfJson& json, Normalizer& out) {
+  const std::string type = json.type();
+  if (type == "Sequence") {
+    const HfJson steps = json["normalizers"];
+    for (size_t i = 0; i < steps.size(); ++i) add_steps(steps.at(i), out);
+  } else if (type == "NFC" || type == "NFD" || type == "NFKC" || type == "NFKD") {
+    out.add(make_form_step(type));
+  } else if (type == "Lowercase") {
+    out.add(make_lower_case_step());
+  } else if (type == "StripAccents") {
+    out.add(make_strip_accents_step());
+  } else if (type == "Nmt") {
+    out.add(make_nmt_step());
+  } else if (type == "Prepend") {
+    out.add(make_prepend_step(json["prepend"].text()));
+  } else if (type == "Strip") {
+    out.add(make_strip_step(json["strip_left"].flag(true), json["strip_right"].flag(true)));
+  } else if (type == "Replace") {
+    out.add(make_replace(json));
+  } else {
+    json.refuse(json["type"].shown() +
+                " is not supported (supported: NFC, NFD, NFKC, NFKD, Lowercase, StripAccents, Nmt, "
+                "Prepend, Strip, Replace, Sequence)");
+  }
+}
+
+}  // namespace
+
+Normalizer read_hf_normalizer(const HfJson& normalizer) {
+  Normalizer out;
+  if (!normalizer.is_null()) add_steps(normalizer, out);
+  return out;
+}
+
+}  // namespace mythos
