@@ -67,14 +67,16 @@ class NumberColumn {
   virtual void skip(uint64_t rows) = 0;
 };
 
-template <class Type>
+// Number is what the stored values mean: columns without sign are stored as Type's signed values.
+template <class Type, class Number = typename Type::c_type>
 class TypedNumberColumn : public NumberColumn {
  public:
   explicit TypedNumberColumn(std::shared_ptr<parquet::ColumnReader> reader)
       : column_(std::move(reader)) {}
   std::optional<double> next() override {
     const auto* value = column_.next();
-    return value ? std::optional<double>(static_cast<double>(*value)) : std::nullopt;
+    if (!value) return std::nullopt;
+    return static_cast<double>(static_cast<Number>(*value));
   }
   void skip(uint64_t rows) override { column_.skip(rows); }
 
@@ -82,12 +84,26 @@ class TypedNumberColumn : public NumberColumn {
   Column<Type> column_;
 };
 
+bool is_unsigned(const parquet::ColumnDescriptor& column) {
+  const auto& meaning = column.logical_type();
+  return meaning && meaning->is_int() &&
+         !static_cast<const parquet::IntLogicalType&>(*meaning).is_signed();
+}
+
 std::unique_ptr<NumberColumn> number_column(std::shared_ptr<parquet::ColumnReader> reader) {
+  using parquet::Int32Type, parquet::Int64Type;
+  const bool no_sign = is_unsigned(*reader->descr());
   switch (reader->type()) {
     case parquet::Type::INT32:
-      return std::make_unique<TypedNumberColumn<parquet::Int32Type>>(std::move(reader));
+      if (no_sign) {
+        return std::make_unique<TypedNumberColumn<Int32Type, uint32_t>>(std::move(reader));
+      }
+      return std::make_unique<TypedNumberColumn<Int32Type>>(std::move(reader));
     case parquet::Type::INT64:
-      return std::make_unique<TypedNumberColumn<parquet::Int64Type>>(std::move(reader));
+      if (no_sign) {
+        return std::make_unique<TypedNumberColumn<Int64Type, uint64_t>>(std::move(reader));
+      }
+      return std::make_unique<TypedNumberColumn<Int64Type>>(std::move(reader));
     case parquet::Type::FLOAT:
       return std::make_unique<TypedNumberColumn<parquet::FloatType>>(std::move(reader));
     default:

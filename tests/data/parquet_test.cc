@@ -209,6 +209,44 @@ TEST_F(Parquet, MinimumScoresOfEveryNumberType) {
   testing::internal::GetCapturedStderr();
 }
 
+// What is stored in signed integers means numbers up to 2^32 and 2^64.
+TEST_F(Parquet, ScoresWithoutSign) {
+  const std::string path =
+      write({{"text", strings({"a", "b"})},
+             {"u8", array_of<arrow::UInt8Builder, uint8_t>({200, 1})},
+             {"u16", array_of<arrow::UInt16Builder, uint16_t>({60000, 1})},
+             {"u32", array_of<arrow::UInt32Builder, uint32_t>({4000000000u, 1})},
+             {"u64", array_of<arrow::UInt64Builder, uint64_t>({18000000000000000000u, 1})},
+             {"i16", array_of<arrow::Int16Builder, int16_t>({5, -5})}});
+  for (const std::string name : {"u8", "u16", "u32", "u64", "i16"}) {
+    ReaderOptions options;
+    options.min_scores = {{name, 3}};
+    EXPECT_EQ(read_all({path}, options), Documents{"a"}) << name;
+    options.min_scores = {{name, -100}};
+    EXPECT_EQ(read_all({path}, options), (Documents{"a", "b"})) << name;
+  }
+}
+
+// Columns whose stored values are not the numbers that they mean are refused by name.
+TEST_F(Parquet, ScoresThatAreNoPlainNumbers) {
+  const auto decimals = array_of<arrow::Decimal128Builder, arrow::Decimal128>(
+      {arrow::Decimal128(5)},
+      arrow::Decimal128Builder(arrow::decimal128(9, 2), arrow::default_memory_pool()));
+  const std::string path = write({{"text", strings({"a"})},
+                                  {"half", array_of<arrow::HalfFloatBuilder, uint16_t>({0x4200})},
+                                  {"decimal", decimals},
+                                  {"day", array_of<arrow::Date32Builder, int32_t>({5})},
+                                  {"good", array_of<arrow::BooleanBuilder, bool>({true})}});
+  for (const std::string name : {"half", "decimal", "day", "good"}) {
+    ReaderOptions options;
+    options.min_scores = {{name, 1}};
+    const std::string message = error_of(ErrorKind::data, [&] { read_all({path}, options); });
+    EXPECT_TRUE(contains(message, path + ": column '" + name + "' is ") &&
+                contains(message, ", expected numbers"))
+        << message;
+  }
+}
+
 TEST_F(Parquet, SkipIsAsIfRead) {
   std::vector<std::optional<std::string>> values, whole;
   std::vector<std::optional<int32_t>> scores;
