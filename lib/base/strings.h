@@ -17,6 +17,7 @@ inline unsigned long long ull(uint64_t number) {
 std::vector<std::string> split(std::string_view text, char separator);
 std::string join(const std::vector<std::string>& parts, std::string_view separator);
 std::string_view trim(std::string_view text);
+std::string lower_ascii(std::string_view text);  // A to Z as a to z, other bytes as they are
 
 // Whole-string numbers; nothing when the text is anything else.
 std::optional<int64_t> parse_int(std::string_view text);

@@ -15,17 +15,12 @@
 #include "base/signals.h"
 #include "base/strings.h"
 #include "data/codecs.h"
+#include "data/foreign_format.h"
 
 namespace mythos {
 namespace {
 
-// Ten bytes, so that a text that begins with "BZh" is still a text.
-constexpr std::string_view kBzip2Magic = "\x31\x41\x59\x26\x53\x59";
-constexpr size_t kPeekBytes = 4 + kBzip2Magic.size();
-
-bool begins_as_bzip2(std::string_view start) {
-  return start.starts_with("BZh") && start.size() == kPeekBytes && start.ends_with(kBzip2Magic);
-}
+constexpr size_t kMagicBytes = 6;  // what codecs are told by
 
 // A stream that can be looked into before it is read.
 class PeekableStream : public ByteStream {
@@ -59,7 +54,10 @@ class RawStream : public PeekableStream {
  public:
   explicit RawStream(const std::string& path) : name_(input_name(path)) {
     owned_ = path != "-";
-    fd_ = owned_ ? open(path.c_str(), O_RDONLY | O_CLOEXEC) : STDIN_FILENO;
+    do {  // a named pipe waits here for its writer
+      fd_ = owned_ ? open(path.c_str(), O_RDONLY | O_CLOEXEC) : STDIN_FILENO;
+      if (fd_ < 0 && errno == EINTR && stop_signal()) return;
+    } while (fd_ < 0 && errno == EINTR);
     if (fd_ < 0) fail_read("cannot open");
     struct stat status = {};
     if (fstat(fd_, &status) != 0) fail_read("cannot read");
@@ -75,6 +73,7 @@ class RawStream : public PeekableStream {
   RawStream& operator=(const RawStream&) = delete;
 
   uint64_t stored_bytes() const override { return read_bytes_ - peeked_bytes(); }
+  std::string_view compression() const override { return {}; }
   const std::string& name() const { return name_; }
 
  private:
@@ -116,6 +115,7 @@ class DecompressedStream : public PeekableStream {
       : raw_(std::move(raw)), format_(format), codec_(format.make()), buffer_(1 << 17) {}
 
   uint64_t stored_bytes() const override { return raw_->stored_bytes() - in_.size(); }
+  std::string_view compression() const override { return format_.name; }
 
  private:
   size_t read_on(std::span<char> out) override {
@@ -159,35 +159,30 @@ std::string input_name(const std::string& path) {
 }
 
 CompressedName split_compression(std::string_view path) {
+  const std::string name = lower_ascii(path);
   for (const CodecFormat& format : codec_formats()) {
-    if (path.ends_with(format.suffix)) {
+    if (name.ends_with(format.suffix)) {
       return {format.name, path.substr(0, path.size() - format.suffix.size())};
     }
   }
   return {"", path};
 }
 
-std::unique_ptr<ByteStream> open_raw_stream(const std::string& path) {
-  return std::make_unique<RawStream>(path);
-}
-
 std::unique_ptr<ByteStream> open_byte_stream(const std::string& path) {
   auto raw = std::make_unique<RawStream>(path);
-  const std::string_view start = raw->peek(kPeekBytes);
-  if (path.ends_with(".bz2") || begins_as_bzip2(start)) {
-    fail(ErrorKind::data, input_name(path) +
-                              ": bzip2 is not supported. Pipe it in: bzip2 -dc FILE | ... -, or "
-                              "compress it with zstd, gzip or xz");
-  }
+  const std::string_view start = raw->peek(kMagicBytes);
   for (const CodecFormat& format : codec_formats()) {
-    if (start.starts_with(format.magic)) {
-      return std::make_unique<DecompressedStream>(std::move(raw), format);
-    }
+    if (format.begins(start)) return std::make_unique<DecompressedStream>(std::move(raw), format);
   }
   const std::string_view promised = split_compression(path).compression;
   if (!promised.empty() && !stop_signal()) {
-    fail(ErrorKind::data, strprintf("%s: byte 0: by its name this is %s, but it does not begin so",
-                                    path.c_str(), promised.data()));
+    const auto foreign = foreign_format(raw->peek(kForeignBytes), "");
+    fail(ErrorKind::data,
+         strprintf("%s: byte 0: by its name this is %s, but it does not begin so. %s.",
+                   path.c_str(), promised.data(),
+                   start.empty() ? "The file is empty"
+                   : foreign     ? ("It is " + foreign->what + ": " + foreign->advice).c_str()
+                                 : "Give it a name without the ending if it is not compressed"));
   }
   return raw;
 }

@@ -18,17 +18,19 @@ class ByteStream {
   // The first bytes of what read() gives, which it will still give; fewer than asked only when
   // there are no more. Only before the first read().
   virtual std::string_view peek(size_t size_bytes) = 0;
+  // What the bytes are decompressed from, such as "gzip"; empty where they are given as stored.
+  virtual std::string_view compression() const = 0;
 };
 
-// Opens a file, or standard input for "-". Zstandard, gzip (also of several members, as bgzip makes
-// them) and xz are decompressed, told by the name (.zst, .gz, .xz) or by the first bytes. bzip2 is
-// refused.
+// Opens a file, or standard input for "-". Zstandard (also with skippable frames), gzip (also of
+// several members, as bgzip makes them) and xz are decompressed, told by the first bytes. Fails
+// (data) where the name promises one of them (.zst, .gz, .xz) and the bytes are none.
 std::unique_ptr<ByteStream> open_byte_stream(const std::string& path);
-// The bytes as they are stored.
-std::unique_ptr<ByteStream> open_raw_stream(const std::string& path);
 
-// The name of the compression that a path ends with, such as "gzip", and the path without it; empty
-// and the whole path when there is none.
+inline constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";  // of UTF-8
+
+// The name of the compression that a path ends with in any letter case, such as "gzip", and the
+// path without it; empty and the whole path when there is none.
 struct CompressedName {
   std::string_view compression, path;
 };

@@ -53,6 +53,8 @@ class GzipCodec : public Codec {
   GzipCodec& operator=(const GzipCodec&) = delete;
 
   void step(std::span<const char>& in, std::span<char>& out) override {
+    while (complete_ && !in.empty() && in.front() == '\0') in = in.subspan(1);  // padding
+    if (complete_ && in.empty()) return;
     if (complete_) inflateReset(&stream_);  // the next member
     const size_t in_size = std::min(in.size(), kMostBytes);
     const size_t out_size = std::min(out.size(), kMostBytes);
@@ -139,10 +141,22 @@ std::unique_ptr<Codec> make() {
   return std::make_unique<T>();
 }
 
+// A frame, or a skippable frame (16 magic numbers), with which pzstd and others begin.
+bool begins_zstd(std::string_view start) {
+  return start.starts_with("\x28\xB5\x2F\xFD") || (start.size() >= 4 && (start[0] & 0xF0) == 0x50 &&
+                                                   start.substr(1).starts_with("\x2A\x4D\x18"));
+}
+bool begins_gzip(std::string_view start) {
+  return start.starts_with("\x1F\x8B\x08");
+}
+bool begins_xz(std::string_view start) {
+  return start.starts_with(std::string_view("\xFD\x37\x7A\x58\x5A\x00", 6));
+}
+
 constexpr CodecFormat kFormats[] = {
-    {"Zstandard", ".zst", "\x28\xB5\x2F\xFD", make<ZstdCodec>},
-    {"gzip", ".gz", "\x1F\x8B\x08", make<GzipCodec>},
-    {"xz", ".xz", {"\xFD\x37\x7A\x58\x5A\x00", 6}, make<XzCodec>},
+    {"Zstandard", ".zst", begins_zstd, make<ZstdCodec>},
+    {"gzip", ".gz", begins_gzip, make<GzipCodec>},
+    {"xz", ".xz", begins_xz, make<XzCodec>},
 };
 
 }  // namespace

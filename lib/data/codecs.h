@@ -18,12 +18,14 @@ class Codec {
 };
 
 struct CodecFormat {
-  std::string_view name, suffix;  // "gzip", ".gz"
-  std::string_view magic;         // how each stream begins
+  std::string_view name, suffix;           // "gzip", ".gz"
+  bool (*begins)(std::string_view start);  // whether a stream begins with these bytes, 6 or more
   std::unique_ptr<Codec> (*make)();
 };
 
-// Zstandard, gzip and xz; each reads any number of streams one after the other.
+// Zstandard, gzip and xz; each reads any number of streams one after the other. Zstandard's may be
+// skippable frames; behind gzip's members zero bytes may stand, as tapes and block devices leave
+// them.
 std::span<const CodecFormat> codec_formats();
 
 }  // namespace mythos

@@ -3,15 +3,10 @@
 #include <string>
 #include <vector>
 
-#include "data/readers.h"
-
 namespace mythos {
 
 // Directories and patterns replaced by the files that they stand for, as DocumentReader says.
 std::vector<std::string> expand_inputs(const std::vector<std::string>& inputs);
-
-// What InputFormat::automatic means for this name.
-InputFormat format_by_name(const std::string& path);
 
 // One line per file: its name, size in bytes and time of change.
 std::string describe_files(const std::vector<std::string>& files);

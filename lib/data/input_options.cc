@@ -1,6 +1,7 @@
 #include "data/input_options.h"
 
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
@@ -10,13 +11,28 @@
 namespace mythos {
 namespace {
 
+struct FormatName {
+  const char* name;
+  InputFormat format;
+};
+constexpr FormatName kFormatNames[] = {
+    {"auto", InputFormat::automatic}, {"text", InputFormat::text}, {"jsonl", InputFormat::jsonl},
+    {"json", InputFormat::json},      {"csv", InputFormat::csv},   {"tsv", InputFormat::tsv},
+    {"parquet", InputFormat::parquet}};
+
+std::vector<std::string> format_names() {
+  std::vector<std::string> names;
+  for (const FormatName& known : kFormatNames) names.emplace_back(known.name);
+  return names;
+}
+
 MinScore parse_min_score(const std::string& text) {
   const size_t at = text.find(">=");
   const std::string field = std::string(trim(std::string_view(text).substr(0, at)));
   const auto minimum = at == std::string::npos
                            ? std::nullopt
                            : parse_double(trim(std::string_view(text).substr(at + 2)));
-  if (field.empty() || !minimum) {
+  if (field.empty() || !minimum || !std::isfinite(*minimum)) {
     fail(ErrorKind::usage, "--min-score '" + text +
                                "': expected a field, >= and a number, such as 'int_score>=3' (in "
                                "quotes, because > means something to the shell)");
@@ -55,12 +71,12 @@ void add_choice_options(CLI::App& app, InputOptions& options) {
 void add_input_options(CLI::App& app, InputOptions& options) {
   app.add_option(
       "FILE", options.files,
-      "Text, JSON lines or Parquet, the first two also as .zst, .gz or .xz; a directory, "
-      "a quoted pattern; '-' or nothing is standard input");
+      "Text, JSON lines, JSON, CSV, TSV or Parquet, all but the last also as .zst, .gz or .xz; a "
+      "directory, a quoted pattern; '-' or nothing is standard input");
   app.add_option("--format", options.format,
-                 "auto: .jsonl and .ndjson files are JSON lines, .parquet files are Parquet, all "
-                 "else is text (default auto)")
-      ->check(CLI::IsMember({"auto", "text", "jsonl", "parquet"}))
+                 "auto: told by content, CSV and TSV by name (.csv, .tsv); what holds no text is "
+                 "refused unless text is said (default auto)")
+      ->check(CLI::IsMember(format_names()))
       ->group("Input");
   app.add_option("--separator", options.separator,
                  "What stands between the documents of a text file, such as '\\n%\\n'; "
@@ -69,8 +85,8 @@ void add_input_options(CLI::App& app, InputOptions& options) {
       ->group("Input");
   app.add_option(
          "--field", options.field,
-         "Field of a JSON line, JSON pointer into it (/a/b) or column of Parquet that holds "
-         "the text (default text)")
+         "Member of a JSON object, JSON pointer into it (/a/b) or column that holds the text "
+         "(default text)")
       ->type_name("NAME")
       ->group("Input");
   app.add_flag("--strict", options.strict, "Stop at a malformed row instead of skipping it")
@@ -85,10 +101,9 @@ DocumentReader open_documents(const InputOptions& options) {
     fail(ErrorKind::usage, "standard input '-' is named more than once");
   }
   ReaderOptions reader;
-  reader.format = options.format == "text"      ? InputFormat::text
-                  : options.format == "jsonl"   ? InputFormat::jsonl
-                  : options.format == "parquet" ? InputFormat::parquet
-                                                : InputFormat::automatic;
+  for (const FormatName& known : kFormatNames) {
+    if (options.format == known.name) reader.format = known.format;
+  }
   reader.separator = unescape(options.separator, "--separator");
   reader.field = options.field;
   reader.strict = options.strict;
@@ -107,6 +122,11 @@ void report_left_out(const ReaderCounts& counts) {
     log_warning(count(counts.bad_rows, "malformed row") +
                 " skipped; --strict stops at the first one");
   }
+  if (counts.lone_surrogates > 0) {
+    log_warning(
+        count(counts.lone_surrogates, "document") +
+        " held lone surrogates (\\ud800 to \\udfff without a partner), which became U+FFFD");
+  }
   std::vector<std::string> parts;
   if (counts.low_scores > 0) parts.push_back(count(counts.low_scores, "row") + " by --min-score");
   if (counts.unsampled > 0) parts.push_back(count(counts.unsampled, "document") + " by --sample");
@@ -116,6 +136,7 @@ void report_left_out(const ReaderCounts& counts) {
 
 nlohmann::ordered_json left_out_json(const ReaderCounts& counts) {
   return {{"bad_rows", counts.bad_rows},
+          {"lone_surrogates", counts.lone_surrogates},
           {"low_scores", counts.low_scores},
           {"unsampled", counts.unsampled},
           {"duplicates", counts.duplicates}};

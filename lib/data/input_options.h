@@ -29,9 +29,11 @@ void add_input_options(CLI::App& app, InputOptions& options);
 // --min-score, on --min-score where an input is text, and on "-" given twice.
 DocumentReader open_documents(const InputOptions& options);
 
-// What was left out: a warning of malformed rows that were skipped, and a line on the others.
+// Warnings of malformed rows that were skipped and of lone surrogates that were replaced, and a
+// line on what the options left out.
 void report_left_out(const ReaderCounts& counts);
-// The same as members of a program's JSON: bad_rows, low_scores, unsampled and duplicates.
+// The same as members of a program's JSON: bad_rows, lone_surrogates, low_scores, unsampled
+// and duplicates.
 nlohmann::ordered_json left_out_json(const ReaderCounts& counts);
 
 }  // namespace mythos

@@ -1,6 +1,8 @@
 #include "data/json_row.h"
 
 #include <bit>
+#include <charconv>
+#include <cstdlib>
 #include <cstring>
 
 #include "base/error.h"
@@ -38,6 +40,11 @@ bool is_low_surrogate(int32_t unit) {
   return unit >= 0xDC00 && unit < 0xE000;
 }
 
+// Whether a text goes on with the second half of a surrogate pair.
+bool pairs(std::string_view text) {
+  return text.starts_with("\\u") && is_low_surrogate(hex4(text.substr(2)));
+}
+
 // Whether none of 8 bytes is a quote, a backslash, a control character or beyond ASCII. May say no
 // for bytes that are plain, never yes for others.
 bool plain8(const char* bytes) {
@@ -69,9 +76,10 @@ void append_utf8(char32_t c, std::string& out) {
 // at hand.
 class Scanner {
  public:
+  // Notes the names of the outermost object's members where `names` is given.
   Scanner(std::string_view text, const std::vector<JsonPath>& paths,
-          std::vector<std::string_view>& values)
-      : text_(text), paths_(paths), values_(values) {}
+          std::vector<std::string_view>& values, std::vector<std::string>* names = nullptr)
+      : text_(text), paths_(paths), values_(values), names_(names) {}
 
   bool run(uint64_t all) {
     if (!value(0, all)) return false;
@@ -80,6 +88,7 @@ class Scanner {
   }
   const char* fault() const { return fault_; }
   size_t position() const { return at_; }
+  bool has_lone_surrogate() const { return has_lone_surrogate_; }
 
  private:
   bool wrong(const char* what) {
@@ -127,9 +136,9 @@ class Scanner {
       if (!string()) return false;
       uint64_t inner = 0;
       if (mask != 0) {
-        decode_key(text_.substr(begin, at_ - begin));
-        inner = matching(depth, mask, key_);
+        inner = matching(depth, mask, decode_key(text_.substr(begin, at_ - begin)));
       }
+      if (names_ && depth == 0) names_->push_back(decode_key(text_.substr(begin, at_ - begin)));
       skip_space();
       if (!take(':')) return wrong("expected ':'");
       if (!member(depth + 1, inner)) return false;
@@ -173,7 +182,10 @@ class Scanner {
     return found;
   }
 
-  void decode_key(std::string_view quoted) { JsonRow::decode_string(quoted, key_); }
+  const std::string& decode_key(std::string_view quoted) {
+    JsonRow::decode_string(quoted, key_);
+    return key_;
+  }
 
   bool string() {
     ++at_;
@@ -208,15 +220,12 @@ class Scanner {
     }
     const int32_t unit = hex4(text_.substr(at_ + 2));
     if (unit < 0) return wrong("expected four hexadecimal digits after \\u");
-    if (is_low_surrogate(unit)) return wrong("a lone surrogate");
-    if (is_high_surrogate(unit)) {
-      const std::string_view rest = text_.substr(at_ + 6);
-      if (!rest.starts_with("\\u") || !is_low_surrogate(hex4(rest.substr(2)))) {
-        return wrong("a lone surrogate");
-      }
-      at_ += 6;
-    }
     at_ += 6;
+    if (is_high_surrogate(unit) && pairs(text_.substr(at_))) {
+      at_ += 6;
+    } else if (is_high_surrogate(unit) || is_low_surrogate(unit)) {
+      has_lone_surrogate_ = true;
+    }
     return true;
   }
 
@@ -230,6 +239,9 @@ class Scanner {
     const size_t begin = at_;
     take('-');
     if (!is_digit(peek())) {
+      const bool negative = at_ > begin;
+      if (peek() == 'I') return literal("Infinity");
+      if (peek() == 'N' && !negative) return literal("NaN");
       at_ = begin;
       return wrong("expected a value");
     }
@@ -251,9 +263,11 @@ class Scanner {
   std::string_view text_;
   const std::vector<JsonPath>& paths_;
   std::vector<std::string_view>& values_;
+  std::vector<std::string>* names_;
   size_t at_ = 0;
   std::string key_;
   const char* fault_ = nullptr;
+  bool has_lone_surrogate_ = false;
 };
 
 }  // namespace
@@ -285,9 +299,10 @@ JsonRow::JsonRow(std::vector<JsonPath> paths) : paths_(std::move(paths)), values
 bool JsonRow::scan(std::string_view text) {
   std::fill(values_.begin(), values_.end(), std::string_view());
   Scanner scanner(text, paths_, values_);
-  if (scanner.run(paths_.size() < 64 ? (uint64_t{1} << paths_.size()) - 1 : ~uint64_t{0})) {
-    return true;
-  }
+  const bool valid =
+      scanner.run(paths_.size() < 64 ? (uint64_t{1} << paths_.size()) - 1 : ~uint64_t{0});
+  has_lone_surrogate_ = scanner.has_lone_surrogate();
+  if (valid) return true;
   fault_ = scanner.fault();
   fault_column_ = scanner.position() + 1;
   return false;
@@ -312,13 +327,15 @@ const char* JsonRow::type_name(std::string_view value) {
   }
 }
 
-void JsonRow::decode_string(std::string_view value, std::string& out) {
+size_t JsonRow::decode_string(std::string_view value, std::string& out) {
+  constexpr int32_t kReplacement = 0xFFFD;
   std::string_view rest = value.substr(1, value.size() - 2);
+  size_t replaced = 0;
   out.clear();
   while (!rest.empty()) {
     const size_t plain = std::min(rest.find('\\'), rest.size());
     out.append(rest.substr(0, plain));
-    if (plain == rest.size()) return;
+    if (plain == rest.size()) break;
     const char kind = rest[plain + 1];
     rest.remove_prefix(plain + 2);
     if (kind != 'u') {
@@ -329,12 +346,32 @@ void JsonRow::decode_string(std::string_view value, std::string& out) {
     }
     int32_t unit = hex4(rest);
     rest.remove_prefix(4);
-    if (is_high_surrogate(unit)) {
+    if (is_high_surrogate(unit) && pairs(rest)) {
       unit = 0x10000 + ((unit - 0xD800) << 10) + (hex4(rest.substr(2)) - 0xDC00);
       rest.remove_prefix(6);
+    } else if (is_high_surrogate(unit) || is_low_surrogate(unit)) {
+      unit = kReplacement;
+      ++replaced;
     }
     append_utf8(static_cast<char32_t>(unit), out);
   }
+  return replaced;
+}
+
+double JsonRow::decode_number(std::string_view value) {
+  double number = 0;
+  const auto [end, status] = std::from_chars(value.data(), value.data() + value.size(), number);
+  if (status != std::errc::result_out_of_range) return number;
+  // from_chars does not tell too large from too small.
+  return std::strtod(std::string(value).c_str(), nullptr);
+}
+
+std::vector<std::string> JsonRow::member_names(std::string_view text) {
+  const std::vector<JsonPath> no_paths;
+  std::vector<std::string_view> no_values;
+  std::vector<std::string> names;
+  Scanner(text, no_paths, no_values, &names).run(0);
+  return names;
 }
 
 }  // namespace mythos

@@ -53,39 +53,42 @@ OpenParquetFile* opener(const std::string& name) {
   return reinterpret_cast<OpenParquetFile*>(function);
 }
 
-[[noreturn]] void fail_spool(const fs::path& folder) {
-  fail(ErrorKind::resources, strprintf("cannot copy standard input to a file in %s: %s",
+[[noreturn]] void fail_spool(const std::string& name, const fs::path& folder) {
+  fail(ErrorKind::resources, strprintf("cannot copy %s to a file in %s: %s", name.c_str(),
                                        folder.c_str(), std::strerror(errno)));
 }
 
-// Copies standard input to a file without a name.
-Descriptor spool() {
+// Copies a stream to a file without a name.
+Descriptor spool(ByteStream& stream, const std::string& stream_name) {
   const char* chosen = getenv("TMPDIR");
   const std::string folder = chosen && *chosen ? chosen : "/tmp";
   std::string name = folder + "/mythos-parquet-XXXXXX";
   Descriptor file(mkostemp(name.data(), O_CLOEXEC));
-  if (file.get() < 0) fail_spool(folder);
+  if (file.get() < 0) fail_spool(stream_name, folder);
   unlink(name.c_str());
-  const auto stream = open_raw_stream("-");
   std::string chunk(1 << 20, '\0');
-  while (const size_t size = stream->read(chunk)) {
+  while (const size_t size = stream.read(chunk)) {
     for (size_t written = 0; written < size;) {
       const ssize_t got = write(file.get(), chunk.data() + written, size - written);
-      if (got < 0 && errno != EINTR) fail_spool(folder);
+      if (got < 0 && errno != EINTR) fail_spool(stream_name, folder);
       if (got > 0) written += static_cast<size_t>(got);
     }
   }
   return file;
 }
 
-Descriptor open_seekable(const std::string& path) {
-  if (path != "-") {
-    Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-    if (file.get() >= 0) return file;
-    fail(ErrorKind::data, strprintf("cannot open %s: %s", path.c_str(), std::strerror(errno)));
+// The file itself, or a copy of what cannot be read at any place: a pipe, a terminal, a device.
+Descriptor open_seekable(const std::string& path, ByteStream& stream) {
+  struct stat status = {};
+  const bool is_input = path == "-";
+  if ((is_input ? fstat(STDIN_FILENO, &status) : stat(path.c_str(), &status)) != 0 ||
+      !S_ISREG(status.st_mode)) {
+    return spool(stream, input_name(path));
   }
-  if (lseek(STDIN_FILENO, 0, SEEK_CUR) < 0) return spool();
-  return Descriptor(fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0));
+  Descriptor file(is_input ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0)
+                           : open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (file.get() >= 0) return file;
+  fail(ErrorKind::data, strprintf("cannot open %s: %s", path.c_str(), std::strerror(errno)));
 }
 
 // Refuses what is plainly no whole Parquet file, in clearer words than the library's.
@@ -109,9 +112,10 @@ void check_ends(const Descriptor& file, const std::string& name, uint64_t size_b
 
 class ParquetSource : public DocumentSource {
  public:
-  ParquetSource(const std::string& path, const ReaderOptions& options, RowLog& rows)
+  ParquetSource(const std::string& path, ByteStream& stream, const ReaderOptions& options,
+                RowLog& rows)
       : name_(input_name(path)), options_(options), rows_(rows) {
-    Descriptor file = open_seekable(path);
+    Descriptor file = open_seekable(path, stream);
     if (stop_signal()) return;
     struct stat status = {};
     fstat(file.get(), &status);
@@ -253,15 +257,16 @@ class ParquetSource : public DocumentSource {
 
 }  // namespace
 
-std::unique_ptr<DocumentSource> open_parquet(const std::string& path, const ReaderOptions& options,
-                                             RowLog& rows) {
-  const std::string_view compression = split_compression(path).compression;
-  if (!compression.empty()) {
-    fail(ErrorKind::data, path + ": Parquet inside " + std::string(compression) +
+std::unique_ptr<DocumentSource> open_parquet(const std::string& path,
+                                             std::unique_ptr<ByteStream> stream,
+                                             const ReaderOptions& options, RowLog& rows) {
+  if (!stream->compression().empty()) {
+    fail(ErrorKind::data, input_name(path) + ": Parquet inside " +
+                              std::string(stream->compression()) +
                               " is not read; decompress the file first (Parquet compresses by "
                               "itself)");
   }
-  return std::make_unique<ParquetSource>(path, options, rows);
+  return std::make_unique<ParquetSource>(path, *stream, options, rows);
 }
 
 }  // namespace mythos

@@ -3,10 +3,14 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/files.h"
+#include "base/log.h"
 #include "base/signals.h"
 #include "base/strings.h"
 #include "data/byte_stream.h"
+#include "data/foreign_format.h"
 #include "data/input_files.h"
+#include "data/input_format.h"
 #include "data/json_row.h"
 #include "data/sources.h"
 #include "data/text_hash.h"
@@ -16,24 +20,100 @@ namespace {
 
 constexpr size_t kMostScores = 63;  // JsonRow takes 64 paths
 
-InputFormat format_of(const std::string& path, const ReaderOptions& options) {
-  return options.format == InputFormat::automatic ? format_by_name(path) : options.format;
-}
-
-void check_options(const ReaderOptions& options, const std::vector<std::string>& inputs) {
+void check_options(const ReaderOptions& options) {
   parse_json_path(options.field, "--field");
   for (const MinScore& score : options.min_scores) parse_json_path(score.field, "--min-score");
   if (options.min_scores.size() > kMostScores) {
     fail(ErrorKind::usage, strprintf("--min-score is given %zu times, %zu is the most",
                                      options.min_scores.size(), kMostScores));
   }
-  for (const std::string& path : inputs) {
-    if (!options.min_scores.empty() && format_of(path, options) == InputFormat::text) {
-      fail(ErrorKind::usage, "--min-score: " + input_name(path) +
-                                 " is read as text, which has no fields. Name JSON lines or "
-                                 "Parquet, or say --format.");
+}
+
+void check_scores(const std::string& path, InputFormat format, const ReaderOptions& options) {
+  if (options.min_scores.empty() || format != InputFormat::text) return;
+  fail(ErrorKind::usage, "--min-score: " + input_name(path) +
+                             " is read as text, which has no fields. Name JSON, CSV, TSV or "
+                             "Parquet, or say --format.");
+}
+
+bool is_regular(const std::string& path) {
+  std::error_code ignored;
+  return path != "-" && fs::is_regular_file(path, ignored);
+}
+
+// Inputs of which one thing is told in one line.
+struct Note {
+  size_t inputs = 0;
+  std::string first;
+
+  void add(const std::string& path) {
+    if (inputs++ == 0) first = input_name(path);
+  }
+  std::string names() const {
+    return inputs == 1 ? first : first + strprintf(" (and %zu more)", inputs - 1);
+  }
+};
+
+// What was told of inputs and is worth a word.
+struct Notes {
+  Note other_format, not_utf8;
+  InputFormat format = InputFormat::automatic;  // the first of other_format
+
+  void log() const {
+    if (other_format.inputs > 0) {
+      log_info(other_format.names() + ": read as " + format_title(format) +
+               ", by its content; --format says otherwise");
+    }
+    if (not_utf8.inputs > 0) {
+      log_warning(
+          not_utf8.names() +
+          ": not UTF-8; the bytes are taken as they are. To convert them: iconv -f ENCODING "
+          "-t UTF-8 FILE > NEW");
     }
   }
+};
+
+// Whether the name promises something else than was told.
+bool is_other_format(const std::string& path, InputFormat told) {
+  const InputFormat named = format_by_name(path).value_or(InputFormat::text);
+  const bool json = named == InputFormat::json && told == InputFormat::jsonl;
+  return named != told && !json;
+}
+
+InputFormat tell(const std::string& path, std::string_view compression, std::string_view start,
+                 const ReaderOptions& options, Notes& notes) {
+  const InputFormat format = tell_format(path, compression, start, options);
+  check_scores(path, format, options);
+  if (is_other_format(path, format)) {
+    if (notes.other_format.inputs == 0) notes.format = format;
+    notes.other_format.add(path);
+  }
+  const bool any_bytes =
+      format == InputFormat::text || format == InputFormat::csv || format == InputFormat::tsv;
+  if (any_bytes && !may_begin_utf8(start)) notes.not_utf8.add(path);
+  return format;
+}
+
+// Automatic where damage hides what the file is; that is told when its turn comes.
+InputFormat tell_file(const std::string& path, const ReaderOptions& options, Notes& notes) {
+  const auto stream = open_byte_stream(path);
+  std::string_view start;
+  try {
+    start = stream->peek(kTellBytes);
+  } catch (const Error&) {
+    return InputFormat::automatic;
+  }
+  return tell(path, stream->compression(), start, options, notes);
+}
+
+void warn_of_field(const std::vector<InputFormat>& formats, const ReaderOptions& options) {
+  const auto is_text = [](InputFormat format) { return format == InputFormat::text; };
+  if (options.field == ReaderOptions().field ||
+      !std::all_of(formats.begin(), formats.end(), is_text))
+    return;
+  log_warning(
+      "--field does nothing: all of the input is read as text, which has no fields; "
+      "--format says otherwise");
 }
 
 }  // namespace
@@ -43,11 +123,24 @@ DocumentReader::DocumentReader(std::vector<std::string> inputs, ReaderOptions op
       options_(std::move(options)),
       total_bytes_(total_size_bytes(inputs_)),
       rows_(std::make_unique<RowLog>(counts_, options_.strict)) {
-  check_options(options_, inputs_);
+  check_options(options_);
+  tell_formats();
   if (options_.dedup) seen_ = std::make_unique<TextHashSet>();
 }
 
 DocumentReader::~DocumentReader() = default;
+
+void DocumentReader::tell_formats() {
+  formats_.assign(inputs_.size(), options_.format);
+  Notes notes;
+  for (size_t i = 0; i < inputs_.size() && !stop_signal(); ++i) {
+    const bool told = options_.format == InputFormat::automatic && is_regular(inputs_[i]);
+    if (told) formats_[i] = tell_file(inputs_[i], options_, notes);
+    if (!told) check_scores(inputs_[i], formats_[i], options_);
+  }
+  notes.log();
+  warn_of_field(formats_, options_);
+}
 
 bool DocumentReader::next(std::string& document) {
   while (advance()) {
@@ -81,7 +174,7 @@ bool DocumentReader::skip(uint64_t documents) {
 // Whether there is a source that may have another document to give.
 bool DocumentReader::advance() {
   if (stop_signal() || (options_.limit && counts_.documents >= *options_.limit)) return false;
-  if (!source_ && next_input_ < inputs_.size()) source_ = open(inputs_[next_input_++]);
+  if (!source_ && next_input_ < inputs_.size()) source_ = open(next_input_++);
   return source_ != nullptr;
 }
 
@@ -122,14 +215,32 @@ std::string DocumentReader::identity() const {
   return options.dump() + "\n" + describe_files(inputs_);
 }
 
-std::unique_ptr<DocumentSource> DocumentReader::open(const std::string& path) {
-  switch (format_of(path, options_)) {
+std::unique_ptr<DocumentSource> DocumentReader::open(size_t input) {
+  const std::string& path = inputs_[input];
+  const std::string name = input_name(path);
+  auto stream = open_byte_stream(path);
+  InputFormat& format = formats_[input];
+  if (format == InputFormat::automatic) {
+    Notes notes;
+    format = tell(path, stream->compression(), stream->peek(kTellBytes), options_, notes);
+    notes.log();
+    if (inputs_.size() == 1) warn_of_field(formats_, options_);
+  } else if (options_.format != InputFormat::automatic && format != InputFormat::text) {
+    check_start(path, stream->compression(), stream->peek(kForeignBytes), format);
+  }
+  switch (format) {
     case InputFormat::jsonl:
-      return open_jsonl(path, options_, *rows_);
+      return open_jsonl(name, std::move(stream), options_, *rows_);
+    case InputFormat::json:
+      return open_json(name, std::move(stream), options_, *rows_);
+    case InputFormat::csv:
+    case InputFormat::tsv:
+      return open_csv(name, std::move(stream), format == InputFormat::csv ? ',' : '\t', options_,
+                      *rows_);
     case InputFormat::parquet:
-      return open_parquet(path, options_, *rows_);
+      return open_parquet(path, std::move(stream), options_, *rows_);
     default:
-      return open_text(path, options_);
+      return open_text(std::move(stream), options_);
   }
 }
 

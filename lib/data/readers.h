@@ -7,10 +7,11 @@
 
 namespace mythos {
 
-// automatic: by the file's name, without .zst, .gz or .xz: .jsonl and .ndjson are JSON lines,
-// .parquet is Parquet, anything else and standard input is plain text. What is Parquet by its first
-// bytes alone is refused.
-enum class InputFormat { automatic, text, jsonl, parquet };
+// automatic: told by an input's first bytes and its name, see tell_format(). Rows of JSON are
+// objects: jsonl has one in each line; json has them in an array or one after the other, over any
+// lines. csv and tsv have the columns' names in the first record. The numbers stand in files: do
+// not change.
+enum class InputFormat { automatic, text, jsonl, parquet, json, csv, tsv };
 
 // Keeps the rows whose numeric field is at least `minimum`.
 struct MinScore {
@@ -25,11 +26,11 @@ struct ReaderOptions {
   // Where a text file is one document, give it in pieces of at most this many bytes, cut behind a
   // line where there is one; 0: whole. For readers to whom documents do not matter.
   size_t text_piece_bytes = 0;
-  // The string that holds the text: a column of Parquet, a member of a JSON line or, where it
-  // begins with '/', a JSON pointer (RFC 6901) into it.
+  // The string that holds the text: a column of Parquet, CSV or TSV, a member of a JSON object or,
+  // where it begins with '/', a JSON pointer (RFC 6901) into it.
   std::string field = "text";
   bool strict = false;  // a malformed row is an error instead of being skipped and counted
-  std::vector<MinScore> min_scores;  // of Parquet and JSON lines; all must hold
+  std::vector<MinScore> min_scores;  // of rows, which a text has not; all must hold
   double sample = 1;                 // share of the documents to keep, chosen by hash of the text
   bool dedup = false;                // leave out documents whose text came before
   std::optional<uint64_t> limit;     // documents to give at most
@@ -37,11 +38,12 @@ struct ReaderOptions {
 
 // What became of the rows that were read.
 struct ReaderCounts {
-  uint64_t documents = 0;   // given
-  uint64_t bad_rows = 0;    // malformed, skipped
-  uint64_t low_scores = 0;  // left out by min_scores
-  uint64_t unsampled = 0;   // left out by sample
-  uint64_t duplicates = 0;  // left out by dedup
+  uint64_t documents = 0;        // given
+  uint64_t bad_rows = 0;         // malformed, skipped
+  uint64_t lone_surrogates = 0;  // rows in whose text JSON's lone surrogates became U+FFFD
+  uint64_t low_scores = 0;       // left out by min_scores
+  uint64_t unsampled = 0;        // left out by sample
+  uint64_t duplicates = 0;       // left out by dedup
 };
 
 class DocumentSource;
@@ -49,15 +51,17 @@ class RowLog;
 class TextHashSet;
 
 // The documents of a list of inputs in order, "-" being standard input. A directory stands for all
-// files below it whose names an automatic format knows, sorted by path; a name with *, ? or [ that
-// is no file is a pattern, as in a shell. A text file without separator is one document, even when
-// it is empty; with one, it is what stands between separators, and nothing after the last one is no
-// document. Blank lines of JSON lines are skipped.
+// files below it whose names format_by_name() knows, sorted by path; what else lies there is
+// counted and named in a line of the log, but for hidden files. A name with *, ? or [ that is no
+// file is a pattern, as in a shell. A text file without separator is one document, even when it is
+// empty; with one, it is what stands between separators, and nothing after the last one is no
+// document. Blank lines of JSON lines, CSV and TSV are skipped.
 class DocumentReader {
  public:
-  // Fails (data) when an input is missing, a directory holds no known file or a pattern matches
-  // none, so that a long job does not fail half-way for that; fails (usage) on a malformed JSON
-  // pointer, and on min_scores where an input is text.
+  // Fails (data) when an input is missing, a directory holds no known file, a pattern matches none,
+  // or a file cannot be opened or is plainly no text, so that a long job does not fail half-way for
+  // that; fails (usage) on a malformed JSON pointer, and on min_scores where an input is text. What
+  // an input is that is no ordinary file, such as a pipe, is told when its turn comes.
   DocumentReader(std::vector<std::string> inputs, ReaderOptions options);
   ~DocumentReader();
 
@@ -80,13 +84,15 @@ class DocumentReader {
   const ReaderCounts& counts() const { return counts_; }
 
  private:
-  std::unique_ptr<DocumentSource> open(const std::string& path);
+  void tell_formats();
+  std::unique_ptr<DocumentSource> open(size_t input);
   bool advance();
   void close_source();
   bool keeps(const std::string& document);
 
   std::vector<std::string> inputs_;
   ReaderOptions options_;
+  std::vector<InputFormat> formats_;  // of inputs_; automatic where it is not told yet
   size_t next_input_ = 0;
   uint64_t total_bytes_ = 0, finished_bytes_ = 0;
   ReaderCounts counts_;

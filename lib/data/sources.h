@@ -3,6 +3,7 @@
 #include <memory>
 #include <string>
 
+#include "data/byte_stream.h"
 #include "data/readers.h"
 
 namespace mythos {
@@ -28,20 +29,38 @@ class RowLog {
   // strict.
   void malformed(const std::function<std::string()>& message);
   void low_score() { ++counts_.low_scores; }
+  void lone_surrogate() { ++counts_.lone_surrogates; }
 
  private:
   ReaderCounts& counts_;
   bool strict_;
 };
 
-// A text file, cut at options.separator.
-std::unique_ptr<DocumentSource> open_text(const std::string& path, const ReaderOptions& options);
-// JSON lines. A byte order mark at the start is passed over.
-std::unique_ptr<DocumentSource> open_jsonl(const std::string& path, const ReaderOptions& options,
-                                           RowLog& rows);
-// A Parquet file; standard input that cannot seek is copied to a temporary file first. Fails (data)
-// when the file is damaged or lacks a column, when this build or installation reads no Parquet.
-std::unique_ptr<DocumentSource> open_parquet(const std::string& path, const ReaderOptions& options,
-                                             RowLog& rows);
+// Below, `name` is how messages name the input. Rows of all kinds that hold no text in the field,
+// or no number in a field of min_scores, are malformed.
+
+// A text, cut at options.separator.
+std::unique_ptr<DocumentSource> open_text(std::unique_ptr<ByteStream> stream,
+                                          const ReaderOptions& options);
+// JSON lines. A byte order mark at the start is passed over, here and in the next two.
+std::unique_ptr<DocumentSource> open_jsonl(const std::string& name,
+                                           std::unique_ptr<ByteStream> stream,
+                                           const ReaderOptions& options, RowLog& rows);
+// JSON objects over any lines, in an array or one after the other. Fails (data) where an array or
+// an object does not end, or something else stands between two of them.
+std::unique_ptr<DocumentSource> open_json(const std::string& name,
+                                          std::unique_ptr<ByteStream> stream,
+                                          const ReaderOptions& options, RowLog& rows);
+// Records of fields with `delimiter` between them, the first one with the columns' names, quoted as
+// RFC 4180 says. Fails (data) when the first record is malformed or lacks a column.
+std::unique_ptr<DocumentSource> open_csv(const std::string& name,
+                                         std::unique_ptr<ByteStream> stream, char delimiter,
+                                         const ReaderOptions& options, RowLog& rows);
+// A Parquet file; what is no ordinary file is first copied from `stream` to a temporary one. Fails
+// (data) when the file is compressed, is damaged or lacks a column, and when this build or
+// installation reads no Parquet.
+std::unique_ptr<DocumentSource> open_parquet(const std::string& path,
+                                             std::unique_ptr<ByteStream> stream,
+                                             const ReaderOptions& options, RowLog& rows);
 
 }  // namespace mythos

@@ -28,7 +28,7 @@ seq 100 | ids --separator '\n' --sample 0.1 - | wc -l | json '2 < d < 25'
 texts --dedup corpus/a.txt corpus corpus/more
 texts --limit 2 corpus
 mythos tokenize --tokenizer "$tok" --output data --val-fraction 0 --json --dedup --format jsonl --min-score 's>=2.5' corpus/more/b.jsonl c.jsonl.zst |
-  json '[(name, d[name]) for name in ("documents", "bad_rows", "low_scores", "unsampled", "duplicates")]'
+  json '[(name, d[name]) for name in ("documents", "bad_rows", "lone_surrogates", "low_scores", "unsampled", "duplicates")]'
 echo "# refused"
 run ids empty
 run ids 'corpus/*.tex'
@@ -36,7 +36,7 @@ run ids --min-score 's>3' corpus/more/b.jsonl
 run ids --min-score 's>=3' corpus
 run ids --field /a~2 corpus/more/b.jsonl
 run ids --sample 2 corpus
-run ids --format csv corpus
+run ids --format xml corpus
 head -c 40 c.jsonl.gz > cut.jsonl.gz
 run ids cut.jsonl.gz
 printf 'x' > f.bz2

@@ -13,12 +13,18 @@ cat small.parquet | ids --format parquet - > piped
 same piped expected
 ids --format parquet - < small.parquet > redirected
 same redirected expected
+ids - < small.parquet > told 2> /dev/null
+same told expected
+mkfifo pipe
+cat small.parquet > pipe &
+ids pipe > fifo 2> /dev/null
+same fifo expected
 echo "# refused"
 run ids --field txt small.parquet
 run ids --field int_score small.parquet
 run ids --min-score 'url>=1' small.parquet
 run ids --strict small.parquet > ids; cat ids | tail -n 1
-run ids - < small.parquet
+run ids --format jsonl - < small.parquet
 head -c 500 small.parquet > cut.parquet
 run ids cut.parquet
 flip_byte small.parquet -5

@@ -3,10 +3,13 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <parquet/arrow/writer.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdlib>
+#include <fstream>
 #include <map>
+#include <thread>
 
 #include "data/readers.h"
 #include "plain_file.h"
@@ -359,6 +362,22 @@ TEST_F(Parquet, FromStandardInput) {
   for (const int descriptor : {file, ends[0]}) close(descriptor);
   dup2(saved, STDIN_FILENO);
   close(saved);
+}
+
+// From a named pipe, told by content or said, and inside a compression, which is refused.
+TEST_F(Parquet, FromANamedPipe) {
+  const std::string content = read_file(write({{"text", texts<arrow::StringBuilder>()}}, 2));
+  const std::string path = (scratch_ / "pipe").string();
+  ASSERT_EQ(mkfifo(path.c_str(), 0600), 0);
+  for (const InputFormat format : {InputFormat::automatic, InputFormat::parquet}) {
+    std::thread writer([&] { std::ofstream(path, std::ios::binary) << content; });
+    ReaderOptions options;
+    options.format = format;
+    testing::internal::CaptureStderr();
+    EXPECT_EQ(read_all({path}, options), kTexts);
+    testing::internal::GetCapturedStderr();
+    writer.join();
+  }
 }
 
 TEST_F(Parquet, AnEmptyTable) {

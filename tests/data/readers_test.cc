@@ -2,8 +2,12 @@
 
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
+#include <array>
+#include <fstream>
 #include <map>
+#include <thread>
 
 #include "compress.h"
 #include "plain_file.h"
@@ -69,7 +73,6 @@ TEST_F(Readers, JsonLinesByName) {
   EXPECT_EQ(read_all({file("f.jsonl", rows)}), (Documents{"a\né", "", "z"}));
   EXPECT_EQ(read_all({file("f.ndjson", rows)}), (Documents{"a\né", "", "z"}));
   EXPECT_EQ(read_all({file("f.jsonl.zst", zstd_of(rows))}), (Documents{"a\né", "", "z"}));
-  EXPECT_EQ(read_all({file("f.txt", rows)}), Documents{rows});
   ReaderOptions options;
   options.format = InputFormat::jsonl;
   EXPECT_EQ(read_all({file("f.txt", rows)}, options), (Documents{"a\né", "", "z"}));
@@ -102,7 +105,7 @@ TEST_F(Readers, AWrongFieldIsNamedWithASuggestion) {
   options.strict = true;
   const std::string path = file("f.jsonl", "{\"text\": \"a\", \"id\": 1}\n");
   const std::string message = error_of(ErrorKind::data, [&] { read_all({path}, options); });
-  EXPECT_TRUE(contains(message, "no field 'txt'; the row has: id, text. Did you mean 'text'?"))
+  EXPECT_TRUE(contains(message, "no field 'txt'; the row has: text, id. Did you mean 'text'?"))
       << message;
 }
 
@@ -120,15 +123,121 @@ TEST_F(Readers, EveryCompressionOfEveryFormat) {
   }
 }
 
-TEST_F(Readers, ParquetByContentIsNotTakenForText) {
-  for (const std::string name : {"data", "data.jsonl"}) {
-    const std::string path = file(name, "PAR1....");
-    const std::string message = error_of(ErrorKind::data, [&] { read_all({path}); });
-    EXPECT_TRUE(contains(message, "Say --format parquet")) << message;
+// Whatever the name; what the name did not say is said.
+TEST_F(Readers, ToldByContent) {
+  const std::string rows = "\n{\"text\": \"a\"}\n{\"text\": \"b\"}\n";
+  const Documents expected = {"a", "b"};
+  const auto said = [&](const std::string& name, const std::string& content) {
+    testing::internal::CaptureStderr();
+    EXPECT_EQ(read_all({file(name, content)}), expected) << name;
+    return testing::internal::GetCapturedStderr();
+  };
+  EXPECT_EQ(said("f.json", rows), "");
+  EXPECT_EQ(said("f.JSONL", rows), "");
+  EXPECT_EQ(said("f.json.gz", gzip_of(rows)), "");
+  EXPECT_EQ(said("f.JSON.ZST", zstd_of(rows)), "");
+  EXPECT_EQ(said("f.json", "[{\"text\": \"a\"},\n{\"text\": \"b\"}]"), "");
+  EXPECT_EQ(said("f.json", "{\n\"text\": \"a\"\n}\n{\"text\": \"b\"}"), "");
+  for (const std::string name : {"f", "f.txt", "f.md"}) {
+    EXPECT_TRUE(contains(said(name, rows), name + ": read as JSON lines, by its content")) << name;
+    EXPECT_TRUE(contains(said(name, "[{\"text\": \"a\"}, {\"text\": \"b\"}]"), "read as JSON, by"));
   }
-  ReaderOptions as_text;
-  as_text.format = InputFormat::text;
-  EXPECT_EQ(read_all({file("data", "PAR1....")}, as_text), Documents{"PAR1...."});
+  EXPECT_TRUE(
+      contains(said("f.jsonl", "[{\"text\": \"a\"}, {\"text\": \"b\"}]"), "read as JSON, by"));
+  ReaderOptions options;
+  options.format = InputFormat::text;
+  EXPECT_EQ(read_all({file("f.json", rows)}, options), Documents{rows});
+  // Lines of JSON that a separator asks for.
+  EXPECT_EQ(read_all({file("f.txt", "{\"a\": 1}\n{\"b\": 2}\n")}, separated("\n")),
+            (Documents{"{\"a\": 1}", "{\"b\": 2}"}));
+}
+
+TEST_F(Readers, WhatHoldsNoTextIsRefusedBeforeAnythingIsRead) {
+  const std::string good = file("a.txt", "a");
+  for (const auto& [name, content, what] : std::vector<std::array<std::string, 3>>{
+           {"f.txt", "PK\3\4 and so on", "this is a zip archive"},
+           {"f.jsonl", "version https://git-lfs.github.com/spec/v1\noid sha256:1\n",
+            "git lfs pull"},
+           {"f.csv", "\xFF\xFEi\0d\0", "this is text in UTF-16. Convert it: iconv -f UTF-16 "},
+           {"f.txt.gz", gzip_of(gzip_of("a")),
+            "(inside gzip): this is compressed once more, by gzip"},
+           {"f.txt.gz", "a", "by its name this is gzip, but it does not begin so"},
+           {"f.jsonl", "<!DOCTYPE html>\n<html>", "this is an HTML page, not JSON lines"},
+           {"f.bz2", "a", "compressed by bzip2"}}) {
+    const std::string path = file(name, content);
+    const std::string message = error_of(ErrorKind::data, [&] {
+      DocumentReader({good, path}, {});
+    });
+    EXPECT_TRUE(message.starts_with(path) && contains(message, what)) << message;
+    if (name.ends_with(".gz")) continue;
+    ReaderOptions text;
+    text.format = InputFormat::text;
+    EXPECT_EQ(read_all({path}, text), Documents{content}) << name;
+  }
+  ReaderOptions named;
+  named.format = InputFormat::csv;
+  EXPECT_TRUE(contains(
+      error_of(ErrorKind::data, [&] { read_all({file("f", "PK\3\4 and so on")}, named); }), "zip"));
+}
+
+TEST_F(Readers, ParquetByContent) {
+  const std::string begin = "PAR1\x15\4";
+  for (const std::string name : {"data", "data.jsonl", "data.txt", "data.csv"}) {
+    const std::string message = error_of(ErrorKind::data, [&] { read_all({file(name, begin)}); });
+    EXPECT_TRUE(contains(message, "the Parquet file is cut off")) << message;
+  }
+  ReaderOptions options;
+  options.format = InputFormat::text;
+  EXPECT_EQ(read_all({file("data", begin)}, options), Documents{begin});
+  EXPECT_EQ(read_all({file("data", "PAR1 is a text")}), Documents{"PAR1 is a text"});
+  options.format = InputFormat::jsonl;
+  EXPECT_TRUE(contains(error_of(ErrorKind::data, [&] { read_all({file("data", begin)}, options); }),
+                       "--format parquet reads it"));
+}
+
+TEST_F(Readers, JsonOverAnyLines) {
+  ReaderOptions options;
+  options.format = InputFormat::json;
+  const auto read = [&](const std::string& text) { return read_all({file("f", text)}, options); };
+  const Documents expected = {"a]\"", "b"};
+  const std::string a = "{\"x\": [1, {}], \"text\": \"a]\\\"\"}", b = "{\n\"text\":\n\"b\"}";
+  EXPECT_EQ(read("[" + a + "," + b + "]"), expected);
+  EXPECT_EQ(read("\xEF\xBB\xBF \n[\n" + a + "\n,\n" + b + "\n]\n"), expected);
+  EXPECT_EQ(read(a + b), expected);
+  EXPECT_EQ(read("[" + a + "]\n[" + b + "]"), expected);
+  EXPECT_EQ(read(""), Documents{});
+  EXPECT_EQ(read("[]"), Documents{});
+  // A value that arrives in many reads, and one of which the reads cut an escape.
+  for (const size_t size : {3'000'000, 1048576 - 14, 1048576 - 13, 1048576 - 12}) {
+    const std::string text(size, 'x');
+    EXPECT_EQ(read("[{\"text\": \"" + text + "\\\"\"}, {\"text\": \"b\"}]"),
+              (Documents{text + "\"", "b"}));
+  }
+}
+
+TEST_F(Readers, MalformedValuesOfJson) {
+  ReaderOptions options;
+  options.format = InputFormat::json;
+  const std::string path =
+      file("f", "[{\"text\": \"a\"},\n{\"text\" \"b\"},\n7, \"s\", {\"text\": \"c\"}]");
+  DocumentReader reader({path}, options);
+  testing::internal::CaptureStderr();
+  Documents documents;
+  for (std::string text; reader.next(text);) documents.push_back(text);
+  EXPECT_TRUE(contains(testing::internal::GetCapturedStderr(),
+                       path + ":2: not valid JSON at column 9 (expected ':')"));
+  EXPECT_EQ(documents, (Documents{"a", "c"}));
+  EXPECT_EQ(reader.counts().bad_rows, 3u);
+  // Behind these nothing can be found again.
+  for (const auto& [text, what] : std::vector<std::pair<std::string, std::string>>{
+           {"[{\"text\": \"a\"}\n {\"text\": \"b\"}]", ":2: expected ',' or ']'"},
+           {"[{\"text\": \"a\"},\n", ":2: the array does not end"},
+           {"[\n{\"text\": \"a", ":2: the value that begins here does not end"},
+           {"{}}", ":1: expected a value, got '}'"}}) {
+    const std::string message =
+        error_of(ErrorKind::data, [&, &text = text] { read_all({file("g", text)}, options); });
+    EXPECT_TRUE(contains(message, what)) << message;
+  }
 }
 
 TEST_F(Readers, JsonPointer) {
@@ -145,17 +254,54 @@ TEST_F(Readers, WhatJsonLinesMayHold) {
   const std::string mark = "\xEF\xBB\xBF";
   EXPECT_EQ(read_all({file("f.jsonl", mark + "{\"text\": \"a\\u0000b\"}\r\n \t\r\n\n")}),
             Documents{std::string("a\0b", 3)});
-  // Each of these rows is malformed: a byte order mark further down, NUL, a lone surrogate.
+  // Each of these rows is malformed: a byte order mark further down, NUL, an array.
   const std::string path =
       file("g.jsonl", "{\"text\": \"a\"}\n" + mark + "{\"text\": \"b\"}\n{\"text\": \"" +
-                          std::string(1, '\0') + "\"}\n{\"text\": \"\\ud800\"}\n[\"text\"]\n");
+                          std::string(1, '\0') + "\"}\n[\"text\"]\n");
   DocumentReader reader({path}, {});
   testing::internal::CaptureStderr();
   std::string text;
   EXPECT_TRUE(reader.next(text));
   EXPECT_FALSE(reader.next(text));
   testing::internal::GetCapturedStderr();
-  EXPECT_EQ(reader.counts().bad_rows, 4u);
+  EXPECT_EQ(reader.counts().bad_rows, 3u);
+}
+
+TEST_F(Readers, LoneSurrogatesAreReplacedAndCounted) {
+  const std::string path = file("f.jsonl",
+                                "{\"text\": \"a\\ud83d\"}\n{\"text\": \"b\"}\n"
+                                "{\"text\": \"c\", \"x\": \"\\udfff\"}\n");
+  for (const bool strict : {false, true}) {
+    ReaderOptions options;
+    options.strict = strict;
+    DocumentReader reader({path}, options);
+    Documents documents;
+    for (std::string text; reader.next(text);) documents.push_back(text);
+    EXPECT_EQ(documents, (Documents{"a\xEF\xBF\xBD", "b", "c"}));
+    EXPECT_EQ(reader.counts().lone_surrogates, 1u);
+    EXPECT_EQ(reader.counts().bad_rows, 0u);
+    DocumentReader skipped({path}, options);
+    EXPECT_TRUE(skipped.skip(2));
+    EXPECT_EQ(skipped.counts().lone_surrogates, 1u);
+  }
+}
+
+// A score beyond double is infinite, as Python reads it, and NaN is never high enough.
+TEST_F(Readers, ScoresBeyondDouble) {
+  ReaderOptions options;
+  options.min_scores = {{"x", 3}};
+  const std::string path =
+      file("f.jsonl",
+           "{\"text\": \"huge\", \"x\": 1e999}\n{\"text\": \"five\", \"x\": 5}\n"
+           "{\"text\": \"low\", \"x\": -1e999}\n"
+           "{\"text\": \"none\", \"x\": NaN}\n"
+           "{\"text\": \"tiny\", \"x\": 1e-999}\n");
+  DocumentReader reader({path}, options);
+  Documents documents;
+  for (std::string text; reader.next(text);) documents.push_back(text);
+  EXPECT_EQ(documents, (Documents{"huge", "five"}));
+  EXPECT_EQ(reader.counts().low_scores, 3u);
+  EXPECT_EQ(reader.counts().bad_rows, 0u);
 }
 
 // Memory beyond the document itself: the line and room for it to grow, not a tree of values.
@@ -218,6 +364,67 @@ TEST_F(Readers, MinimumScores) {
                        "g.txt is read as text"));
 }
 
+TEST_F(Readers, TablesByName) {
+  const std::string table =
+      "\xEF\xBB\xBFid,text,s\r\n1,\"a,\n\"\"b\"\"\",3\r\n\r\n2,,2.5\r\n3,c,1e999";
+  const Documents expected = {"a,\n\"b\"", "", "c"};
+  EXPECT_EQ(read_all({file("f.csv", table)}), expected);
+  EXPECT_EQ(read_all({file("f.CSV.GZ", gzip_of(table))}), expected);
+  EXPECT_EQ(read_all({file("g.tsv", "text\tid\na, b\t1\n")}), Documents{"a, b"});
+  ReaderOptions options;
+  options.format = InputFormat::csv;
+  EXPECT_EQ(read_all({file("f", table)}, options), expected);
+  options = {};
+  options.min_scores = {{"s", 3}};
+  EXPECT_EQ(read_all({file("f.csv", table)}, options), (Documents{"a,\n\"b\"", "c"}));
+  options.field = "id";
+  EXPECT_EQ(read_all({file("f.csv", table)}, options), (Documents{"1", "3"}));
+  EXPECT_EQ(read_all({file("empty.csv", "")}), Documents{});
+  options.format = InputFormat::text;
+  options.min_scores.clear();
+  EXPECT_EQ(read_all({file("f.csv", table)}, options), Documents{table});
+  const std::string message =
+      error_of(ErrorKind::data, [&] { read_all({file("f.csv", "id,txt\n1,a\n")}); });
+  EXPECT_TRUE(
+      contains(message, "f.csv:1: no column 'text'; the file has: id, txt. Did you mean 'txt'?"))
+      << message;
+  EXPECT_TRUE(
+      contains(error_of(ErrorKind::data, [&] { read_all({file("f.csv", "id;text\n1;a\n")}); }),
+               "Fields are delimited by ','"));
+  EXPECT_TRUE(
+      contains(error_of(ErrorKind::data, [&] { read_all({file("f.csv", "id,\"text\n1,a\n")}); }),
+               "f.csv:1: the columns' names: a quote is not closed"));
+}
+
+TEST_F(Readers, MalformedRecordsOfTables) {
+  const std::string path = file("f.csv",
+                                "text,s\na,1\nb\nc,2,3\n\"d\"x,4\n\"e\ne\",5\nf,\ng,high\n"
+                                "h,\"8\ni,9\nj,10\n");
+  ReaderOptions options;
+  options.min_scores = {{"s", 0}};
+  DocumentReader reader({path}, options);
+  testing::internal::CaptureStderr();
+  Documents documents;
+  for (std::string text; reader.next(text);) documents.push_back(text);
+  EXPECT_TRUE(contains(testing::internal::GetCapturedStderr(),
+                       path + ":3: expected 2 fields, as there are columns, got 1"));
+  // The quote that is not closed costs its own line alone.
+  EXPECT_EQ(documents, (Documents{"a", "e\ne", "i", "j"}));
+  EXPECT_EQ(reader.counts().bad_rows, 6u);
+  options.strict = true;
+  EXPECT_TRUE(
+      contains(error_of(ErrorKind::data, [&] { read_all({path}, options); }), path + ":3: "));
+}
+
+// Records that a table's reads, of a mebibyte each, cut at every place.
+TEST_F(Readers, RecordsAcrossReads) {
+  for (size_t size = 1048576 - 14; size < 1048576; ++size) {
+    const std::string text(size, 'x');
+    EXPECT_EQ(read_all({file("f.csv", "text\r\n" + text + "\r\n\"a\"\"b\"\r\nc\r\n")}),
+              (Documents{text, "a\"b", "c"}));
+  }
+}
+
 std::string numbered(int from, int to, const std::string& separator) {
   std::string text;
   for (int i = from; i < to; ++i) text += "document " + std::to_string(i) + separator;
@@ -275,6 +482,7 @@ TEST_F(Readers, Limit) {
 void expect_equal(const ReaderCounts& a, const ReaderCounts& b) {
   EXPECT_EQ(a.documents, b.documents);
   EXPECT_EQ(a.bad_rows, b.bad_rows);
+  EXPECT_EQ(a.lone_surrogates, b.lone_surrogates);
   EXPECT_EQ(a.low_scores, b.low_scores);
   EXPECT_EQ(a.unsampled, b.unsampled);
   EXPECT_EQ(a.duplicates, b.duplicates);
@@ -284,11 +492,15 @@ void expect_equal(const ReaderCounts& a, const ReaderCounts& b) {
 TEST_F(Readers, SkipIsAsIfRead) {
   std::string rows;
   for (int i = 0; i < 40; ++i) {
-    rows += i % 7 == 3 ? "bad\n"
-                       : "{\"text\": \"" + std::to_string(i % 11) +
-                             "\", \"s\": " + std::to_string(i % 5) + "}\n";
+    rows += i % 7 == 3   ? "bad\n"
+            : i % 9 == 4 ? "{\"text\": \"\\udc00\", \"s\": 3}\n"
+                         : "{\"text\": \"" + std::to_string(i % 11) +
+                               "\", \"s\": " + std::to_string(i % 5) + "}\n";
   }
-  const std::vector<std::string> jsonl = {file("a.jsonl", rows), file("b.jsonl.gz", gzip_of(rows))};
+  const std::vector<std::string> jsonl = {
+      file("a.jsonl", rows), file("b.jsonl.gz", gzip_of(rows)),
+      file("c.json", "[{\"text\": \"x\", \"s\": 1},\n{\"text\": \"\\udc00\", \"s\": 4}, 7]"),
+      file("d.csv", "s,text\n1,a\n3,\"b\n\"\nbad\n4,c\n")};
   const std::vector<std::string> text = {file("a.txt", numbered(0, 20, "|")),
                                          file("b.txt", numbered(10, 30, "|"))};
   std::vector<std::pair<std::vector<std::string>, ReaderOptions>> cases;
@@ -339,7 +551,7 @@ TEST_F(Readers, IdentityTellsReadersApart) {
   };
   const std::string plain = identity({a, b}, {});
   EXPECT_EQ(plain, identity({a, b}, {}));
-  std::vector<ReaderOptions> different(8);
+  std::vector<ReaderOptions> different(9);
   different[0].format = InputFormat::text;
   different[1].separator = "|";
   different[2].field = "t";
@@ -348,6 +560,7 @@ TEST_F(Readers, IdentityTellsReadersApart) {
   different[5].dedup = true;
   different[6].limit = 5;
   different[7].text_piece_bytes = 100;
+  different[8].format = InputFormat::csv;
   for (const ReaderOptions& options : different) EXPECT_NE(identity({a, b}, options), plain);
   EXPECT_NE(identity({b, a}, {}), plain);
   file("b", "longer");
@@ -362,9 +575,10 @@ TEST_F(Readers, DirectoriesAndPatterns) {
     fs::create_directories(scratch_ / folder);
   }
   for (const std::string name :
-       {"d/b.txt", "d/a.txt.gz", "d/sub/c.jsonl.xz", "d/sub-e.ndjson", "d/z.parquet", "d/README.md",
-        "d/table.csv", "d/.secret.txt", "d/.hidden/x.txt", "d/dump.json", "d/old.bz2"}) {
-    file(name, "");
+       {"d/b.TXT", "d/a.txt.gz", "d/sub/c.jsonl.xz", "d/sub-e.ndjson", "d/z.parquet", "d/README.md",
+        "d/table.csv", "d/.secret.txt", "d/.hidden/x.txt", "d/dump.json"}) {
+    // Each begins as its compression does, and is otherwise empty.
+    file(name, name.ends_with(".gz") ? gzip_of("") : name.ends_with(".xz") ? xz_of("") : "");
   }
   const auto names = [&](const std::string& input) {
     Documents found;
@@ -374,8 +588,10 @@ TEST_F(Readers, DirectoriesAndPatterns) {
     }
     return found;
   };
-  EXPECT_EQ(names("d"), (Documents{"d/a.txt.gz", "d/b.txt", "d/sub-e.ndjson", "d/sub/c.jsonl.xz",
-                                   "d/z.parquet"}));
+  const Documents all = {"d/README.md",    "d/a.txt.gz",       "d/b.TXT",     "d/dump.json",
+                         "d/sub-e.ndjson", "d/sub/c.jsonl.xz", "d/table.csv", "d/z.parquet"};
+  EXPECT_EQ(names("d"), all);
+  file("d/b.txt", "");
   EXPECT_EQ(names("d/*.txt"), Documents{"d/b.txt"});
   EXPECT_EQ(names("d/?.txt*"), (Documents{"d/a.txt.gz", "d/b.txt"}));
   EXPECT_EQ(names("*/[a-b].txt"), Documents{"d/b.txt"});
@@ -385,6 +601,116 @@ TEST_F(Readers, DirectoriesAndPatterns) {
   EXPECT_TRUE(contains(error_of(ErrorKind::data, [&] { names("d/empty"); }), "d/empty"));
   EXPECT_TRUE(contains(error_of(ErrorKind::data, [&] { names("d/*.tex"); }),
                        "no file matches the pattern"));
+}
+
+// A directory tells in one line what it leaves out.
+TEST_F(Readers, DirectoriesNameWhatTheyLeaveOut) {
+  fs::create_directories(scratch_ / "d/sub/x.txt");
+  fs::create_directories(scratch_ / "other");
+  for (const std::string name :
+       {"d/a.txt", "d/p.png", "d/sub/q.PNG", "d/old.jsonl.bz2", "d/LICENSE", "d/.hidden"}) {
+    file(name, "a");
+  }
+  fs::create_directory_symlink("../other", scratch_ / "d/link");
+  fs::create_directory_symlink("..", scratch_ / "d/loop");
+  fs::create_symlink("nowhere", scratch_ / "d/dangling");
+  ASSERT_EQ(mkfifo((scratch_ / "d/pipe.txt").c_str(), 0600), 0);
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(read_all({(scratch_ / "d").string()}), Documents{"a"});
+  const std::string said = testing::internal::GetCapturedStderr();
+  EXPECT_EQ(std::count(said.begin(), said.end(), '\n'), 1) << said;
+  EXPECT_TRUE(contains(said, "d: left out 8: ")) << said;
+  EXPECT_TRUE(contains(said, ", such as LICENSE, dangling, link; files are")) << said;
+  for (const std::string kind :
+       {".png (2)", "links to directories (2)", ".bz2 (1)", "without an ending (1)",
+        "links that lead nowhere (1)", "neither files nor directories (1)"}) {
+    EXPECT_TRUE(contains(said, kind)) << said;
+  }
+  // One whose name is that of an input would be missed.
+  fs::create_symlink("nowhere", scratch_ / "d/z.jsonl");
+  EXPECT_TRUE(contains(error_of(ErrorKind::data, [&] { read_all({(scratch_ / "d").string()}); }),
+                       "d/z.jsonl: the link leads nowhere"));
+  fs::remove(scratch_ / "d/z.jsonl");
+  fs::create_symlink("z.jsonl", scratch_ / "d/z.jsonl");
+  EXPECT_TRUE(contains(error_of(ErrorKind::data, [&] { read_all({(scratch_ / "d").string()}); }),
+                       "d/z.jsonl: the link leads nowhere"));
+  file("other/b.png", "");
+  EXPECT_TRUE(
+      contains(error_of(ErrorKind::data, [&] { read_all({(scratch_ / "other").string()}); }),
+               "; it holds .png (1), such as b.png."));
+}
+
+// Bytes of another encoding are taken as they are, with a warning; a character may be cut where
+// the first bytes end.
+TEST_F(Readers, TextThatIsNotUtf8IsSaid) {
+  const auto said = [&](const std::vector<std::string>& contents,
+                        const ReaderOptions& options = {}) {
+    std::vector<std::string> paths;
+    for (const std::string& content : contents) {
+      paths.push_back(file(std::to_string(paths.size()) + ".txt", content));
+    }
+    testing::internal::CaptureStderr();
+    EXPECT_EQ(read_all(paths, options), contents);
+    return testing::internal::GetCapturedStderr();
+  };
+  EXPECT_TRUE(contains(said({"caf\xE9 a", "caf\xE9 b", "café"}), "0.txt (and 1 more): not UTF-8"));
+  std::string long_text;
+  while (long_text.size() < 40000) long_text += "日本";
+  EXPECT_EQ(said({"café", long_text, "x" + long_text, "xx" + long_text}), "");
+  ReaderOptions text;
+  text.format = InputFormat::text;
+  EXPECT_EQ(said({"caf\xE9"}, text), "");
+}
+
+TEST_F(Readers, AFieldOfTextIsSaid) {
+  ReaderOptions options;
+  options.field = "body";
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(read_all({file("a.txt", "a")}, options), Documents{"a"});
+  EXPECT_TRUE(contains(testing::internal::GetCapturedStderr(), "--field does nothing"));
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(read_all({file("a.txt", "a"), file("b.jsonl", "{\"body\": \"b\"}")}, options),
+            (Documents{"a", "b"}));
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+}
+
+TEST_F(Readers, AFileNamedTwiceIsSaid) {
+  const std::string a = file("a.txt", "a"), b = file("b.txt", "b");
+  fs::create_symlink("a.txt", scratch_ / "c.txt");
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(read_all({a, b}), (Documents{"a", "b"}));
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(read_all({a, b, (scratch_ / "c.txt").string(), a}), (Documents{"a", "b", "a", "a"}));
+  EXPECT_TRUE(contains(testing::internal::GetCapturedStderr(),
+                       "c.txt and 1 more: named more than once, and read each time"));
+}
+
+// What is told of a pipe is told when its turn comes, and nothing is lost by looking at it.
+TEST_F(Readers, PipesAreToldByContent) {
+  const std::string path = (scratch_ / "pipe").string();
+  ASSERT_EQ(mkfifo(path.c_str(), 0600), 0);
+  const auto read = [&](const std::string& content, const ReaderOptions& options = {}) {
+    std::thread writer([&] { std::ofstream(path, std::ios::binary) << content; });
+    Documents documents;
+    std::string error;
+    try {
+      documents = read_all({path}, options);
+    } catch (const Error& caught) {
+      error = caught.what();
+    }
+    writer.join();
+    return error.empty() ? documents : Documents{"error", error};
+  };
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(read("{\"text\": \"a\"}\n"), Documents{"a"});
+  EXPECT_EQ(read(gzip_of("[{\"text\": \"a\"}]")), Documents{"a"});
+  EXPECT_EQ(read("plain"), Documents{"plain"});
+  EXPECT_TRUE(contains(read("PK\3\4").back(), "zip archive"));
+  ReaderOptions scored;
+  scored.min_scores = {{"s", 1}};
+  EXPECT_TRUE(contains(read("plain", scored).back(), "pipe is read as text"));
+  testing::internal::GetCapturedStderr();
 }
 
 TEST_F(Readers, MissingInputs) {

@@ -1,0 +1,44 @@
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "data/byte_stream.h"
+
+namespace mythos {
+
+// A stream's bytes from a place that moves on, as many at a time as their reader asks for.
+class InputBuffer {
+ public:
+  explicit InputBuffer(std::unique_ptr<ByteStream> stream) : stream_(std::move(stream)) {}
+
+  // What was read and not taken; it stays where it lies until more().
+  std::string_view unread() const { return std::string_view(buffer_).substr(begin_); }
+  void take(size_t size_bytes) { begin_ += size_bytes; }
+
+  // Reads on behind unread(). False at the end, and soon after stop_signal().
+  bool more() {
+    if (ended_) return false;
+    buffer_.erase(0, begin_);
+    begin_ = 0;
+    const size_t size = buffer_.size();
+    buffer_.resize(size + kChunkBytes);
+    const size_t got = stream_->read({buffer_.data() + size, kChunkBytes});
+    buffer_.resize(size + got);
+    ended_ = got == 0;
+    return !ended_;
+  }
+  uint64_t stored_bytes() const { return stream_->stored_bytes(); }
+
+ private:
+  static constexpr size_t kChunkBytes = 1 << 20;
+
+  std::unique_ptr<ByteStream> stream_;
+  std::string buffer_;
+  size_t begin_ = 0;
+  bool ended_ = false;
+};
+
+}  // namespace mythos
