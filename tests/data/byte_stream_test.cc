@@ -120,7 +120,8 @@ TEST_P(ByteStreams, PeekTakesNothing) {
 }
 
 TEST_P(ByteStreams, SplitsNames) {
-  const CompressedName name = split_compression("a/b.jsonl" + GetParam().suffix);
+  const std::string path = "a/b.jsonl" + GetParam().suffix;
+  const CompressedName name = split_compression(path);
   EXPECT_EQ(name.path, "a/b.jsonl");
   EXPECT_EQ(name.compression, GetParam().name);
   std::string upper = "A/B.JSONL" + GetParam().suffix;
