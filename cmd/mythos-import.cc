@@ -7,17 +7,19 @@
 #include "base/log.h"
 #include "base/strings.h"
 #include "checkpoint/exchange.h"
+#include "text/tokenizer_options.h"
 
 namespace mythos {
 namespace {
 
 struct Options {
-  std::string format = "safetensors", weights, config, tokenizer, output;
+  TokenizerChoice tokenizer;
+  std::string format = "safetensors", weights, config, output;
   bool json = false;
 };
 
 std::unique_ptr<Tokenizer> read_tokenizer(const Options& options, const ModelConfig& model) {
-  if (options.tokenizer.empty()) {
+  if (options.tokenizer.path.empty()) {
     log_warning(
         "no --tokenizer: the checkpoint carries none, and verbs that read or write text "
         "will ask for one");
@@ -27,7 +29,7 @@ std::unique_ptr<Tokenizer> read_tokenizer(const Options& options, const ModelCon
   if (tokenizer->vocab_size() > model.vocab_size) {
     fail(ErrorKind::data,
          strprintf("%s has %lld tokens, more than the model's vocabulary of %lld.",
-                   options.tokenizer.c_str(), static_cast<long long>(tokenizer->vocab_size()),
+                   options.tokenizer.path.c_str(), static_cast<long long>(tokenizer->vocab_size()),
                    static_cast<long long>(model.vocab_size)));
   }
   return tokenizer;
@@ -81,7 +83,7 @@ int main(int argc, char** argv) {
         ->required();
     app.add_option("--config", options.config, "Its config.json, or a .toml file (safetensors)")
         ->required();
-    app.add_option("--tokenizer", options.tokenizer, "Tokenizer for the checkpoint to carry");
+    add_tokenizer_options(app, options.tokenizer);
     app.add_option("--output", options.output, "Run directory to make")->required();
     app.add_flag("--json", options.json, "Print the result as one JSON object");
   };

@@ -13,7 +13,7 @@
 #include "data/readers.h"
 #include "data/reshard.h"
 #include "data/stored_documents.h"
-#include "text/tokenizer.h"
+#include "text/tokenizer_options.h"
 
 using namespace mythos;
 
@@ -22,7 +22,8 @@ namespace {
 using Split = ShardDirectory::Split;
 
 struct Options {
-  std::string directory, split = "train", separator, output, format, tokenizer, boundary = "begin";
+  TokenizerChoice tokenizer;
+  std::string directory, split = "train", separator, output, format, boundary = "begin";
   std::vector<std::string> inputs, val_files;
   uint64_t from = 0, count = ~uint64_t{0}, documents = 10;
   uint32_t parts = 0;
@@ -286,9 +287,7 @@ void declare_interchange(CLI::App& app, Options& options) {
   import->add_option("DIR", options.directory, "Directory of shards to make")->required();
   import->add_option("FILE", options.inputs, "Token files for training, in order");
   import->add_option("--val", options.val_files, "Token files for validation")->type_name("FILE");
-  import->add_option("--tokenizer", options.tokenizer, "Tokenizer that the files were made with")
-      ->required()
-      ->type_name("TOK");
+  add_tokenizer_options(*import, options.tokenizer)->required();
   add_format(*import, options);
   import->add_flag("--bos", options.bos, "Begin each document with BOS");
   import->add_flag("--no-eos", options.no_eos, "Do not end each document with EOS");

@@ -12,6 +12,7 @@
 #include "data/id_lines.h"
 #include "data/input_options.h"
 #include "data/manifest.h"
+#include "text/tokenizer_options.h"
 
 using namespace mythos;
 
@@ -20,7 +21,8 @@ namespace {
 struct Options {
   InputOptions input;
   BuildOptions build;
-  std::string tokenizer, output;
+  TokenizerChoice tokenizer;
+  std::string output;
   bool ids = false, decode = false, parse_special = false, no_eos = false, json = false;
 
   Options() { build.jobs = std::max<int64_t>(1, std::thread::hardware_concurrency()); }
@@ -123,11 +125,7 @@ int run(Options& options) {
 }
 
 void declare(CLI::App& app, Options& options) {
-  app.add_option(
-         "--tokenizer", options.tokenizer,
-         "SentencePiece .model, tiktoken rank file (FILE or FILE:ENCODING) or tokenizer.json")
-      ->required()
-      ->type_name("TOK");
+  add_tokenizer_options(app, options.tokenizer)->required();
   CLI::Option* output =
       app.add_option("--output", options.output, "Directory of shards to make")->type_name("DIR");
   app.add_flag("--ids", options.ids, "Print ids instead, one document a line, without BOS and EOS")

@@ -13,6 +13,7 @@
 #include "base/strings.h"
 #include "data/input_options.h"
 #include "text/evaluate_vocab.h"
+#include "text/load_tokenizer.h"
 #include "text/sentencepiece.h"
 #include "text/train_vocab.h"
 

@@ -4,7 +4,7 @@
 
 #include "base/rng.h"
 #include "data/shards.h"
-#include "text/tokenizer.h"
+#include "text/load_tokenizer.h"
 #include "text/train_vocab.h"
 
 namespace mythos {

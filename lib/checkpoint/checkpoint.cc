@@ -12,6 +12,7 @@
 #include "base/progress.h"
 #include "base/strings.h"
 #include "checkpoint/manifest.h"
+#include "text/load_tokenizer.h"
 
 namespace mythos {
 namespace {
@@ -326,7 +327,9 @@ LoadedCheckpoint load_checkpoint(const fs::path& path, torch::Device device, boo
   LoadedCheckpoint out;
   out.path = directory;
   out.config = load_config_file(directory / "config.toml");
-  if (!manifest.tokenizer.empty()) out.tokenizer = load_tokenizer(directory / manifest.tokenizer);
+  if (!manifest.tokenizer.empty()) {
+    out.tokenizer = load_carried_tokenizer(directory / manifest.tokenizer);
+  }
   out.state = nlohmann::json::parse(read_file(directory / "state.json"));
   out.model = std::make_unique<Model>(out.config.model, device);
   if (!with_optimizer) {

@@ -8,7 +8,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/log.h"
-#include "text/tokenizer.h"
+#include "text/load_tokenizer.h"
 
 namespace mythos {
 namespace {

@@ -15,12 +15,10 @@ namespace {
 using nlohmann::ordered_json;
 using Split = ShardDirectory::Split;
 
-uint32_t special_id(bool wanted, std::optional<uint32_t> id, const char* name, const char* remedy) {
+void require(bool wanted, std::optional<uint32_t> id, const char* name, const char* remedy) {
   if (wanted && !id) {
-    fail(ErrorKind::usage,
-         strprintf("the tokenizer has no %s token. %s, or use another tokenizer.", name, remedy));
+    fail(ErrorKind::usage, strprintf("the tokenizer has no %s token. %s", name, remedy));
   }
-  return id.value_or(0);
 }
 
 std::string to_hex(std::string_view bytes) {
@@ -45,8 +43,8 @@ std::string from_hex(std::string_view hex) {
 }  // namespace
 
 ShardManifest empty_manifest(const Tokenizer& tokenizer, const ShardWriterOptions& options) {
-  special_id(options.bos, tokenizer.bos_id(), "BOS", "Leave out --bos");
-  special_id(options.eos, tokenizer.eos_id(), "EOS", "Use --no-eos");
+  require(options.bos, tokenizer.bos_id(), "BOS", "Name one with --bos-token, or leave out --bos.");
+  require(options.eos, tokenizer.eos_id(), "EOS", "Name one with --eos-token, or use --no-eos.");
   ShardManifest manifest;
   manifest.vocab_size = tokenizer.vocab_size();
   manifest.dtype = manifest.vocab_size <= 1 << 16 ? "u16" : "u32";

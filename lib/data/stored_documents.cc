@@ -3,7 +3,7 @@
 #include "base/error.h"
 #include "base/signals.h"
 #include "base/strings.h"
-#include "text/tokenizer.h"
+#include "text/load_tokenizer.h"
 
 namespace mythos {
 
@@ -12,7 +12,7 @@ void throw_if_stopped() {
 }
 
 std::unique_ptr<Tokenizer> load_tokenizer_of(const ShardDirectory& shards) {
-  return load_tokenizer(shards.path() / shards.manifest().tokenizer_file);
+  return load_carried_tokenizer(shards.path() / shards.manifest().tokenizer_file);
 }
 
 void for_each_document(const ShardDirectory& shards, const Tokenizer& tokenizer,

@@ -108,6 +108,14 @@ void AddedTokens::add(AddedToken token, std::string_view spelling) {
   tokens_.push_back(std::move(token));
 }
 
+void AddedTokens::make_special(uint32_t id) {
+  has_ordinary_ = false;
+  for (AddedToken& token : tokens_) {
+    token.special |= token.id == id;
+    has_ordinary_ |= !token.special;
+  }
+}
+
 std::vector<AddedTokens::Section> AddedTokens::cut_pass(const NameFinder& finder,
                                                         std::string_view text,
                                                         Specials specials) const {

@@ -61,6 +61,8 @@ class AddedTokens {
   void add(AddedToken token);
   // A token that text holds in another spelling than its name, which is its name normalised.
   void add(AddedToken token, std::string_view spelling);
+  // Makes the tokens of this id special.
+  void make_special(uint32_t id);
   const std::vector<AddedToken>& all() const { return tokens_; }
   // Whether text may hold any token that `specials` makes of it.
   bool relevant(Specials specials) const {

@@ -214,6 +214,12 @@ BpeModel::BpeModel(BpeParts parts) : parts_(std::move(parts)), number_(next_mode
   }
 }
 
+bool BpeModel::text_gives(uint32_t id) const {
+  if (!parts_.merges || parts_.whole_pieces || id == parts_.unknown_id) return true;
+  return parts_.merges->gives(id) ||
+         std::find(parts_.byte_ids.begin(), parts_.byte_ids.end(), id) != parts_.byte_ids.end();
+}
+
 void BpeModel::encode(std::string_view piece, std::vector<uint32_t>& ids) const {
   if (!piece.empty()) encode(piece, Vocabulary::Key(piece), ids);
 }

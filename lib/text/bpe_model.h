@@ -68,6 +68,8 @@ class BpeModel {
   explicit BpeModel(BpeParts parts);
 
   const Vocabulary& vocabulary() const { return parts_.vocabulary; }
+  // Whether some text may have this token. False is certain.
+  bool text_gives(uint32_t id) const;
   // Appends the ids of one piece.
   void encode(std::string_view piece, std::vector<uint32_t>& ids) const;
   // Appends the ids of the pieces of `text` that end at `ends`.

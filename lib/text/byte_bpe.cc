@@ -23,9 +23,11 @@ class ByteBpe : public Tokenizer {
   void encode(std::string_view text, std::vector<uint32_t>& ids, Specials specials) const override;
   std::string_view token_bytes(uint32_t id) const override;
   std::string piece(uint32_t id) const override;
-  std::optional<uint32_t> bos_id() const override { return bos_; }
-  std::optional<uint32_t> eos_id() const override { return eos_; }
   std::vector<SpecialToken> special_tokens() const override;
+
+ protected:
+  bool grow_to(uint32_t id) override;
+  bool make_special(uint32_t id) override;
 
  private:
   // The stages of encoding, each for the text that the one before leaves: what is no added token;
@@ -49,9 +51,8 @@ class ByteBpe : public Tokenizer {
   PreTokenizer pre_tokenizer_;
   AddedTokens added_;
   std::unordered_map<uint32_t, size_t> added_places_;
-  std::optional<uint32_t> bos_, eos_;
   int64_t vocab_size_;
-  bool byte_letters_;
+  bool open_ended_, byte_letters_;
   bool can_cut_, can_cut_raw_;  // normalised text, raw text
   std::vector<uint32_t> verbatim_ids_;
 };
@@ -62,13 +63,14 @@ ByteBpe::ByteBpe(ByteBpeParts parts, std::string file_content, std::string file_
       normalizer_(std::move(parts.normalizer)),
       pre_tokenizer_(std::move(parts.pre_tokenizer)),
       added_(std::move(parts.added)),
-      bos_(parts.bos),
-      eos_(parts.eos),
       vocab_size_(parts.vocab_size),
+      open_ended_(parts.open_ended),
       byte_letters_(parts.byte_letters),
       can_cut_(pre_tokenizer_.at_cut() == AtCut::ends_piece),
       can_cut_raw_(can_cut_ && normalizer_.can_cut() && added_.can_cut()),
       verbatim_ids_(std::move(parts.verbatim_ids)) {
+  set_boundaries(parts.bos, parts.eos);
+  set_assumption(std::move(parts.assumption));
   // Of several names for one id the first is shown.
   for (size_t i = 0; i < added_.all().size(); ++i) added_places_.try_emplace(added_.all()[i].id, i);
 }
@@ -166,12 +168,27 @@ const AddedToken* ByteBpe::added(uint32_t id) const {
   return found == added_places_.end() ? nullptr : &added_.all()[found->second];
 }
 
+bool ByteBpe::grow_to(uint32_t id) {
+  constexpr uint32_t kMaxId = (1 << 24) - 1;
+  if (!open_ended_ || id > kMaxId) return false;
+  vocab_size_ = std::max(vocab_size_, int64_t{id} + 1);
+  return true;
+}
+
+bool ByteBpe::make_special(uint32_t id) {
+  if (const auto found = added_places_.find(id); found != added_places_.end()) {
+    added_.make_special(id);
+    return true;
+  }
+  return token_bytes(id).empty() || !model_.text_gives(id);
+}
+
 std::string_view ByteBpe::token_bytes(uint32_t id) const {
   check_id(id);
   if (const AddedToken* token = added(id)) {
     return token->special ? std::string_view() : std::string_view(token->text);
   }
-  if (id == bos_ || id == eos_ || id >= model_.vocabulary().size()) return "";
+  if (id == bos_id() || id == eos_id() || id >= model_.vocabulary().size()) return "";
   return model_.vocabulary().bytes(id);
 }
 
@@ -190,7 +207,7 @@ std::vector<SpecialToken> ByteBpe::special_tokens() const {
   for (const AddedToken& token : added_.all()) {
     if (token.special) tokens.push_back({token.name, token.id});
   }
-  for (const auto& id : {bos_, eos_}) {
+  for (const auto& id : {bos_id(), eos_id()}) {
     if (id && !added(*id)) tokens.push_back({piece(*id), *id});
   }
   const auto less = [](const auto& a, const auto& b) { return a.id < b.id; };

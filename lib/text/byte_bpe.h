@@ -22,6 +22,8 @@ struct ByteBpeParts {
   AddedTokens added;
   std::optional<uint32_t> bos, eos;
   int64_t vocab_size = 0;
+  std::string assumption;   // see Tokenizer
+  bool open_ended = false;  // special tokens that are not known may lie behind the vocabulary
   // Shows tokens as the file does: in the letters that GPT-2 writes bytes with.
   bool byte_letters = false;
   std::vector<uint32_t> verbatim_ids;  // sorted; tokens whose names are not in those letters

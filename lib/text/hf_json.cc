@@ -11,6 +11,15 @@ constexpr uint64_t kMaxId = (1 << 24) - 1;
 
 }  // namespace
 
+nlohmann::json parse_hf_json(const std::string& content, const std::string& source) {
+  try {
+    return nlohmann::json::parse(content);
+  } catch (const nlohmann::json::parse_error& error) {
+    fail(ErrorKind::data, strprintf("%s: byte %zu: not well-formed JSON; is the file whole?",
+                                    source.c_str(), error.byte));
+  }
+}
+
 HfJson HfJson::operator[](const std::string& key) const {
   std::string path = path_.empty() ? key : path_ + "." + key;
   const auto found = value_.is_object() ? value_.find(key) : value_.end();

@@ -5,6 +5,9 @@
 
 namespace mythos {
 
+// Fails (data), naming `source` and the byte, on what is not JSON.
+nlohmann::json parse_hf_json(const std::string& content, const std::string& source);
+
 // A value inside a tokenizer.json that knows where it stands, so that every refusal names the file
 // and the path in it: "tok.json: model.merges[17]: …".
 class HfJson {

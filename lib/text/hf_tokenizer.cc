@@ -220,15 +220,6 @@ std::optional<uint32_t> find_usual(std::span<const char* const> names, const Ids
   return std::nullopt;
 }
 
-nlohmann::json parse_json(const std::string& content, const std::string& source) {
-  try {
-    return nlohmann::json::parse(content);
-  } catch (const nlohmann::json::parse_error& error) {
-    fail(ErrorKind::data, strprintf("%s: byte %zu: not well-formed JSON; is the file whole?",
-                                    source.c_str(), error.byte));
-  }
-}
-
 }  // namespace
 
 bool looks_like_json(std::string_view content) {
@@ -237,7 +228,7 @@ bool looks_like_json(std::string_view content) {
 }
 
 std::unique_ptr<Tokenizer> parse_hf_tokenizer(std::string content, const std::string& source) {
-  const nlohmann::json json = parse_json(content, source);
+  const nlohmann::json json = parse_hf_json(content, source);
   const HfJson root(json, source, "");
   if (root["model"].is_null()) {
     root.refuse("no member \"model\"; expected a tokenizer.json of Hugging Face's tokenizers");

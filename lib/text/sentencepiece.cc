@@ -80,8 +80,6 @@ class SentencePiece : public Tokenizer {
   void encode(std::string_view text, std::vector<uint32_t>& ids, Specials specials) const override;
   std::string_view token_bytes(uint32_t id) const override;
   std::string piece(uint32_t id) const override;
-  std::optional<uint32_t> bos_id() const override { return control(processor_.bos_id()); }
-  std::optional<uint32_t> eos_id() const override { return control(processor_.eos_id()); }
   std::vector<SpecialToken> special_tokens() const override;
 
  private:
@@ -122,6 +120,7 @@ SentencePiece::SentencePiece(std::string content, const ModelFacts& facts,
   if (!status.ok()) {
     fail(ErrorKind::data, source + ": not a usable SentencePiece model: " + status.error_message());
   }
+  set_boundaries(control(processor_.bos_id()), control(processor_.eos_id()));
   build_token_bytes();
   for (SpecialToken& token : special_tokens()) {
     controls_.add({.name = std::move(token.name), .id = token.id});

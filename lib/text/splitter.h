@@ -16,10 +16,13 @@ class Splitter {
   virtual void split(std::string_view text, std::vector<size_t>& ends) const = 0;
 };
 
-// The patterns of OpenAI's encodings, as tiktoken publishes them.
+// The patterns of encodings, as their makers publish them.
 extern const std::string_view kGpt2Pattern;    // r50k_base, p50k_base; Hugging Face's ByteLevel
 extern const std::string_view kCl100kPattern;  // cl100k_base
-extern const std::string_view kO200kPattern;   // o200k_base, o200k_harmony
+extern const std::string_view kO200kPattern;   // o200k_base, o200k_harmony, llama4
+extern const std::string_view kLlama3Pattern;  // llama3; cl100k_base before tiktoken 0.9
+extern const std::string_view kQwenPattern;    // qwen
+extern const std::string_view kQwen35Pattern;  // qwen3.5
 
 // Whose reading of a pattern counts. Published patterns mean the same in both but for
 // kCl100kPattern: {1,3}+ is possessive in one and a repeated group in the other.

@@ -1,12 +1,14 @@
 #include "text/tiktoken.h"
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 
 #include "base/error.h"
 #include "base/strings.h"
+#include "text/base64.h"
 #include "text/byte_bpe.h"
+#include "text/carried_name.h"
+#include "text/tiktoken_encodings.h"
 
 namespace mythos {
 namespace {
@@ -14,110 +16,14 @@ namespace {
 constexpr uint32_t kMaxRank = (1 << 24) - 1;
 constexpr const char* kEndOfText = "<|endoftext|>";
 
-struct Encoding {
-  std::string_view name;
-  size_t ranks;
-  bool told_by_ranks;  // when no encoding is named
-  const std::string_view& pattern;
-  std::vector<SpecialToken> (*specials)();
-};
-
-std::vector<SpecialToken> gpt2_specials() {
-  return {{kEndOfText, 50256}};
-}
-
-std::vector<SpecialToken> p50k_edit_specials() {
-  return {{kEndOfText, 50256},
-          {"<|fim_prefix|>", 50281},
-          {"<|fim_middle|>", 50282},
-          {"<|fim_suffix|>", 50283}};
-}
-
-std::vector<SpecialToken> cl100k_specials() {
-  return {{kEndOfText, 100257},
-          {"<|fim_prefix|>", 100258},
-          {"<|fim_middle|>", 100259},
-          {"<|fim_suffix|>", 100260},
-          {"<|endofprompt|>", 100276}};
-}
-
-std::vector<SpecialToken> o200k_specials() {
-  return {{kEndOfText, 199999}, {"<|endofprompt|>", 200018}};
-}
-
-// gpt-oss. <|endofprompt|> shares its id with a reserved name, which text may hold too.
-std::vector<SpecialToken> harmony_specials() {
-  std::vector<SpecialToken> tokens = {{"<|startoftext|>", 199998}, {kEndOfText, 199999},
-                                      {"<|return|>", 200002},      {"<|constrain|>", 200003},
-                                      {"<|channel|>", 200005},     {"<|start|>", 200006},
-                                      {"<|end|>", 200007},         {"<|message|>", 200008},
-                                      {"<|call|>", 200012},        {"<|endofprompt|>", 200018}};
-  constexpr uint32_t kNamed[] = {200002, 200003, 200005, 200006, 200007, 200008, 200012};
-  for (uint32_t id = 200000; id < 201088; ++id) {
-    if (std::find(std::begin(kNamed), std::end(kNamed), id) != std::end(kNamed)) continue;
-    tokens.push_back({strprintf("<|reserved_%u|>", id), id});
-  }
-  return tokens;
-}
-
-const Encoding kEncodings[] = {
-    {"r50k_base", 50256, true, kGpt2Pattern, gpt2_specials},
-    {"p50k_base", 50280, true, kGpt2Pattern, gpt2_specials},
-    {"p50k_edit", 50280, false, kGpt2Pattern, p50k_edit_specials},
-    {"cl100k_base", 100256, true, kCl100kPattern, cl100k_specials},
-    {"o200k_base", 199998, false, kO200kPattern, o200k_specials},
-    {"o200k_harmony", 199998, true, kO200kPattern, harmony_specials},
-};
-
-const Encoding* find_encoding(std::string_view name) {
-  const auto found = std::find_if(std::begin(kEncodings), std::end(kEncodings),
-                                  [&](const Encoding& encoding) { return encoding.name == name; });
-  return found == std::end(kEncodings) ? nullptr : found;
-}
-
-const Encoding* told_by_ranks(size_t ranks) {
-  const auto found = std::find_if(
-      std::begin(kEncodings), std::end(kEncodings),
-      [&](const Encoding& encoding) { return encoding.told_by_ranks && encoding.ranks == ranks; });
-  return found == std::end(kEncodings) ? nullptr : found;
-}
-
-// Values of base64's letters (RFC 4648), 64 for all other bytes.
-constexpr std::array<uint8_t, 256> kBase64 = [] {
-  std::array<uint8_t, 256> values;
-  values.fill(64);
-  constexpr std::string_view kLetters =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  for (size_t i = 0; i < kLetters.size(); ++i) {
-    values[static_cast<unsigned char>(kLetters[i])] = static_cast<uint8_t>(i);
-  }
-  return values;
-}();
-
-// Appends the decoded bytes. False when the text is not padded base64.
-bool decode_base64(std::string_view text, std::string& out) {
-  if (text.empty() || text.size() % 4 != 0) return false;
-  const size_t padding = text.ends_with("==") ? 2 : text.ends_with('=') ? 1 : 0;
-  for (size_t i = 0; i < text.size(); i += 4) {
-    const size_t letters = i + 4 < text.size() ? 4 : 4 - padding;
-    uint32_t group = 0;
-    for (size_t j = 0; j < 4; ++j) {
-      const uint32_t value = j < letters ? kBase64[static_cast<unsigned char>(text[i + j])] : 0;
-      if (value > 63) return false;
-      group = group << 6 | value;
-    }
-    for (size_t j = 0; j + 1 < letters; ++j) out += static_cast<char>(group >> (16 - 8 * j));
-  }
-  return true;
-}
-
 // One line's token, appended to `bytes`, and rank. What is wrong with the line, or nothing.
 const char* read_line(std::string_view line, std::string& bytes, uint32_t& rank) {
   const size_t space = line.find(' ');
   if (space == std::string_view::npos) {
     return "expected base64, a space and a rank";
   }
-  if (!decode_base64(line.substr(0, space), bytes)) {
+  // Whisper's multilingual file has an empty token, written "=".
+  if (line.substr(0, space) != "=" && !decode_base64(line.substr(0, space), bytes)) {
     return "the token is not base64";
   }
   const std::string_view digits = line.substr(space + 1);
@@ -175,6 +81,7 @@ BpeParts make_bpe(const Ranks& ranks, const std::string& source) {
   BpeParts bpe(Vocabulary(ranks.last + 1, ranks.bytes.size()));
   Vocabulary& vocabulary = bpe.vocabulary;
   for (const Ranks::Token& token : ranks.tokens) {
+    if (token.size == 0) continue;
     if (!vocabulary.set(token.rank, std::string_view(ranks.bytes).substr(token.begin, token.size)))
       fail_line(source, token.line, strprintf("rank %u comes a second time", token.rank));
     if (!vocabulary.index(token.rank)) {
@@ -197,8 +104,9 @@ BpeParts make_bpe(const Ranks& ranks, const std::string& source) {
   return bpe;
 }
 
-const Encoding& choose_encoding(size_t ranks, const std::string& source, std::string_view name) {
-  const Encoding* encoding = name.empty() ? told_by_ranks(ranks) : find_encoding(name);
+const TiktokenEncoding& choose_encoding(size_t ranks, const std::string& source,
+                                        std::string_view name) {
+  const auto* encoding = name.empty() ? tiktoken_encoding_of(ranks) : find_tiktoken_encoding(name);
   if (encoding) return *encoding;
   if (!name.empty()) {
     fail(ErrorKind::usage, strprintf("%s: '%s' is not an encoding (known: %s)", source.c_str(),
@@ -210,6 +118,62 @@ const Encoding& choose_encoding(size_t ranks, const std::string& source, std::st
                  source.c_str(), ranks, source.c_str(), tiktoken_encodings().c_str()));
 }
 
+std::string last_ranks_checksum(const Ranks& ranks) {
+  std::vector<Ranks::Token> tokens = ranks.tokens;
+  std::sort(tokens.begin(), tokens.end(),
+            [](const auto& a, const auto& b) { return a.rank < b.rank; });
+  std::string text;
+  for (size_t i = tokens.size() - std::min(tokens.size(), kLastRanks); i < tokens.size(); ++i) {
+    text += std::to_string(tokens[i].rank) + " ";
+    text += std::string_view(ranks.bytes).substr(tokens[i].begin, tokens[i].size);
+    text += "\n";
+  }
+  return checksum(text);
+}
+
+// What of the encoding is only presumed to be the file's; empty where the file is the published
+// one.
+std::string assumption_of(const TiktokenEncoding& encoding, const Ranks& ranks,
+                          const std::string& source) {
+  const size_t count = ranks.tokens.size();
+  const std::string name(encoding.name), last = last_ranks_checksum(ranks);
+  const std::string given = with_commas(static_cast<int64_t>(count)),
+                    wanted = with_commas(static_cast<int64_t>(encoding.ranks));
+  if (count != encoding.ranks) {
+    const TiktokenEncoding* published = tiktoken_encoding_of(count);
+    if (published && published->last_ranks == last) {
+      return strprintf(
+          "%s: these are the %s ranks of %s, not the %s of %s: only its pattern is "
+          "used",
+          source.c_str(), given.c_str(), std::string(published->name).c_str(), wanted.c_str(),
+          name.c_str());
+    }
+    return strprintf("%s: %s ranks, and %s has %s: only its pattern is used", source.c_str(),
+                     given.c_str(), name.c_str(), wanted.c_str());
+  }
+  if (encoding.last_ranks == last) return "";
+  return strprintf(
+      "%s: as many ranks as %s, %s, but not the published ones: its pattern and "
+      "special tokens are assumed",
+      source.c_str(), name.c_str(), wanted.c_str());
+}
+
+void add_specials(const TiktokenEncoding& encoding, ByteBpeParts& parts,
+                  const std::string& source) {
+  const Vocabulary& vocabulary = parts.bpe.vocabulary;
+  for (const SpecialToken& token : encoding.specials()) {
+    if (token.id < vocabulary.size() && !vocabulary.bytes(token.id).empty()) {
+      fail(ErrorKind::data,
+           strprintf("%s: rank %u is given, but it is the id of %s in %s", source.c_str(), token.id,
+                     token.name.c_str(), std::string(encoding.name).c_str()));
+    }
+    parts.added.add({.name = token.name, .id = token.id});
+    parts.vocab_size = std::max<int64_t>(parts.vocab_size, int64_t{token.id} + 1);
+    if (token.name == encoding.eos) parts.eos = token.id;
+    if (token.name == encoding.bos) parts.bos = token.id;
+  }
+}
+
 }  // namespace
 
 bool looks_like_tiktoken(std::string_view content) {
@@ -218,52 +182,28 @@ bool looks_like_tiktoken(std::string_view content) {
   return read_line(next_line(content).substr(0, 4096), bytes, rank) == nullptr;
 }
 
-bool is_tiktoken_encoding(std::string_view name) {
-  return find_encoding(name) != nullptr;
-}
-
-std::string tiktoken_encodings() {
-  std::vector<std::string> names;
-  for (const Encoding& encoding : kEncodings) names.emplace_back(encoding.name);
-  return join(names, ", ");
-}
-
-std::string_view encoding_of_file_name(std::string_view file_name) {
-  constexpr std::string_view kPrefix = "tokenizer.", kSuffix = ".tiktoken";
-  if (!file_name.starts_with(kPrefix) || !file_name.ends_with(kSuffix) ||
-      file_name.size() <= kPrefix.size() + kSuffix.size()) {
-    return {};
-  }
-  file_name.remove_prefix(kPrefix.size());
-  file_name.remove_suffix(kSuffix.size());
-  return is_tiktoken_encoding(file_name) ? file_name : std::string_view();
-}
-
 std::unique_ptr<Tokenizer> parse_tiktoken(std::string content, const std::string& source,
                                           std::string_view encoding_name) {
   const Ranks ranks = read_ranks(content, source);
-  const Encoding& encoding = choose_encoding(ranks.tokens.size(), source, encoding_name);
+  const TiktokenEncoding& encoding = choose_encoding(ranks.tokens.size(), source, encoding_name);
   ByteBpeParts parts(make_bpe(ranks, source));
   parts.pre_tokenizer.add_split(encoding.pattern);
-  const bool known = encoding.ranks == ranks.tokens.size();
-  const std::vector<SpecialToken> specials =
-      known ? encoding.specials() : std::vector<SpecialToken>{{kEndOfText, ranks.last + 1}};
   parts.vocab_size = ranks.last + 1;
-  for (const SpecialToken& token : specials) {
-    if (token.id <= ranks.last && !parts.bpe.vocabulary.bytes(token.id).empty()) {
-      fail(ErrorKind::data,
-           strprintf("%s: rank %u is given, but it is the id of %s in %s", source.c_str(), token.id,
-                     token.name.c_str(), std::string(encoding.name).c_str()));
-    }
-    parts.added.add({.name = token.name, .id = token.id});
-    parts.vocab_size = std::max<int64_t>(parts.vocab_size, int64_t{token.id} + 1);
-    if (token.name == kEndOfText) parts.eos = token.id;
-    if (token.name == "<|startoftext|>") parts.bos = token.id;
+  const bool known = encoding.ranks == ranks.tokens.size();
+  if (known) {
+    add_specials(encoding, parts, source);
+  } else {
+    parts.added.add({.name = kEndOfText, .id = ranks.last + 1});
+    parts.eos = ranks.last + 1;
+    parts.vocab_size = int64_t{ranks.last} + 2;
+    parts.open_ended = true;
   }
-  const bool told = told_by_ranks(ranks.tokens.size()) == &encoding;
-  std::string file_name =
-      told ? "tokenizer.tiktoken" : "tokenizer." + std::string(encoding.name) + ".tiktoken";
-  return make_byte_bpe(std::move(parts), std::move(content), std::move(file_name));
+  parts.assumption = assumption_of(encoding, ranks, source);
+  const bool told = tiktoken_encoding_of(ranks.tokens.size()) == &encoding;
+  const CarriedName name{.stem = "tokenizer",
+                         .suffix = "tiktoken",
+                         .encoding = told ? "" : std::string(encoding.name)};
+  return make_byte_bpe(std::move(parts), std::move(content), name.format());
 }
 
 }  // namespace mythos

@@ -1,36 +1,48 @@
 #include "text/tokenizer.h"
 
 #include "base/error.h"
-#include "text/hf_tokenizer.h"
-#include "text/sentencepiece.h"
-#include "text/tiktoken.h"
+#include "base/strings.h"
+#include "text/carried_name.h"
 #include "text/utf8.h"
 
 namespace mythos {
-namespace {
-
-// Names under which a directory may carry its tokenizer; then "tokenizer.ENCODING.tiktoken".
-constexpr std::string_view kCarriedNames[] = {"tokenizer.model", "tokenizer.json",
-                                              "tokenizer.tiktoken"};
-
-// "FILE:ENCODING" taken apart, unless there is a file of that whole name.
-std::pair<fs::path, std::string> split_encoding(const fs::path& path) {
-  const std::string text = path.string();
-  const size_t colon = text.rfind(':');
-  std::error_code ignored;
-  if (colon == text.npos || fs::exists(path, ignored) ||
-      !fs::exists(text.substr(0, colon), ignored)) {
-    return {path, std::string(encoding_of_file_name(path.filename().string()))};
-  }
-  return {text.substr(0, colon), text.substr(colon + 1)};
-}
-
-}  // namespace
 
 Tokenizer::Tokenizer(std::string file_content, std::string file_name)
     : file_content_(std::move(file_content)),
       file_name_(std::move(file_name)),
       fingerprint_(tokenizer_fingerprint(file_content_, file_name_)) {}
+
+void Tokenizer::set_boundaries(std::optional<uint32_t> bos, std::optional<uint32_t> eos) {
+  bos_ = bos;
+  eos_ = eos;
+}
+
+void Tokenizer::choose_boundaries(std::optional<uint32_t> bos, std::optional<uint32_t> eos) {
+  auto name = parse_carried_name(file_name_);
+  if (!name) fail(ErrorKind::internal, file_name_ + ": not the name of a carried tokenizer");
+  if (bos && bos != bos_) {
+    check_boundary(*bos, "BOS");
+    name->bos = bos_ = bos;
+  }
+  if (eos && eos != eos_) {
+    check_boundary(*eos, "EOS");
+    name->eos = eos_ = eos;
+  }
+  file_name_ = name->format();
+  fingerprint_ = tokenizer_fingerprint(file_content_, file_name_);
+}
+
+void Tokenizer::check_boundary(uint32_t id, const char* what) {
+  if (id >= static_cast<uint64_t>(vocab_size()) && !grow_to(id)) {
+    fail(ErrorKind::usage, strprintf("%s cannot be token %u: the vocabulary has %lld", what, id,
+                                     static_cast<long long>(vocab_size())));
+  }
+  if (!make_special(id)) {
+    fail(ErrorKind::usage,
+         strprintf("%s cannot be token %u, '%s': it stands for text. Choose a special token.", what,
+                   id, escaped(piece(id), 40).c_str()));
+  }
+}
 
 std::vector<uint32_t> Tokenizer::encode(std::string_view text, Specials specials) const {
   std::vector<uint32_t> ids;
@@ -68,46 +80,11 @@ std::vector<int32_t> Tokenizer::byte_lengths() const {
 
 std::string tokenizer_fingerprint(std::string_view file_content, std::string_view file_name) {
   Checksum sum;
-  const std::string_view encoding = encoding_of_file_name(file_name);
+  const auto name = parse_carried_name(file_name);
+  const std::string tag = name ? name->tag() : "";
   sum.update(file_content.data(), file_content.size());
-  sum.update(encoding.data(), encoding.size());
+  sum.update(tag.data(), tag.size());
   return sum.hex();
-}
-
-std::unique_ptr<Tokenizer> load_tokenizer(const fs::path& path) {
-  const auto [file, encoding] = split_encoding(path);
-  std::string content = read_file(file);
-  if (content.empty()) fail(ErrorKind::data, file.string() + ": the tokenizer file is empty");
-  if (looks_like_tiktoken(content)) {
-    return parse_tiktoken(std::move(content), file.string(), encoding);
-  }
-  if (file != path) {
-    fail(
-        ErrorKind::usage,
-        file.string() + ": not a tiktoken rank file, so it takes no encoding ('" + encoding + "')");
-  }
-  if (looks_like_json(content)) return parse_hf_tokenizer(std::move(content), file.string());
-  if (!looks_like_sentencepiece(content)) {
-    fail(ErrorKind::data,
-         file.string() +
-             ": not a tokenizer (expected a SentencePiece model, a tiktoken rank file or a Hugging "
-             "Face tokenizer.json).\nMake one with 'mythos vocab'.");
-  }
-  return parse_sentencepiece(std::move(content), file.string());
-}
-
-std::unique_ptr<Tokenizer> load_carried_tokenizer(const fs::path& directory) {
-  for (const std::string_view name : kCarriedNames) {
-    if (fs::exists(directory / name)) return load_tokenizer(directory / name);
-  }
-  std::error_code ignored;
-  for (const auto& entry : fs::directory_iterator(directory, ignored)) {
-    const std::string name = entry.path().filename().string();
-    if (!encoding_of_file_name(name).empty()) return load_tokenizer(entry.path());
-  }
-  fail(ErrorKind::data, directory.string() +
-                            ": carries no tokenizer (expected tokenizer.model, tokenizer.json or "
-                            "tokenizer.tiktoken there)");
 }
 
 std::string StreamDecoder::push(uint32_t id) {

@@ -41,10 +41,16 @@ class Tokenizer {
   virtual std::string_view token_bytes(uint32_t id) const = 0;
   // The token's name as its vocabulary shows it ("▁the", "<0x0A>", "</s>").
   virtual std::string piece(uint32_t id) const = 0;
-  virtual std::optional<uint32_t> bos_id() const = 0;
-  virtual std::optional<uint32_t> eos_id() const = 0;
   // BOS, EOS and the other tokens that text as such never gives, by id.
   virtual std::vector<SpecialToken> special_tokens() const = 0;
+
+  // The tokens that documents begin and end with.
+  std::optional<uint32_t> bos_id() const { return bos_; }
+  std::optional<uint32_t> eos_id() const { return eos_; }
+  // Takes other tokens as BOS and EOS, where given, than the file tells. What differs becomes part
+  // of the carried name and so of the fingerprint. To be called before the tokenizer is used.
+  // Fails (usage) unless the token is in the vocabulary and text as such need not give it.
+  void choose_boundaries(std::optional<uint32_t> bos, std::optional<uint32_t> eos);
 
   std::vector<uint32_t> encode(std::string_view text, Specials specials = Specials::as_text) const;
   // The inverse of encoding, with Specials::parse too: special tokens become their names.
@@ -54,35 +60,36 @@ class Tokenizer {
 
   // The tokenizer's file, kept whole so that shards and checkpoints carry it.
   const std::string& file_content() const { return file_content_; }
-  // Name under which directories carry that file: "tokenizer.model" (SentencePiece),
-  // "tokenizer.json" (Hugging Face), "tokenizer.tiktoken", or "tokenizer.ENCODING.tiktoken" where
-  // the number of ranks does not tell the encoding.
+  // Name under which directories carry that file, see carried_name.h.
   const std::string& file_name() const { return file_name_; }
   // tokenizer_fingerprint() of the two: what shards, checkpoints and commands compare.
   const std::string& fingerprint() const { return fingerprint_; }
+  // What the loader took for granted because the file does not tell it, for a warning; else empty.
+  const std::string& assumption() const { return assumption_; }
 
  protected:
   Tokenizer(std::string file_content, std::string file_name);
+  // For constructors: what the file tells.
+  void set_boundaries(std::optional<uint32_t> bos, std::optional<uint32_t> eos);
+  void set_assumption(std::string assumption) { assumption_ = std::move(assumption); }
+  // Makes room for an id behind the vocabulary; false where the file tells where that ends.
+  virtual bool grow_to(uint32_t) { return false; }
+  // Whether text as such does not give this token, or no longer does after this call.
+  virtual bool make_special(uint32_t id) { return token_bytes(id).empty(); }
 
  private:
+  void check_boundary(uint32_t id, const char* what);
   const std::unordered_map<uint32_t, std::string>& special_names() const;
 
-  std::string file_content_, file_name_, fingerprint_;
+  std::string file_content_, file_name_, fingerprint_, assumption_;
+  std::optional<uint32_t> bos_, eos_;
   mutable std::once_flag special_names_once_;
   mutable std::unordered_map<uint32_t, std::string> special_names_;
 };
 
-// Identifies the tokenizer that a file is under a carried name: the checksum of the file, for
-// "tokenizer.ENCODING.tiktoken" followed by ENCODING.
+// Identifies the tokenizer that a file is under a carried name: the checksum of the file's bytes,
+// followed by what the name says beyond them (CarriedName::tag).
 std::string tokenizer_fingerprint(std::string_view file_content, std::string_view file_name);
-
-// A SentencePiece model, a tiktoken rank file or a Hugging Face tokenizer.json; the kind is told by
-// content, not by name. "FILE:ENCODING" names the encoding of a rank file, as does the carried name
-// "tokenizer.ENCODING.tiktoken". Fails (data) when the file is missing, damaged or not a tokenizer
-// that this reads, and (usage) when an encoding must be named.
-std::unique_ptr<Tokenizer> load_tokenizer(const fs::path& path);
-// The tokenizer that a shard or checkpoint directory carries.
-std::unique_ptr<Tokenizer> load_carried_tokenizer(const fs::path& directory);
 
 // Decodes a stream: returns the text that is complete after each token and keeps back an unfinished
 // UTF-8 sequence, so that a terminal never sees half a character. Bytes that cannot become valid

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/strings.h"
 #include "config/parameters.h"
+#include "text/load_tokenizer.h"
 #include "train/schedule.h"
 
 namespace mythos {

@@ -11,7 +11,7 @@
 #include "base/strings.h"
 #include "base/timing.h"
 #include "data/readers.h"
-#include "text/tokenizer.h"
+#include "text/load_tokenizer.h"
 
 using namespace mythos;
 

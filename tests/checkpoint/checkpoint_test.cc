@@ -11,6 +11,7 @@
 #include "base/strings.h"
 #include "checkpoint/manifest.h"
 #include "sample.h"
+#include "text/load_tokenizer.h"
 
 namespace mythos {
 namespace {

@@ -2,6 +2,7 @@
 
 #include "../scratch.h"
 #include "sample.h"
+#include "text/load_tokenizer.h"
 
 namespace mythos {
 

@@ -6,7 +6,8 @@ for tok in small.tiktoken:o200k_base small.tiktoken:r50k_base bytelevel.tokenize
   echo "# $tok"
   ids $tok < text
   ids $tok --parse-special < text
-  ids $tok --parse-special < text | mythos tokenize --tokenizer "$data/$tok" --decode - > back; same text back
+  ids $tok --parse-special < text > parsed
+  mythos tokenize --tokenizer "$data/$tok" --decode parsed > back; same text back
   printf 'one\n--\ntwo\n' | mythos tokenize -q --tokenizer "$data/$tok" --separator '\n--\n' --val-fraction 0 --output shards --force -
   ls shards
   mythos shards verify -q shards && mythos shards cat shards

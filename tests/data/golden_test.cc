@@ -2,7 +2,7 @@
 
 #include "data/shards.h"
 #include "scratch.h"
-#include "text/tokenizer.h"
+#include "text/load_tokenizer.h"
 
 namespace mythos {
 namespace {

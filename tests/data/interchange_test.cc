@@ -16,8 +16,9 @@ using test::NumberTokenizer;
 
 class NoEos : public NumberTokenizer {
  public:
-  using NumberTokenizer::NumberTokenizer;
-  std::optional<uint32_t> eos_id() const override { return std::nullopt; }
+  explicit NoEos(int64_t vocab_size) : NumberTokenizer(vocab_size) {
+    set_boundaries(bos_id(), std::nullopt);
+  }
 };
 
 void write(const fs::path& path, const Tokenizer& tokenizer, const ShardWriterOptions& options) {

@@ -9,7 +9,9 @@ class NumberTokenizer : public Tokenizer {
  public:
   explicit NumberTokenizer(int64_t vocab_size)
       : Tokenizer("numbers " + std::to_string(vocab_size), "tokenizer.test"),
-        vocab_size_(vocab_size) {}
+        vocab_size_(vocab_size) {
+    set_boundaries(static_cast<uint32_t>(vocab_size - 2), static_cast<uint32_t>(vocab_size - 1));
+  }
   int64_t vocab_size() const override { return vocab_size_; }
   void encode(std::string_view text, std::vector<uint32_t>& ids, Specials) const override {
     for (const char c : text) ids.push_back(static_cast<unsigned char>(c));
@@ -19,8 +21,6 @@ class NumberTokenizer : public Tokenizer {
   }
   std::string piece(uint32_t id) const override { return std::to_string(id); }
   std::vector<SpecialToken> special_tokens() const override { return {}; }
-  std::optional<uint32_t> bos_id() const override { return static_cast<uint32_t>(vocab_size_ - 2); }
-  std::optional<uint32_t> eos_id() const override { return static_cast<uint32_t>(vocab_size_ - 1); }
 
  private:
   static std::string all_bytes() {

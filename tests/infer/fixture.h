@@ -16,8 +16,9 @@ class ByteTokenizer : public Tokenizer {
  public:
   static constexpr uint32_t kEos = 256, kBos = 257;
 
-  explicit ByteTokenizer(bool bos = false, bool eos = true)
-      : Tokenizer("bytes", "tokenizer.test"), bos_(bos), eos_(eos) {
+  explicit ByteTokenizer(bool bos = false, bool eos = true) : Tokenizer("bytes", "tokenizer.test") {
+    set_boundaries(bos ? std::optional(kBos) : std::nullopt,
+                   eos ? std::optional(kEos) : std::nullopt);
     for (int byte = 0; byte < 256; ++byte) bytes_ += static_cast<char>(byte);
   }
   int64_t vocab_size() const override { return 258; }
@@ -30,16 +31,9 @@ class ByteTokenizer : public Tokenizer {
   }
   std::string piece(uint32_t id) const override { return std::string(token_bytes(id)); }
   std::vector<SpecialToken> special_tokens() const override { return {}; }
-  std::optional<uint32_t> bos_id() const override {
-    return bos_ ? std::optional(kBos) : std::nullopt;
-  }
-  std::optional<uint32_t> eos_id() const override {
-    return eos_ ? std::optional(kEos) : std::nullopt;
-  }
   using Tokenizer::encode;
 
  private:
-  bool bos_, eos_;
   std::string bytes_;
 };
 

@@ -134,11 +134,7 @@ TEST_F(Generate, StopsAtEosAndDoesNotShowIt) {
   // A tokenizer in which the fourth token of that text is EOS.
   class EosIs : public ByteTokenizer {
    public:
-    explicit EosIs(uint32_t id) : id_(id) {}
-    std::optional<uint32_t> eos_id() const override { return id_; }
-
-   private:
-    uint32_t id_;
+    explicit EosIs(uint32_t id) { set_boundaries(std::nullopt, id); }
   } tokenizer(ids[3]);
   Generator generator(session_, tokenizer);
   generator.set_prompt(small_prompt(6));

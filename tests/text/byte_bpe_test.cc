@@ -11,8 +11,8 @@
 #include "scratch.h"
 #include "text/added_tokens.h"
 #include "text/byte_alphabet.h"
+#include "text/load_tokenizer.h"
 #include "text/tiktoken.h"
-#include "text/tokenizer.h"
 
 namespace mythos {
 namespace {

@@ -30,8 +30,6 @@ class ToyTokenizer : public Tokenizer {
   }
   std::string_view token_bytes(uint32_t id) const override { return tokens_.at(id); }
   std::string piece(uint32_t id) const override { return id == 'x' ? "<0x78>" : tokens_.at(id); }
-  std::optional<uint32_t> bos_id() const override { return {}; }
-  std::optional<uint32_t> eos_id() const override { return {}; }
   std::vector<SpecialToken> special_tokens() const override { return {}; }
 
  private:

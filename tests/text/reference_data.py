@@ -23,7 +23,9 @@ if not tokenizers.is_dir():
 
 def tokenize(tokenizer, *arguments):
     command = [f"{bin_dir}/mythos-tokenize", "--tokenizer", tokenizer, *arguments]
-    return subprocess.run(command, check=True, capture_output=True).stdout
+    result = subprocess.run(command, check=True, capture_output=True)
+    assert not result.stderr, result.stderr  # such as that the encoding is assumed
+    return result.stdout
 
 
 def ids_of(tokenizer, texts, *arguments):

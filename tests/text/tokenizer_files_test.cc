@@ -7,7 +7,6 @@
 #include "scratch.h"
 #include "text/hf_tokenizer.h"
 #include "text/tiktoken.h"
-#include "text/tokenizer.h"
 
 namespace mythos {
 namespace {
@@ -145,59 +144,68 @@ TEST(Tiktoken, AnEncodingMustBeKnown) {
   EXPECT_EQ(tiktoken_error(rank_file(300), ErrorKind::usage, ""),
             "t.tiktoken: 300 ranks do not tell how this tiktoken file cuts text.\n"
             "Write t.tiktoken:ENCODING with one of r50k_base, p50k_base, p50k_edit, cl100k_base, "
-            "o200k_base, o200k_harmony.");
+            "o200k_base, o200k_harmony, llama3, llama4, qwen, qwen3.5.");
   EXPECT_TRUE(contains(tiktoken_error(rank_file(300), ErrorKind::usage, "o300k"),
                        "'o300k' is not an encoding (known: r50k_base, "));
 }
 
-TEST(Tiktoken, TheFileNameNamesAnEncoding) {
-  EXPECT_EQ(encoding_of_file_name("tokenizer.o200k_base.tiktoken"), "o200k_base");
-  for (const char* other : {"tokenizer.tiktoken", "tokenizer.o300k.tiktoken", "o200k_base.tiktoken",
-                            "tokenizer.o200k_base.tiktoken.bak", "tokenizer.model"}) {
-    EXPECT_EQ(encoding_of_file_name(other), "") << other;
-  }
+TEST(Tiktoken, TheEmptyTokenOfWhisperIsARankThatStandsForNothing) {
+  const auto tokenizer = parse_tiktoken(rank_file(300) + "= 300\n", "t.tiktoken", "r50k_base");
+  EXPECT_EQ(tokenizer->token_bytes(300), "");
+  EXPECT_EQ(tokenizer->eos_id(), 301u);
 }
 
-TEST(CarriedTokenizer, KeepsFileAndEncoding) {
-  const Scratch scratch;
-  const std::string ranks = read_file(kData / "small.tiktoken");
-  for (const char* name :
-       {"small.tiktoken:o200k_base", "small.tiktoken:r50k_base", "bytelevel.tokenizer.json"}) {
-    const auto tokenizer = load_tokenizer(kData / name);
-    const fs::path directory = scratch / name;
-    fs::create_directory(directory);
-    write_file_atomic(directory / tokenizer->file_name(), tokenizer->file_content());
-    const auto carried = load_carried_tokenizer(directory);
-    EXPECT_EQ(carried->fingerprint(), tokenizer->fingerprint());
-    EXPECT_EQ(carried->file_name(), tokenizer->file_name());
-    EXPECT_EQ(carried->encode("It's 1234"), tokenizer->encode("It's 1234"));
-    EXPECT_EQ(tokenizer_fingerprint(tokenizer->file_content(), tokenizer->file_name()),
+// Names and ids as the packages that publish the files have them: sorted by id, "NAME ID\n" each.
+TEST(Tiktoken, EncodingsHaveThePublishedSpecialTokens) {
+  const struct {
+    size_t ranks;
+    const char* encoding;
+    int64_t vocab_size;
+    std::optional<uint32_t> bos;
+    uint32_t eos;
+    std::pair<const char*, uint32_t> one;
+    const char* checksum;
+  } cases[] = {
+      {128000, "llama3", 128256, 128000, 128001, {"<|eot_id|>", 128009}, "ed523b14ac6c2c13"},
+      {200000, "llama4", 202048, 200000, 200001, {"<|patch|>", 200092}, "5f3a9f78886e177a"},
+      {151643, "qwen", 151851, std::nullopt, 151643, {"<|im_end|>", 151645}, "e8f6706b732fc107"},
+      {248044, "qwen3.5", 248077, std::nullopt, 248044, {"<think>", 248068}, "3b653406eeb72eff"},
+  };
+  for (const auto& wanted : cases) {
+    const std::string file = rank_file(wanted.ranks);
+    const auto tokenizer = parse_tiktoken(file, "t.tiktoken", "");
+    EXPECT_EQ(tokenizer->vocab_size(), wanted.vocab_size) << wanted.encoding;
+    EXPECT_EQ(tokenizer->bos_id(), wanted.bos);
+    EXPECT_EQ(tokenizer->eos_id(), wanted.eos);
+    EXPECT_EQ(tokenizer->encode(wanted.one.first, Specials::parse),
+              std::vector<uint32_t>{wanted.one.second});
+    std::string names;
+    for (const SpecialToken& token : tokenizer->special_tokens()) {
+      names += token.name + " " + std::to_string(token.id) + "\n";
+    }
+    EXPECT_EQ(checksum(names), wanted.checksum) << wanted.encoding;
+    EXPECT_EQ(tokenizer->file_name(), "tokenizer.tiktoken");
+    EXPECT_EQ(parse_tiktoken(file, "t.tiktoken", wanted.encoding)->fingerprint(),
               tokenizer->fingerprint());
   }
-  EXPECT_EQ(tokenizer_fingerprint(ranks, "tokenizer.tiktoken"), checksum(ranks));
-  EXPECT_EQ(tokenizer_fingerprint(ranks, "tokenizer.o200k_base.tiktoken"),
-            checksum(ranks + "o200k_base"));
-  fs::create_directory(scratch / "empty");
-  EXPECT_TRUE(
-      contains(error_of(ErrorKind::data, [&] { load_carried_tokenizer(scratch / "empty"); }),
-               "carries no tokenizer"));
 }
 
-TEST(LoadTokenizer, TellsTheKindByContent) {
-  const Scratch scratch;
-  const std::string ranks = read_file(kData / "small.tiktoken");
-  write_file_atomic(scratch / "tokenizer.model", ranks);  // as Llama 3 names it
-  EXPECT_EQ(load_tokenizer((scratch / "tokenizer.model").string() + ":cl100k_base")->vocab_size(),
-            481);
-  write_file_atomic(scratch / "a:r50k_base", ranks);
-  EXPECT_EQ(load_tokenizer((scratch / "a:r50k_base").string() + ":cl100k_base")->file_name(),
-            "tokenizer.cl100k_base.tiktoken")
-      << "a colon may be part of a name";
-  const std::string json = (kData / "bytelevel.tokenizer.json").string();
-  EXPECT_TRUE(contains(error_of(ErrorKind::usage, [&] { load_tokenizer(json + ":r50k_base"); }),
-                       "not a tiktoken rank file, so it takes no encoding"));
-  EXPECT_TRUE(contains(error_of(ErrorKind::data, [&] { load_tokenizer(scratch / "b:r50k_base"); }),
-                       "b:r50k_base"));
+TEST(Tiktoken, SaysWhatItTakesForGranted) {
+  EXPECT_EQ(parse_tiktoken(rank_file(258), "t", "cl100k_base")->assumption(),
+            "t: 258 ranks, and cl100k_base has 100,256: only its pattern is used");
+  EXPECT_EQ(parse_tiktoken(rank_file(128000), "t", "")->assumption(),
+            "t: as many ranks as llama3, 128,000, but not the published ones: its pattern and "
+            "special tokens are assumed");
+  // The last ranks of p50k_base are its own: runs of 10 to 25 spaces.
+  std::string spaces = rank_file(50280 - 24);
+  for (size_t i = 0; i < 24; ++i) {
+    spaces += base64(std::string(i + 2, ' ')) + " " + std::to_string(50257 + i) + "\n";
+  }
+  EXPECT_EQ(parse_tiktoken(spaces, "t", "")->assumption(), "");
+  EXPECT_EQ(parse_tiktoken(spaces, "t", "p50k_edit")->assumption(), "");
+  EXPECT_EQ(parse_tiktoken(spaces, "t", "o200k_base")->assumption(),
+            "t: these are the 50,280 ranks of p50k_base, not the 199,998 of o200k_base: only its "
+            "pattern is used");
 }
 
 class HfFile : public testing::Test {

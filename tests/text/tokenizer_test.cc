@@ -1,4 +1,4 @@
-#include "text/tokenizer.h"
+#include "text/load_tokenizer.h"
 
 #include <gtest/gtest.h>
 #include <sentencepiece_processor.h>

@@ -1,0 +1,184 @@
+#include "text/load_tokenizer.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/strings.h"
+#include "text/carried_name.h"
+#include "text/hf_special_files.h"
+#include "text/hf_tokenizer.h"
+#include "text/sentencepiece.h"
+#include "text/tiktoken.h"
+
+namespace mythos {
+namespace {
+
+// A file, and what its name or the user says beyond its content.
+struct NamedFile {
+  fs::path path;
+  std::string encoding;
+  std::optional<CarriedName> carried;
+};
+
+NamedFile named_file(const fs::path& path) {
+  NamedFile file{path, "", parse_carried_name(path.filename().string())};
+  if (file.carried) file.encoding = file.carried->encoding;
+  return file;
+}
+
+std::vector<std::string> file_names(const fs::path& folder) {
+  std::vector<std::string> names;
+  std::error_code status;
+  for (const auto& entry : fs::directory_iterator(folder, status)) {
+    if (!entry.is_directory(status)) names.push_back(entry.path().filename().string());
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+// The file of a folder's tokenizer.
+fs::path tokenizer_in(const fs::path& folder) {
+  const std::vector<std::string> names = file_names(folder);
+  for (const char* usual : {"tokenizer.json", "tokenizer.model", "tekken.json"}) {
+    if (std::binary_search(names.begin(), names.end(), usual)) return folder / usual;
+  }
+  for (const std::string& name : names) {
+    if (parse_carried_name(name)) return folder / name;
+  }
+  std::vector<std::string> ranks;
+  std::copy_if(names.begin(), names.end(), std::back_inserter(ranks),
+               [](const std::string& name) { return name.ends_with(".tiktoken"); });
+  if (ranks.size() == 1) return folder / ranks[0];
+  if (ranks.size() > 1) {
+    fail(ErrorKind::usage, folder.string() + ": holds several rank files, " +
+                               escaped(join(ranks, ", ")) + ".\nName one of them.");
+  }
+  fail(ErrorKind::data, folder.string() +
+                            ": holds no tokenizer (expected tokenizer.json, tokenizer.model, "
+                            "tekken.json or a *.tiktoken file there)");
+}
+
+// "FILE:ENCODING" taken apart, unless there is a file of that whole name.
+NamedFile resolve(const fs::path& path) {
+  std::error_code ignored;
+  if (fs::is_directory(path, ignored)) return named_file(tokenizer_in(path));
+  const std::string text = path.string();
+  const size_t colon = text.rfind(':');
+  if (colon == text.npos || fs::exists(path, ignored) ||
+      !fs::exists(text.substr(0, colon), ignored)) {
+    return named_file(path);
+  }
+  NamedFile file{text.substr(0, colon), text.substr(colon + 1), std::nullopt};
+  if (fs::is_directory(file.path, ignored)) file.path = tokenizer_in(file.path);
+  if (looks_like_tiktoken(read_file(file.path))) return file;
+  fail(ErrorKind::usage, file.path.string() +
+                             ": not a tiktoken rank file, so it takes no encoding ('" +
+                             escaped(file.encoding, 40) + "')");
+}
+
+std::unique_ptr<Tokenizer> parse(const NamedFile& file) {
+  const std::string source = file.path.string();
+  std::string content = read_file(file.path);
+  if (content.empty()) fail(ErrorKind::data, source + ": the tokenizer file is empty");
+  if (looks_like_tiktoken(content))
+    return parse_tiktoken(std::move(content), source, file.encoding);
+  if (looks_like_json(content)) return parse_hf_tokenizer(std::move(content), source);
+  if (looks_like_sentencepiece(content)) return parse_sentencepiece(std::move(content), source);
+  fail(ErrorKind::data,
+       source +
+           ": not a tokenizer (expected a SentencePiece model, a tiktoken rank file, a Hugging "
+           "Face tokenizer.json or a tekken.json).\nMake one with 'mythos vocab'.");
+}
+
+std::optional<uint32_t> find_name(const Tokenizer& tokenizer, const std::string& name) {
+  for (const SpecialToken& token : tokenizer.special_tokens()) {
+    if (token.name == name) return token.id;
+  }
+  for (uint32_t id = 0; id < static_cast<uint64_t>(tokenizer.vocab_size()); ++id) {
+    if (tokenizer.piece(id) == name) return id;
+  }
+  return std::nullopt;
+}
+
+// The token that the user calls so, by id or by name.
+std::optional<uint32_t> chosen(const Tokenizer& tokenizer, const std::string& text,
+                               const char* option) {
+  if (text.empty()) return std::nullopt;
+  if (const auto id = parse_int(text); id && *id >= 0 && *id <= UINT32_MAX) {
+    return static_cast<uint32_t>(*id);
+  }
+  if (const auto id = find_name(tokenizer, text)) return id;
+  std::vector<std::string> names;
+  for (const SpecialToken& token : tokenizer.special_tokens()) names.push_back(token.name);
+  fail(ErrorKind::usage, strprintf("%s: the vocabulary has no token '%s'.%s", option,
+                                   escaped(text, 40).c_str(), did_you_mean(text, names).c_str()));
+}
+
+// Takes BOS or EOS from a file beside the tokenizer; where the tokenizer has no such special token,
+// a warning says so.
+void apply(Tokenizer& tokenizer, const std::optional<HfSpecialName>& special, bool is_eos) {
+  if (!special) return;
+  const auto id = special->id ? special->id : find_name(tokenizer, special->name);
+  std::string reason = "the tokenizer has no such token";
+  try {
+    if (id)
+      return tokenizer.choose_boundaries(is_eos ? std::nullopt : id, is_eos ? id : std::nullopt);
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::usage) throw;
+    reason = error.what();
+  }
+  log_warning(strprintf("%s: %s is left aside: %s", special->source.c_str(), special->shown.c_str(),
+                        reason.c_str()));
+}
+
+void apply_special_files(Tokenizer& tokenizer, const fs::path& file, bool bos, bool eos) {
+  const fs::path folder = file.has_parent_path() ? file.parent_path() : fs::path(".");
+  const HfSpecialNames names = read_hf_special_files(folder);
+  if (bos) apply(tokenizer, names.bos, false);
+  if (eos) apply(tokenizer, names.eos, true);
+}
+
+void warn_of_assumption(const Tokenizer& tokenizer, bool eos_chosen) {
+  if (tokenizer.assumption().empty()) return;
+  std::string text = tokenizer.assumption();
+  if (const auto eos = tokenizer.eos_id(); eos && !eos_chosen) {
+    text += strprintf("; EOS is assumed to be %s, id %u (--eos-token names another)",
+                      tokenizer.piece(*eos).c_str(), *eos);
+  }
+  log_warning(text);
+}
+
+}  // namespace
+
+std::unique_ptr<Tokenizer> load_tokenizer(const TokenizerChoice& choice) {
+  const NamedFile file = resolve(choice.path);
+  auto tokenizer = parse(file);
+  const CarriedName carried = file.carried.value_or(CarriedName());
+  const auto bos = chosen(*tokenizer, choice.bos, "--bos-token"),
+             eos = chosen(*tokenizer, choice.eos, "--eos-token");
+  const bool name_tells = !carried.tag().empty();
+  const bool hugging_face = tokenizer->file_name() == "tokenizer.json";
+  tokenizer->choose_boundaries(bos ? bos : carried.bos, eos ? eos : carried.eos);
+  if (hugging_face && !name_tells) {
+    apply_special_files(*tokenizer, file.path, !bos, !eos);
+  }
+  warn_of_assumption(*tokenizer, eos || carried.eos);
+  return tokenizer;
+}
+
+std::unique_ptr<Tokenizer> load_tokenizer(const fs::path& path) {
+  return load_tokenizer(TokenizerChoice{path.string(), "", ""});
+}
+
+std::unique_ptr<Tokenizer> load_carried_tokenizer(const fs::path& path) {
+  std::error_code ignored;
+  const NamedFile file = named_file(fs::is_directory(path, ignored) ? tokenizer_in(path) : path);
+  auto tokenizer = parse(file);
+  if (file.carried) tokenizer->choose_boundaries(file.carried->bos, file.carried->eos);
+  return tokenizer;
+}
+
+}  // namespace mythos
