@@ -11,6 +11,7 @@
 #include "text/hf_special_files.h"
 #include "text/hf_tokenizer.h"
 #include "text/sentencepiece.h"
+#include "text/tekken.h"
 #include "text/tiktoken.h"
 
 namespace mythos {
@@ -85,6 +86,7 @@ std::unique_ptr<Tokenizer> parse(const NamedFile& file) {
   if (content.empty()) fail(ErrorKind::data, source + ": the tokenizer file is empty");
   if (looks_like_tiktoken(content))
     return parse_tiktoken(std::move(content), source, file.encoding);
+  if (looks_like_tekken(content)) return parse_tekken(std::move(content), source);
   if (looks_like_json(content)) return parse_hf_tokenizer(std::move(content), source);
   if (looks_like_sentencepiece(content)) return parse_sentencepiece(std::move(content), source);
   fail(ErrorKind::data,
