@@ -191,6 +191,7 @@ std::unique_ptr<Tokenizer> parse_tiktoken(std::string content, const std::string
   parts.vocab_size = ranks.last + 1;
   const bool known = encoding.ranks == ranks.tokens.size();
   if (known) {
+    if (encoding.nfc) parts.normalizer.add(make_form_step("NFC"));
     add_specials(encoding, parts, source);
   } else {
     parts.added.add({.name = kEndOfText, .id = ranks.last + 1});

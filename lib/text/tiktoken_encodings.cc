@@ -161,8 +161,9 @@ const TiktokenEncoding kEncodings[] = {
      "<|end_of_text|>", llama3_specials},
     {"llama4", 200000, "e4dbab793f593055", true, kO200kPattern, "<|begin_of_text|>",
      "<|end_of_text|>", llama4_specials},
-    {"qwen", 151643, "f35a2917ada36a1b", true, kQwenPattern, "", kEndOfText, qwen_specials},
-    {"qwen3.5", 248044, "ac3d81453e739d4e", true, kQwen35Pattern, "", kEndOfText, qwen35_specials},
+    {"qwen", 151643, "f35a2917ada36a1b", true, kQwenPattern, "", kEndOfText, qwen_specials, true},
+    {"qwen3.5", 248044, "ac3d81453e739d4e", true, kQwen35Pattern, "", kEndOfText, qwen35_specials,
+     true},
 };
 
 }  // namespace

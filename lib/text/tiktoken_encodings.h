@@ -17,6 +17,7 @@ struct TiktokenEncoding {
   const std::string_view& pattern;  // cuts text into pieces
   std::string_view bos, eos;        // names among the special tokens; bos may be empty
   std::vector<SpecialToken> (*specials)();
+  bool nfc = false;  // text is brought into Unicode\'s form NFC first
 };
 
 // A published file is told from another with as many ranks by the checksum of the last so many: of

@@ -190,6 +190,14 @@ TEST(Tiktoken, EncodingsHaveThePublishedSpecialTokens) {
   }
 }
 
+TEST(Tiktoken, QwenNormalizesText) {
+  const auto qwen = parse_tiktoken(rank_file(151643), "t", "");
+  EXPECT_EQ(qwen->decode(qwen->encode("cafe\u0301")), "caf\u00e9");
+  EXPECT_EQ(qwen->encode("\u2126"), qwen->encode("\u03a9"));
+  const auto pattern_alone = parse_tiktoken(rank_file(300), "t", "qwen");
+  EXPECT_EQ(pattern_alone->decode(pattern_alone->encode("cafe\u0301")), "cafe\u0301");
+}
+
 TEST(Tiktoken, SaysWhatItTakesForGranted) {
   EXPECT_EQ(parse_tiktoken(rank_file(258), "t", "cl100k_base")->assumption(),
             "t: 258 ranks, and cl100k_base has 100,256: only its pattern is used");
