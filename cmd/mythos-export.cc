@@ -5,6 +5,7 @@
 #include "base/cli.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/output_path.h"
 #include "base/strings.h"
 #include "checkpoint/exchange.h"
 
@@ -37,13 +38,13 @@ bool is_export(const fs::path& directory) {
 
 // Only an earlier export is ever replaced, so that a mistyped path cannot cost a folder.
 void check_output(const Options& options) {
+  check_output(options.output, OutputKind::directory);
   std::error_code status;
-  const auto kind = fs::symlink_status(options.output, status);
-  if (!fs::exists(kind)) return;
+  if (!fs::exists(options.output, status)) return;
   if (!options.force) {
     fail(ErrorKind::usage, options.output + " exists; --force replaces an earlier export.");
   }
-  if (!fs::is_directory(kind) || !is_export(options.output)) {
+  if (!is_export(options.output)) {
     fail(ErrorKind::usage,
          options.output +
              " is not a directory with the files of an export alone; it is left as it is.");

@@ -5,6 +5,7 @@
 #include "base/cli.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/output_path.h"
 #include "base/strings.h"
 #include "checkpoint/exchange.h"
 #include "text/tokenizer_options.h"
@@ -37,6 +38,7 @@ std::unique_ptr<Tokenizer> read_tokenizer(const Options& options, const ModelCon
 
 int run(const Options& options) {
   const ExchangeFormat format = exchange_format(options.format);
+  check_output(options.output, OutputKind::contents);
   std::error_code status;
   if (fs::exists(options.output, status) && !fs::is_empty(options.output, status)) {
     fail(ErrorKind::usage, options.output + " is not empty; name a new run directory.");

@@ -9,6 +9,7 @@
 #include "base/cli.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/output_path.h"
 #include "base/progress.h"
 #include "base/strings.h"
 #include "data/input_options.h"
@@ -81,10 +82,7 @@ class Ticker {
 };
 
 int train(Options& options) {
-  const fs::path output = options.output;
-  if (output.has_parent_path() && !fs::is_directory(output.parent_path())) {
-    fail(ErrorKind::data, output.parent_path().string() + ": no such directory for --output");
-  }
+  check_output(options.output, OutputKind::file);
   options.vocab.type = options.type == "bpe" ? VocabType::bpe : VocabType::unigram;
   options.vocab.show_log = log_level() == LogLevel::debug;
   TrainingText text = read_text(options);
@@ -101,7 +99,7 @@ int train(Options& options) {
   }
   const auto tokenizer = parse_sentencepiece(model, options.output);
   const double ratio = bytes_per_token(*tokenizer, checked);
-  write_file_atomic(output, model);
+  write_file_atomic(options.output, model);
   log_info(strprintf("%s: %lld pieces, %.2f bytes per token on the training text",
                      options.output.c_str(), static_cast<long long>(tokenizer->vocab_size()),
                      ratio));

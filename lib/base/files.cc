@@ -14,6 +14,7 @@
 #include <xxhash.h>
 
 #include "base/error.h"
+#include "base/output_path.h"
 #include "base/strings.h"
 
 namespace mythos {
@@ -24,24 +25,11 @@ constexpr std::string_view kUnfinished = ".unfinished";
 
 [[noreturn]] void fail_errno(ErrorKind kind, const char* action, const fs::path& path) {
   const int code = errno;
-  std::string message = strprintf("%s %s: %s", action, path.c_str(), std::strerror(code));
-  if (code == ENOSPC || code == EDQUOT) message += ". Free some space and run the command again.";
-  fail(kind, message);
-}
-
-[[noreturn]] void fail_write(const char* action, const fs::path& path) {
-  const bool missing = errno == ENOENT || errno == ENOTDIR;
-  fail_errno(missing ? ErrorKind::data : ErrorKind::resources, action, path);
+  fail(kind, strprintf("%s %s: %s", action, path.c_str(), std::strerror(code)));
 }
 
 fs::path unfinished_name(const fs::path& path) {
-  const fs::path parent = path.parent_path();
-  return parent /
-         ("." + path.filename().string() + strprintf(".%d", getpid()) + std::string(kUnfinished));
-}
-
-fs::path without_trailing_slash(fs::path path) {
-  return path.has_filename() ? path : path.parent_path();
+  return hidden_beside(path, strprintf(".%d", getpid()) + std::string(kUnfinished));
 }
 
 // For file systems that cannot exchange two names: for a moment there is nothing under the final
@@ -85,6 +73,10 @@ OutputFile::OutputFile(const fs::path& path, fs::path shown_as)
     : shown_as_(shown_as.empty() ? path : std::move(shown_as)) {
   fd_ = open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
   if (fd_ < 0) fail_write("cannot create", shown_as_);
+}
+
+OutputFile OutputFile::into_stream(const fs::path& path) {
+  return OutputFile(open_stream(path), path, 0);
 }
 
 OutputFile OutputFile::go_on(const fs::path& path, uint64_t size_bytes) {
@@ -144,14 +136,17 @@ void OutputFile::close() {
   if (::close(std::exchange(fd_, -1)) != 0) fail_write("cannot write", shown_as_);
 }
 
-AtomicFile::AtomicFile(fs::path path)
-    : path_(std::move(path)), temporary_(unfinished_name(path_)), file_(temporary_, path_) {}
+AtomicFile::AtomicFile(const fs::path& path)
+    : path_(followed(path)),
+      temporary_(is_stream(path) ? fs::path() : unfinished_name(path_)),
+      file_(temporary_.empty() ? OutputFile::into_stream(path) : OutputFile(temporary_, path)) {}
 
 AtomicFile::~AtomicFile() {
   if (!temporary_.empty()) unlink(temporary_.c_str());
 }
 
 void AtomicFile::commit() {
+  if (temporary_.empty()) return file_.close();
   file_.sync();
   file_.close();
   if (rename(temporary_.c_str(), path_.c_str()) != 0) fail_write("cannot rename into place", path_);
@@ -165,8 +160,8 @@ void write_file_atomic(const fs::path& path, std::string_view content) {
   file.commit();
 }
 
-AtomicDirectory::AtomicDirectory(fs::path path)
-    : final_(without_trailing_slash(std::move(path))), temporary_(unfinished_name(final_)) {
+AtomicDirectory::AtomicDirectory(const fs::path& path)
+    : final_(followed(path)), temporary_(unfinished_name(final_)) {
   std::error_code status;
   fs::remove_all(temporary_, status);
   if (final_.has_parent_path()) fs::create_directories(final_.parent_path(), status);
@@ -187,7 +182,8 @@ void AtomicDirectory::commit() {
   fs::remove_all(temporary_, status);
 }
 
-void move_directory(const fs::path& from, const fs::path& to) {
+void move_directory(const fs::path& from, const fs::path& name) {
+  const fs::path to = followed(name);
   sync_directory(from);
   std::error_code status;
   if (!fs::exists(to, status)) {
@@ -196,6 +192,14 @@ void move_directory(const fs::path& from, const fs::path& to) {
     replace_in_two_steps(from, to);
   }
   sync_directory(to.parent_path());
+}
+
+fs::path hidden_beside(const fs::path& path, const std::string& suffix) {
+  constexpr size_t kMostBytes = 255, kKeptBytes = 150;
+  std::string name = "." + path.filename().string();
+  if (name.size() + suffix.size() > kMostBytes)
+    name = name.substr(0, kKeptBytes) + "." + checksum(name);
+  return path.parent_path() / (name + suffix);
 }
 
 bool is_unfinished(const fs::path& path) {

@@ -7,7 +7,6 @@
 #include <string>
 #include <string_view>
 #include <vector>
-#include <vector>
 
 namespace mythos {
 
@@ -23,6 +22,8 @@ class OutputFile {
  public:
   // Creates or empties the file. Errors name `shown_as` where given.
   explicit OutputFile(const fs::path& path, fs::path shown_as = {});
+  // Writes into a device, a pipe or a descriptor, see is_stream().
+  static OutputFile into_stream(const fs::path& path);
   // Goes on behind the first `size_bytes` and cuts off what lies behind them. Fails (data) when the
   // file is missing or shorter.
   static OutputFile go_on(const fs::path& path, uint64_t size_bytes);
@@ -48,10 +49,12 @@ class OutputFile {
 };
 
 // A file that appears under its name whole or not at all: written to a hidden name in the same
-// folder, fsynced and renamed by commit(); removed when it goes out of scope without one.
+// folder, fsynced and renamed by commit(); removed when it goes out of scope without one. Symbolic
+// links stay, and the file that they lead to is replaced. What is no file, such as a pipe or
+// /dev/stdout, is written into as it comes.
 class AtomicFile {
  public:
-  explicit AtomicFile(fs::path path);
+  explicit AtomicFile(const fs::path& path);
   ~AtomicFile();
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
@@ -69,12 +72,13 @@ class AtomicFile {
 // Writes a whole small file through AtomicFile.
 void write_file_atomic(const fs::path& path, std::string_view content);
 
-// A directory that appears under its name whole or not at all, as AtomicFile does for a file.
+// A directory that appears under its name whole or not at all, links followed, as AtomicFile does
+// for a file. Parents that are missing are made.
 // Fill path(), then commit(). An existing directory of that name is replaced, in one step where the
 // file system can exchange two names.
 class AtomicDirectory {
  public:
-  explicit AtomicDirectory(fs::path path);
+  explicit AtomicDirectory(const fs::path& path);
   ~AtomicDirectory();
   AtomicDirectory(const AtomicDirectory&) = delete;
   AtomicDirectory& operator=(const AtomicDirectory&) = delete;
@@ -87,9 +91,13 @@ class AtomicDirectory {
   bool done_ = false;
 };
 
-// Moves a directory to a name on the same file system, as AtomicDirectory::commit() does.
-// Afterwards an old directory of that name may lie under `from`.
-void move_directory(const fs::path& from, const fs::path& to);
+// Moves a directory to a name on the same file system, as AtomicDirectory::commit() does; symbolic
+// links of that name are followed. Afterwards an old directory may lie under `from`.
+void move_directory(const fs::path& from, const fs::path& name);
+
+// ".NAME" and the suffix, in the same folder; of a name that is too long for that, its beginning
+// and checksum.
+fs::path hidden_beside(const fs::path& path, const std::string& suffix);
 
 // Whether a name is one that AtomicFile or AtomicDirectory gives to unfinished work.
 bool is_unfinished(const fs::path& path);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/output_path.h"
 #include "base/strings.h"
 
 namespace mythos {
@@ -25,8 +26,7 @@ constexpr const char* kLockName = "lock";
 }  // namespace
 
 fs::path WorkFolder::path_for(const fs::path& target) {
-  const fs::path named = target.has_filename() ? target : target.parent_path();
-  return named.parent_path() / ("." + named.filename().string() + ".unfinished");
+  return hidden_beside(followed(target), ".unfinished");
 }
 
 WorkFolder::WorkFolder(const fs::path& target) : path_(path_for(target)) {

@@ -3,8 +3,9 @@
 
 namespace mythos {
 
-// The hidden folder ".NAME.unfinished" beside a target, where a long job keeps what it has done, so
-// that the next process with that target can go on. One process at a time has it.
+// The hidden folder ".NAME.unfinished" beside a target, symbolic links followed, where a long job
+// keeps what it has done, so that the next process with that target can go on. One process at a
+// time has it.
 class WorkFolder {
  public:
   static fs::path path_for(const fs::path& target);
