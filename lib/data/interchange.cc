@@ -1,7 +1,9 @@
 #include "data/interchange.h"
 
 #include "base/error.h"
+#include "base/output_path.h"
 #include "data/llmc.h"
+#include "data/manifest.h"
 #include "data/megatron.h"
 #include "text/tokenizer.h"
 
@@ -72,8 +74,9 @@ ShardManifest import_llmc(const fs::path& out, const Tokenizer& tokenizer,
 
 ExportSummary export_shards(const ShardDirectory& shards, const Tokenizer& tokenizer,
                             const fs::path& out, const ExportOptions& options) {
+  check_output(out, OutputKind::directory);
   std::error_code status;
-  if (fs::symlink_status(out, status).type() != fs::file_type::not_found) {
+  if (fs::exists(out, status)) {
     fail(ErrorKind::usage, out.string() + " already exists. Name another output.");
   }
   ExportSummary summary;
@@ -91,6 +94,7 @@ ExportSummary export_shards(const ShardDirectory& shards, const Tokenizer& token
 
 ShardManifest import_shards(const fs::path& out, const Tokenizer& tokenizer,
                             const ImportOptions& options) {
+  check_shard_target(out, options.replace);
   return options.format == TokenFormat::llmc ? import_llmc(out, tokenizer, options)
                                              : import_megatron(out, tokenizer, options);
 }

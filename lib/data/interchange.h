@@ -1,4 +1,5 @@
 #pragma once
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -21,8 +22,12 @@ struct ExportOptions {
   // "u16" or "u32" for llm.c, "u16" or "i32" for Megatron; empty: by the size of the vocabulary.
   std::string dtype;
   LlmcBoundary boundary;
-  // llm.c only: a file ends with the document that reaches it. At most 2^31 - 1.
+  // llm.c only: a file ends with the document that reaches it, or before one that would go beyond
+  // the most. At most 2^31 - 1.
   uint64_t tokens_per_file = 100'000'000;
+  // Both formats count in 32 bits with a sign: no file of llm.c and no sequence of Megatron is
+  // longer. A longer document goes on in the next one. Tests lower it.
+  uint64_t most_tokens = INT32_MAX;
 };
 
 struct ExportSummary {

@@ -1,6 +1,7 @@
 #include "data/llmc.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "base/error.h"
 #include "base/strings.h"
@@ -65,29 +66,70 @@ class LlmcWriter {
   std::string buffer_;
 };
 
-// Documents first … end-1 and the tokens that they make with one boundary token each.
-struct Run {
-  uint64_t end = 0, tokens = 0;
-};
-
-Run next_run(const ShardDirectory& shards, ShardDirectory::Split split, uint64_t first,
-             uint64_t tokens_per_file) {
-  const int64_t change = 1 - shards.manifest().bos - shards.manifest().eos;
-  Run run = {first, 0};
-  uint64_t begin = shards.document_begin(split, first);
-  while (run.end < shards.documents(split) && run.tokens < tokens_per_file) {
-    const uint64_t next = shards.document_begin(split, ++run.end);
-    run.tokens += next - begin + static_cast<uint64_t>(change);
-    begin = next;
+// The tokens of each file of a split. A document longer than a file can be has files to itself.
+std::vector<uint64_t> file_sizes(const ShardDirectory& shards, ShardDirectory::Split split,
+                                 const ExportOptions& options) {
+  // A boundary token instead of what the shards have.
+  const uint64_t stored = uint64_t{shards.manifest().bos} + shards.manifest().eos;
+  std::vector<uint64_t> sizes;
+  uint64_t size = 0, begin = 0;
+  const auto end_file = [&](uint64_t tokens) {
+    sizes.push_back(tokens);
+    size -= tokens;
+  };
+  for (uint64_t document = 0; document < shards.documents(split); ++document) {
+    const uint64_t end = shards.document_begin(split, document + 1);
+    const uint64_t tokens = end - begin - stored + 1;
+    begin = end;
+    if (size > 0 && size + tokens > options.most_tokens) end_file(size);
+    size += tokens;
+    while (size > options.most_tokens) end_file(options.most_tokens);
+    if (size >= options.tokens_per_file) end_file(size);
   }
-  if (run.tokens > INT32_MAX) {
-    fail(ErrorKind::data,
-         strprintf("%s: %s document %llu ends in a file of %llu tokens; llm.c's have at most %d",
-                   shards.path().c_str(), split_name(split), ull(run.end - 1), ull(run.tokens),
-                   INT32_MAX));
-  }
-  return run;
+  if (size > 0) end_file(size);
+  return sizes;
 }
+
+// Writes a split as a series of files of known sizes.
+class LlmcSeries {
+ public:
+  LlmcSeries(fs::path folder, ShardDirectory::Split split, const Version& version,
+             std::vector<uint64_t> sizes, std::vector<std::string>& names)
+      : folder_(std::move(folder)),
+        split_(split),
+        version_(version),
+        sizes_(std::move(sizes)),
+        names_(names) {}
+
+  void append(std::span<const uint32_t> ids) {
+    while (!ids.empty()) {
+      if (!file_) begin_file();
+      const auto part = ids.first(std::min<uint64_t>(left_, ids.size()));
+      file_->append(part);
+      ids = ids.subspan(part.size());
+      left_ -= part.size();
+      if (left_ > 0) continue;
+      file_->commit();
+      file_.reset();
+    }
+  }
+
+ private:
+  void begin_file() {
+    names_.push_back(strprintf("%s_%06zu.bin", split_name(split_), number_));
+    left_ = sizes_.at(number_++);
+    file_.emplace(folder_ / names_.back(), version_, left_);
+  }
+
+  fs::path folder_;
+  ShardDirectory::Split split_;
+  const Version& version_;
+  std::vector<uint64_t> sizes_;
+  std::vector<std::string>& names_;
+  std::optional<LlmcWriter> file_;
+  size_t number_ = 0;
+  uint64_t left_ = 0;  // tokens that the file still gets
+};
 
 class LlmcFile {
  public:
@@ -164,20 +206,15 @@ void write_llmc(const ShardDirectory& shards, const Tokenizer& tokenizer,
                 ExportSummary& summary) {
   const Version& version = version_for(options, shards.manifest().vocab_size);
   const uint32_t boundary = boundary_token(options.boundary, tokenizer);
-  for (uint64_t first = 0, number = 0; first < shards.documents(split); ++number) {
-    const Run run = next_run(shards, split, first, options.tokens_per_file);
-    summary.files.push_back(strprintf("%s_%06llu.bin", split_name(split), ull(number)));
-    LlmcWriter writer(folder / summary.files.back(), version, run.tokens);
-    for_each_document(shards, tokenizer, split, first, run.end, [&](auto ids) {
-      if (!options.boundary.at_end) writer.append({&boundary, 1});
-      writer.append(ids);
-      if (options.boundary.at_end) writer.append({&boundary, 1});
-      summary.ambiguous_documents += std::find(ids.begin(), ids.end(), boundary) != ids.end();
-    });
-    writer.commit();
-    summary.tokens += run.tokens;
-    first = run.end;
-  }
+  const std::vector<uint64_t> sizes = file_sizes(shards, split, options);
+  summary.tokens = std::accumulate(sizes.begin(), sizes.end(), summary.tokens);
+  LlmcSeries files(folder, split, version, sizes, summary.files);
+  for_each_document(shards, tokenizer, split, 0, shards.documents(split), [&](auto ids) {
+    if (!options.boundary.at_end) files.append({&boundary, 1});
+    files.append(ids);
+    if (options.boundary.at_end) files.append({&boundary, 1});
+    summary.ambiguous_documents += std::find(ids.begin(), ids.end(), boundary) != ids.end();
+  });
 }
 
 void read_llmc(const std::vector<fs::path>& files, const Tokenizer& tokenizer,

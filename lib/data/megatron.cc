@@ -1,5 +1,8 @@
 #include "data/megatron.h"
 
+#include <algorithm>
+#include <functional>
+
 #include "base/error.h"
 #include "base/strings.h"
 #include "data/shard_format.h"
@@ -92,40 +95,56 @@ void write_tokens(const ShardDirectory& shards, ShardDirectory::Split split, uin
   file.commit();
 }
 
+// The pieces of at most `most` tokens that a document is cut into.
+uint64_t sequences_of(uint64_t tokens, uint64_t most) {
+  return (tokens + most - 1) / most;
+}
+
+// Calls `use` with each document's first token and length.
+void for_each_length(const ShardDirectory& shards, ShardDirectory::Split split,
+                     const std::function<void(uint64_t, uint64_t)>& use) {
+  uint64_t begin = 0;
+  for (uint64_t document = 0; document < shards.documents(split); ++document) {
+    const uint64_t end = shards.document_begin(split, document + 1);
+    use(begin, end - begin);
+    begin = end;
+  }
+}
+
 void write_index(const ShardDirectory& shards, ShardDirectory::Split split, const Type& type,
-                 const fs::path& path) {
-  const uint64_t documents = shards.documents(split);
+                 uint64_t most_tokens, const fs::path& path) {
+  uint64_t sequences = 0;
+  for_each_length(shards, split, [&](uint64_t, uint64_t tokens) {
+    sequences += sequences_of(tokens, most_tokens);
+  });
   AtomicFile file(path);
   std::string out(kMagic);
-  // Ends each part of the index, and long ones in pieces.
   const auto flush = [&] {
     file.write(out);
     out.clear();
   };
   put<uint64_t>(out, kVersion);
   put<uint8_t>(out, type.code);
-  put<uint64_t>(out, documents);
-  put<uint64_t>(out, documents + 1);
-  for (uint64_t document = 0; document < documents; ++document) {
-    const uint64_t length =
-        shards.document_begin(split, document + 1) - shards.document_begin(split, document);
-    if (length > INT32_MAX) {
-      fail(ErrorKind::data,
-           strprintf("%s: %s document %llu has %llu tokens; Megatron's have at most %d",
-                     shards.path().c_str(), split_name(split), ull(document), ull(length),
-                     INT32_MAX));
-    }
-    put<uint32_t>(out, static_cast<uint32_t>(length));
+  put<uint64_t>(out, sequences);
+  put<uint64_t>(out, shards.documents(split) + 1);
+  for_each_length(shards, split, [&](uint64_t, uint64_t tokens) {
+    for (uint64_t at = 0; at < tokens; at += most_tokens)
+      put<uint32_t>(out, static_cast<uint32_t>(std::min(tokens - at, most_tokens)));
     flush();
-  }
-  for (uint64_t document = 0; document < documents; ++document) {
-    put<uint64_t>(out, shards.document_begin(split, document) * type.bytes);
+  });
+  for_each_length(shards, split, [&](uint64_t begin, uint64_t tokens) {
+    for (uint64_t at = 0; at < tokens; at += most_tokens)
+      put<uint64_t>(out, (begin + at) * type.bytes);
     flush();
-  }
-  for (uint64_t document = 0; document <= documents; ++document) {
-    put<uint64_t>(out, document);
+  });
+  uint64_t first = 0;
+  for_each_length(shards, split, [&](uint64_t, uint64_t tokens) {
+    put<uint64_t>(out, first);
+    first += sequences_of(tokens, most_tokens);
     flush();
-  }
+  });
+  put<uint64_t>(out, first);
+  flush();
   file.commit();
 }
 
@@ -137,7 +156,7 @@ void write_megatron(const ShardDirectory& shards, ShardDirectory::Split split,
   const Type& type = type_for(options, shards.manifest().vocab_size);
   const std::string name = split_name(split);
   write_tokens(shards, split, type.bytes, folder / (name + ".bin"));
-  write_index(shards, split, type, folder / (name + ".idx"));
+  write_index(shards, split, type, options.most_tokens, folder / (name + ".idx"));
   summary.files.push_back(name + ".bin");
   summary.files.push_back(name + ".idx");
   summary.tokens += shards.tokens(split);

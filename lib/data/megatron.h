@@ -11,7 +11,7 @@
 namespace mythos {
 
 // Writes one split as NAME.bin and NAME.idx of a folder and adds them to the summary: each document
-// one sequence, as stored.
+// one sequence, as stored, or several where it is longer than a sequence can be.
 void write_megatron(const ShardDirectory& shards, ShardDirectory::Split split,
                     const fs::path& folder, const ExportOptions& options, ExportSummary& summary);
 

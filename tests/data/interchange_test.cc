@@ -88,6 +88,80 @@ TEST(Interchange, ThereAndBack) {
   }
 }
 
+// Writes two documents of 30 and one of 100 tokens, EOS included, and one of 40 for validation.
+void write_lengths(const fs::path& path, const NumberTokenizer& tokenizer) {
+  ShardWriter writer(path, tokenizer, {});
+  for (const size_t length : {29, 29, 99}) writer.add(Split::train, Ids(length, 7), 0);
+  writer.add(Split::val, Ids(39, 7), 0);
+  writer.commit();
+}
+
+int64_t tokens_in_header(const fs::path& path) {
+  const std::string bytes = read_file(path);
+  return shard_format::get<uint32_t>(reinterpret_cast<const std::byte*>(&bytes[8]));
+}
+
+// The greatest size of a file is a limit of the format: what would go beyond begins a file of its
+// own, and what is longer than that goes on in the next one.
+TEST(Interchange, FilesOfTheGreatestSize) {
+  const Scratch scratch;
+  const NumberTokenizer tokenizer(300);
+  write_lengths(scratch / "shards", tokenizer);
+  const ShardDirectory shards(scratch / "shards");
+  const auto sizes = [&](uint64_t tokens_per_file, uint64_t most, bool at_end) {
+    ExportOptions options;
+    options.tokens_per_file = tokens_per_file;
+    options.most_tokens = most;
+    options.boundary.at_end = at_end;
+    const ExportSummary summary = export_shards(shards, tokenizer, scratch / "out", options);
+    EXPECT_EQ(summary.tokens, 200u);
+    std::vector<int64_t> found;
+    for (const std::string& name : summary.files)
+      found.push_back(tokens_in_header(scratch / "out" / name));
+    import_shards(scratch / "back", tokenizer, import_of(scratch / "out", options));
+    for (const Split split : {Split::train, Split::val}) {
+      const ShardDirectory back(scratch / "back");
+      EXPECT_EQ(back.documents(split), shards.documents(split));
+      EXPECT_EQ(back.document_begin(split, 1), shards.document_begin(split, 1));
+    }
+    fs::remove_all(scratch / "out");
+    fs::remove_all(scratch / "back");
+    return found;
+  };
+  using Sizes = std::vector<int64_t>;
+  for (const bool at_end : {false, true}) {
+    EXPECT_EQ(sizes(1000, 1000, at_end), (Sizes{160, 40}));
+    EXPECT_EQ(sizes(160, 160, at_end), (Sizes{160, 40}));
+    EXPECT_EQ(sizes(159, 159, at_end), (Sizes{60, 100, 40}));
+    EXPECT_EQ(sizes(50, 159, at_end), (Sizes{60, 100, 40}));
+    EXPECT_EQ(sizes(99, 99, at_end), (Sizes{60, 99, 1, 40}));
+    EXPECT_EQ(sizes(30, 45, at_end), (Sizes{30, 30, 45, 45, 10, 40}));
+    EXPECT_EQ(sizes(1, 1, at_end).size(), 200u);
+  }
+}
+
+TEST(Interchange, DocumentsLongerThanASequenceOfMegatron) {
+  const Scratch scratch;
+  const NumberTokenizer tokenizer(300);
+  write_lengths(scratch / "shards", tokenizer);
+  ExportOptions options;
+  options.format = TokenFormat::megatron;
+  options.most_tokens = 45;
+  export_shards(ShardDirectory(scratch / "shards"), tokenizer, scratch / "out", options);
+  std::string expected("MMIDIDX\0\0\1\0\0\0\0\0\0\0\x08", 18);
+  for (const uint64_t count : {5, 4}) shard_format::put<uint64_t>(expected, count);
+  for (const uint32_t length : {30, 30, 45, 45, 10}) shard_format::put<uint32_t>(expected, length);
+  for (const uint64_t token : {0, 30, 60, 105, 150})
+    shard_format::put<uint64_t>(expected, 2 * token);
+  for (const uint64_t sequence : {0, 1, 2, 5}) shard_format::put<uint64_t>(expected, sequence);
+  EXPECT_EQ(read_file(scratch / "out/train.idx"), expected);
+  import_shards(scratch / "back", tokenizer, import_of(scratch / "out", options));
+  const ShardDirectory back(scratch / "back");
+  EXPECT_EQ(back.documents(Split::train), 3u);
+  EXPECT_EQ(back.document_begin(Split::train, 2), 60u);
+  EXPECT_EQ(back.tokens(Split::train), 160u);
+}
+
 TEST(Interchange, TheVocabularyDecidesTheType) {
   const auto first_bytes = [](int64_t vocab_size, TokenFormat format, size_t count) {
     const Scratch scratch;
