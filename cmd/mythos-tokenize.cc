@@ -36,15 +36,15 @@ std::string describe(const char* name, const SplitInfo& split) {
 
 void warn_of_empty_validation(const Options& options, const ShardManifest& manifest) {
   if (manifest.val.documents > 0 || options.build.val_fraction == 0) return;
-  if (manifest.train.documents == 1) {
+  if (options.build.append) {
     log_warning(
-        "the input is one document, so there is no validation split. Where documents end can "
-        "be told with --separator, such as --separator '\\n\\n'; --val-fraction 0 asks for none.");
+        strprintf("none of the %s documents is for validation, and added ones go by their hash "
+                  "alone: 'mythos shards split --val-fraction' parts them anew.",
+                  with_commas(static_cast<int64_t>(manifest.train.documents)).c_str()));
   } else {
     log_warning(
-        strprintf("none of the %s documents fell into the validation split. Raise "
-                  "--val-fraction, or give more documents.",
-                  with_commas(static_cast<int64_t>(manifest.train.documents)).c_str()));
+        "the text is too short to be parted, so there is no validation split; --val-fraction 0 "
+        "asks for none.");
   }
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/output_path.h"
 #include "base/pipeline.h"
 #include "base/progress.h"
 #include "base/signals.h"
@@ -13,6 +14,7 @@
 #include "base/version.h"
 #include "data/build_state.h"
 #include "data/manifest.h"
+#include "data/parting.h"
 #include "data/shard_set_writer.h"
 #include "data/source_counts.h"
 #include "data/work_folder.h"
@@ -29,23 +31,34 @@ constexpr size_t kBatchBytes = 1 << 18, kBatchDocuments = 1 << 13;
 struct Document {
   std::string text;
   size_t input = 0, text_bytes = 0, ids_end = 0;
+  bool placed = false;  // hash and split are known before encode()
   uint64_t hash = 0;
+  Split split = Split::train;
+  uint64_t empty_behind = 0;  // documents without text that followed
+  size_t last_input = 0;      // of those or of the document itself
+  bool is_rest = false;       // of the document before it, which was cut
+
+  Document cut(size_t place) {
+    std::string whole = std::exchange(text, {});  // copied once: it may be most of the memory
+    Document rest = *this;
+    rest.text = whole.substr(place);
+    rest.text_bytes = rest.text.size();
+    rest.empty_behind = 0;
+    rest.is_rest = true;
+    whole.resize(place);
+    text = std::move(whole);
+    text_bytes = place;
+    return rest;
+  }
 };
 
 struct Batch {
   std::vector<Document> documents;
   std::vector<uint32_t> ids;  // of all documents
+  Tail tail;                  // of all text
   uint64_t text_bytes = 0;
   uint64_t stored_bytes = 0;  // the reader's place behind the batch
 };
-
-Split split_of_hash(uint64_t hash, double val_fraction) {
-  return static_cast<double>(hash >> 11) * 0x1.0p-53 < val_fraction ? Split::val : Split::train;
-}
-
-uint64_t hash_of(std::string_view text) {
-  return checksum64(std::as_bytes(std::span(text)));
-}
 
 // The hash of a series from the hash before and that of the next text.
 uint64_t chained(uint64_t before, uint64_t next) {
@@ -76,9 +89,9 @@ class Build {
         directory_(std::move(directory)),
         options_(options),
         base_(base_manifest()),
-        run_(describe_run()),
         pool_(static_cast<size_t>(options.jobs)) {
-    if (!fs::exists(WorkFolder::path_for(directory_))) check_target();
+    std::error_code status;
+    if (!fs::exists(WorkFolder::path_for(directory_), status)) check_target();
   }
   std::optional<BuildSummary> run();
 
@@ -87,21 +100,24 @@ class Build {
 
   // Before the work.
   ShardManifest base_manifest() const;
-  ordered_json describe_run() const;
+  void describe_run();
   void check_target() const;
   bool reads_files_only() const;
   void begin();
-  bool restore(const BuildState& state);
-  bool skip_documents();
+  bool restore();
+  bool go_on(bool changed);
+  enum class Skipped { all, others, stopped };
+  Skipped skip_documents(bool compare);
 
   // The work, on the reading, the tokenizing and the writing thread.
   bool work();
   bool read(Batch& batch);
+  void part(Document document, std::vector<Document>& out);
   void encode(Batch& batch) const;
   bool write(const Batch& batch);
   void write_document(const Document& document, std::span<const uint32_t> ids);
-  void add(Split split, const Document& document, std::span<const uint32_t> ids);
-  void save();
+  bool is_save_due() const;
+  void save(bool between_inputs = false);
   void tell_stopped() const;
   DataCounts so_far() const {
     return sum(writer_->totals(Split::train), writer_->totals(Split::val));
@@ -121,16 +137,14 @@ class Build {
   const fs::path directory_;
   const BuildOptions& options_;
   const ShardManifest base_;  // what the documents are added to
-  const ordered_json run_;
   std::optional<WorkFolder> folder_;
   WorkerPool pool_;
   std::unique_ptr<ShardSetWriter> writer_;
   std::unique_ptr<SourceCounts> sources_;
   std::unique_ptr<Progress> progress_;
 
-  BuildState state_;  // read_documents, empty_documents and text_hash are kept up to date
-  // The first document of a fresh directory, until there is a second: alone, it is for training.
-  std::optional<std::pair<Document, std::vector<uint32_t>>> first_;
+  BuildState state_;                          // `now` is kept up to date, but for its writer
+  std::optional<Parting<Document>> parting_;  // of the reading thread
   DataCounts resumed_;
   uint64_t text_bytes_here_ = 0, saved_files_ = 0;
   Clock::time_point last_save_ = Clock::now();
@@ -165,47 +179,63 @@ ShardManifest Build::base_manifest() const {
   return base;
 }
 
-ordered_json Build::describe_run() const {
-  ordered_json inputs = ordered_json::array();
-  for (const std::string& line : split(reader_.identity(), '\n'))
-    inputs.push_back(escaped(line, line.size()));
+void Build::describe_run() {
+  const std::vector<std::string> lines = split(reader_.identity(), '\n');
+  state_.inputs = ordered_json::array();
+  for (size_t i = 1; i < lines.size(); ++i)
+    if (!lines[i].empty()) state_.inputs.push_back(escaped(lines[i], lines[i].size()));
   const ShardWriterOptions& writer = options_.writer;
-  return {{"the inputs (name, size, time of change) or their options", std::move(inputs)},
-          {"the tokenizer's fingerprint", tokenizer_.fingerprint()},
-          {"--val-fraction", options_.val_fraction},
-          {"--parse-special", options_.parse_special},
-          {"--bos", writer.bos},
-          {"--no-eos", !writer.eos},
-          {"tokens per file", writer.tokens_per_file},
-          {"tokens per frame", writer.tokens_per_frame},
-          {"the zstd level", writer.zstd_level},
-          {"the program's version", version()},
-          {"--append", options_.append},
-          {kDirectoryKey, options_.append ? checksum(format_manifest(base_)) : "none"}};
+  state_.run = {{"the options of the input", escaped(lines.front(), lines.front().size())},
+                {"the tokenizer's fingerprint", tokenizer_.fingerprint()},
+                {"--val-fraction", options_.val_fraction},
+                {"--parse-special", options_.parse_special},
+                {"--bos", writer.bos},
+                {"--no-eos", !writer.eos},
+                {"tokens per file", writer.tokens_per_file},
+                {"tokens per frame", writer.tokens_per_frame},
+                {"the zstd level", writer.zstd_level},
+                {"the program's version", version()},
+                {"--append", options_.append},
+                {kDirectoryKey, options_.append ? checksum(format_manifest(base_)) : "none"}};
 }
 
 void Build::check_target() const {
-  if (!options_.append) check_shard_target(directory_, options_.replace);
+  check_output(directory_, OutputKind::directory);  // the work folder lies beside it
+  if (options_.append)
+    check_output(directory_, OutputKind::contents);
+  else
+    check_shard_target(directory_, options_.replace);
 }
 
 std::optional<BuildSummary> Build::run() {
   folder_.emplace(directory_);
-  const FoundWork found =
-      find_work(*folder_, directory_, run_, options_.replace, reads_files_only());
+  describe_run();
+  FoundWork found = find_work(*folder_, directory_, state_, options_.replace, reads_files_only());
   if (found.in_place) {
     state_ = *found.state;
     return summary(read_shard_manifest(directory_));
   }
   check_target();
-  if (!found.state || !restore(*found.state)) begin();
-  if (!skip_documents()) return std::nullopt;
+  if (found.state) {
+    state_.now = found.state->now;
+    state_.earlier = found.state->earlier;
+    state_.complete = found.state->complete;
+  }
+  if (!found.state || !restore())
+    begin();
+  else if (!go_on(found.changed))
+    return std::nullopt;
   try {
     if (!state_.complete && !work()) return std::nullopt;
     return commit();
-  } catch (...) {
+  } catch (const std::exception& error) {
     if (folder_->kept()) {
+      const auto* known = dynamic_cast<const Error*>(&error);
+      const bool input = known && known->kind() == ErrorKind::data;
       log_info("What was done until the last save is kept in " + folder_->path().string() +
-               ": the same command goes on with it, --force starts anew.");
+               ": the same command goes on with it, " +
+               (input ? "with --skip-damaged or when that input is repaired or taken away, " : "") +
+               "--force starts anew.");
     }
     throw;
   }
@@ -224,50 +254,62 @@ void Build::begin() {
       std::make_unique<ShardSetWriter>(shards_path(), tokenizer_, options_.writer, base_, &pool_);
   if (!options_.append)
     write_file_atomic(shards_path() / base_.tokenizer_file, tokenizer_.file_content());
-  state_.run = run_;
+  state_.now = {};
+  state_.earlier.reset();
+  state_.complete = false;
 }
 
-bool Build::restore(const BuildState& state) {
+bool Build::restore() {
+  const ordered_json earlier = state_.earlier ? state_.earlier->writer : ordered_json();
   try {
-    writer_ =
-        std::make_unique<ShardSetWriter>(shards_path(), tokenizer_, options_.writer, state.writer);
+    writer_ = std::make_unique<ShardSetWriter>(shards_path(), tokenizer_, options_.writer,
+                                               state_.now.writer, earlier, &pool_);
   } catch (const Error& error) {
     drop_damaged(*folder_, error, options_.replace);
     return false;
   }
-  state_ = state;
   resumed_ = added();
-  log_info("going on with the unfinished run: " + shown(resumed_) + " are done");
   return true;
 }
 
 // Brings the reader behind what was done. False on a stop signal.
-bool Build::skip_documents() {
-  if (state_.complete || state_.read_documents == 0) return true;
-  const uint64_t wanted = state_.read_documents;
-  uint64_t hash = state_.text_hash;
+bool Build::go_on(bool changed) {
+  log_info("going on with the unfinished run: " + shown(resumed_) + " are done");
+  if (state_.complete) return true;
+  Skipped skipped = skip_documents(changed || !reads_files_only());
+  if (skipped == Skipped::others && changed && state_.earlier) {
+    state_.now = *state_.earlier;
+    if (!restore()) begin();
+    log_info("what was read of the last input has changed: going back to " + shown(resumed_));
+    reader_.restart();
+    skipped = skip_documents(false);
+  }
+  if (skipped == Skipped::stopped) tell_stopped();
+  if (skipped == Skipped::others) {
+    fail(ErrorKind::data, "the input does not begin with the " +
+                              with_commas(static_cast<int64_t>(state_.now.read_documents)) +
+                              " documents that the unfinished run in " + folder_->path().string() +
+                              " has read.\nGive the same input again, or start anew with --force.");
+  }
+  return skipped == Skipped::all;
+}
+
+Build::Skipped Build::skip_documents(bool compare) {
+  const uint64_t wanted = state_.now.read_documents;
+  uint64_t hash = state_.now.text_hash;
   bool all = true;
-  if (reads_files_only()) {
+  if (!compare) {
     all = reader_.skip(wanted);
   } else {
     hash = 0;
     std::string text;
     for (uint64_t i = 0; i < wanted && all; ++i) {
       all = reader_.next(text) && !stop_signal();
-      hash = chained(hash, hash_of(text));
+      hash = chained(hash, parting_hash(text));
     }
   }
-  if (stop_signal()) {
-    tell_stopped();
-    return false;
-  }
-  if (!all || hash != state_.text_hash) {
-    fail(ErrorKind::data, "the input does not begin with the " +
-                              with_commas(static_cast<int64_t>(wanted)) +
-                              " documents that the unfinished run in " + folder_->path().string() +
-                              " has read.\nGive the same input again, or start anew with --force.");
-  }
-  return true;
+  if (stop_signal()) return Skipped::stopped;
+  return all && hash == state_.now.text_hash ? Skipped::all : Skipped::others;
 }
 
 bool Build::work() {
@@ -275,6 +317,13 @@ bool Build::work() {
       "tokenize", static_cast<int64_t>(reader_.total_stored_bytes()), "bytes");
   progress_->begin_at(static_cast<int64_t>(reader_.stored_bytes()));
   sources_ = std::make_unique<SourceCounts>(writer_->sources(), reader_.inputs());
+  const SplitInfo train = writer_->totals(Split::train), val = writer_->totals(Split::val);
+  // What is added to a directory goes by its hash alone.
+  const bool all_given = options_.append;
+  parting_.emplace(
+      options_.val_fraction,
+      Parting<Document>::Given{all_given || train.documents > 0, all_given || val.documents > 0,
+                               train.text_bytes + val.text_bytes});
   Pipeline<Batch> pipeline;
   pipeline.produce = [this](Batch& batch) { return read(batch); };
   pipeline.work = [this](Batch& batch) { encode(batch); };
@@ -283,11 +332,10 @@ bool Build::work() {
   pipeline.max_weight = (2 * pool_.threads() + 2) * kBatchBytes;
   run_pipeline(pipeline, pool_);
   if (stop_signal()) {
-    if (!first_) save();
+    save();
     tell_stopped();
     return false;
   }
-  if (first_) add(Split::train, first_->first, first_->second);
   check_documents();
   return true;
 }
@@ -295,21 +343,48 @@ bool Build::work() {
 bool Build::read(Batch& batch) {
   while (batch.text_bytes < kBatchBytes && batch.documents.size() < kBatchDocuments) {
     Document document;
+    const bool more = reader_.next(document.text);
     // After a stop signal the last document may be cut off.
-    if (!reader_.next(document.text) || stop_signal()) break;
-    document.input = reader_.input();
-    document.text_bytes = document.text.size();
-    batch.text_bytes += document.text_bytes;
-    batch.documents.push_back(std::move(document));
+    if (stop_signal()) break;
+    const size_t before = batch.documents.size();
+    if (more)
+      part(std::move(document), batch.documents);
+    else
+      batch.tail = parting_->finish(batch.documents);
+    for (size_t i = before; i < batch.documents.size(); ++i)
+      batch.text_bytes += batch.documents[i].text_bytes;
+    if (!more) break;
   }
   batch.stored_bytes = reader_.stored_bytes();
   return !batch.documents.empty();
 }
 
+// Gives the document to `out` at once where nothing but its hash decides where it goes.
+void Build::part(Document document, std::vector<Document>& out) {
+  document.input = document.last_input = reader_.input();
+  if (document.text.empty() && parting_->last()) {
+    ++parting_->last()->empty_behind;
+    parting_->last()->last_input = document.input;
+    return;
+  }
+  document.text_bytes = document.text.size();
+  if (parting_->decided() || document.text.empty()) {
+    out.push_back(std::move(document));
+    return;
+  }
+  document.hash = parting_hash(document.text);
+  document.split = split_of_hash(document.hash, options_.val_fraction);
+  document.placed = true;
+  parting_->add(std::move(document), out);
+}
+
 void Build::encode(Batch& batch) const {
   const Specials specials = options_.parse_special ? Specials::parse : Specials::as_text;
   for (Document& document : batch.documents) {
-    document.hash = hash_of(document.text);
+    if (!document.placed) {
+      document.hash = parting_hash(document.text);
+      document.split = split_of_hash(document.hash, options_.val_fraction);
+    }
     tokenizer_.encode(document.text, batch.ids, specials);
     document.ids_end = batch.ids.size();
     document.text = {};
@@ -319,48 +394,46 @@ void Build::encode(Batch& batch) const {
 bool Build::write(const Batch& batch) {
   size_t begin = 0;
   for (const Document& document : batch.documents) {
+    // With many small inputs the work is saved between two of them.
+    const bool is_next_input = document.input >= state_.now.read_inputs;
+    if (is_next_input && state_.now.read_documents > 0 && is_save_due()) save(true);
     write_document(document, std::span(batch.ids).subspan(begin, document.ids_end - begin));
     begin = document.ids_end;
   }
+  log_tail(batch.tail);
   text_bytes_here_ += batch.text_bytes;
   progress_->update(static_cast<int64_t>(batch.stored_bytes),
                     human_count(static_cast<double>(added().tokens)) + " tokens");
-  const bool due =
-      Clock::now() - last_save_ >= std::chrono::duration<double>(options_.save_seconds);
-  if (!first_ && (due || writer_->finished_files() != saved_files_)) save();
+  if (is_save_due() || writer_->finished_files() != saved_files_) save();
   return !stop_signal();
 }
 
 void Build::write_document(const Document& document, std::span<const uint32_t> ids) {
-  ++state_.read_documents;
-  state_.text_hash = chained(state_.text_hash, document.hash);
-  if (document.text_bytes == 0) {
-    ++state_.empty_documents;
-    return;
-  }
-  if (!options_.append && state_.read_documents - state_.empty_documents == 1) {
-    first_.emplace(document, std::vector(ids.begin(), ids.end()));
-    return;
-  }
-  if (first_) {
-    add(split_of_hash(first_->first.hash, options_.val_fraction), first_->first, first_->second);
-    first_.reset();
-  }
-  add(split_of_hash(document.hash, options_.val_fraction), document, ids);
-}
-
-void Build::add(Split split, const Document& document, std::span<const uint32_t> ids) {
-  const uint64_t tokens = writer_->add(split, ids, document.text_bytes);
+  const auto count = [&](uint64_t hash) {
+    ++state_.now.read_documents;
+    state_.now.text_hash = chained(state_.now.text_hash, hash);
+  };
+  if (!document.is_rest) count(document.hash);
+  state_.now.read_inputs = document.last_input + 1;
+  state_.now.empty_documents += document.empty_behind + (document.text_bytes == 0);
+  for (uint64_t i = 0; i < document.empty_behind; ++i) count(parting_hash(""));
+  if (document.text_bytes == 0) return;
+  const uint64_t tokens = writer_->add(document.split, ids, document.text_bytes);
   if (tokens > 0) sources_->add(document.input, tokens, document.text_bytes);
 }
 
-void Build::save() {
-  state_.writer = writer_->save();
+bool Build::is_save_due() const {
+  return Clock::now() - last_save_ >= std::chrono::duration<double>(options_.save_seconds);
+}
+
+void Build::save(bool between_inputs) {
+  state_.now.writer = writer_->save();
+  if (between_inputs) state_.earlier = state_.now;
   write_build_state(*folder_, state_);
-  writer_->drop_old();
+  if (between_inputs || !state_.earlier) writer_->drop_old();
   saved_files_ = writer_->finished_files();
   last_save_ = Clock::now();
-  folder_->keep(state_.read_documents > 0);
+  folder_->keep(state_.now.read_documents > 0);
 }
 
 void Build::tell_stopped() const {
@@ -373,24 +446,15 @@ void Build::tell_stopped() const {
 }
 
 void Build::check_documents() {
-  const uint64_t documents = added().documents;
-  if (documents == 0) {
-    folder_->keep(false);
-    fail(ErrorKind::data,
-         "the input holds no text: no document was found, and nothing was written");
-  }
-  if (writer_->totals(Split::train).documents == 0) {
-    folder_->keep(false);
-    fail(ErrorKind::data,
-         strprintf("all %llu documents fell into the validation split, none is left to train on.\n"
-                   "Lower --val-fraction, or give more documents.",
-                   static_cast<unsigned long long>(documents)));
-  }
+  if (added().documents > 0) return;
+  folder_->keep(false);
+  fail(ErrorKind::data, "the input holds no text: no document was found, and nothing was written");
 }
 
 BuildSummary Build::commit() {
   const ShardManifest manifest = writer_->finish();
   state_.complete = true;
+  state_.earlier.reset();
   // Where nothing was saved, a kill in the next moment loses less than that would cost.
   if (options_.append || folder_->kept())
     save();
@@ -402,8 +466,7 @@ BuildSummary Build::commit() {
     write_file_atomic(shards_path() / kManifestName, format_manifest(manifest));
     // The target may have appeared since.
     check_target();
-    move_directory(shards_path(),
-                   directory_.has_filename() ? directory_ : directory_.parent_path());
+    move_directory(shards_path(), directory_);
   }
   folder_->keep(false);
   return summary(manifest);
@@ -411,7 +474,7 @@ BuildSummary Build::commit() {
 
 // Until the manifest is replaced, the new files are strangers in a directory that is whole.
 void Build::add_to_directory(const ShardManifest& manifest) const {
-  if (checksum(format_manifest(base_manifest())) != run_.at(kDirectoryKey)) {
+  if (checksum(format_manifest(base_manifest())) != state_.run.at(kDirectoryKey)) {
     fail(ErrorKind::data, directory_.string() +
                               " was changed while documents were added to it.\n"
                               "Run the command again with --force to add them to what it is now.");
@@ -440,7 +503,7 @@ void Build::add_to_directory(const ShardManifest& manifest) const {
 BuildSummary Build::summary(const ShardManifest& manifest) const {
   BuildSummary summary;
   summary.manifest = manifest;
-  summary.empty_documents = state_.empty_documents;
+  summary.empty_documents = state_.now.empty_documents;
   summary.resumed = resumed_;
   summary.added = difference(sum(manifest.train, manifest.val), sum(base_.train, base_.val));
   summary.text_bytes_here = text_bytes_here_;
@@ -448,10 +511,6 @@ BuildSummary Build::summary(const ShardManifest& manifest) const {
 }
 
 }  // namespace
-
-Split split_of(std::string_view text, double val_fraction) {
-  return split_of_hash(hash_of(text), val_fraction);
-}
 
 std::optional<BuildSummary> build_shards(DocumentReader& reader, const Tokenizer& tokenizer,
                                          const fs::path& directory, const BuildOptions& options) {

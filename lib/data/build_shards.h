@@ -1,7 +1,6 @@
 #pragma once
 #include <cstdint>
 #include <optional>
-#include <string_view>
 
 #include "data/readers.h"
 #include "data/shards.h"
@@ -11,7 +10,8 @@ namespace mythos {
 struct BuildOptions {
   // Share of the documents that go to validation. A document's place depends on the hash of its
   // text alone, so it is the same in any order and beside any other documents; equal documents stay
-  // together.
+  // together. In a fresh directory neither split is left empty where the text can be cut: see
+  // parting.h.
   double val_fraction = 0.05;
   ShardWriterOptions writer;
   bool parse_special = false;  // names of special tokens in the text are those tokens
@@ -33,11 +33,8 @@ struct BuildSummary {
   uint64_t text_bytes_here = 0;  // encoded by this call
 };
 
-// Where a document goes, by the hash of its text.
-ShardDirectory::Split split_of(std::string_view text, double val_fraction);
-
 // Reads all documents, encodes them and writes a shard directory, or adds to one; the result does
-// not depend on `jobs`. In a fresh directory a single document goes to train whatever its hash.
+// not depend on `jobs`.
 //
 // Meanwhile a hidden folder beside the directory (WorkFolder) keeps what is done. A run that is
 // killed, or that fails after its first save, leaves it there; the next one with the same inputs
@@ -45,7 +42,7 @@ ShardDirectory::Split split_of(std::string_view text, double val_fraction);
 // told from names, sizes and times, such as standard input, is read again and compared by hash.
 //
 // Nothing when a stop signal came: then a warning told what is kept. Fails (data) when there is no
-// text or all of it falls into validation, (usage) when the work folder holds the work of another
+// text, (usage) when the work folder holds the work of another
 // run.
 std::optional<BuildSummary> build_shards(DocumentReader& reader, const Tokenizer& tokenizer,
                                          const fs::path& directory, const BuildOptions& options);

@@ -11,7 +11,7 @@ namespace {
 using nlohmann::ordered_json;
 
 // The first line of the file, with the checksum of the rest behind it.
-constexpr std::string_view kSchema = "mythos.tokenize-state/1 ";
+constexpr std::string_view kSchema = "mythos.tokenize-state/2 ";
 
 std::string shown(const ordered_json& value) {
   return value.is_string() ? value.get<std::string>() : value.dump();
@@ -19,6 +19,19 @@ std::string shown(const ordered_json& value) {
 
 fs::path state_path(const WorkFolder& folder) {
   return folder.path() / "state.json";
+}
+
+ordered_json to_json(const BuildMoment& moment) {
+  return {{"read_documents", moment.read_documents},
+          {"empty_documents", moment.empty_documents},
+          {"text_hash", moment.text_hash},
+          {"read_inputs", moment.read_inputs},
+          {"writer", moment.writer}};
+}
+
+BuildMoment moment_of(const ordered_json& json) {
+  return {json.at("read_documents"), json.at("empty_documents"), json.at("text_hash"),
+          json.at("read_inputs"), json.at("writer")};
 }
 
 // Nothing when there is no such file. Fails (data) when it is damaged.
@@ -35,11 +48,10 @@ std::optional<BuildState> read_build_state(const fs::path& path) {
   const ordered_json root = ordered_json::parse(body);
   BuildState state;
   state.run = root.at("run");
-  state.read_documents = root.at("read_documents");
-  state.empty_documents = root.at("empty_documents");
-  state.text_hash = root.at("text_hash");
+  state.inputs = root.at("inputs");
+  state.now = moment_of(root.at("now"));
+  if (!root.at("earlier").is_null()) state.earlier = moment_of(root.at("earlier"));
   state.complete = root.at("complete");
-  state.writer = root.at("writer");
   return state;
 }
 
@@ -65,7 +77,7 @@ bool is_in_place(const BuildState& state, const fs::path& directory) {
   const fs::path path = directory / kManifestName;
   std::error_code status;
   return state.complete && fs::is_regular_file(path, status) &&
-         read_file(path) == state.writer.at("manifest").get<std::string>();
+         read_file(path) == state.now.writer.at("manifest").get<std::string>();
 }
 
 bool is_same_but_for_directory(ordered_json was, ordered_json is) {
@@ -74,20 +86,64 @@ bool is_same_but_for_directory(ordered_json was, ordered_json is) {
   return was == is;
 }
 
+ordered_json first_inputs(const ordered_json& inputs, uint64_t count) {
+  ordered_json first = ordered_json::array();
+  for (uint64_t i = 0; i < count && i < inputs.size(); ++i) first.push_back(inputs[i]);
+  return first;
+}
+
+bool are_same_inputs(const ordered_json& was, const ordered_json& is, uint64_t count) {
+  return first_inputs(was, count) == first_inputs(is, count);
+}
+
+// Of "NAME SIZE TIME".
+std::string name_of_input(const std::string& input) {
+  return input.substr(0, input.rfind(' ', input.rfind(' ') - 1));
+}
+
+// Whether all inputs are the same but for the content of the last of them.
+bool are_same_but_for_last(const ordered_json& was, const ordered_json& is, uint64_t count) {
+  return count > 0 && is.size() >= count && are_same_inputs(was, is, count - 1) &&
+         name_of_input(was[count - 1].get<std::string>()) ==
+             name_of_input(is[count - 1].get<std::string>());
+}
+
+// What the wanted run differs in from work that can be gone on with; or nothing, and then the state
+// is of the moment to go on from.
+std::string fit(FoundWork& found, const BuildState& wanted) {
+  BuildState& state = *found.state;
+  const std::string difference = run_difference(state.run, wanted.run);
+  if (!difference.empty()) return difference;
+  const uint64_t count =
+      state.complete ? std::max(state.inputs.size(), wanted.inputs.size()) : state.now.read_inputs;
+  if (are_same_inputs(state.inputs, wanted.inputs, count)) return "";
+  found.changed = !state.complete && are_same_but_for_last(state.inputs, wanted.inputs, count);
+  if (found.changed) return "";
+  if (!state.complete && state.earlier &&
+      are_same_inputs(state.inputs, wanted.inputs, state.earlier->read_inputs)) {
+    state.now = *state.earlier;
+    return "";
+  }
+  const char* name = "the inputs (name, size, time of change)";
+  return run_difference({{name, first_inputs(state.inputs, count)}},
+                        {{name, first_inputs(wanted.inputs, count)}});
+}
+
 }  // namespace
 
 void write_build_state(const WorkFolder& folder, const BuildState& state) {
+  ordered_json earlier;
+  if (state.earlier) earlier = to_json(*state.earlier);
   const ordered_json root = {{"run", state.run},
-                             {"read_documents", state.read_documents},
-                             {"empty_documents", state.empty_documents},
-                             {"text_hash", state.text_hash},
-                             {"complete", state.complete},
-                             {"writer", state.writer}};
+                             {"inputs", state.inputs},
+                             {"now", to_json(state.now)},
+                             {"earlier", earlier},
+                             {"complete", state.complete}};
   const std::string body = root.dump() + "\n";
   write_file_atomic(state_path(folder), std::string(kSchema) + checksum(body) + "\n" + body);
 }
 
-FoundWork find_work(WorkFolder& folder, const fs::path& directory, const ordered_json& run,
+FoundWork find_work(WorkFolder& folder, const fs::path& directory, const BuildState& wanted,
                     bool anew, bool can_read_again) {
   FoundWork found;
   try {
@@ -99,11 +155,12 @@ FoundWork find_work(WorkFolder& folder, const fs::path& directory, const ordered
   if (found.state) {
     const BuildState& state = *found.state;
     const bool in_place = is_in_place(state, directory);
-    found.in_place = in_place && is_same_but_for_directory(state.run, run);
+    found.in_place = in_place && is_same_but_for_directory(state.run, wanted.run) &&
+                     state.inputs == wanted.inputs;
     if (found.in_place) return found;
-    const std::string difference = run_difference(state.run, run);
-    const bool unwanted = anew && (!difference.empty() || !can_read_again);
-    if (!in_place && !unwanted && state.read_documents > 0) {
+    const std::string difference = fit(found, wanted);
+    const bool unwanted = anew && (!difference.empty() || found.changed || !can_read_again);
+    if (!in_place && !unwanted && state.now.read_documents > 0) {
       folder.keep(true);
       if (difference.empty()) return found;
       fail(ErrorKind::usage,

@@ -89,7 +89,12 @@ void add_input_options(CLI::App& app, InputOptions& options) {
          "(default text)")
       ->type_name("NAME")
       ->group("Input");
-  app.add_flag("--strict", options.strict, "Stop at a malformed row instead of skipping it")
+  CLI::Option* strict =
+      app.add_flag("--strict", options.strict, "Stop at a malformed row instead of skipping it")
+          ->group("Input");
+  app.add_flag("--skip-damaged", options.skip_damaged,
+               "Leave out damaged inputs, from the damage on, instead of stopping there")
+      ->excludes(strict)
       ->group("Input");
   add_choice_options(app, options);
 }
@@ -107,6 +112,7 @@ DocumentReader open_documents(const InputOptions& options) {
   reader.separator = unescape(options.separator, "--separator");
   reader.field = options.field;
   reader.strict = options.strict;
+  reader.skip_damaged = options.skip_damaged;
   for (const std::string& text : options.min_scores) {
     reader.min_scores.push_back(parse_min_score(text));
   }
@@ -127,6 +133,17 @@ void report_left_out(const ReaderCounts& counts) {
         count(counts.lone_surrogates, "document") +
         " held lone surrogates (\\ud800 to \\udfff without a partner), which became U+FFFD");
   }
+  if (!counts.damaged.empty()) {
+    log_warning(count(counts.damaged.size(), "damaged input") +
+                " left out, wholly or from the damage on");
+  }
+  if (counts.unseparated > 0) {
+    log_warning("the separator does not occur in " + counts.first_unseparated +
+                (counts.unseparated == 1
+                     ? ": it is one document"
+                     : strprintf(" and %s: each is one document",
+                                 count(counts.unseparated - 1, "other file").c_str())));
+  }
   std::vector<std::string> parts;
   if (counts.low_scores > 0) parts.push_back(count(counts.low_scores, "row") + " by --min-score");
   if (counts.unsampled > 0) parts.push_back(count(counts.unsampled, "document") + " by --sample");
@@ -135,11 +152,14 @@ void report_left_out(const ReaderCounts& counts) {
 }
 
 nlohmann::ordered_json left_out_json(const ReaderCounts& counts) {
-  return {{"bad_rows", counts.bad_rows},
-          {"lone_surrogates", counts.lone_surrogates},
-          {"low_scores", counts.low_scores},
-          {"unsampled", counts.unsampled},
-          {"duplicates", counts.duplicates}};
+  nlohmann::ordered_json damaged = nlohmann::ordered_json::array();
+  for (const DamagedInput& input : counts.damaged) {
+    damaged.push_back({{"name", escaped(input.name, input.name.size())},
+                       {"what", escaped(input.what, input.what.size())}});
+  }
+  return {{"bad_rows", counts.bad_rows},     {"lone_surrogates", counts.lone_surrogates},
+          {"low_scores", counts.low_scores}, {"unsampled", counts.unsampled},
+          {"duplicates", counts.duplicates}, {"damaged_inputs", std::move(damaged)}};
 }
 
 }  // namespace mythos

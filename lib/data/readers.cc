@@ -96,14 +96,19 @@ InputFormat tell(const std::string& path, std::string_view compression, std::str
 
 // Automatic where damage hides what the file is; that is told when its turn comes.
 InputFormat tell_file(const std::string& path, const ReaderOptions& options, Notes& notes) {
-  const auto stream = open_byte_stream(path);
-  std::string_view start;
   try {
-    start = stream->peek(kTellBytes);
-  } catch (const Error&) {
+    const auto stream = open_byte_stream(path);
+    std::string_view start;
+    try {
+      start = stream->peek(kTellBytes);
+    } catch (const Error&) {
+      return InputFormat::automatic;
+    }
+    return tell(path, stream->compression(), start, options, notes);
+  } catch (const Error& error) {
+    if (!options.skip_damaged || error.kind() != ErrorKind::data) throw;
     return InputFormat::automatic;
   }
-  return tell(path, stream->compression(), start, options, notes);
 }
 
 void warn_of_field(const std::vector<InputFormat>& formats, const ReaderOptions& options) {
@@ -143,6 +148,27 @@ void DocumentReader::tell_formats() {
 }
 
 bool DocumentReader::next(std::string& document) {
+  while (true) {
+    try {
+      return next_document(document);
+    } catch (const Error& error) {
+      if (!options_.skip_damaged || error.kind() != ErrorKind::data) throw;
+      leave_out_rest(error.what());
+    }
+  }
+}
+
+void DocumentReader::leave_out_rest(const std::string& what) {
+  constexpr size_t kMostShown = 20;
+  counts_.damaged.push_back({input_name(inputs_[input()]), what});
+  if (counts_.damaged.size() <= kMostShown) {
+    log_warning(what.substr(0, what.find('\n')) + " (the input is left out from there on" +
+                (counts_.damaged.size() == kMostShown ? "; further ones are only counted)" : ")"));
+  }
+  if (source_) close_source();
+}
+
+bool DocumentReader::next_document(std::string& document) {
   while (advance()) {
     if (!source_->next(document)) {
       close_source();
@@ -154,8 +180,17 @@ bool DocumentReader::next(std::string& document) {
   return false;
 }
 
+void DocumentReader::restart() {
+  source_.reset();
+  next_input_ = 0;
+  finished_bytes_ = 0;
+  counts_ = {};
+  if (seen_) seen_ = std::make_unique<TextHashSet>();
+}
+
 bool DocumentReader::skip(uint64_t documents) {
-  if (options_.sample < 1 || options_.dedup) {
+  // What is left out and what is damaged is found by reading.
+  if (options_.sample < 1 || options_.dedup || options_.skip_damaged) {
     std::string document;
     while (documents > 0 && next(document)) --documents;
     return documents == 0;
@@ -180,6 +215,8 @@ bool DocumentReader::advance() {
 
 void DocumentReader::close_source() {
   finished_bytes_ += source_->stored_bytes();
+  if (source_->lacks_separator() && counts_.unseparated++ == 0)
+    counts_.first_unseparated = input_name(inputs_[input()]);
   source_.reset();
 }
 

@@ -29,11 +29,19 @@ struct ReaderOptions {
   // The string that holds the text: a column of Parquet, CSV or TSV, a member of a JSON object or,
   // where it begins with '/', a JSON pointer (RFC 6901) into it.
   std::string field = "text";
+  // Damage to an input, such as compressed data that are cut off, is no error: the input is left
+  // out from there on, noted in ReaderCounts and told in a warning.
+  bool skip_damaged = false;
   bool strict = false;  // a malformed row is an error instead of being skipped and counted
   std::vector<MinScore> min_scores;  // of rows, which a text has not; all must hold
   double sample = 1;                 // share of the documents to keep, chosen by hash of the text
   bool dedup = false;                // leave out documents whose text came before
   std::optional<uint64_t> limit;     // documents to give at most
+};
+
+// An input that was left out, wholly or from some place on.
+struct DamagedInput {
+  std::string name, what;
 };
 
 // What became of the rows that were read.
@@ -44,6 +52,9 @@ struct ReaderCounts {
   uint64_t low_scores = 0;       // left out by min_scores
   uint64_t unsampled = 0;        // left out by sample
   uint64_t duplicates = 0;       // left out by dedup
+  uint64_t unseparated = 0;      // text files in which the separator does not occur
+  std::string first_unseparated;
+  std::vector<DamagedInput> damaged;  // with skip_damaged
 };
 
 class DocumentSource;
@@ -68,6 +79,8 @@ class DocumentReader {
   // False at the end, and soon after stop_signal(). Fails (data) as open_byte_stream() and, when
   // strict, on the first malformed row.
   bool next(std::string& document);
+  // Begins again with the first document; for inputs that are files.
+  void restart();
   // Passes over documents as if next() had given them, for resuming. False if the end came first.
   bool skip(uint64_t documents);
 
@@ -87,6 +100,8 @@ class DocumentReader {
   void tell_formats();
   std::unique_ptr<DocumentSource> open(size_t input);
   bool advance();
+  bool next_document(std::string& document);
+  void leave_out_rest(const std::string& what);
   void close_source();
   bool keeps(const std::string& document);
 

@@ -4,7 +4,8 @@
 
 #include "base/error.h"
 #include "base/strings.h"
-#include "data/build_shards.h"
+#include "data/manifest.h"
+#include "data/parting.h"
 #include "data/source_counts.h"
 #include "data/stored_documents.h"
 #include "text/tokenizer.h"
@@ -58,6 +59,25 @@ std::vector<uint64_t> part_begins(const ShardDirectory& shards, Split split, uin
   return begins;
 }
 
+struct StoredDocument {
+  std::string text;
+  std::vector<uint32_t> ids;
+  const std::vector<int32_t>* byte_lengths;
+  Split split = Split::train;
+
+  // At the first token that begins at the place or behind it.
+  StoredDocument cut(size_t place) {
+    size_t count = 0;
+    for (size_t bytes = 0; bytes < place && count + 1 < ids.size(); ++count)
+      bytes += static_cast<size_t>((*byte_lengths)[ids[count]]);
+    const auto at = ids.begin() + static_cast<std::ptrdiff_t>(count);
+    StoredDocument rest = {text.substr(place), {at, ids.end()}, byte_lengths, split};
+    ids.erase(at, ids.end());
+    text.resize(place);
+    return rest;
+  }
+};
+
 }  // namespace
 
 ShardManifest merge_shards(const std::vector<ShardDirectory>& inputs, const Tokenizer& tokenizer,
@@ -95,6 +115,8 @@ std::vector<ShardManifest> split_into_parts(const ShardDirectory& shards,
          strprintf("%s: %u parts asked for, but neither split has more than %llu documents",
                    shards.path().c_str(), parts, ull(most)));
   }
+  for (uint32_t part = 0; part < parts; ++part)
+    check_shard_target(part_name(prefix, part), replace);
   const std::vector<int32_t> byte_lengths = tokenizer.byte_lengths();
   const auto train = part_begins(shards, Split::train, parts);
   const auto val = part_begins(shards, Split::val, parts);
@@ -108,6 +130,7 @@ std::vector<ShardManifest> split_into_parts(const ShardDirectory& shards,
         writers.back()->add(split, ids, text_bytes_of(ids, byte_lengths));
       });
     }
+    writers.back()->finish();
   }
   std::vector<ShardManifest> manifests;
   for (const auto& writer : writers) manifests.push_back(writer->commit());
@@ -118,22 +141,26 @@ ShardManifest split_again(const ShardDirectory& shards, const Tokenizer& tokeniz
                           const fs::path& out, double val_fraction, bool replace) {
   const std::vector<int32_t> byte_lengths = tokenizer.byte_lengths();
   ShardWriter writer(out, tokenizer, writer_options(shards.manifest()), replace);
-  uint64_t train_documents = 0;
-  const uint64_t documents = shards.documents(Split::train) + shards.documents(Split::val);
+  Parting<StoredDocument> parting(val_fraction, {});
+  std::vector<StoredDocument> parted;
+  const auto write = [&] {
+    for (const StoredDocument& document : parted)
+      writer.add(document.split, document.ids, text_bytes_of(document.ids, byte_lengths));
+    parted.clear();
+  };
   for (const Split old : kSplits) {
     for_each_document(shards, tokenizer, old, 0, shards.documents(old), [&](auto ids) {
-      const Split split =
-          documents == 1 ? Split::train : split_of(tokenizer.decode(ids), val_fraction);
-      train_documents += split == Split::train;
-      writer.add(split, ids, text_bytes_of(ids, byte_lengths));
+      StoredDocument document = {tokenizer.decode(ids), {ids.begin(), ids.end()}, &byte_lengths};
+      document.split = split_of_hash(parting_hash(document.text), val_fraction);
+      if (parting.decided())
+        parted.push_back(std::move(document));
+      else
+        parting.add(std::move(document), parted);
+      write();
     });
   }
-  if (train_documents == 0) {
-    fail(ErrorKind::data,
-         strprintf("all %llu documents fell into the validation split, none is left to train on.\n"
-                   "Lower --val-fraction.",
-                   ull(documents)));
-  }
+  log_tail(parting.finish(parted));
+  write();
   writer.set_sources(shards.manifest().sources);
   return writer.commit();
 }

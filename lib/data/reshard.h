@@ -27,7 +27,7 @@ std::vector<ShardManifest> split_into_parts(const ShardDirectory& shards,
                                             uint32_t parts, bool replace);
 
 // The documents, those of train before those of val, parted anew by the hash of their text as
-// build_shards() does. Fails (data) when all fall into validation.
+// build_shards() does (parting.h); a document is cut between two tokens.
 ShardManifest split_again(const ShardDirectory& shards, const Tokenizer& tokenizer,
                           const fs::path& out, double val_fraction, bool replace);
 

@@ -68,7 +68,7 @@ ShardSetWriter::ShardSetWriter(fs::path folder, const Tokenizer& tokenizer,
 
 ShardSetWriter::ShardSetWriter(fs::path folder, const Tokenizer& tokenizer,
                                const ShardWriterOptions& options, const ordered_json& saved,
-                               WorkerPool* pool)
+                               const ordered_json& earlier, WorkerPool* pool)
     : ShardSetWriter(std::move(folder), tokenizer, options,
                      parse_manifest(saved.at("manifest").get<std::string>(), "manifest"), pool) {
   for (const Split split : {Split::train, Split::val}) {
@@ -85,10 +85,10 @@ ShardSetWriter::ShardSetWriter(fs::path folder, const Tokenizer& tokenizer,
         folder_ / unfinished.at("name").get<std::string>(), token_bytes_, options_.tokens_per_frame,
         options_.zstd_level, state, pool_);
   }
-  delete_strangers();
+  delete_strangers(earlier);
 }
 
-void ShardSetWriter::delete_strangers() const {
+void ShardSetWriter::delete_strangers(const ordered_json& earlier) {
   std::set<std::string> known = {manifest_.tokenizer_file};
   for (const SplitInfo* split : {&manifest_.train, &manifest_.val})
     for (const ShardFileInfo& file : split->files) known.insert(file.name);
@@ -96,6 +96,12 @@ void ShardSetWriter::delete_strangers() const {
     if (!open.file) continue;
     known.insert(open.file->name());
     known.insert(ShardFileWriter::index_path(open.file->name()));
+  }
+  for (const Split split : {Split::train, Split::val}) {
+    if (earlier.is_null() || earlier.at(split_name(split)).is_null()) continue;
+    const fs::path file = earlier.at(split_name(split)).at("name").get<std::string>();
+    if (known.insert(ShardFileWriter::index_path(file)).second)
+      old_.push_back(ShardFileWriter::index_path(folder_ / file));
   }
   std::vector<fs::path> strangers;
   for (const fs::directory_entry& entry : fs::directory_iterator(folder_))

@@ -24,10 +24,12 @@ class ShardSetWriter {
   // `manifest` says dtype, BOS and EOS, and which files there are elsewhere.
   ShardSetWriter(fs::path folder, const Tokenizer& tokenizer, const ShardWriterOptions& options,
                  ShardManifest manifest, WorkerPool* pool = nullptr);
-  // Goes on with what save() described; files of the folder that are no part of it are deleted.
-  // Fails (data) when the description or the files are damaged.
+  // Goes on with what save() described; files of the folder that are no part of it are deleted, but
+  // for those that an `earlier` description needs where it is not null. Fails (data) when the
+  // description or the files are damaged.
   ShardSetWriter(fs::path folder, const Tokenizer& tokenizer, const ShardWriterOptions& options,
-                 const nlohmann::ordered_json& saved, WorkerPool* pool = nullptr);
+                 const nlohmann::ordered_json& saved, const nlohmann::ordered_json& earlier,
+                 WorkerPool* pool = nullptr);
 
   // As ShardWriter::add(). Returns the tokens of the document, 0 when it is left out.
   uint64_t add(ShardDirectory::Split split, std::span<const uint32_t> ids, uint64_t text_bytes);
@@ -41,7 +43,8 @@ class ShardSetWriter {
 
   // Makes everything so far durable and describes it.
   nlohmann::ordered_json save();
-  // Deletes what only a description before the last one needs; call it when that one is durable.
+  // Deletes what only descriptions before the last one need; call it when that one is durable and
+  // those are not wanted any more.
   void drop_old();
 
  private:
@@ -51,7 +54,7 @@ class ShardSetWriter {
   };
   void open_file(ShardDirectory::Split split);
   void finish_file(ShardDirectory::Split split);
-  void delete_strangers() const;
+  void delete_strangers(const nlohmann::ordered_json& earlier);
   Open& open(ShardDirectory::Split split) { return open_[static_cast<int>(split)]; }
   SplitInfo& info(ShardDirectory::Split split);
 

@@ -1,6 +1,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/output_path.h"
 #include "base/strings.h"
 #include "data/manifest.h"
 #include "data/shard_set_writer.h"
@@ -9,8 +10,9 @@
 namespace mythos {
 
 void check_shard_target(const fs::path& directory, bool replace) {
+  check_output(directory, OutputKind::directory);
   std::error_code status;
-  if (fs::symlink_status(directory, status).type() == fs::file_type::not_found) return;
+  if (!fs::exists(directory, status)) return;
   const std::string name = directory.string();
   if (!replace) {
     fail(ErrorKind::usage,
@@ -18,10 +20,11 @@ void check_shard_target(const fs::path& directory, bool replace) {
   }
   const std::string refusal =
       name + " is not a shard directory; it is left alone. Name another output.";
-  if (!fs::is_directory(directory, status)) fail(ErrorKind::usage, refusal);
   if (fs::is_empty(directory, status)) return;
   if (!is_shard_directory(directory)) fail(ErrorKind::usage, refusal);
-  for (const fs::directory_entry& entry : fs::directory_iterator(directory)) {
+  const fs::directory_iterator entries(directory, status);
+  if (status) fail(ErrorKind::resources, "cannot read " + name + ": " + status.message());
+  for (const fs::directory_entry& entry : entries) {
     const std::string file = entry.path().filename().string();
     const bool ours = file == kManifestName || file.starts_with("tokenizer.") ||
                       file.ends_with(kShardSuffix) || is_unfinished_manifest(entry.path());
@@ -62,6 +65,11 @@ ShardWriter::~ShardWriter() = default;
 void ShardWriter::add(ShardDirectory::Split split, std::span<const uint32_t> ids,
                       uint64_t text_bytes) {
   state_->files.add(split, ids, text_bytes);
+  state_->files.drop_old();
+}
+
+void ShardWriter::finish() {
+  state_->files.finish();
   state_->files.drop_old();
 }
 

@@ -101,6 +101,8 @@ class ShardWriter {
   // One document, without BOS and EOS. `text_bytes` is the length of its text. A document without
   // any token is left out. Fails (data) on an id outside the tokenizer's vocabulary.
   void add(ShardDirectory::Split split, std::span<const uint32_t> ids, uint64_t text_bytes);
+  // Closes all files after the last document: for many writers at a time.
+  void finish();
   // What commit() will record as the sources; none unless set.
   void set_sources(std::vector<SourceInfo> sources);
   // Finishes all files and the manifest. Nothing exists under the final name before. Fails (data)

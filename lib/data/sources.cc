@@ -25,14 +25,18 @@ class TextSource : public DocumentSource {
     return skipped;
   }
   uint64_t stored_bytes() const override { return parts_.stored_bytes(); }
+  bool lacks_separator() const override { return !whole_ && has_text_ && !was_separated_; }
 
  private:
   bool next_part(std::string_view& part) {
     bool terminated = false;
-    return parts_.next(part, terminated) && (whole_ || terminated || !part.empty());
+    if (!parts_.next(part, terminated)) return false;
+    was_separated_ |= terminated;
+    has_text_ |= !part.empty();
+    return whole_ || terminated || !part.empty();
   }
 
-  bool whole_;
+  bool whole_, has_text_ = false, was_separated_ = false;
   Splitter parts_;
 };
 

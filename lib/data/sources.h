@@ -18,6 +18,8 @@ class DocumentSource {
   // only at the end and soon after stop_signal().
   virtual uint64_t skip(uint64_t documents);
   virtual uint64_t stored_bytes() const = 0;
+  // At the end: whether it is a text that was to be cut at a separator and has none.
+  virtual bool lacks_separator() const { return false; }
 };
 
 // Counts the rows that give no document, and shows the first malformed one.

@@ -36,11 +36,13 @@ double macs_of_loop(const ModelConfig& config, int64_t context_tokens) {
 int64_t target_count(const ShardDirectory& data, ShardDirectory::Split split, int64_t max_tokens) {
   const auto all = static_cast<int64_t>(data.tokens(split)) - 1;
   if (all < 1) {
-    const char* name = split == ShardDirectory::Split::val ? "validation" : "training";
-    fail(ErrorKind::data, data.path().string() + ": the " + name + " split has " +
-                              std::to_string(data.tokens(split)) +
-                              " tokens, at least 2 are needed.\nGive 'mythos tokenize' more "
-                              "documents or another --val-fraction");
+    const bool val = split == ShardDirectory::Split::val;
+    const std::string path = data.path().string();
+    fail(ErrorKind::data,
+         path + ": the " + (val ? "validation" : "training") + " split has " +
+             std::to_string(data.tokens(split)) + " tokens, at least 2 are needed.\n" +
+             (val ? "Part the text anew: mythos shards split " + path + " NEW --val-fraction 0.05"
+                  : "Give 'mythos tokenize' more text."));
   }
   return max_tokens > 0 ? std::min(all, max_tokens) : all;
 }

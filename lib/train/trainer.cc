@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/output_path.h"
 #include "base/progress.h"
 #include "base/signals.h"
 #include "base/strings.h"
@@ -346,6 +347,7 @@ void warn_of_little_space(const fs::path& run, const Config& config) {
 }  // namespace
 
 TrainResult train(const TrainOptions& options) {
+  check_output(options.run, OutputKind::contents);
   const torch::Device device = resolve_device(options.device);
   TrainSetup setup = prepare(options, device);
   std::error_code status;
@@ -356,7 +358,8 @@ TrainResult train(const TrainOptions& options) {
   for (const ShardDirectory& data : setup.data) {
     if (has_validation_split(data)) continue;
     log_warning(data.path().string() + " has no validation split: " +
-                (setup.data.size() > 1 ? "it is not validated" : "nothing is validated"));
+                (setup.data.size() > 1 ? "it is not validated" : "nothing is validated") +
+                "; 'mythos shards split --val-fraction' makes one");
   }
   warn_of_little_space(options.run, setup.config);
   watch_signals();

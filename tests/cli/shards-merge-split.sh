@@ -18,6 +18,9 @@ same other.ids fresh.ids
 run mythos shards merge all "$data" part-00000
 mythos shards merge all "$data" part-00000 --force -q
 mythos shards verify all
+(ulimit -n 64; mythos shards split -q "$data" many --parts 100; mythos shards merge -q joined many-*)
+diff -r -x manifest.json "$data" joined && echo "many parts need few open files"
+rm -r many-* joined
 echo "-- errors"
 mythos vocab -q --vocab-size 300 --output other.model "$FIXTURES/text/text.txt"
 mythos tokenize -q --tokenizer other.model --output strange --val-fraction 0 "$FIXTURES/text/text.txt"

@@ -15,6 +15,7 @@
 #include "base/rng.h"
 #include "base/strings.h"
 #include "data/manifest.h"
+#include "data/parting.h"
 #include "data/source_counts.h"
 #include "data/work_folder.h"
 #include "number_tokenizer.h"
@@ -94,14 +95,29 @@ TEST_F(BuildShards, TheSameInputGivesTheSameBytes) {
             read_file(scratch_ / "b" / "manifest.json"));
 }
 
-TEST_F(BuildShards, ASingleDocumentIsForTraining) {
+TEST_F(BuildShards, TheTailOfASingleDocumentIsForValidation) {
+  std::string text;
+  for (int i = 0; i < 1000; ++i) text += strprintf("line %d of a book\n", 1000 + i);
   BuildOptions options;
-  options.val_fraction = 0.999;
-  EXPECT_EQ(build("a", "alone", options).manifest.train.documents, 1u);
-  EXPECT_TRUE(contains(error_of(ErrorKind::data, [&] { build("b", "one\ntwo\nthree\n", options); }),
-                       "all 3 documents fell into the validation split"));
+  options.val_fraction = 0.1;
+  const ShardManifest manifest = build("a", text, options, "").manifest;
+  const std::string tail = text.substr(text.size() - text.size() / 10);
+  EXPECT_EQ(documents("a", Split::val), std::set<std::string>{tail});
+  EXPECT_EQ(documents("a", Split::train),
+            std::set<std::string>{text.substr(0, text.size() - tail.size())});
+  EXPECT_EQ(manifest.val.text_bytes, tail.size());
+  ASSERT_EQ(manifest.sources.size(), 1u);
+  EXPECT_EQ(manifest.sources[0].documents, 2u);
+  EXPECT_EQ(manifest.sources[0].text_bytes, text.size());
   options.val_fraction = 0;
-  EXPECT_EQ(build("c", "one\ntwo\nthree\n", options).manifest.val.documents, 0u);
+  EXPECT_EQ(build("b", text, options, "").manifest.val.documents, 0u);
+  EXPECT_EQ(documents("b", Split::train), std::set<std::string>{text});
+  // What is too short to be cut is for training.
+  options.val_fraction = 0.999;
+  EXPECT_EQ(build("c", "alone", options).manifest.train.documents, 1u);
+  EXPECT_EQ(build("d", "one\ntwo\nthree\n", options).manifest.train.documents, 1u);
+  options.val_fraction = 0;
+  EXPECT_EQ(build("e", "one\ntwo\nthree\n", options).manifest.val.documents, 0u);
 }
 
 TEST_F(BuildShards, EmptyDocumentsAreLeftOut) {
@@ -217,6 +233,30 @@ TEST_F(BuildShards, AKilledRunGoesOnToTheSameBytes) {
     EXPECT_TRUE(content("whole") == content("killed")) << jobs;
     EXPECT_FALSE(fs::exists(WorkFolder::path_for(scratch_ / "killed")));
     fs::remove_all(scratch_ / "whole");
+    fs::remove_all(scratch_ / "killed");
+  }
+}
+
+// Nothing falls into validation, so the last documents are held back up to the end.
+TEST_F(BuildShards, ATailIsTheSameForAnyJobsAndAfterAnyKill) {
+  constexpr double kFraction = 0.2;
+  std::string text;
+  for (const std::string& line : split(varied_text(11, 1500), '\n'))
+    if (split_of_hash(parting_hash(line), kFraction) == Split::train) text += line + "\n";
+  write_file_atomic(scratch_ / "a", text);
+  BuildOptions options = small_files(1);
+  options.val_fraction = kFraction;
+  const ShardManifest manifest = build_from("whole", {"a"}, options).manifest;
+  const auto all = static_cast<double>(manifest.train.text_bytes + manifest.val.text_bytes);
+  // A long document in the way is not cut once half of the tail is there.
+  EXPECT_LE(static_cast<double>(manifest.val.text_bytes), kFraction * all);
+  EXPECT_GE(static_cast<double>(manifest.val.text_bytes), kFraction / 2 * all);
+  EXPECT_GT(manifest.val.documents, 100u);
+  for (const int64_t jobs : {1, 3}) {
+    options.jobs = jobs;
+    kill_now_and_then("killed", {"a"}, options, 3);
+    if (!fs::exists(scratch_ / "killed")) build_from("killed", {"a"}, options);
+    EXPECT_TRUE(content("whole") == content("killed")) << jobs;
     fs::remove_all(scratch_ / "killed");
   }
 }
@@ -371,6 +411,86 @@ class ChokingTokenizer : public NumberTokenizer {
     NumberTokenizer::encode(text, ids, specials);
   }
 };
+
+class ChangedInputs : public BuildShards {
+ protected:
+  ChangedInputs() {
+    write_file_atomic(scratch_ / "a", varied_text(12, 1200));
+    write_file_atomic(scratch_ / "b", varied_text(13, 1200));
+    write_file_atomic(scratch_ / "c", first_half_ + "poison\n" + varied_text(15, 700));
+    write_file_atomic(scratch_ / "d", varied_text(16, 300));
+  }
+  // A run that ends in the middle of the third input, and leaves its work.
+  void stop_in_third() {
+    fs::remove_all(scratch_ / "s");
+    ReaderOptions reader_options;
+    reader_options.separator = "\n";
+    std::vector<std::string> paths;
+    for (const char* name : {"a", "b", "c"}) paths.push_back((scratch_ / name).string());
+    DocumentReader reader(paths, reader_options);
+    error_of(ErrorKind::internal,
+             [&] { build_shards(reader, ChokingTokenizer(), scratch_ / "s", options_); });
+    ASSERT_TRUE(fs::exists(WorkFolder::path_for(scratch_ / "s")));
+  }
+  // Whether that work goes on to what a run of its own makes of these inputs. Returns how many
+  // documents were done.
+  uint64_t expect_same_as_fresh(const std::vector<std::string>& inputs) {
+    const uint64_t resumed = build_from("s", inputs, options_).resumed.documents;
+    build_from("fresh", inputs, options_);
+    EXPECT_TRUE(content("s") == content("fresh"));
+    EXPECT_FALSE(fs::exists(WorkFolder::path_for(scratch_ / "s")));
+    fs::remove_all(scratch_ / "fresh");
+    return resumed;
+  }
+
+  const std::string first_half_ = varied_text(14, 1100);
+  const BuildOptions options_ = small_files(2);
+};
+
+TEST_F(ChangedInputs, TheOneBeingReadMayBeRepaired) {
+  stop_in_third();
+  write_file_atomic(scratch_ / "c", first_half_ + "cured\n" + varied_text(15, 700));
+  const uint64_t whole = expect_same_as_fresh({"a", "b", "c"});
+  EXPECT_GT(whole, 2900u) << "what was read of the third counts";
+}
+
+TEST_F(ChangedInputs, TheOneBeingReadMayBeReplacedOrTakenAway) {
+  stop_in_third();
+  write_file_atomic(scratch_ / "c", "another text\n" + first_half_);
+  const uint64_t replaced = expect_same_as_fresh({"a", "b", "c"});
+  EXPECT_GT(replaced, 2300u) << "the first two are done";
+  EXPECT_LT(replaced, 2450u);
+  write_file_atomic(scratch_ / "c", first_half_ + "poison\n");
+  stop_in_third();
+  EXPECT_EQ(expect_same_as_fresh({"a", "b"}), replaced);
+  stop_in_third();
+  EXPECT_EQ(expect_same_as_fresh({"a", "b", "d"}), replaced);
+}
+
+TEST_F(ChangedInputs, MoreMayFollow) {
+  stop_in_third();
+  write_file_atomic(scratch_ / "c", first_half_);
+  EXPECT_GT(expect_same_as_fresh({"a", "b", "c", "d"}), 2900u);
+}
+
+TEST_F(ChangedInputs, ThoseThatWereReadMustBeTheSame) {
+  stop_in_third();
+  for (const std::vector<std::string>& inputs :
+       {std::vector<std::string>{"a", "c"}, {"b", "a", "c"}, {"a"}}) {
+    EXPECT_TRUE(contains(error_of(ErrorKind::usage, [&] { build_from("s", inputs, options_); }),
+                         "the inputs (name, size, time of change) were"));
+  }
+  write_file_atomic(scratch_ / "b", varied_text(13, 1200));
+  EXPECT_TRUE(contains(error_of(ErrorKind::usage,
+                                [&] {
+                                  build_from("s", {"a", "b", "c"}, options_);
+                                }),
+                       "another run"));
+  BuildOptions anew = options_;
+  anew.replace = true;
+  write_file_atomic(scratch_ / "c", first_half_);
+  EXPECT_EQ(build_from("s", {"a", "b", "c"}, anew).resumed.documents, 0u);
+}
 
 TEST_F(BuildShards, AnErrorOfAnyThreadEndsTheJob) {
   write_file_atomic(scratch_ / "a", varied_text(9, 800) + "poison\n" + varied_text(10, 1200));

@@ -1,0 +1,11 @@
+# A separator that does not occur is said, with the file.
+# fixture: text
+tok=$FIXTURES/text/tok.model
+printf 'one\n%%\ntwo\n' > a.txt
+printf 'one\ntwo\n' > b.txt
+cp b.txt c.txt
+: > empty.txt
+mythos tokenize --tokenizer "$tok" --ids --separator '\n%\n' a.txt
+mythos tokenize --tokenizer "$tok" --ids --separator '\n%\n' b.txt
+run mythos tokenize -q --tokenizer "$tok" --output data --separator '\n%\n' a.txt b.txt c.txt empty.txt
+mythos tokenize --tokenizer "$tok" --ids b.txt | mythos tokenize --tokenizer "$tok" --decode
