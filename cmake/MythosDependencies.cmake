@@ -6,7 +6,10 @@ foreach(package IN ITEMS libzstd zlib liblzma libpcre2-8 libutf8proc libxxhash t
 endforeach()
 include(MythosSentencePiece)
 if(MYTHOS_TESTS)
-  find_package(GTest REQUIRED)
+  find_package(GTest)
+  if(NOT GTest_FOUND)
+    message(FATAL_ERROR "The tests need GoogleTest. Run ./bootstrap --tests, or leave them out with -DMYTHOS_TESTS=OFF.")
+  endif()
   include(GoogleTest)
 endif()
 

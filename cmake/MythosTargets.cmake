@@ -1,31 +1,54 @@
 # mythos_library(NAME SOURCES … [LINK …] [TORCH])      static library mythos::NAME of lib/NAME
 # mythos_command(NAME [LINK …] [TORCH])                 cmd/mythos-NAME.cc → bin/mythos-NAME, installed
+# mythos_install(TARGET DESTINATION)                    a program or plug-in, with its libraries noted for packages
 # mythos_test(NAME SOURCES … [LINK …] [TORCH])          GoogleTest binary bin/tests/NAME, found by ctest
 #
-# TORCH marks a target of the LibTorch half: it shares one precompiled header and is left out of a
-# build with MYTHOS_TORCH=OFF.
+# TORCH marks a target of the LibTorch half: it is left out of a build with MYTHOS_TORCH=OFF. Libraries and tests
+# of that half share one precompiled header, and mains another.
 
-function(mythos_use_torch target)
-  target_link_libraries(${target} PRIVATE mythos_torch)
-  if(NOT TARGET mythos_pch)
-    file(WRITE ${CMAKE_BINARY_DIR}/pch/torch_pch.cc "")
-    add_library(mythos_pch OBJECT ${CMAKE_BINARY_DIR}/pch/torch_pch.cc)
-    target_link_libraries(mythos_pch PRIVATE mythos_settings mythos_torch)
-    target_precompile_headers(mythos_pch PRIVATE
-      <torch/types.h> <torch/autograd.h> <ATen/ATen.h> <string> <vector> <map> <memory> <functional>)
+# Lets a target share a precompiled header, mythos_NAME_pch, which is made of the given headers at first use.
+function(mythos_share_pch target name)
+  cmake_parse_arguments(ARG "" "" "HEADERS;LINK;OPTIONS" ${ARGN})
+  set(pch mythos_${name}_pch)
+  if(NOT TARGET ${pch})
+    file(WRITE ${CMAKE_BINARY_DIR}/pch/${name}.cc "")
+    add_library(${pch} OBJECT ${CMAKE_BINARY_DIR}/pch/${name}.cc)
+    target_link_libraries(${pch} PRIVATE mythos_settings ${ARG_LINK})
+    target_compile_options(${pch} PRIVATE ${ARG_OPTIONS})
+    target_precompile_headers(${pch} PRIVATE ${ARG_HEADERS})
     if(CCACHE)
-      target_compile_options(mythos_pch PRIVATE -fpch-preprocess)
+      target_compile_options(${pch} PRIVATE -fpch-preprocess)
     endif()
   endif()
-  target_precompile_headers(${target} REUSE_FROM mythos_pch)
+  target_precompile_headers(${target} REUSE_FROM ${pch})
   get_target_property(type ${target} TYPE)
   if(type STREQUAL "EXECUTABLE")
     # The header was compiled with -fPIC; g++ refuses it to a file compiled with -fPIE.
     set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
     target_compile_options(${target} PRIVATE -fPIC)
   endif()
+  target_compile_options(${target} PRIVATE ${ARG_OPTIONS})
   if(CCACHE)
     target_compile_options(${target} PRIVATE -fpch-preprocess)
+  endif()
+endfunction()
+
+function(mythos_use_torch target)
+  target_link_libraries(${target} PRIVATE mythos_torch)
+  mythos_share_pch(${target} torch LINK mythos_torch
+    HEADERS <ATen/ATen.h> <ATen/core/grad_mode.h> <string> <vector> <map> <memory> <functional>)
+endfunction()
+
+# A program's main: options in, library call, result out. Half of compiling it would be optimising CLI11.
+function(mythos_main target)
+  cmake_parse_arguments(ARG "TORCH" "" "" ${ARGN})
+  set(headers <CLI/CLI.hpp> <nlohmann/json.hpp>)
+  if(ARG_TORCH)
+    target_link_libraries(${target} PRIVATE mythos_torch)
+    mythos_share_pch(${target} torch_main LINK mythos_torch PkgConfig::CLI11 PkgConfig::nlohmann_json
+      HEADERS ${headers} <ATen/core/Tensor.h> OPTIONS -O1)
+  else()
+    mythos_share_pch(${target} main LINK PkgConfig::CLI11 PkgConfig::nlohmann_json HEADERS ${headers} OPTIONS -O1)
   endif()
 endfunction()
 
@@ -43,6 +66,13 @@ function(mythos_library name)
   endif()
 endfunction()
 
+function(mythos_install target destination)
+  install(TARGETS ${target} RUNTIME_DEPENDENCY_SET mythos_needs
+    RUNTIME DESTINATION ${destination} LIBRARY DESTINATION ${destination})
+  file(RELATIVE_PATH libraries /${destination} /${MYTHOS_PLUGINS})
+  set_property(TARGET ${target} PROPERTY INSTALL_RPATH "$ORIGIN/${libraries}")
+endfunction()
+
 function(mythos_command name)
   cmake_parse_arguments(ARG "TORCH" "" "LINK" ${ARGN})
   if(ARG_TORCH AND NOT MYTHOS_TORCH)
@@ -51,9 +81,11 @@ function(mythos_command name)
   add_executable(mythos-${name} mythos-${name}.cc)
   target_link_libraries(mythos-${name} PRIVATE mythos::base ${ARG_LINK})
   if(ARG_TORCH)
-    mythos_use_torch(mythos-${name})
+    mythos_main(mythos-${name} TORCH)
+  else()
+    mythos_main(mythos-${name})
   endif()
-  install(TARGETS mythos-${name} RUNTIME DESTINATION ${MYTHOS_LIBEXEC})
+  mythos_install(mythos-${name} ${MYTHOS_LIBEXEC})
 endfunction()
 
 function(mythos_test name)

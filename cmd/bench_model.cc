@@ -31,7 +31,7 @@ void set_values(Config& config, const ModelSubjectOptions& options) {
   config.validate();
 }
 
-Subject load_subject(const ModelSubjectOptions& options, torch::Device device, bool trains) {
+Subject load_subject(const ModelSubjectOptions& options, at::Device device, bool trains) {
   LoadedCheckpoint loaded = load_checkpoint(options.checkpoint, device, trains);
   Config config = loaded.config;
   set_values(config, options);
@@ -43,7 +43,7 @@ Subject load_subject(const ModelSubjectOptions& options, torch::Device device, b
 }
 
 // Values are drawn at once only to train; else as they are taken.
-Subject fresh_subject(const ModelSubjectOptions& options, torch::Device device, bool trains) {
+Subject fresh_subject(const ModelSubjectOptions& options, at::Device device, bool trains) {
   Config config =
       options.preset.empty() ? load_config_file(options.config_file) : load_preset(options.preset);
   set_values(config, options);
@@ -58,8 +58,8 @@ Subject fresh_subject(const ModelSubjectOptions& options, torch::Device device, 
   return {options.preset.empty() ? options.config_file : options.preset, config, std::move(model)};
 }
 
-torch::Dtype compute_type_of(const ModelSubjectOptions& options, bool trains,
-                             const TrainConfig& train, torch::Device device) {
+at::ScalarType compute_type_of(const ModelSubjectOptions& options, bool trains,
+                               const TrainConfig& train, at::Device device) {
   const ComputeType type = options.compute.compute_type();
   if (!trains) return resolve_compute_type(type, device);
   return training_compute_type(type == ComputeType::automatic ? train.compute_type : type, device);
@@ -94,7 +94,7 @@ InferBench read_options(const BenchOptions& common, const ModelSubjectOptions& o
 BenchResult measure(const std::string& name, const BenchOptions& common,
                     const ModelSubjectOptions& options) {
   InferBench bench = read_options(common, options);
-  const torch::Device device = ComputeOptions{options.compute}.select();
+  const at::Device device = ComputeOptions{options.compute}.select();
   const bool trains = name == "train", fresh = options.checkpoint.empty();
   const Subject subject =
       fresh ? fresh_subject(options, device, trains) : load_subject(options, device, trains);

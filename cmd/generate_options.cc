@@ -191,7 +191,7 @@ void GenerateCommand::validate_depth() {
   }
 }
 
-void GenerateCommand::complete(const ModelConfig& config, torch::Device device) {
+void GenerateCommand::complete(const ModelConfig& config, at::Device device) {
   if (session.exit == ExitRule::none && may_be_auto()) {
     session.exit = config.halting == Halting::none ? ExitRule::latent : ExitRule::halting;
     // Elsewhere only what asks for auto fails.

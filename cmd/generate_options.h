@@ -27,7 +27,7 @@ struct GenerateCommand {
   // (usage) naming the options and what is allowed.
   void validate(bool on_terminal);
   // What depends on the model: the exit rule with its threshold, and the loops.
-  void complete(const ModelConfig& config, torch::Device device);
+  void complete(const ModelConfig& config, at::Device device);
 
   bool is_batch() const { return !jsonl.empty(); }
   bool is_conversation() const { return conversation_; }

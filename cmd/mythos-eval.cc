@@ -1,3 +1,4 @@
+#include <ATen/core/grad_mode.h>
 #include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
@@ -37,7 +38,7 @@ std::vector<int64_t> default_loops(int64_t max_loop_iters) {
 
 class Evaluation {
  public:
-  Evaluation(const Options& options, const LoadedCheckpoint& loaded, torch::Device device)
+  Evaluation(const Options& options, const LoadedCheckpoint& loaded, at::Device device)
       : loaded_(loaded), data_(options.data), device_(device) {
     if (!loaded.tokenizer) {
       fail(ErrorKind::data, loaded.path.string() +
@@ -70,7 +71,7 @@ class Evaluation {
   // A row for each of the loop counts, under the label "N loops:".
   std::vector<Likelihood> rows(const Model& model, const std::vector<int64_t>& loops,
                                EvalReport& report, const std::string& label = "") {
-    const torch::NoGradGuard no_grad;
+    const at::NoGradGuard no_grad;
     std::optional<Decoder> decoder;
     Weights weights;
     if (decode_) {
@@ -100,7 +101,7 @@ class Evaluation {
     report.data = options.data;
     report.split = options.split;
     report.device = device_.str();
-    report.compute_type = compute_type_ == torch::kBFloat16 ? "bf16" : "fp32";
+    report.compute_type = compute_type_ == at::kBFloat16 ? "bf16" : "fp32";
     report.step = loaded_.state.value("step", int64_t{0});
     report.seq_len = likelihood_.seq_len;
     const auto loops = options.loops.empty() ? default_loops(config.max_loop_iters)
@@ -122,8 +123,8 @@ class Evaluation {
  private:
   const LoadedCheckpoint& loaded_;
   ShardDirectory data_;
-  torch::Device device_;
-  torch::Dtype compute_type_ = torch::kFloat32;
+  at::Device device_;
+  at::ScalarType compute_type_ = at::kFloat;
   std::optional<Decoder::Options> decode_;  // with --decode
   std::vector<int32_t> byte_lengths_;
   LikelihoodOptions likelihood_;
@@ -140,7 +141,7 @@ void check_exit(const Options& options) {
 
 int run(const Options& options) {
   check_exit(options);
-  const torch::Device device = options.compute.select();
+  const at::Device device = options.compute.select();
   const LoadedCheckpoint loaded = load_checkpoint(options.checkpoint, device);
   const EvalReport report = Evaluation(options, loaded, device).report(options);
   if (options.as_json) {

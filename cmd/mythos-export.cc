@@ -17,9 +17,9 @@ struct Options {
   bool force = false, json = false;
 };
 
-torch::Dtype stored_type(const std::string& name) {
-  if (name == "fp32") return torch::kFloat32;
-  if (name == "bf16") return torch::kBFloat16;
+at::ScalarType stored_type(const std::string& name) {
+  if (name == "fp32") return at::kFloat;
+  if (name == "bf16") return at::kBFloat16;
   fail(ErrorKind::usage, "--dtype " + escaped(name) + ": expected fp32 or bf16." +
                              did_you_mean(name, {"fp32", "bf16"}));
 }
@@ -92,13 +92,13 @@ void print_result(const Options& options, const std::vector<std::string>& files,
 
 int run(const Options& options) {
   const ExchangeFormat format = exchange_format(options.format);
-  const torch::Dtype dtype = stored_type(options.dtype);
+  const at::ScalarType dtype = stored_type(options.dtype);
   check_output(options);
-  const LoadedCheckpoint checkpoint = load_checkpoint(options.checkpoint, torch::kCPU);
+  const LoadedCheckpoint checkpoint = load_checkpoint(options.checkpoint, at::kCPU);
   log_info("read " + checkpoint.path.string());
   AtomicDirectory directory(options.output);
   const auto files = write_exchanged(format, directory.path(), checkpoint, dtype);
-  const bool exact = dtype == torch::kFloat32;
+  const bool exact = dtype == at::kFloat;
   const Model& original = *checkpoint.model;
   Parity parity;
   double rounding = 0;

@@ -143,7 +143,7 @@ int run(GenerateCommand& options) {
   options.validate(isatty(STDIN_FILENO) != 0);
   const bool prompted = !options.is_conversation() && !options.is_batch();
   const std::string prompt = prompted ? choose_prompt(options) : "";
-  const torch::Device device = options.compute.select();
+  const at::Device device = options.compute.select();
   LoadedCheckpoint loaded = load_checkpoint(options.checkpoint, device);
   if (!loaded.tokenizer) {
     fail(ErrorKind::data, loaded.path.string() +

@@ -30,7 +30,7 @@ struct Options {
 };
 
 void measure(const Options& options, const Model& model, const std::string& fingerprint,
-             torch::Device device, StabilityReport& report) {
+             at::Device device, StabilityReport& report) {
   const ModelConfig& config = model.config;
   std::vector<Tensor> batches;
   if (options.data.empty()) {
@@ -43,14 +43,14 @@ void measure(const Options& options, const Model& model, const std::string& fing
     batches = data_probe(config, data, options.max_tokens, device);
   }
   const c10::InferenceMode guard;
-  const Weights weights = make_weights(config, model.parameters, torch::kFloat32);
+  const Weights weights = make_weights(config, model.parameters, at::kFloat);
   report.spectral = spectral_report(config, weights);
   const int64_t loops = options.loops ? options.loops : 2 * config.max_loop_iters;
   report.dynamics = measure_dynamics(config, weights, batches, loops);
 }
 
 void check_checkpoint(const Options& options, StabilityReport& report) {
-  const torch::Device device = options.compute.select();
+  const at::Device device = options.compute.select();
   const LoadedCheckpoint loaded =
       load_checkpoint(options.run.empty() ? options.checkpoint : options.run, device);
   report.subject = loaded.path.string();
@@ -67,7 +67,7 @@ void check_preset(const Options& options, StabilityReport& report) {
   config.validate();
   report.subject = "preset " + options.preset + ", freshly initialised";
   report.config = config.model;
-  const torch::Device device = options.compute.select();
+  const at::Device device = options.compute.select();
   const Plan plan = make_plan(config.model, config.model.max_loop_iters, 1);
   const double needed_bytes = static_cast<double>(plan.parameters) * sizeof(float);
   // A quarter is left for activations and the logits.

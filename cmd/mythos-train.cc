@@ -1,6 +1,4 @@
-#include <ATen/Context.h>
 #include <cstdio>
-#include <cstdlib>
 #include <nlohmann/json.hpp>
 
 #include "base/cli.h"
@@ -8,6 +6,7 @@
 #include "base/signals.h"
 #include "base/strings.h"
 #include "kernels/compute_options.h"
+#include "kernels/device.h"
 #include "train/trainer.h"
 
 using namespace mythos;
@@ -22,13 +21,6 @@ struct Options {
   ComputeOptions compute;
   bool resume = false, deterministic = false, as_json = false;
 };
-
-// Before anything touches a CUDA device.
-void make_deterministic() {
-  setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*overwrite=*/0);
-  at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
-  at::globalContext().setBenchmarkCuDNN(false);
-}
 
 std::string summary(const TrainResult& result) {
   const int64_t steps = result.step - result.first_step;
@@ -52,7 +44,7 @@ std::string summary(const TrainResult& result) {
 
 int run(const Options& options) {
   options.compute.set_threads();
-  if (options.deterministic) make_deterministic();
+  if (options.deterministic) use_deterministic_operators();
   TrainOptions train_options;
   if (!options.preset.empty()) train_options.config = load_preset(options.preset);
   if (!options.config_file.empty()) train_options.config = load_config_file(options.config_file);

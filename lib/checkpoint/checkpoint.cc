@@ -312,7 +312,7 @@ std::vector<std::string> verify_checkpoint(const fs::path& step_directory) {
   }
 }
 
-LoadedCheckpoint load_checkpoint(const fs::path& path, torch::Device device, bool with_optimizer) {
+LoadedCheckpoint load_checkpoint(const fs::path& path, at::Device device, bool with_optimizer) {
   const auto found = find_checkpoint(path);
   if (!found) fail_none(path);
   const fs::path& directory = *found;

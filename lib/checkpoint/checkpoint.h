@@ -63,7 +63,7 @@ struct LoadedCheckpoint {
 // (names what is there), or a checksum, name or shape does not match (names file and byte range,
 // and the checkpoint before it). Without the optimizer the model is one to compute with: on a CPU
 // its values lie in the mapped files, which are read-only, and its tensors ask for no gradient.
-LoadedCheckpoint load_checkpoint(const fs::path& path, torch::Device device,
+LoadedCheckpoint load_checkpoint(const fs::path& path, at::Device device,
                                  bool with_optimizer = false);
 
 }  // namespace mythos

@@ -1,5 +1,7 @@
 #include "checkpoint/exchange.h"
 
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 #include <algorithm>
 
 #include "base/error.h"
@@ -75,17 +77,17 @@ TensorMap read_weights(const fs::path& path) {
   return tensors;
 }
 
-TensorMap stored_tensors(const Parameters& parameters, torch::Dtype dtype) {
+TensorMap stored_tensors(const Parameters& parameters, at::ScalarType dtype) {
   TensorMap tensors;
   for (const Parameters::Item& item : parameters.items()) {
-    const torch::Tensor tensor = item.tensor.detach();
+    const at::Tensor tensor = item.tensor.detach();
     tensors[item.spec.name] = item.spec.matrix ? tensor.to(dtype) : tensor;
   }
   return tensors;
 }
 
-torch::Tensor all_logits(const Model& model, const torch::Tensor& ids, int64_t loops) {
-  const Weights weights = make_weights(model.config, model.parameters, torch::kFloat32);
+at::Tensor all_logits(const Model& model, const at::Tensor& ids, int64_t loops) {
+  const Weights weights = make_weights(model.config, model.parameters, at::kFloat);
   ForwardOptions options;
   options.loops = loops;
   return logits(weights, forward(model.config, weights, ids, options).hidden);
@@ -115,7 +117,7 @@ ExchangedModel read_exchanged(ExchangeFormat format, const fs::path& weights,
 }
 
 std::vector<std::string> write_exchanged(ExchangeFormat format, const fs::path& directory,
-                                         const LoadedCheckpoint& checkpoint, torch::Dtype dtype) {
+                                         const LoadedCheckpoint& checkpoint, at::ScalarType dtype) {
   const ModelConfig& config = checkpoint.config.model;
   TensorMap tensors = stored_tensors(checkpoint.model->parameters, dtype);
   nlohmann::json json;
@@ -143,19 +145,18 @@ Parity compare_logits(const Model& a, const Model& b) {
   Parity parity;
   parity.seq_len = std::min(parity.seq_len, a.config.max_seq_len);
   parity.loops = std::min(parity.loops, a.config.max_loop_iters);
-  torch::Tensor ids = torch::empty({parity.batch, parity.seq_len}, torch::kLong);
+  at::Tensor ids = at::empty({parity.batch, parity.seq_len}, at::kLong);
   Rng rng(0);
   for (int64_t i = 0; i < ids.numel(); ++i) {
     ids.data_ptr<int64_t>()[i] =
         static_cast<int64_t>(rng.below(static_cast<uint64_t>(a.config.vocab_size)));
   }
-  const torch::Tensor difference =
-      all_logits(a, ids, parity.loops) - all_logits(b, ids, parity.loops);
+  const at::Tensor difference = all_logits(a, ids, parity.loops) - all_logits(b, ids, parity.loops);
   parity.largest_difference = difference.abs().max().item<double>();
   return parity;
 }
 
-Model rounded(const Model& model, torch::Dtype dtype) {
+Model rounded(const Model& model, at::ScalarType dtype) {
   Model copy(model.config);
   copy.parameters.load(stored_tensors(model.parameters, dtype), "rounded copy");
   return copy;

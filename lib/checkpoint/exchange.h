@@ -30,7 +30,7 @@ ExchangedModel read_exchanged(ExchangeFormat format, const fs::path& weights,
 // computes with in bf16); norms, router, injection and halting stay fp32. Fails (usage) when the
 // format cannot say what the model does.
 std::vector<std::string> write_exchanged(ExchangeFormat format, const fs::path& directory,
-                                         const LoadedCheckpoint& checkpoint, torch::Dtype dtype);
+                                         const LoadedCheckpoint& checkpoint, at::ScalarType dtype);
 
 // The largest difference of two models' logits, in fp32, over one batch of pseudo-random tokens.
 // Not a number when either model's logits are not finite.
@@ -41,6 +41,6 @@ struct Parity {
 Parity compare_logits(const Model& a, const Model& b);
 
 // A copy whose matrices went through `dtype`, as write_exchanged stores them.
-Model rounded(const Model& model, torch::Dtype dtype);
+Model rounded(const Model& model, at::ScalarType dtype);
 
 }  // namespace mythos

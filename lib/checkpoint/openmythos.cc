@@ -1,5 +1,6 @@
 #include "checkpoint/openmythos.h"
 
+#include <ATen/ATen.h>
 #include <numeric>
 #include <set>
 
@@ -135,7 +136,7 @@ class Packer {
 };
 
 // A piece with the dimension along which pieces are joined in the middle: [outer, joined, inner].
-torch::Tensor joinable(const Packing& packing, const Piece& piece, const torch::Tensor& tensor) {
+at::Tensor joinable(const Packing& packing, const Piece& piece, const at::Tensor& tensor) {
   if (packing.columns) return tensor.reshape({piece.shape[0], piece.shape[1], 1});
   return tensor.reshape({packing.groups, piece.shape[0] / packing.groups, -1});
 }
@@ -160,15 +161,15 @@ void check_names(const std::set<std::string>& known, const TensorMap& reference,
 void check_head(const TensorMap& reference, const std::string& origin) {
   const auto head = reference.find("head.weight"), embed = reference.find("embed.weight");
   if (head == reference.end() || embed == reference.end()) return;
-  if (!torch::equal(head->second, embed->second)) {
+  if (!at::equal(head->second, embed->second)) {
     fail(ErrorKind::data, origin +
                               ": tensor 'head.weight' differs from 'embed.weight'; "
                               "the reference ties them.");
   }
 }
 
-const torch::Tensor& find_piece(const TensorMap& reference, const Piece& piece,
-                                const std::string& origin) {
+const at::Tensor& find_piece(const TensorMap& reference, const Piece& piece,
+                             const std::string& origin) {
   const auto found = reference.find(piece.name);
   if (found == reference.end()) {
     fail(ErrorKind::data, origin + ": tensor '" + piece.name + "' of shape " +
@@ -195,11 +196,11 @@ TensorMap from_openmythos(const ModelConfig& config, const TensorMap& reference,
   check_head(reference, origin);
   TensorMap native;
   for (const Packing& packing : packings) {
-    std::vector<torch::Tensor> parts;
+    std::vector<at::Tensor> parts;
     for (const Piece& piece : packing.pieces) {
       parts.push_back(joinable(packing, piece, find_piece(reference, piece, origin)));
     }
-    native[packing.native] = torch::cat(parts, 1).reshape(packing.shape);
+    native[packing.native] = at::cat(parts, 1).reshape(packing.shape);
   }
   return native;
 }

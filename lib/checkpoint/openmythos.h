@@ -1,5 +1,5 @@
 #pragma once
-#include <torch/types.h>
+#include <ATen/core/Tensor.h>
 
 #include <map>
 #include <string>
@@ -8,7 +8,7 @@
 
 namespace mythos {
 
-using TensorMap = std::map<std::string, torch::Tensor>;
+using TensorMap = std::map<std::string, at::Tensor>;
 
 // The public reference's parameter names and layout (one tensor per projection and expert) to the
 // packed native layout (config/parameters.h) and back. Both directions only move rows about, so

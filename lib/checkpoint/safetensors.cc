@@ -1,5 +1,6 @@
 #include "checkpoint/safetensors.h"
 
+#include <ATen/ATen.h>
 #include <algorithm>
 #include <cstring>
 #include <memory>
@@ -24,16 +25,15 @@ constexpr std::string_view kMetadata = "__metadata__";
 
 struct TypeName {
   std::string_view name;
-  torch::Dtype type;
+  at::ScalarType type;
 };
 constexpr TypeName kTypes[] = {
-    {"BOOL", torch::kBool},  {"U8", torch::kByte},       {"I8", torch::kChar},
-    {"I16", torch::kShort},  {"I32", torch::kInt},       {"I64", torch::kLong},
-    {"F16", torch::kHalf},   {"BF16", torch::kBFloat16}, {"F32", torch::kFloat},
-    {"F64", torch::kDouble},
+    {"BOOL", at::kBool}, {"U8", at::kByte},    {"I8", at::kChar},  {"I16", at::kShort},
+    {"I32", at::kInt},   {"I64", at::kLong},   {"F16", at::kHalf}, {"BF16", at::kBFloat16},
+    {"F32", at::kFloat}, {"F64", at::kDouble},
 };
 
-std::string_view type_name(torch::Dtype type, const std::string& tensor) {
+std::string_view type_name(at::ScalarType type, const std::string& tensor) {
   for (const TypeName& known : kTypes) {
     if (known.type == type) return known.name;
   }
@@ -136,7 +136,7 @@ class HeaderReader {
     }
   }
 
-  torch::Dtype read_type(const std::string& name, const json& entry) const {
+  at::ScalarType read_type(const std::string& name, const json& entry) const {
     const auto found = entry.find("dtype");
     if (found == entry.end() || !found->is_string()) bad_tensor(name, "no dtype");
     std::vector<std::string> known_names;
@@ -225,17 +225,17 @@ class HeaderReader {
   uint64_t data_begin_ = 0, data_bytes_ = 0;
 };
 
-torch::Tensor map_tensor(const std::shared_ptr<MappedFile>& file, const TensorExtent& extent) {
-  const auto options = torch::TensorOptions().dtype(extent.dtype);
-  if (extent.begin == extent.end) return torch::empty(extent.shape, options);
+at::Tensor map_tensor(const std::shared_ptr<MappedFile>& file, const TensorExtent& extent) {
+  const auto options = at::TensorOptions().dtype(extent.dtype);
+  if (extent.begin == extent.end) return at::empty(extent.shape, options);
   auto* data = const_cast<std::byte*>(file->bytes().data() + extent.begin);
   // Other writers may pad the header less; kernels expect aligned elements.
   if (reinterpret_cast<uintptr_t>(data) % c10::elementSize(extent.dtype) != 0) {
-    torch::Tensor copy = torch::empty(extent.shape, options);
+    at::Tensor copy = at::empty(extent.shape, options);
     std::memcpy(copy.data_ptr(), data, extent.end - extent.begin);
     return copy;
   }
-  return torch::from_blob(
+  return at::from_blob(
       data, extent.shape, [file](void*) {}, options);
 }
 
@@ -260,8 +260,8 @@ std::string make_header(const NamedTensors& tensors,
   return text;
 }
 
-void write_data(AtomicFile& file, const torch::Tensor& tensor) {
-  const torch::Tensor host = tensor.detach().to(torch::kCPU).contiguous();
+void write_data(AtomicFile& file, const at::Tensor& tensor) {
+  const at::Tensor host = tensor.detach().to(at::kCPU).contiguous();
   const auto* data = static_cast<const char*>(host.const_data_ptr());
   // In pieces: AtomicFile gathers what it is given in memory.
   for (size_t done = 0; done < host.nbytes(); done += kChunkBytes) {

@@ -1,5 +1,5 @@
 #pragma once
-#include <torch/types.h>
+#include <ATen/core/Tensor.h>
 
 #include <map>
 #include <string>
@@ -10,7 +10,7 @@
 
 namespace mythos {
 
-using NamedTensors = std::vector<std::pair<std::string, torch::Tensor>>;
+using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
 
 // Writes a .safetensors file (8-byte header length, JSON header, raw little-endian data; the
 // header padded so that data begins at a multiple of 64 bytes). Tensors may live on any device;
@@ -22,7 +22,7 @@ void write_safetensors(const fs::path& path, const NamedTensors& tensors,
 // Where one tensor's data lie in its file: bytes begin … end-1, counted from the start of the file.
 struct TensorExtent {
   std::string name;
-  torch::Dtype dtype = torch::kFloat32;
+  at::ScalarType dtype = at::kFloat;
   std::vector<int64_t> shape;
   uint64_t begin = 0, end = 0;
 };
@@ -30,7 +30,7 @@ struct TensorExtent {
 struct SafetensorsFile {
   // On the CPU, sharing the file's mapping (which lives as long as the last of them). The mapping
   // is read-only: writing to one of these tensors ends the process; clone it first.
-  std::map<std::string, torch::Tensor> tensors;
+  std::map<std::string, at::Tensor> tensors;
   std::map<std::string, std::string> metadata;
   std::vector<TensorExtent> extents;  // in file order
 };

@@ -1,6 +1,7 @@
 #include "eval/decode_likelihood.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include "eval/windows.h"
 
@@ -43,9 +44,9 @@ class Windows {
     decoder_.step(rows);
     for (const Decoder::Row& row : rows) ++loops_run[static_cast<size_t>(row.loops_run - 1)];
     const auto count = static_cast<int64_t>(rows.size());
-    const Tensor wanted = at::from_blob(targets.data(), {count}, torch::kInt64);
+    const Tensor wanted = at::from_blob(targets.data(), {count}, at::kLong);
     return at::cross_entropy_loss(logits_.narrow(0, 0, count), wanted, {}, at::Reduction::None)
-        .sum(torch::kFloat64)
+        .sum(at::kDouble)
         .item<double>();
   }
 
@@ -59,7 +60,7 @@ class Windows {
 Likelihood evaluate_decode(Decoder& decoder, const ShardDirectory& data,
                            const std::vector<int32_t>& byte_lengths,
                            const LikelihoodOptions& options) {
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   const Stopwatch watch;
   const ModelConfig& config = decoder.config();
   const int64_t batch_size = options.batch_size > 0 ? options.batch_size : Decoder::kMaxRows;

@@ -1,5 +1,7 @@
 #include "eval/likelihood.h"
 
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 #include <algorithm>
 #include <cmath>
 #include <numbers>
@@ -54,7 +56,7 @@ double Likelihood::mean_loops() const {
 
 Likelihood evaluate(const ModelConfig& config, const Weights& weights, const ShardDirectory& data,
                     const std::vector<int32_t>& byte_lengths, const LikelihoodOptions& options) {
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   const Stopwatch watch;
   const auto device = weights.embed.device();
   const int64_t batch_size = options.batch_size > 0
@@ -64,19 +66,19 @@ Likelihood evaluate(const ModelConfig& config, const Weights& weights, const Sha
   out.loops = options.loops > 0 ? options.loops : config.max_loop_iters;
   ForwardOptions forward_options;
   forward_options.loops = out.loops;
-  Tensor nats = torch::zeros({}, torch::dtype(torch::kFloat64).device(device));
-  Tensor counts = torch::zeros({out.loops + 1}, torch::dtype(torch::kInt64).device(device));
+  Tensor nats = at::zeros({}, at::dtype(at::kDouble).device(device));
+  Tensor counts = at::zeros({out.loops + 1}, at::dtype(at::kLong).device(device));
   for_each_batch(data, byte_lengths, options, batch_size, out, [&](Batch& batch) {
     const std::vector<int64_t> shape = {batch.batch_size, batch.seq_len};
-    const Tensor inputs = torch::from_blob(batch.inputs.data(), shape, torch::kInt64).to(device);
-    const Tensor targets = torch::from_blob(batch.targets.data(), shape, torch::kInt64).to(device);
+    const Tensor inputs = at::from_blob(batch.inputs.data(), shape, at::kLong).to(device);
+    const Tensor targets = at::from_blob(batch.targets.data(), shape, at::kLong).to(device);
     const ForwardResult result = forward(config, weights, inputs, forward_options);
-    nats += token_losses(weights, result.hidden, targets).sum(torch::kFloat64);
+    nats += token_losses(weights, result.hidden, targets).sum(at::kDouble);
     if (result.loops_run.defined()) count_loops(result.loops_run, targets, counts);
   });
   out.nats = nats.item<double>();
   if (config.halting == Halting::act) {
-    const Tensor from_one = counts.slice(0, 1).to(torch::kCPU).contiguous();
+    const Tensor from_one = counts.slice(0, 1).to(at::kCPU).contiguous();
     out.loops_run.assign(from_one.data_ptr<int64_t>(),
                          from_one.data_ptr<int64_t>() + from_one.numel());
     count_saved(config, options.seq_len, false, out);

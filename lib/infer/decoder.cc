@@ -1,6 +1,6 @@
 #include "infer/decoder.h"
 
-#include <ATen/Functions.h>
+#include <ATen/ATen.h>
 #include <c10/core/InferenceMode.h>
 
 #include <algorithm>
@@ -13,7 +13,7 @@
 namespace mythos {
 namespace {
 
-torch::Device device_of(const Model& model) {
+at::Device device_of(const Model& model) {
   return model.parameters.items().front().tensor.device();
 }
 
@@ -35,14 +35,14 @@ Weights weights_of(Model&& model, const Decoder::Options& options,
                                 prepare);
 }
 
-Tensor to_tensor(std::span<const uint32_t> ids, torch::Device device) {
-  Tensor tensor = torch::empty({1, static_cast<int64_t>(ids.size())}, torch::kInt64);
+Tensor to_tensor(std::span<const uint32_t> ids, at::Device device) {
+  Tensor tensor = at::empty({1, static_cast<int64_t>(ids.size())}, at::kLong);
   std::copy(ids.begin(), ids.end(), tensor.data_ptr<int64_t>());
   return tensor.to(device);
 }
 
 void copy_logits(const Weights& weights, const Tensor& hidden, float* to) {
-  const Tensor scores = logits(weights, hidden).to(torch::kCPU, torch::kFloat32).contiguous();
+  const Tensor scores = logits(weights, hidden).to(at::kCPU, at::kFloat).contiguous();
   std::copy_n(scores.data_ptr<float>(), scores.numel(), to);
 }
 

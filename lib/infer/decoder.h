@@ -76,7 +76,7 @@ class Decoder {
   const ModelConfig& config() const { return config_; }
   const Weights& weights() const { return weights_; }
   const Options& options() const { return options_; }
-  torch::Device device() const { return weights_.embed.device(); }
+  at::Device device() const { return weights_.embed.device(); }
 
  private:
   Decoder(const ModelConfig& config, Weights weights, const Options& options);

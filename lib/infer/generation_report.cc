@@ -32,8 +32,8 @@ std::string speculation_text(const SpeculationCounts& counts) {
                    100 * counts.acceptance_rate(), counts.tokens_per_verification());
 }
 
-std::string type_name(torch::Dtype type) {
-  return type == torch::kBFloat16 ? "bf16" : "fp32";
+std::string type_name(at::ScalarType type) {
+  return type == at::kBFloat16 ? "bf16" : "fp32";
 }
 
 json exit_json(const Generation& generation, const Decoder::Options& options) {

@@ -17,7 +17,7 @@ cpu::CachedRows cached_rows(const KvCache::Store& store, int64_t first, int64_t 
   rows.width = width;
   rows.group = group;
   rows.split = split;
-  rows.kind = store.numbers.scalar_type() == torch::kFloat32 ? Kind::fp32 : Kind::bf16;
+  rows.kind = store.numbers.scalar_type() == at::kFloat ? Kind::fp32 : Kind::bf16;
   if (store.scales.defined()) {
     rows.kind = Kind::int8;
     rows.scales = store.scales.data_ptr<float>();

@@ -16,7 +16,7 @@ const float* fp32(const Tensor& t) {
 
 std::vector<float> values_of(const Tensor& t) {
   if (!t.defined()) return {};
-  const Tensor wide = t.to(torch::kFloat32).contiguous();
+  const Tensor wide = t.to(at::kFloat).contiguous();
   const float* data = wide.data_ptr<float>();
   return {data, data + wide.numel()};
 }
@@ -83,7 +83,7 @@ NativeModel::NativeModel(const ModelConfig& c, const Weights& w)
 
 void NativeModel::embedding(uint32_t id, float* to) const {
   const int64_t begin = static_cast<int64_t>(id) * config.dim;
-  if (embed.scalar_type() == torch::kFloat32) {
+  if (embed.scalar_type() == at::kFloat) {
     std::copy_n(embed.data_ptr<float>() + begin, config.dim, to);
   } else {
     std::copy_n(embed.data_ptr<at::BFloat16>() + begin, config.dim, to);
@@ -92,13 +92,13 @@ void NativeModel::embedding(uint32_t id, float* to) const {
 
 void NativeModel::reserve(int64_t loops, int64_t positions) {
   if (loops > loops_ && config.loop_embedding == LoopEmbedding::sinusoid) {
-    marks_ = values_of(loop_marks(config, loops, torch::kCPU));
+    marks_ = values_of(loop_marks(config, loops, at::kCPU));
     loops_ = loops;
   }
   if (positions > positions_) {
     positions_ = std::max(positions, 2 * positions_);
     const auto [cos, sin] =
-        rope_table(0, positions_, config.rope_dim(), config.rope_theta, torch::kCPU);
+        rope_table(0, positions_, config.rope_dim(), config.rope_theta, at::kCPU);
     cos_ = values_of(cos);
     sin_ = values_of(sin);
   }

@@ -55,8 +55,8 @@ class Session {
   int64_t length() const { return cache_ ? cache_->length() : 0; }
   int64_t context_tokens() const { return decoder_->config().max_seq_len; }
   int64_t vocab_size() const { return decoder_->config().vocab_size; }
-  torch::Device device() const { return decoder_->device(); }
-  torch::Dtype compute_type() const { return decoder_->weights().compute_type; }
+  at::Device device() const { return decoder_->device(); }
+  at::ScalarType compute_type() const { return decoder_->weights().compute_type; }
   const Decoder& decoder() const { return *decoder_; }
   int64_t cache_bytes() const { return cache_ ? cache_->size_bytes() : 0; }
   int64_t cache_bytes_per_token() const { return cache_ ? cache_->bytes_per_token() : 0; }

@@ -12,7 +12,7 @@ MYTHOS_CLONES void add_range(float* sum, const c10::BFloat16* part, int64_t begi
 
 }  // namespace
 
-void accumulate(const torch::Tensor& sum, const torch::Tensor& part) {
+void accumulate(const at::Tensor& sum, const at::Tensor& part) {
   float* to = sum.data_ptr<float>();
   const auto* from = part.data_ptr<c10::BFloat16>();
   at::parallel_for(0, sum.numel(), 1 << 15,

@@ -1,8 +1,6 @@
 #include "kernels/attention.h"
 
-#include <ATen/ops/arange.h>
-#include <ATen/ops/ones.h>
-#include <ATen/ops/scaled_dot_product_attention.h>
+#include <ATen/ATen.h>
 
 #include "base/error.h"
 #include "kernels/attention_cpu.h"
@@ -11,7 +9,7 @@
 namespace mythos {
 namespace {
 
-using torch::Tensor;
+using at::Tensor;
 
 Tensor packed(const Tensor& x) {
   return x.stride(3) == 1 ? x : x.contiguous();
@@ -20,41 +18,28 @@ Tensor packed(const Tensor& x) {
 std::pair<Tensor, Tensor> forward(const Tensor& q, const Tensor& k, const Tensor& v,
                                   const Tensor& first_key) {
   const auto options = q.options().requires_grad(false);
-  const Tensor out = torch::empty({q.size(0), q.size(1), q.size(2), v.size(3)}, options);
-  const Tensor log_sum =
-      torch::empty({q.size(0), q.size(2), q.size(1)}, options.dtype(torch::kFloat32));
+  const Tensor out = at::empty({q.size(0), q.size(1), q.size(2), v.size(3)}, options);
+  const Tensor log_sum = at::empty({q.size(0), q.size(2), q.size(1)}, options.dtype(at::kFloat));
   cpu::attention_forward(packed(q), packed(k), packed(v), first_key, out, log_sum);
   return {out, log_sum};
 }
 
-class CausalAttention : public torch::autograd::Function<CausalAttention> {
- public:
-  static Tensor forward(torch::autograd::AutogradContext* context, const Tensor& q, const Tensor& k,
-                        const Tensor& v, const std::optional<Tensor>& first_key) {
-    const Tensor first = first_key.value_or(Tensor());
-    const auto [out, log_sum] = mythos::forward(q, k, v, first);
-    context->save_for_backward({q, k, v, log_sum, first});
-    return out;
+std::vector<Tensor> backward(const BackwardPass& pass) {
+  const Tensor &q = pass.saved[0], &k = pass.saved[1], &v = pass.saved[2];
+  std::vector<Tensor> d;
+  for (const Tensor& input : {q, k, v}) {
+    d.push_back(at::empty(input.sizes(), input.options().requires_grad(false)));
   }
-  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
-                                                 torch::autograd::variable_list grads) {
-    const auto saved = context->get_saved_variables();
-    std::vector<Tensor> d;
-    for (int i = 0; i < 3; ++i) {
-      d.push_back(torch::empty(saved[i].sizes(), saved[i].options().requires_grad(false)));
-    }
-    cpu::attention_backward(packed(saved[0]), packed(saved[1]), packed(saved[2]), saved[4],
-                            saved[3], packed(grads[0]), d[0], d[1], d[2]);
-    d.emplace_back();
-    return d;
-  }
-};
+  cpu::attention_backward(packed(q), packed(k), packed(v), /*first_key=*/pass.saved[4],
+                          /*log_sum=*/pass.saved[3], packed(pass.gradients[0]), d[0], d[1], d[2]);
+  return d;
+}
 
 // What each query may see, [B or 1,1,S,P] bool.
 Tensor visible(const Tensor& q, int64_t past, const Tensor& first_key) {
   const int64_t length = q.size(1);
   const Tensor causal =
-      at::ones({length, past + length}, q.options().dtype(torch::kBool).requires_grad(false))
+      at::ones({length, past + length}, q.options().dtype(at::kBool).requires_grad(false))
           .tril(past);
   if (!first_key.defined()) return causal;
   const Tensor key = at::arange(past + length, first_key.options());
@@ -98,7 +83,7 @@ Tensor library_rows(const Tensor& q, const Tensor& k, const Tensor& v, const Pac
 
 void check_first_key(const Tensor& q, const Tensor& first_key) {
   if (!first_key.defined()) return;
-  if (first_key.scalar_type() == torch::kInt32 && first_key.dim() == 2 &&
+  if (first_key.scalar_type() == at::kInt && first_key.dim() == 2 &&
       first_key.size(0) == q.size(0) && first_key.size(1) == q.size(1)) {
     return;
   }
@@ -113,8 +98,10 @@ Tensor causal_attention(const Tensor& q, const Tensor& k, const Tensor& v,
   if (!q.is_cpu()) return library_attention(q, k, v, first_key);
   const Tensor first = first_key.defined() ? first_key.contiguous() : first_key;
   if (!wants_graph({&q, &k, &v})) return forward(q, k, v, first).first;
-  // An undefined tensor cannot be an argument of an autograd function.
-  return CausalAttention::apply(q, k, v, first.defined() ? std::optional(first) : std::nullopt);
+  return record_operation("CausalAttentionBackward", {q, k, v}, [&] {
+    const auto [out, log_sum] = forward(q, k, v, first);
+    return Operation{{out}, {q, k, v, log_sum, first}, backward};
+  })[0];
 }
 
 Tensor attention_of_rows(const Tensor& q, const Tensor& k, const Tensor& v, const PackedRows& rows,
@@ -124,20 +111,20 @@ Tensor attention_of_rows(const Tensor& q, const Tensor& k, const Tensor& v, cons
     fail(ErrorKind::internal, "attention_of_rows: the rows are not those of q and k");
   }
   if (!q.is_cpu()) return library_rows(q, k, v, rows, first_key);
-  const Tensor out = torch::empty({1, q.size(1), q.size(2), v.size(3)}, q.options());
+  const Tensor out = at::empty({1, q.size(1), q.size(2), v.size(3)}, q.options());
   cpu::attention_of_rows(packed(q), packed(k), packed(v), rows, first_key, out);
   return out;
 }
 
 Tensor attention_of_rows_reference(const Tensor& q, const Tensor& k, const Tensor& v,
                                    const PackedRows& rows, const Tensor& first_key) {
-  const auto wide = [](const Tensor& x) { return x.to(torch::kFloat32); };
+  const auto wide = [](const Tensor& x) { return x.to(at::kFloat); };
   return library_rows(wide(q), wide(k), wide(v), rows, first_key).to(q.scalar_type());
 }
 
 Tensor causal_attention_reference(const Tensor& q, const Tensor& k, const Tensor& v,
                                   const Tensor& first_key) {
-  const auto wide = [](const Tensor& x) { return x.to(torch::kFloat32); };
+  const auto wide = [](const Tensor& x) { return x.to(at::kFloat); };
   return library_attention(wide(q), wide(k), wide(v), first_key).to(q.scalar_type());
 }
 

@@ -1,5 +1,5 @@
 #pragma once
-#include <torch/types.h>
+#include <ATen/core/Tensor.h>
 
 #include <vector>
 
@@ -14,26 +14,24 @@ namespace mythos {
 //
 // With first_key [B,S] int32 query s sees keys first_key[b,s] … P-S+s only, and on the CPU blocks
 // before the first are left out; each must lie in 0 … P-S+s.
-torch::Tensor causal_attention(const torch::Tensor& q, const torch::Tensor& k,
-                               const torch::Tensor& v, const torch::Tensor& first_key = {});
-torch::Tensor causal_attention_reference(const torch::Tensor& q, const torch::Tensor& k,
-                                         const torch::Tensor& v,
-                                         const torch::Tensor& first_key = {});
+at::Tensor causal_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                            const at::Tensor& first_key = {});
+at::Tensor causal_attention_reference(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                                      const at::Tensor& first_key = {});
 
 // Some positions of B sequences, packed one sequence after the other.
 struct PackedRows {
   std::vector<int64_t> begins;  // [B+1]: rows begins[b] … begins[b+1]-1 are of sequence b
-  torch::Tensor position;       // [N] int32, on the queries' device, increasing within a sequence
+  at::Tensor position;          // [N] int32, on the queries' device, increasing within a sequence
 };
 
 // The same for queries of some positions only, without gradient: q [1,N,H,d], k [B,P,K,d], v
 // [B,P,K,dv]; row r of sequence b sees its keys first_key[r] … position[r]. first_key [N] int32,
 // undefined for 0. Result [1,N,H,dv].
-torch::Tensor attention_of_rows(const torch::Tensor& q, const torch::Tensor& k,
-                                const torch::Tensor& v, const PackedRows& rows,
-                                const torch::Tensor& first_key = {});
-torch::Tensor attention_of_rows_reference(const torch::Tensor& q, const torch::Tensor& k,
-                                          const torch::Tensor& v, const PackedRows& rows,
-                                          const torch::Tensor& first_key = {});
+at::Tensor attention_of_rows(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                             const PackedRows& rows, const at::Tensor& first_key = {});
+at::Tensor attention_of_rows_reference(const at::Tensor& q, const at::Tensor& k,
+                                       const at::Tensor& v, const PackedRows& rows,
+                                       const at::Tensor& first_key = {});
 
 }  // namespace mythos

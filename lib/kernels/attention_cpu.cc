@@ -60,8 +60,9 @@ MYTHOS_INLINE void multiply_rows(const float* a, int64_t a_row, int64_t a_col, c
   if (n < columns) multiply_tile<M, 1>(a, a_row, a_col, b + n, ldb, depth, c + n, ldc, add);
 }
 
-// The product for any number of rows; columns is a multiple of kVector.
-MYTHOS_INLINE void multiply(const float* a, int64_t a_row, int64_t a_col, const float* b,
+// The product for any number of rows; columns is a multiple of kVector. Compiled once for all that
+// call it: as a part of each of them it would be half a minute of compiling.
+MYTHOS_CLONES void multiply(const float* a, int64_t a_row, int64_t a_col, const float* b,
                             int64_t ldb, int64_t depth, float* c, int64_t ldc, int64_t rows,
                             int64_t columns, bool add) {
   int64_t m = 0;
@@ -104,7 +105,7 @@ template <class T>
 struct View {
   T* data;
   int64_t batch, position, head;
-  explicit View(const torch::Tensor& t)
+  explicit View(const at::Tensor& t)
       : data(t.data_ptr<T>()), batch(t.stride(0)), position(t.stride(1)), head(t.stride(2)) {}
   // Packed rows [1,N,…]: the sequences lie one behind the other.
   View of_rows() const {
@@ -123,8 +124,7 @@ struct Shape {
   const int32_t* first_key;            // of each row, or null
   const PackedRows* packed = nullptr;  // null: rows 0 … S-1 of every sequence
   const int32_t* positions = nullptr;  // of packed rows
-  Shape(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
-        const torch::Tensor& first_key)
+  Shape(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& first_key)
       : B(q.size(0)),
         S(q.size(1)),
         P(k.size(1)),
@@ -319,13 +319,13 @@ void for_tasks(const Shape& c, bool backward, const F& f) {
 
 }  // namespace
 
-void attention_forward(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
-                       const torch::Tensor& first_key, const torch::Tensor& out,
-                       const torch::Tensor& log_sum) {
+void attention_forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                       const at::Tensor& first_key, const at::Tensor& out,
+                       const at::Tensor& log_sum) {
   const Shape c(q, k, v, first_key);
   float* sums = log_sum.data_ptr<float>();
   for_tasks(c, false, [&](int64_t b, int64_t j, Space& space) {
-    if (q.scalar_type() == torch::kFloat32) {
+    if (q.scalar_type() == at::kFloat) {
       using V = View<float>;
       forward_f(c, V(q), V(k), V(v), V(out), sums, b, j, space);
     } else {
@@ -335,15 +335,14 @@ void attention_forward(const torch::Tensor& q, const torch::Tensor& k, const tor
   });
 }
 
-void attention_of_rows(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
-                       const PackedRows& rows, const torch::Tensor& first_key,
-                       const torch::Tensor& out) {
+void attention_of_rows(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                       const PackedRows& rows, const at::Tensor& first_key, const at::Tensor& out) {
   Shape c(q, k, v, first_key);
   c.B = k.size(0);
   c.packed = &rows;
   c.positions = rows.position.data_ptr<int32_t>();
   for_tasks(c, false, [&](int64_t b, int64_t j, Space& space) {
-    if (q.scalar_type() == torch::kFloat32) {
+    if (q.scalar_type() == at::kFloat) {
       using V = View<float>;
       forward_f(c, V(q).of_rows(), V(k), V(v), V(out).of_rows(), nullptr, b, j, space);
     } else {
@@ -353,14 +352,14 @@ void attention_of_rows(const torch::Tensor& q, const torch::Tensor& k, const tor
   });
 }
 
-void attention_backward(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
-                        const torch::Tensor& first_key, const torch::Tensor& log_sum,
-                        const torch::Tensor& d_out, const torch::Tensor& d_q,
-                        const torch::Tensor& d_k, const torch::Tensor& d_v) {
+void attention_backward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                        const at::Tensor& first_key, const at::Tensor& log_sum,
+                        const at::Tensor& d_out, const at::Tensor& d_q, const at::Tensor& d_k,
+                        const at::Tensor& d_v) {
   const Shape c(q, k, v, first_key);
   const float* sums = log_sum.data_ptr<float>();
   for_tasks(c, true, [&](int64_t b, int64_t j, Space& space) {
-    if (q.scalar_type() == torch::kFloat32) {
+    if (q.scalar_type() == at::kFloat) {
       using V = View<float>;
       backward_f(c, V(q), V(k), V(v), V(d_out), sums, V(d_q), V(d_k), V(d_v), b, j, space);
     } else {

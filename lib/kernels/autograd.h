@@ -1,19 +1,52 @@
 #pragma once
-#include <torch/autograd.h>
-#include <torch/types.h>
+#include <ATen/core/Tensor.h>
 
+#include <any>
+#include <functional>
 #include <initializer_list>
+#include <memory>
+#include <vector>
 
 namespace mythos {
 
+// Operators with a backward pass of their own. LibTorch's template for this, autograd::Function,
+// costs every file that uses it many seconds of compiling; here one node in autograd.cc serves all.
+
 // Whether an operator must record itself for the backward pass. Without, its plain forward is
 // called: inference pays nothing for autograd.
-inline bool wants_graph(std::initializer_list<const torch::Tensor*> inputs) {
-  if (!torch::GradMode::is_enabled()) return false;
-  for (const torch::Tensor* input : inputs) {
-    if (input->defined() && input->requires_grad()) return true;
-  }
-  return false;
-}
+bool wants_graph(std::initializer_list<const at::Tensor*> inputs);
+
+// What an operator's backward pass is given.
+struct BackwardPass {
+  std::vector<at::Tensor> gradients;  // of the outputs
+  std::vector<at::Tensor> saved;      // as Operation::saved
+  std::vector<bool> wanted;           // of each input: whether its gradient leads anywhere
+};
+
+// The gradient of each input in order; undefined where there is none.
+using Backward = std::function<std::vector<at::Tensor>(BackwardPass&)>;
+
+// What a forward pass leaves for autograd.
+struct Operation {
+  std::vector<at::Tensor> outputs;  // none may be an input itself
+  // Inputs, outputs and others that the backward pass reads; they may be undefined. Autograd finds
+  // out when one of them is changed in between.
+  std::vector<at::Tensor> saved = {};
+  // Keeps what is no tensor of the graph among its captures.
+  Backward backward = {};
+  // Whether the gradient of an output that was not used is given as zeros; else it is undefined.
+  bool unused_as_zeros = true;
+  size_t without_gradient = 0;  // so many of the last outputs are not differentiable
+  std::any attachment = {};     // found again by attachment_of()
+};
+
+// Runs `forward` without autograd and links its outputs to the inputs, which may be undefined, by
+// the operation's backward pass. `name` is what profiles call that pass.
+std::vector<at::Tensor> record_operation(const char* name, const std::vector<at::Tensor>& inputs,
+                                         const std::function<Operation()>& forward);
+
+// The attachment of the operation that `output` came from; null where it came from no operation of
+// record_operation().
+const std::any* attachment_of(const at::Tensor& output);
 
 }  // namespace mythos

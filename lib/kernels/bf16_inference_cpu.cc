@@ -1,5 +1,6 @@
 #include "kernels/bf16_inference_cpu.h"
 
+#include <ATen/ops/empty.h>
 #include <atomic>
 
 #include "kernels/bf16_products.h"
@@ -10,8 +11,8 @@
 namespace mythos::cpu {
 namespace {
 
+using at::Tensor;
 using c10::BFloat16;
-using torch::Tensor;
 
 constexpr int64_t kColumns = 64;  // of a product at a time
 constexpr int64_t kTiles = 16;    // of rows at a time: their results stay in the first-level cache
@@ -101,25 +102,25 @@ void rounded_products(const RowMatrix& w, int64_t begin, const TiledRows& x, Wor
 }
 
 bool holds_bf16(const Matrix& w) {
-  return (!w.is_plain() || w.values.scalar_type() == torch::kBFloat16) &&
-         w.values.is_contiguous() && w.columns % kPairs == 0;
+  return (!w.is_plain() || w.values.scalar_type() == at::kBFloat16) && w.values.is_contiguous() &&
+         w.columns % kPairs == 0;
 }
 
 }  // namespace
 
 bool linear_bf16_serves(const Tensor& x, const Matrix& w) {
-  return has_bf16_products() && x.scalar_type() == torch::kBFloat16 && holds_bf16(w) &&
+  return has_bf16_products() && x.scalar_type() == at::kBFloat16 && holds_bf16(w) &&
          x.size(0) <= (has_amx() ? kFewRows : kManyRows);
 }
 
 Tensor linear_bf16(const Tensor& x, const Matrix& matrix) {
   const RowMatrix w(matrix);
-  const Tensor packed = torch::empty(x.sizes(), x.options()), rows = x.contiguous();
+  const Tensor packed = at::empty(x.sizes(), x.options()), rows = x.contiguous();
   const TiledRows in(packed.data_ptr<BFloat16>(), x.size(0), x.size(1));
   at::parallel_for(0, x.size(1) / kPairs, 8, [&](int64_t begin, int64_t end) {
     for (int64_t k = begin; k < end; ++k) pack(rows.data_ptr<BFloat16>(), nullptr, k * kPairs, in);
   });
-  const Tensor out = torch::empty({x.size(0), w.rows}, x.options());
+  const Tensor out = at::empty({x.size(0), w.rows}, x.options());
   share_out((w.rows + kColumns - 1) / kColumns, [&](int64_t piece, Workspace& work) {
     rounded_products(w, piece * kColumns, in, work, out.data_ptr<BFloat16>());
   });
@@ -129,7 +130,7 @@ Tensor linear_bf16(const Tensor& x, const Matrix& matrix) {
 bool moe_bf16_serves(const Tensor& x, const Tensor& experts, const Matrix& gate_up,
                      const Matrix& down) {
   const bool few = experts.numel() <= kFewRows * gate_up.values.size(0);
-  return has_bf16_products() && (few || !has_amx()) && x.scalar_type() == torch::kBFloat16 &&
+  return has_bf16_products() && (few || !has_amx()) && x.scalar_type() == at::kBFloat16 &&
          holds_bf16(gate_up) && holds_bf16(down);
 }
 
@@ -143,7 +144,7 @@ Tensor moe_bf16(const Tensor& x, const Tensor& experts, const Tensor& weights,
   const int64_t* token = routing.token.data_ptr<int64_t>();
   const float* factor = scale.data_ptr<float>();
   const int64_t rows = routing.begin.back();
-  const Tensor packed = torch::empty({2, rows * std::max(width, hidden)}, x.options());
+  const Tensor packed = at::empty({2, rows * std::max(width, hidden)}, x.options());
   BFloat16* const inputs = packed[0].data_ptr<BFloat16>();
   BFloat16* const acts = packed[1].data_ptr<BFloat16>();
   const auto part = [&](BFloat16* values, int64_t e, int64_t columns) {
@@ -177,7 +178,7 @@ Tensor moe_bf16(const Tensor& x, const Tensor& experts, const Tensor& weights,
       });
     });
   });
-  const Tensor out = torch::empty({rows, width}, x.options());
+  const Tensor out = at::empty({rows, width}, x.options());
   BFloat16* const to = out.data_ptr<BFloat16>();
   const int64_t pieces = (width + kColumns - 1) / kColumns;
   for_experts(routing, pieces, [&](int64_t e, int64_t piece, Workspace& work) {

@@ -7,13 +7,13 @@
 namespace mythos::cpu {
 
 // x wᵀ, x [M,K] bf16 → [M,N].
-torch::Tensor linear_bf16(const torch::Tensor& x, const Matrix& w);
-bool linear_bf16_serves(const torch::Tensor& x, const Matrix& w);
+at::Tensor linear_bf16(const at::Tensor& x, const Matrix& w);
+bool linear_bf16_serves(const at::Tensor& x, const Matrix& w);
 
 // moe_swiglu() of kernels/moe.h.
-torch::Tensor moe_bf16(const torch::Tensor& x, const torch::Tensor& experts,
-                       const torch::Tensor& weights, const Matrix& gate_up, const Matrix& down);
-bool moe_bf16_serves(const torch::Tensor& x, const torch::Tensor& experts, const Matrix& gate_up,
+at::Tensor moe_bf16(const at::Tensor& x, const at::Tensor& experts, const at::Tensor& weights,
+                    const Matrix& gate_up, const Matrix& down);
+bool moe_bf16_serves(const at::Tensor& x, const at::Tensor& experts, const Matrix& gate_up,
                      const Matrix& down);
 
 }  // namespace mythos::cpu

@@ -1,5 +1,6 @@
 #include "kernels/compute_options.h"
 
+#include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <malloc.h>
 
@@ -24,7 +25,7 @@ void ComputeOptions::set_threads() const {
   at::set_num_threads(static_cast<int>(threads > 0 ? threads : physical_cores()));
 }
 
-torch::Device ComputeOptions::select() const {
+at::Device ComputeOptions::select() const {
   set_threads();
   return resolve_device(device);
 }

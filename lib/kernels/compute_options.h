@@ -1,5 +1,5 @@
 #pragma once
-#include <torch/types.h>
+#include <ATen/core/Tensor.h>
 
 #include "config/compute_flags.h"
 
@@ -9,7 +9,7 @@ namespace mythos {
 struct ComputeOptions : ComputeFlags {
   void set_threads() const;
   // Sets the number of threads and resolves the device. Fails as resolve_device does.
-  torch::Device select() const;
+  at::Device select() const;
 };
 
 }  // namespace mythos

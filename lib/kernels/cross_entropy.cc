@@ -1,7 +1,8 @@
 #include "kernels/cross_entropy.h"
 
-#include <ATen/ops/cross_entropy_loss.h>
-#include <torch/autograd.h>
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include "kernels/cross_entropy_cpu.h"
 #include "kernels/cuda_library.h"
@@ -10,12 +11,12 @@
 namespace mythos {
 namespace {
 
-using torch::Tensor;
+using at::Tensor;
 
 std::pair<Tensor, Tensor> forward(const Tensor& logits, const Tensor& targets) {
-  const auto options = logits.options().dtype(torch::kFloat32);
-  const Tensor loss = torch::empty({logits.size(0)}, options);
-  const Tensor log_sum = torch::empty({logits.size(0)}, options);
+  const auto options = logits.options().dtype(at::kFloat);
+  const Tensor loss = at::empty({logits.size(0)}, options);
+  const Tensor log_sum = at::empty({logits.size(0)}, options);
   const auto kernel =
       backend_of(logits) == Backend::cpu ? cpu::cross_entropy_forward : cuda::cross_entropy_forward;
   kernel(logits, targets, loss, log_sum);
@@ -32,7 +33,7 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& targets) {
 Tensor cross_entropy_gradient(Tensor& logits, const Tensor& targets, double factor) {
   const Backend backend = backend_of(logits);
   if (backend == Backend::plain) {
-    const torch::AutoGradMode with_graph(true);
+    const at::AutoGradMode with_graph(true);
     const Tensor leaf = logits.detach().requires_grad_();
     const Tensor loss = cross_entropy_reference(leaf, targets);
     logits = torch::autograd::grad({loss.sum() * factor}, {leaf})[0];
@@ -42,12 +43,12 @@ Tensor cross_entropy_gradient(Tensor& logits, const Tensor& targets, double fact
   const auto [loss, log_sum] = forward(logits, ids);
   const auto kernel =
       backend == Backend::cpu ? cpu::cross_entropy_backward : cuda::cross_entropy_backward;
-  kernel(logits, ids, log_sum, torch::full(loss.sizes(), factor, loss.options()));
+  kernel(logits, ids, log_sum, at::full(loss.sizes(), factor, loss.options()));
   return loss;
 }
 
 Tensor cross_entropy_reference(const Tensor& logits, const Tensor& targets) {
-  return at::cross_entropy_loss(logits.to(torch::kFloat32), targets, {}, at::Reduction::None, -1);
+  return at::cross_entropy_loss(logits.to(at::kFloat), targets, {}, at::Reduction::None, -1);
 }
 
 }  // namespace mythos

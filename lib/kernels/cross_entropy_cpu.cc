@@ -38,8 +38,8 @@ MYTHOS_CLONES void gradient_b(BFloat16* row, float log_sum, float d, int64_t wid
 }
 
 template <class T, class Kernel>
-void forward(const torch::Tensor& logits, const torch::Tensor& targets, const torch::Tensor& loss,
-             const torch::Tensor& log_sum, Kernel kernel) {
+void forward(const at::Tensor& logits, const at::Tensor& targets, const at::Tensor& loss,
+             const at::Tensor& log_sum, Kernel kernel) {
   const int64_t width = logits.size(1);
   const T* data = logits.data_ptr<T>();
   const int64_t* target = targets.data_ptr<int64_t>();
@@ -53,8 +53,8 @@ void forward(const torch::Tensor& logits, const torch::Tensor& targets, const to
 }
 
 template <class T, class Kernel>
-void backward(const torch::Tensor& logits, const torch::Tensor& targets,
-              const torch::Tensor& log_sum, const torch::Tensor& d_loss, Kernel kernel) {
+void backward(const at::Tensor& logits, const at::Tensor& targets, const at::Tensor& log_sum,
+              const at::Tensor& d_loss, Kernel kernel) {
   const int64_t width = logits.size(1);
   T* data = logits.data_ptr<T>();
   const int64_t* target = targets.data_ptr<int64_t>();
@@ -75,17 +75,17 @@ void backward(const torch::Tensor& logits, const torch::Tensor& targets,
 
 }  // namespace
 
-void cross_entropy_forward(const torch::Tensor& logits, const torch::Tensor& targets,
-                           const torch::Tensor& loss, const torch::Tensor& log_sum) {
-  if (logits.scalar_type() == torch::kFloat32)
+void cross_entropy_forward(const at::Tensor& logits, const at::Tensor& targets,
+                           const at::Tensor& loss, const at::Tensor& log_sum) {
+  if (logits.scalar_type() == at::kFloat)
     forward<float>(logits, targets, loss, log_sum, log_sum_f);
   else
     forward<BFloat16>(logits, targets, loss, log_sum, log_sum_b);
 }
 
-void cross_entropy_backward(const torch::Tensor& logits, const torch::Tensor& targets,
-                            const torch::Tensor& log_sum, const torch::Tensor& d_loss) {
-  if (logits.scalar_type() == torch::kFloat32)
+void cross_entropy_backward(const at::Tensor& logits, const at::Tensor& targets,
+                            const at::Tensor& log_sum, const at::Tensor& d_loss) {
+  if (logits.scalar_type() == at::kFloat)
     backward<float>(logits, targets, log_sum, d_loss, gradient_f);
   else
     backward<BFloat16>(logits, targets, log_sum, d_loss, gradient_b);

@@ -31,11 +31,11 @@ void* cuda_kernel(const char* name) {
   return kernels() ? dlsym(kernels(), name) : nullptr;
 }
 
-void* cuda_stream(torch::Device device) {
+void* cuda_stream(at::Device device) {
   return c10::impl::VirtualGuardImpl(device.type()).getStream(device).native_handle();
 }
 
-Backend backend_of(const torch::Tensor& x) {
+Backend backend_of(const at::Tensor& x) {
   if (x.is_cpu()) return Backend::cpu;
   return kernels() ? Backend::cuda : Backend::plain;
 }

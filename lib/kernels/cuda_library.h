@@ -1,5 +1,5 @@
 #pragma once
-#include <torch/types.h>
+#include <ATen/core/Tensor.h>
 
 #include "base/error.h"
 #include "base/strings.h"
@@ -11,12 +11,12 @@ namespace mythos {
 void* cuda_kernel(const char* name);
 
 // The current stream of a CUDA device, a cudaStream_t.
-void* cuda_stream(torch::Device device);
+void* cuda_stream(at::Device device);
 
 // What computes an operator on a tensor: its CPU form, this project's CUDA kernels, or plain tensor
 // operations for a CUDA tensor where the kernels are not there.
 enum class Backend { cpu, cuda, plain };
-Backend backend_of(const torch::Tensor& x);
+Backend backend_of(const at::Tensor& x);
 
 // A kernel's entry point: it takes a struct of raw pointers and numbers, declared beside the .cu
 // file, works on the device's current stream and returns a cudaError_t. Fails (resources) when that
@@ -27,7 +27,7 @@ class CudaKernel {
   explicit CudaKernel(const char* name)
       : name_(name), entry_(reinterpret_cast<Entry>(cuda_kernel(name))) {}
 
-  void operator()(const Args& args, torch::Device device) const {
+  void operator()(const Args& args, at::Device device) const {
     const c10::DeviceGuard guard(device);
     const int status = entry_(&args, cuda_stream(device));
     if (status != 0) fail(ErrorKind::resources, strprintf("CUDA error %d in %s", status, name_));

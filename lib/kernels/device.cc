@@ -1,5 +1,6 @@
 #include "kernels/device.h"
 
+#include <ATen/ATen.h>
 #include <ATen/Context.h>
 #include <dlfcn.h>
 
@@ -30,9 +31,9 @@ int64_t cuda_devices() {
 
 }  // namespace
 
-torch::Device resolve_device(const std::string& name) {
-  if (name == "cpu") return torch::kCPU;
-  if (name == "auto") return cuda_devices() > 0 ? torch::Device(torch::kCUDA, 0) : torch::kCPU;
+at::Device resolve_device(const std::string& name) {
+  if (name == "cpu") return at::kCPU;
+  if (name == "auto") return cuda_devices() > 0 ? at::Device(at::kCUDA, 0) : at::kCPU;
   std::optional<int64_t> index;
   if (name == "cuda") index = 0;
   if (name.starts_with("cuda:")) index = parse_int(name.substr(5));
@@ -45,10 +46,16 @@ torch::Device resolve_device(const std::string& name) {
          strprintf("device %s: this machine offers %lld CUDA devices. Use --device cpu or auto.",
                    name.c_str(), static_cast<long long>(count)));
   }
-  return torch::Device(torch::kCUDA, static_cast<c10::DeviceIndex>(*index));
+  return at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(*index));
 }
 
-torch::Dtype resolve_compute_type(ComputeType type, torch::Device device) {
+void use_deterministic_operators() {
+  setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*overwrite=*/0);
+  at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
+  at::globalContext().setBenchmarkCuDNN(false);
+}
+
+at::ScalarType resolve_compute_type(ComputeType type, at::Device device) {
   if (type == ComputeType::tf32) {
     if (!device.is_cuda()) {
       fail(ErrorKind::usage,
@@ -56,17 +63,17 @@ torch::Dtype resolve_compute_type(ComputeType type, torch::Device device) {
            "Choose fp32 or bf16");
     }
     at::globalContext().setAllowTF32CuBLAS(true);
-    return torch::kFloat32;
+    return at::kFloat;
   }
-  if (type == ComputeType::fp32) return torch::kFloat32;
-  if (type == ComputeType::bf16) return torch::kBFloat16;
-  return device.is_cuda() ? torch::kBFloat16 : torch::kFloat32;
+  if (type == ComputeType::fp32) return at::kFloat;
+  if (type == ComputeType::bf16) return at::kBFloat16;
+  return device.is_cuda() ? at::kBFloat16 : at::kFloat;
 }
 
-torch::Dtype training_compute_type(ComputeType type, torch::Device device) {
+at::ScalarType training_compute_type(ComputeType type, at::Device device) {
   // Every processor with AMX has AVX512-BF16 too.
   const bool fast_bf16 = device.is_cpu() && cpu::has_bf16_products();
-  return type == ComputeType::automatic && fast_bf16 ? torch::kBFloat16
+  return type == ComputeType::automatic && fast_bf16 ? at::kBFloat16
                                                      : resolve_compute_type(type, device);
 }
 

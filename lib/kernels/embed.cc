@@ -1,6 +1,6 @@
 #include "kernels/embed.h"
 
-#include <ATen/ops/embedding.h>
+#include <ATen/ATen.h>
 
 #include "kernels/autograd.h"
 #include "kernels/weight.h"
@@ -8,31 +8,25 @@
 namespace mythos {
 namespace {
 
-using torch::Tensor;
+using at::Tensor;
 
-class Embed : public torch::autograd::Function<Embed> {
- public:
-  static Tensor forward(torch::autograd::AutogradContext* context, const Tensor& w,
-                        const Tensor& ids) {
-    context->save_for_backward({w, ids});
-    return at::embedding(w, ids);
-  }
-  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
-                                                 torch::autograd::variable_list grads) {
-    const auto saved = context->get_saved_variables();
-    const Tensor w = saved[0], ids = saved[1].flatten();
-    Tensor& sum = *gradient_sum(w);
-    if (!sum.defined()) sum = torch::zeros(w.sizes(), w.options().dtype(torch::kFloat32));
-    sum.index_add_(0, ids, grads[0].reshape({-1, w.size(1)}).to(torch::kFloat32));
-    return {Tensor(), Tensor()};
-  }
-};
+std::vector<Tensor> backward(const BackwardPass& pass) {
+  const Tensor &w = pass.saved[0], &ids = pass.saved[1];
+  Tensor& sum = *gradient_sum(w);
+  if (!sum.defined()) sum = at::zeros(w.sizes(), w.options().dtype(at::kFloat));
+  const Tensor d = pass.gradients[0].reshape({-1, w.size(1)});
+  sum.index_add_(0, ids.flatten(), d.to(at::kFloat));
+  return {Tensor()};
+}
 
 }  // namespace
 
 Tensor embed(const Tensor& w, const Tensor& ids) {
   const bool adds = w.is_cpu() && wants_graph({&w}) && gradient_sum(w);
-  return adds ? Embed::apply(w, ids) : at::embedding(w, ids);
+  if (!adds) return at::embedding(w, ids);
+  return record_operation("EmbedBackward", {w}, [&] {
+    return Operation{{at::embedding(w, ids)}, {w, ids}, backward};
+  })[0];
 }
 
 }  // namespace mythos

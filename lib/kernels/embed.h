@@ -1,10 +1,10 @@
 #pragma once
-#include <torch/types.h>
+#include <ATen/core/Tensor.h>
 
 namespace mythos {
 
 // Rows of w [V,D] by ids [...] int64 → [...,D]. On the CPU the gradient of a shared weight is added
 // row by row to its sum, so a tied head's is not added to a second one of its size.
-torch::Tensor embed(const torch::Tensor& w, const torch::Tensor& ids);
+at::Tensor embed(const at::Tensor& w, const at::Tensor& ids);
 
 }  // namespace mythos

@@ -10,13 +10,13 @@
 namespace mythos {
 namespace {
 
-using torch::Tensor;
+using at::Tensor;
 
 HaltingStep forward_cuda(const Tensor& h, const Tensor& weight, const Tensor& bias,
                          const HaltingStep& before, double threshold, bool last, Tensor& p) {
   static const CudaKernel<HaltingForward> kernel("mythos_cuda_halting_forward");
   const auto like = [](const Tensor& t) {
-    return torch::empty(t.sizes(), t.options().requires_grad(false));
+    return at::empty(t.sizes(), t.options().requires_grad(false));
   };
   HaltingStep next{like(h),
                    like(before.cumulative),
@@ -49,66 +49,57 @@ HaltingStep forward_cuda(const Tensor& h, const Tensor& weight, const Tensor& bi
   return next;
 }
 
-class Halting : public torch::autograd::Function<Halting> {
- public:
-  static torch::autograd::variable_list forward(torch::autograd::AutogradContext* context,
-                                                const Tensor& h, const Tensor& weight,
-                                                const Tensor& bias, const Tensor& output,
-                                                const Tensor& cumulative, const Tensor& remainder,
-                                                const Tensor& running, const Tensor& steps,
-                                                double threshold, bool last) {
-    Tensor p;
-    const HaltingStep next = forward_cuda(
-        h, weight, bias, {output, cumulative, remainder, running, steps, {}}, threshold, last, p);
-    context->save_for_backward({h, weight, p, cumulative, running});
-    context->saved_data["threshold"] = threshold;
-    context->saved_data["last"] = last;
-    context->set_materialize_grads(false);
-    context->mark_non_differentiable({next.running, next.steps});
-    return {next.output, next.cumulative, next.remainder, next.share, next.running, next.steps};
+std::vector<Tensor> backward_cuda(BackwardPass& pass, double threshold, bool last) {
+  static const CudaKernel<HaltingBackward> kernel("mythos_cuda_halting_backward");
+  const Tensor &h = pass.saved[0], &weight = pass.saved[1], &p = pass.saved[2];
+  std::vector<Tensor>& grads = pass.gradients;
+  for (Tensor& grad : grads) {
+    if (grad.defined()) grad = grad.contiguous();
   }
+  const auto pointer = [](const Tensor& t) { return t.defined() ? t.data_ptr<float>() : nullptr; };
+  const Tensor d_h = at::empty_like(h), d_z = at::empty_like(p);
+  const Tensor d_cumulative = at::empty_like(p), d_weight = at::empty_like(weight);
+  HaltingBackward args{};
+  args.width = h.size(-1);
+  args.rows = h.numel() / args.width;
+  args.partials = cuda::row_partials(args.rows);
+  const Tensor partial = at::empty({args.partials * args.width}, h.options());
+  args.h = pointer(h);
+  args.weight = pointer(weight);
+  args.p = pointer(p);
+  args.cumulative = pointer(pass.saved[3]);
+  args.running = pointer(pass.saved[4]);
+  args.d_output = pointer(grads[0]);
+  args.d_cumulative_out = pointer(grads[1]);
+  args.d_remainder = pointer(grads[2]);
+  args.d_share = pointer(grads[3]);
+  args.d_h = pointer(d_h);
+  args.d_z = pointer(d_z);
+  args.d_cumulative = pointer(d_cumulative);
+  args.partial = pointer(partial);
+  args.d_weight = pointer(d_weight);
+  args.threshold = static_cast<float>(threshold);
+  args.last = last;
+  kernel(args, h.device());
+  return {d_h, d_weight, d_z.sum().view({1}), grads[0], d_cumulative, grads[2]};
+}
 
-  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
-                                                 torch::autograd::variable_list grads) {
-    static const CudaKernel<HaltingBackward> kernel("mythos_cuda_halting_backward");
-    const auto saved = context->get_saved_variables();
-    const Tensor &h = saved[0], &weight = saved[1];
-    for (Tensor& grad : grads) {
-      if (grad.defined()) grad = grad.contiguous();
-    }
-    const auto pointer = [](const Tensor& t) {
-      return t.defined() ? t.data_ptr<float>() : nullptr;
-    };
-    const Tensor d_h = torch::empty_like(h), d_z = torch::empty_like(saved[2]);
-    const Tensor d_cumulative = torch::empty_like(saved[2]), d_weight = torch::empty_like(weight);
-    HaltingBackward args{};
-    args.width = h.size(-1);
-    args.rows = h.numel() / args.width;
-    args.partials = cuda::row_partials(args.rows);
-    const Tensor partial = torch::empty({args.partials * args.width}, h.options());
-    args.h = pointer(h);
-    args.weight = pointer(weight);
-    args.p = pointer(saved[2]);
-    args.cumulative = pointer(saved[3]);
-    args.running = pointer(saved[4]);
-    args.d_output = pointer(grads[0]);
-    args.d_cumulative_out = pointer(grads[1]);
-    args.d_remainder = pointer(grads[2]);
-    args.d_share = pointer(grads[3]);
-    args.d_h = pointer(d_h);
-    args.d_z = pointer(d_z);
-    args.d_cumulative = pointer(d_cumulative);
-    args.partial = pointer(partial);
-    args.d_weight = pointer(d_weight);
-    args.threshold = static_cast<float>(context->saved_data["threshold"].toDouble());
-    args.last = context->saved_data["last"].toBool();
-    kernel(args, h.device());
-    return {d_h,      d_weight,     d_z.sum().view({1}),
-            grads[0], d_cumulative, grads[2],
-            Tensor(), Tensor(),     Tensor(),
-            Tensor()};
-  }
-};
+// Its outputs: output, cumulative, remainder, share; and without gradient running, steps.
+Operation recorded_cuda(const Tensor& h, const Tensor& weight, const Tensor& bias,
+                        const HaltingStep& before, double threshold, bool last) {
+  Tensor p;
+  const HaltingStep next = forward_cuda(h, weight, bias, before, threshold, last, p);
+  Operation operation;
+  operation.outputs = {next.output, next.cumulative, next.remainder,
+                       next.share,  next.running,    next.steps};
+  operation.without_gradient = 2;
+  operation.saved = {h, weight, p, before.cumulative, before.running};
+  operation.unused_as_zeros = false;
+  operation.backward = [threshold, last](BackwardPass& pass) {
+    return backward_cuda(pass, threshold, last);
+  };
+  return operation;
+}
 
 }  // namespace
 
@@ -122,8 +113,9 @@ HaltingStep halting_step(const Tensor& h, const Tensor& weight, const Tensor& bi
     Tensor p;
     return forward_cuda(rows, weight, bias, before, threshold, last, p);
   }
-  const auto next = Halting::apply(rows, weight, bias, before.output, before.cumulative,
-                                   before.remainder, before.running, before.steps, threshold, last);
+  const auto next = record_operation(
+      "HaltingBackward", {rows, weight, bias, before.output, before.cumulative, before.remainder},
+      [&] { return recorded_cuda(rows, weight, bias, before, threshold, last); });
   return {next[0], next[1], next[2], next[4], next[5], next[3]};
 }
 

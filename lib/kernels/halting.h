@@ -1,28 +1,27 @@
 #pragma once
-#include <torch/types.h>
+#include <ATen/core/Tensor.h>
 
 namespace mythos {
 
 // What adaptive computation time (Graves 2016) carries from loop to loop; shapes of h [...,D] and
 // of its positions [...], all fp32.
 struct HaltingStep {
-  torch::Tensor output;      // Σ share·h
-  torch::Tensor cumulative;  // Σ halting probability while running
-  torch::Tensor remainder;   // what the last loop got
-  torch::Tensor running;     // 1 until the position halts, then 0; without gradient
-  torch::Tensor steps;       // loops run; without gradient
-  torch::Tensor share;       // of the loop just added
+  at::Tensor output;      // Σ share·h
+  at::Tensor cumulative;  // Σ halting probability while running
+  at::Tensor remainder;   // what the last loop got
+  at::Tensor running;     // 1 until the position halts, then 0; without gradient
+  at::Tensor steps;       // loops run; without gradient
+  at::Tensor share;       // of the loop just added
 };
 
 // The next loop's state h: its halting probability p = sigmoid(h·weight + bias), weight [1,D], bias
 // [1], and with it the next step. A position whose cumulative probability reaches `threshold`, or
 // every one when `last`, gives this loop the rest and halts. `before` carries no share.
-HaltingStep halting_step(const torch::Tensor& h, const torch::Tensor& weight,
-                         const torch::Tensor& bias, const HaltingStep& before, double threshold,
-                         bool last);
+HaltingStep halting_step(const at::Tensor& h, const at::Tensor& weight, const at::Tensor& bias,
+                         const HaltingStep& before, double threshold, bool last);
 // The same from plain tensor operations, which also serve the CPU.
-HaltingStep halting_step_reference(const torch::Tensor& h, const torch::Tensor& weight,
-                                   const torch::Tensor& bias, const HaltingStep& before,
+HaltingStep halting_step_reference(const at::Tensor& h, const at::Tensor& weight,
+                                   const at::Tensor& bias, const HaltingStep& before,
                                    double threshold, bool last);
 
 }  // namespace mythos

@@ -1,5 +1,6 @@
 #include "kernels/kernels_cuda.h"
 
+#include <ATen/ATen.h>
 #include <algorithm>
 
 #include "kernels/cross_entropy_device.h"
@@ -11,10 +12,10 @@
 namespace mythos::cuda {
 namespace {
 
-using torch::Tensor;
+using at::Tensor;
 
 bool is_bf16(const Tensor& x) {
-  return x.scalar_type() == torch::kBFloat16;
+  return x.scalar_type() == at::kBFloat16;
 }
 
 void* data(const Tensor& x) {
@@ -60,7 +61,7 @@ void rms_norm_backward(const Tensor& s, const Tensor& weight, const Tensor& rstd
   args.rows = s.size(0);
   args.width = s.size(1);
   args.partials = row_partials(args.rows);
-  const Tensor partial = torch::empty({args.partials * args.width}, weight.options());
+  const Tensor partial = at::empty({args.partials * args.width}, weight.options());
   args.s = data(s);
   args.weight = data<float>(weight);
   args.rstd = data<float>(rstd);

@@ -1,5 +1,5 @@
 #pragma once
-#include <torch/types.h>
+#include <ATen/core/Tensor.h>
 
 // The CUDA twins of the functions in the *_cpu.h headers, with their contracts, over the entry
 // points of the .cu files. Call them only where backend_of() says Backend::cuda. None waits for the
@@ -10,28 +10,27 @@ namespace mythos::cuda {
 // multiprocessor; more would only lengthen the sum over blocks.
 int64_t row_partials(int64_t rows);
 
-void rms_norm_forward(const torch::Tensor& a, const torch::Tensor& b, const torch::Tensor& shift,
-                      const torch::Tensor& weight, double eps, const torch::Tensor& s,
-                      const torch::Tensor& out, const torch::Tensor& rstd);
-void rms_norm_backward(const torch::Tensor& s, const torch::Tensor& weight,
-                       const torch::Tensor& rstd, const torch::Tensor& d_out,
-                       const torch::Tensor& d_sum, const torch::Tensor& d_s,
-                       const torch::Tensor& d_weight);
+void rms_norm_forward(const at::Tensor& a, const at::Tensor& b, const at::Tensor& shift,
+                      const at::Tensor& weight, double eps, const at::Tensor& s,
+                      const at::Tensor& out, const at::Tensor& rstd);
+void rms_norm_backward(const at::Tensor& s, const at::Tensor& weight, const at::Tensor& rstd,
+                       const at::Tensor& d_out, const at::Tensor& d_sum, const at::Tensor& d_s,
+                       const at::Tensor& d_weight);
 
 // Row n's factor is scale[slot[n]], and its gradient goes to d_scale[slot[n]]: slot [N] int64 is
 // defined where scale is.
-void swiglu_forward(const torch::Tensor& gate_up, const torch::Tensor& scale,
-                    const torch::Tensor& slot, const torch::Tensor& out);
-void swiglu_backward(const torch::Tensor& gate_up, const torch::Tensor& scale,
-                     const torch::Tensor& slot, const torch::Tensor& d_out,
-                     const torch::Tensor& d_gate_up, const torch::Tensor& d_scale);
+void swiglu_forward(const at::Tensor& gate_up, const at::Tensor& scale, const at::Tensor& slot,
+                    const at::Tensor& out);
+void swiglu_backward(const at::Tensor& gate_up, const at::Tensor& scale, const at::Tensor& slot,
+                     const at::Tensor& d_out, const at::Tensor& d_gate_up,
+                     const at::Tensor& d_scale);
 
-void rope(const torch::Tensor& x, const torch::Tensor& cos, const torch::Tensor& sin,
-          float direction, const torch::Tensor& out);
+void rope(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin, float direction,
+          const at::Tensor& out);
 
-void cross_entropy_forward(const torch::Tensor& logits, const torch::Tensor& targets,
-                           const torch::Tensor& loss, const torch::Tensor& log_sum);
-void cross_entropy_backward(const torch::Tensor& logits, const torch::Tensor& targets,
-                            const torch::Tensor& log_sum, const torch::Tensor& d_loss);
+void cross_entropy_forward(const at::Tensor& logits, const at::Tensor& targets,
+                           const at::Tensor& loss, const at::Tensor& log_sum);
+void cross_entropy_backward(const at::Tensor& logits, const at::Tensor& targets,
+                            const at::Tensor& log_sum, const at::Tensor& d_loss);
 
 }  // namespace mythos::cuda

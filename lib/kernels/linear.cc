@@ -1,8 +1,8 @@
 #include "kernels/linear.h"
 
+#include <ATen/ATen.h>
 #include <ATen/core/dispatch/Dispatcher.h>
-#include <ATen/ops/addmm.h>
-#include <ATen/ops/mm.h>
+#include <ATen/core/grad_mode.h>
 #include <cpuid.h>
 
 #include <cstdlib>
@@ -17,7 +17,7 @@
 namespace mythos {
 namespace {
 
-using torch::Tensor;
+using at::Tensor;
 
 bool intel_cpu() {
   unsigned leaf = 0, vendor[3] = {};
@@ -52,8 +52,8 @@ const c10::TypedOperatorHandle<OneDnnLinear>* onednn_linear() {
 
 // oneDNN wins on wide products in fp32; its reordering of inputs loses on thin ones.
 bool onednn_serves(const Tensor& a, int64_t rows, int64_t columns, int64_t depth) {
-  return a.is_cpu() && a.scalar_type() == torch::kFloat32 && rows >= 4 && columns >= 16 &&
-         depth >= 16 && use_onednn() && onednn_linear();
+  return a.is_cpu() && a.scalar_type() == at::kFloat && rows >= 4 && columns >= 16 && depth >= 16 &&
+         use_onednn() && onednn_linear();
 }
 
 bool onednn_serves_tn(const Tensor& a, const Tensor& b) {
@@ -67,29 +67,25 @@ Tensor onednn_nt(const Tensor& a, const Tensor& b) {
                                "");
 }
 
-class Linear : public torch::autograd::Function<Linear> {
- public:
-  static Tensor forward(torch::autograd::AutogradContext* context, const Tensor& x,
-                        const Tensor& w) {
-    context->save_for_backward({x, w});
-    return matmul_nt(x.reshape({-1, x.size(-1)}), w);
+std::vector<Tensor> linear_backward(const BackwardPass& pass) {
+  const Tensor &given = pass.saved[0], &w = pass.saved[1], &d = pass.gradients[0];
+  const Tensor x = given.reshape({-1, given.size(-1)});
+  Tensor d_x, d_w;
+  if (pass.wanted[0]) d_x = matmul_nn(d, w).view(given.sizes());
+  if (pass.wanted[1]) {
+    if (Tensor* sum = gradient_sum(w))
+      add_matmul_tn(*sum, d, x);
+    else
+      d_w = matmul_tn(d, x);
   }
-  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
-                                                 torch::autograd::variable_list grads) {
-    const auto saved = context->get_saved_variables();
-    const Tensor x = saved[0].reshape({-1, saved[0].size(-1)}), w = saved[1];
-    const Tensor d = grads[0];
-    Tensor d_x, d_w;
-    if (context->needs_input_grad(0)) d_x = matmul_nn(d, w).view(saved[0].sizes());
-    if (context->needs_input_grad(1)) {
-      if (Tensor* sum = gradient_sum(w))
-        add_matmul_tn(*sum, d, x);
-      else
-        d_w = matmul_tn(d, x);
-    }
-    return {d_x, d_w};
-  }
-};
+  return {d_x, d_w};
+}
+
+Tensor recorded(const Tensor& x, const Tensor& w) {
+  return record_operation("LinearBackward", {x, w}, [&] {
+    return Operation{{matmul_nt(x.reshape({-1, x.size(-1)}), w)}, {x, w}, linear_backward};
+  })[0];
+}
 
 // x wᵀ without gradient.
 Tensor product(const Tensor& x, const Matrix& w) {
@@ -100,30 +96,30 @@ Tensor product(const Tensor& x, const Matrix& w) {
 }  // namespace
 
 Tensor matmul_nt(const Tensor& a, const Tensor& b) {
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   return onednn_serves(a, a.size(0), b.size(0), a.size(1)) ? onednn_nt(a, b) : at::mm(a, b.t());
 }
 
 Tensor matmul_nn(const Tensor& a, const Tensor& b) {
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   return onednn_serves(a, a.size(0), b.size(1), a.size(1)) ? onednn_nt(a, b.t()) : at::mm(a, b);
 }
 
 Tensor matmul_tn(const Tensor& a, const Tensor& b) {
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   return onednn_serves_tn(a, b) ? onednn_nt(a.t(), b.t()) : at::mm(a.t(), b);
 }
 
 void add_matmul_tn(Tensor& sum, const Tensor& a, const Tensor& b) {
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   if (!sum.defined()) {
-    sum = matmul_tn(a, b).to(torch::kFloat32);
-  } else if (a.scalar_type() == torch::kFloat32 && !onednn_serves_tn(a, b)) {
+    sum = matmul_tn(a, b).to(at::kFloat);
+  } else if (a.scalar_type() == at::kFloat && !onednn_serves_tn(a, b)) {
     at::addmm_out(sum, sum, a.t(), b);
   } else {
     const Tensor part = matmul_tn(a, b);
     // LibTorch's sum of two types makes a copy first.
-    if (part.is_cpu() && part.scalar_type() == torch::kBFloat16 && part.is_contiguous() &&
+    if (part.is_cpu() && part.scalar_type() == at::kBFloat16 && part.is_contiguous() &&
         sum.is_contiguous()) {
       cpu::accumulate(sum, part);
     } else {
@@ -135,7 +131,7 @@ void add_matmul_tn(Tensor& sum, const Tensor& a, const Tensor& b) {
 Tensor apply_linear(const Tensor& x, const Matrix& w) {
   std::vector<int64_t> sizes = x.sizes().vec();
   sizes.back() = w.rows();
-  const Tensor out = wants_graph({&x, &w.values}) ? Linear::apply(x, w.dense(x.scalar_type()))
+  const Tensor out = wants_graph({&x, &w.values}) ? recorded(x, w.dense(x.scalar_type()))
                                                   : product(x.reshape({-1, x.size(-1)}), w);
   return out.view(sizes);
 }

@@ -1,5 +1,5 @@
 #pragma once
-#include <torch/types.h>
+#include <ATen/core/Tensor.h>
 
 #include "kernels/matrix.h"
 
@@ -12,13 +12,13 @@ namespace mythos {
 
 // scale · Σ of the rows' cross-entropy, [] fp32. Where a gradient is wanted it is computed along
 // with the sum, block by block.
-torch::Tensor linear_cross_entropy(const torch::Tensor& x, const torch::Tensor& w,
-                                   const torch::Tensor& targets, double scale = 1);
-torch::Tensor linear_cross_entropy_reference(const torch::Tensor& x, const torch::Tensor& w,
-                                             const torch::Tensor& targets, double scale = 1);
+at::Tensor linear_cross_entropy(const at::Tensor& x, const at::Tensor& w, const at::Tensor& targets,
+                                double scale = 1);
+at::Tensor linear_cross_entropy_reference(const at::Tensor& x, const at::Tensor& w,
+                                          const at::Tensor& targets, double scale = 1);
 
 // Each row's cross-entropy, [N] fp32, of a head that may be rounded; without gradient.
-torch::Tensor linear_cross_entropy_rows(const torch::Tensor& x, const Matrix& w,
-                                        const torch::Tensor& targets);
+at::Tensor linear_cross_entropy_rows(const at::Tensor& x, const Matrix& w,
+                                     const at::Tensor& targets);
 
 }  // namespace mythos

@@ -1,5 +1,5 @@
 #pragma once
-#include <torch/types.h>
+#include <ATen/core/Tensor.h>
 
 #include <functional>
 
@@ -21,13 +21,13 @@ constexpr int64_t kWeightGroup = 32;
 struct Matrix {
   // plain: fp32 or bf16 [...,N,K]. int8: int8 [...,N,K']. int4: uint8 [...,N,K'/2]; byte i of a
   // group holds weight i in its low half and weight i+16 in its high half, each plus 8.
-  torch::Tensor values;
-  torch::Tensor scales;  // bf16 [...,N,K'/kWeightGroup]; undefined when plain
+  at::Tensor values;
+  at::Tensor scales;  // bf16 [...,N,K'/kWeightGroup]; undefined when plain
   WeightFormat format = WeightFormat::plain;
   int64_t columns = 0;  // K
 
   Matrix() = default;
-  Matrix(const torch::Tensor& plain)  // NOLINT: every tensor is a matrix as it stands
+  Matrix(const at::Tensor& plain)  // NOLINT: every tensor is a matrix as it stands
       : values(plain), columns(plain.defined() && plain.dim() > 0 ? plain.size(-1) : 0) {}
 
   bool defined() const { return values.defined(); }
@@ -36,19 +36,19 @@ struct Matrix {
   // One of a stack.
   Matrix operator[](int64_t expert) const;
   // The values, [...,N,K] in `type`; the stored tensor itself when it is that.
-  torch::Tensor dense(torch::Dtype type) const;
+  at::Tensor dense(at::ScalarType type) const;
   int64_t size_bytes() const;
 };
 
 // Is told of rows [M,K] that have been read for the last time.
-using RowsRead = std::function<void(const torch::Tensor& rows)>;
+using RowsRead = std::function<void(const at::Tensor& rows)>;
 
 // Rounds w [...,N,K] fp32 or bf16, piece by piece.
-Matrix quantize(const torch::Tensor& w, WeightFormat format, const RowsRead& read = {});
+Matrix quantize(const at::Tensor& w, WeightFormat format, const RowsRead& read = {});
 // w in `type`, piece by piece; itself when it has it.
-torch::Tensor cast(const torch::Tensor& w, torch::Dtype type, const RowsRead& read = {});
+at::Tensor cast(const at::Tensor& w, at::ScalarType type, const RowsRead& read = {});
 
 // x wᵀ as apply_linear() of plain weights (kernels/linear.h); rounded weights are expanded first.
-torch::Tensor apply_linear(const torch::Tensor& x, const Matrix& w);
+at::Tensor apply_linear(const at::Tensor& x, const Matrix& w);
 
 }  // namespace mythos

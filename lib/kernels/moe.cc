@@ -1,6 +1,6 @@
 #include "kernels/moe.h"
 
-#include <torch/custom_class.h>
+#include <ATen/ATen.h>
 
 #include "kernels/autograd.h"
 #include "kernels/cuda_library.h"
@@ -14,7 +14,7 @@
 namespace mythos {
 namespace {
 
-using torch::Tensor;
+using at::Tensor;
 
 // One tensor for each expert; undefined where it has no rows.
 using Parts = std::vector<Tensor>;
@@ -29,7 +29,7 @@ Tensor forward_cpu(const Tensor& x, const Tensor& weights, const Tensor& gate_up
   for (int64_t e = 0; e < gate_up.size(0); ++e) {
     if (routing.count(e) == 0) continue;
     const Tensor h = matmul_nt(routing.part(rows, e), gate_up[e]);
-    const Tensor act = torch::empty({h.size(0), down.size(2)}, options);
+    const Tensor act = at::empty({h.size(0), down.size(2)}, options);
     cpu::swiglu_forward(h, routing.part(scale, e), act);
     out[static_cast<size_t>(e)] = matmul_nt(act, down[e]);
     if (hidden) hidden->push_back(h);
@@ -43,7 +43,7 @@ class ExpertGradient {
   explicit ExpertGradient(const Tensor& w) : w_(w), shared_(gradient_sum(w)) {
     Tensor& sum = shared_ ? *shared_ : own_;
     if (!sum.defined()) {
-      sum = torch::zeros(w.sizes(), w.options().dtype(torch::kFloat32).requires_grad(false));
+      sum = at::zeros(w.sizes(), w.options().dtype(at::kFloat).requires_grad(false));
     }
     sum_ = sum;
   }
@@ -61,55 +61,48 @@ class ExpertGradient {
   Tensor own_, sum_;
 };
 
-class MoeSwiGlu : public torch::autograd::Function<MoeSwiGlu> {
- public:
-  static Tensor forward(torch::autograd::AutogradContext* context, const Tensor& x,
-                        const Tensor& experts, const Tensor& weights, const Tensor& gate_up,
-                        const Tensor& down) {
-    auto state = c10::make_intrusive<State>();
-    state->routing = cpu::route(experts, gate_up.size(0));
-    const Tensor out = forward_cpu(x, weights, gate_up, down, state->routing, &state->hidden);
-    context->save_for_backward({x, weights, gate_up, down});
-    context->saved_data["state"] = c10::IValue::make_capsule(std::move(state));
-    return out;
-  }
-
-  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
-                                                 torch::autograd::variable_list grads) {
-    const auto saved = context->get_saved_variables();
-    const Tensor x = saved[0], weights = saved[1], gate_up = saved[2], down = saved[3];
-    const auto state =
-        c10::static_intrusive_pointer_cast<State>(context->saved_data["state"].toCapsule());
-    const cpu::Routing& routing = state->routing;
-    const auto options = x.options().requires_grad(false);
-    const Tensor rows = cpu::gather_rows(x.detach(), routing);
-    const Tensor d_rows = cpu::gather_rows(grads[0].contiguous(), routing);
-    const Tensor scale = cpu::gather_weights(weights, routing), d_scale = torch::empty_like(scale);
-    ExpertGradient d_gate_up(gate_up), d_down(down);
-    Parts d_x(static_cast<size_t>(gate_up.size(0)));
-    size_t next = 0;
-    for (int64_t e = 0; e < gate_up.size(0); ++e) {
-      if (routing.count(e) == 0) continue;
-      const Tensor& h = state->hidden[next++];
-      const Tensor d_y = routing.part(d_rows, e), factor = routing.part(scale, e);
-      const Tensor act = torch::empty({h.size(0), down.size(2)}, options);
-      cpu::swiglu_forward(h, factor, act);
-      d_down.add(e, d_y, act);
-      const Tensor d_h = torch::empty(h.sizes(), options);
-      cpu::swiglu_backward(h, factor, matmul_nn(d_y, down[e]), d_h, routing.part(d_scale, e));
-      d_gate_up.add(e, d_h, routing.part(rows, e));
-      d_x[static_cast<size_t>(e)] = matmul_nn(d_h, gate_up[e]);
-    }
-    return {cpu::combine_rows(d_x, routing, options, x.size(1)), Tensor(),
-            cpu::scatter_weights(d_scale, routing), d_gate_up.returned(), d_down.returned()};
-  }
-
- private:
-  struct State : torch::CustomClassHolder {
-    cpu::Routing routing;
-    Parts hidden;
-  };
+// What the backward pass takes over from the forward pass.
+struct Routed {
+  cpu::Routing routing;
+  Parts hidden;
 };
+
+std::vector<Tensor> backward_cpu(const BackwardPass& pass, const Routed& routed) {
+  const Tensor &x = pass.saved[0], &weights = pass.saved[1];
+  const Tensor &gate_up = pass.saved[2], &down = pass.saved[3];
+  const cpu::Routing& routing = routed.routing;
+  const auto options = x.options().requires_grad(false);
+  const Tensor rows = cpu::gather_rows(x.detach(), routing);
+  const Tensor d_rows = cpu::gather_rows(pass.gradients[0].contiguous(), routing);
+  const Tensor scale = cpu::gather_weights(weights, routing), d_scale = at::empty_like(scale);
+  ExpertGradient d_gate_up(gate_up), d_down(down);
+  Parts d_x(static_cast<size_t>(gate_up.size(0)));
+  size_t next = 0;
+  for (int64_t e = 0; e < gate_up.size(0); ++e) {
+    if (routing.count(e) == 0) continue;
+    const Tensor& h = routed.hidden[next++];
+    const Tensor d_y = routing.part(d_rows, e), factor = routing.part(scale, e);
+    const Tensor act = at::empty({h.size(0), down.size(2)}, options);
+    cpu::swiglu_forward(h, factor, act);
+    d_down.add(e, d_y, act);
+    const Tensor d_h = at::empty(h.sizes(), options);
+    cpu::swiglu_backward(h, factor, matmul_nn(d_y, down[e]), d_h, routing.part(d_scale, e));
+    d_gate_up.add(e, d_h, routing.part(rows, e));
+    d_x[static_cast<size_t>(e)] = matmul_nn(d_h, gate_up[e]);
+  }
+  return {cpu::combine_rows(d_x, routing, options, x.size(1)),
+          cpu::scatter_weights(d_scale, routing), d_gate_up.returned(), d_down.returned()};
+}
+
+Operation recorded_cpu(const Tensor& x, const Tensor& experts, const Tensor& weights,
+                       const Tensor& gate_up, const Tensor& down) {
+  const auto routed = std::make_shared<Routed>();
+  routed->routing = cpu::route(experts, gate_up.size(0));
+  const Tensor out = forward_cpu(x, weights, gate_up, down, routed->routing, &routed->hidden);
+  return {{out}, {x, weights, gate_up, down}, [routed](const BackwardPass& pass) {
+            return backward_cpu(pass, *routed);
+          }};
+}
 
 }  // namespace
 
@@ -120,17 +113,18 @@ Tensor moe_swiglu(const Tensor& x, const Tensor& experts, const Tensor& weights,
   if (backend == Backend::plain) return cuda::moe_swiglu_plain(x, experts, weights, gate_up, down);
   const Tensor rows = x.contiguous(), scale = weights.contiguous();
   if (wants_graph({&x, &weights, &gate_up, &down})) {
-    return MoeSwiGlu::apply(rows, experts, scale, gate_up, down);
+    return record_operation("MoeSwiGluBackward", {rows, scale, gate_up, down},
+                            [&] { return recorded_cpu(rows, experts, scale, gate_up, down); })[0];
   }
   return forward_cpu(rows, scale, gate_up, down, cpu::route(experts, gate_up.size(0)), nullptr);
 }
 
 Tensor moe_swiglu_reference(const Tensor& x, const Tensor& experts, const Tensor& weights,
                             const Tensor& gate_up, const Tensor& down) {
-  Tensor out = torch::zeros_like(x);
+  Tensor out = at::zeros_like(x);
   for (int64_t e = 0; e < gate_up.size(0); ++e) {
     const Tensor weight = (weights * (experts == e)).sum(1, true);
-    const Tensor y = torch::matmul(swiglu_reference(torch::matmul(x, gate_up[e].t())), down[e].t());
+    const Tensor y = at::matmul(swiglu_reference(at::matmul(x, gate_up[e].t())), down[e].t());
     out = out + (y * weight).to(x.scalar_type());
   }
   return out;

@@ -1,5 +1,5 @@
 #pragma once
-#include <torch/types.h>
+#include <ATen/core/Tensor.h>
 
 #include "kernels/matrix.h"
 
@@ -10,15 +10,14 @@ namespace mythos {
 // x [N,D]; experts [N,k] int64 in 0…E-1; weights [N,k] fp32; gate_up [E,2F,D]; down [E,D,F];
 // result [N,D] in x's type. Tokens are sorted by expert and each expert takes its slice in one
 // product; experts without tokens cost nothing.
-torch::Tensor moe_swiglu(const torch::Tensor& x, const torch::Tensor& experts,
-                         const torch::Tensor& weights, const torch::Tensor& gate_up,
-                         const torch::Tensor& down);
+at::Tensor moe_swiglu(const at::Tensor& x, const at::Tensor& experts, const at::Tensor& weights,
+                      const at::Tensor& gate_up, const at::Tensor& down);
 // The same of weights that may be rounded, one expert expanded at a time. Without gradient then.
-torch::Tensor moe_swiglu(const torch::Tensor& x, const torch::Tensor& experts,
-                         const torch::Tensor& weights, const Matrix& gate_up, const Matrix& down);
+at::Tensor moe_swiglu(const at::Tensor& x, const at::Tensor& experts, const at::Tensor& weights,
+                      const Matrix& gate_up, const Matrix& down);
 // Every expert on every token, then masked: slow and plain.
-torch::Tensor moe_swiglu_reference(const torch::Tensor& x, const torch::Tensor& experts,
-                                   const torch::Tensor& weights, const torch::Tensor& gate_up,
-                                   const torch::Tensor& down);
+at::Tensor moe_swiglu_reference(const at::Tensor& x, const at::Tensor& experts,
+                                const at::Tensor& weights, const at::Tensor& gate_up,
+                                const at::Tensor& down);
 
 }  // namespace mythos

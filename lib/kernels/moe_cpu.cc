@@ -1,5 +1,9 @@
 #include "kernels/moe_cpu.h"
 
+#include <ATen/ops/empty.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/zeros.h>
+
 #include "kernels/cpu_simd.h"
 
 namespace mythos::cpu {
@@ -38,8 +42,8 @@ MYTHOS_CLONES void sum_rows_b(const BFloat16* const* from, int64_t count, BFloat
 }
 
 template <class T, class Kernel>
-void combine(const std::vector<torch::Tensor>& parts, const Routing& routing,
-             const torch::Tensor& out, Kernel kernel) {
+void combine(const std::vector<at::Tensor>& parts, const Routing& routing, const at::Tensor& out,
+             Kernel kernel) {
   const int64_t width = out.size(1), k = routing.experts_per_token;
   std::vector<const T*> first;  // of each expert, less the rows before it
   for (size_t e = 0; e < parts.size(); ++e) {
@@ -63,7 +67,7 @@ void combine(const std::vector<torch::Tensor>& parts, const Routing& routing,
 
 }  // namespace
 
-Routing route(const torch::Tensor& experts, int64_t expert_count, int64_t step) {
+Routing route(const at::Tensor& experts, int64_t expert_count, int64_t step) {
   Routing out;
   out.experts_per_token = experts.size(1);
   out.expert = experts.contiguous().view({-1});
@@ -73,9 +77,9 @@ Routing route(const torch::Tensor& experts, int64_t expert_count, int64_t step) 
   for (int64_t i = 0; i < count; ++i) ++rows[static_cast<size_t>(expert[i])];
   out.begin.assign(1, 0);
   for (const int64_t n : rows) out.begin.push_back(out.begin.back() + padded(n, step));
-  out.token = torch::zeros({out.begin.back()}, torch::kInt64);
-  out.slot = torch::full({out.begin.back()}, -1, torch::kInt64);
-  out.row = torch::empty({count}, torch::kInt64);
+  out.token = at::zeros({out.begin.back()}, at::kLong);
+  out.slot = at::full({out.begin.back()}, -1, at::kLong);
+  out.row = at::empty({count}, at::kLong);
   int64_t* token = out.token.data_ptr<int64_t>();
   int64_t* slot = out.slot.data_ptr<int64_t>();
   int64_t* row = out.row.data_ptr<int64_t>();
@@ -89,8 +93,8 @@ Routing route(const torch::Tensor& experts, int64_t expert_count, int64_t step) 
   return out;
 }
 
-torch::Tensor gather_rows(const torch::Tensor& x, const Routing& routing) {
-  const torch::Tensor out = torch::empty({routing.token.size(0), x.size(1)}, x.options());
+at::Tensor gather_rows(const at::Tensor& x, const Routing& routing) {
+  const at::Tensor out = at::empty({routing.token.size(0), x.size(1)}, x.options());
   const int64_t* token = routing.token.data_ptr<int64_t>();
   const int64_t row_bytes = x.size(1) * x.element_size();
   const char* from = static_cast<const char*>(x.data_ptr());
@@ -103,8 +107,8 @@ torch::Tensor gather_rows(const torch::Tensor& x, const Routing& routing) {
   return out;
 }
 
-torch::Tensor gather_weights(const torch::Tensor& weights, const Routing& routing) {
-  const torch::Tensor out = torch::empty({routing.slot.size(0)}, torch::kFloat32);
+at::Tensor gather_weights(const at::Tensor& weights, const Routing& routing) {
+  const at::Tensor out = at::empty({routing.slot.size(0)}, at::kFloat);
   const float* from = weights.data_ptr<float>();
   const int64_t* slot = routing.slot.data_ptr<int64_t>();
   float* to = out.data_ptr<float>();
@@ -112,9 +116,9 @@ torch::Tensor gather_weights(const torch::Tensor& weights, const Routing& routin
   return out;
 }
 
-torch::Tensor scatter_weights(const torch::Tensor& rows, const Routing& routing) {
+at::Tensor scatter_weights(const at::Tensor& rows, const Routing& routing) {
   const int64_t k = routing.experts_per_token;
-  const torch::Tensor out = torch::empty({routing.row.size(0) / k, k}, torch::kFloat32);
+  const at::Tensor out = at::empty({routing.row.size(0) / k, k}, at::kFloat);
   const float* from = rows.data_ptr<float>();
   const int64_t* row = routing.row.data_ptr<int64_t>();
   float* to = out.data_ptr<float>();
@@ -122,11 +126,11 @@ torch::Tensor scatter_weights(const torch::Tensor& rows, const Routing& routing)
   return out;
 }
 
-torch::Tensor combine_rows(const std::vector<torch::Tensor>& parts, const Routing& routing,
-                           const torch::TensorOptions& options, int64_t width) {
+at::Tensor combine_rows(const std::vector<at::Tensor>& parts, const Routing& routing,
+                        const at::TensorOptions& options, int64_t width) {
   const int64_t tokens = routing.row.size(0) / routing.experts_per_token;
-  const torch::Tensor out = torch::empty({tokens, width}, options);
-  if (out.scalar_type() == torch::kFloat32)
+  const at::Tensor out = at::empty({tokens, width}, options);
+  if (out.scalar_type() == at::kFloat)
     combine<float>(parts, routing, out, sum_rows_f);
   else
     combine<BFloat16>(parts, routing, out, sum_rows_b);

@@ -1,6 +1,7 @@
 #include "kernels/moe_cuda.h"
 
-#include <ATen/ops/_grouped_mm.h>
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include "kernels/autograd.h"
 #include "kernels/cuda_library.h"
@@ -11,10 +12,10 @@
 namespace mythos::cuda {
 namespace {
 
-using torch::Tensor;
+using at::Tensor;
 
 bool is_bf16(const Tensor& x) {
-  return x.scalar_type() == torch::kBFloat16;
+  return x.scalar_type() == at::kBFloat16;
 }
 
 // Where each slot's row lies among the rows sorted by expert.
@@ -28,11 +29,11 @@ Routing route(const Tensor& experts, int64_t groups) {
   static const CudaKernel<MoeRoute> kernel("mythos_cuda_moe_route");
   const Tensor flat = experts.contiguous();
   const int64_t slots = flat.numel(), chunks = (slots + kRouteChunk - 1) / kRouteChunk;
-  const auto narrow = flat.options().dtype(torch::kInt32);
-  Routing out{torch::empty({slots}, flat.options()), torch::empty({slots}, flat.options()),
-              torch::empty({groups}, narrow)};
-  const Tensor counts = torch::empty({groups * chunks}, narrow);
-  const Tensor totals = torch::empty({groups}, narrow);
+  const auto narrow = flat.options().dtype(at::kInt);
+  Routing out{at::empty({slots}, flat.options()), at::empty({slots}, flat.options()),
+              at::empty({groups}, narrow)};
+  const Tensor counts = at::empty({groups * chunks}, narrow);
+  const Tensor totals = at::empty({groups}, narrow);
   kernel({flat.data_ptr<int64_t>(), out.order.data_ptr<int64_t>(), out.place.data_ptr<int64_t>(),
           counts.data_ptr<int32_t>(), totals.data_ptr<int32_t>(), out.ends.data_ptr<int32_t>(),
           slots, groups, chunks},
@@ -43,7 +44,7 @@ Routing route(const Tensor& experts, int64_t groups) {
 // The token's row for each slot in `order`: [N,D] → [N·k,D]
 Tensor gather_rows(const Tensor& from, const Tensor& order, int64_t k) {
   static const CudaKernel<MoeGather> kernel("mythos_cuda_moe_gather");
-  const Tensor to = torch::empty({order.size(0), from.size(1)}, from.options());
+  const Tensor to = at::empty({order.size(0), from.size(1)}, from.options());
   kernel({from.data_ptr(), order.data_ptr<int64_t>(), to.data_ptr(), order.size(0), from.size(1), k,
           is_bf16(from)},
          from.device());
@@ -54,7 +55,7 @@ Tensor gather_rows(const Tensor& from, const Tensor& order, int64_t k) {
 Tensor combine_rows(const Tensor& from, const Tensor& place, int64_t k) {
   static const CudaKernel<MoeCombine> kernel("mythos_cuda_moe_combine");
   const int64_t rows = place.size(0) / k;
-  const Tensor to = torch::empty({rows, from.size(1)}, from.options());
+  const Tensor to = at::empty({rows, from.size(1)}, from.options());
   kernel({from.data_ptr(), place.data_ptr<int64_t>(), to.data_ptr(), rows, from.size(1), k,
           is_bf16(from)},
          from.device());
@@ -70,7 +71,7 @@ bool library_serves(const Tensor& a, int64_t depth, int64_t columns) {
 Tensor grouped_rows(const Tensor& a, const Tensor& b, const Tensor& ends) {
   if (library_serves(a, b.size(1), b.size(2))) return at::_grouped_mm(a, b, ends);
   static const CudaKernel<GroupedRows> kernel("mythos_cuda_grouped_rows");
-  const Tensor out = torch::empty({a.size(0), b.size(2)}, a.options());
+  const Tensor out = at::empty({a.size(0), b.size(2)}, a.options());
   kernel({a.data_ptr(), b.data_ptr(), out.data_ptr(), ends.data_ptr<int32_t>(), b.size(0),
           a.size(0), a.size(1), b.size(2), b.stride(0), b.stride(1), b.stride(2), is_bf16(a)},
          a.device());
@@ -81,7 +82,7 @@ Tensor grouped_rows(const Tensor& a, const Tensor& b, const Tensor& ends) {
 Tensor grouped_weights(const Tensor& a, const Tensor& b, const Tensor& ends) {
   if (library_serves(a, a.size(1), b.size(1))) return at::_grouped_mm(a.t(), b, ends);
   static const CudaKernel<GroupedWeights> kernel("mythos_cuda_grouped_weights");
-  const Tensor out = torch::empty({ends.size(0), a.size(1), b.size(1)}, a.options());
+  const Tensor out = at::empty({ends.size(0), a.size(1), b.size(1)}, a.options());
   kernel({a.data_ptr(), b.data_ptr(), out.data_ptr(), ends.data_ptr<int32_t>(), ends.size(0),
           a.size(1), b.size(1), is_bf16(a)},
          a.device());
@@ -90,7 +91,7 @@ Tensor grouped_weights(const Tensor& a, const Tensor& b, const Tensor& ends) {
 
 // The rows after SwiGLU, each times its routing weight: [N·k,2F] → [N·k,F]
 Tensor activation(const Tensor& hidden, const Tensor& weights, const Tensor& order) {
-  const Tensor out = torch::empty({hidden.size(0), hidden.size(1) / 2}, hidden.options());
+  const Tensor out = at::empty({hidden.size(0), hidden.size(1) / 2}, hidden.options());
   swiglu_forward(hidden, weights, order, out);
   return out;
 }
@@ -103,7 +104,7 @@ struct Forward {
 
 Forward forward(const Tensor& x, const Tensor& experts, const Tensor& weights,
                 const Tensor& gate_up, const Tensor& down) {
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   const int64_t k = experts.size(1);
   Forward f;
   f.routing = route(experts, gate_up.size(0));
@@ -114,34 +115,29 @@ Forward forward(const Tensor& x, const Tensor& experts, const Tensor& weights,
   return f;
 }
 
-class MoeSwiGlu : public torch::autograd::Function<MoeSwiGlu> {
- public:
-  static Tensor forward(torch::autograd::AutogradContext* context, const Tensor& x,
-                        const Tensor& experts, const Tensor& weights, const Tensor& gate_up,
-                        const Tensor& down) {
-    const Forward f = cuda::forward(x, experts, weights, gate_up, down);
-    context->save_for_backward(
-        {x, weights, gate_up, down, f.hidden, f.routing.order, f.routing.place, f.routing.ends});
-    return f.out;
-  }
+std::vector<Tensor> backward(const BackwardPass& pass) {
+  const at::NoGradGuard no_grad;
+  const auto& saved = pass.saved;
+  const Tensor &x = saved[0], &weights = saved[1], &gate_up = saved[2], &down = saved[3];
+  const Tensor &hidden = saved[4], &order = saved[5], &place = saved[6], &ends = saved[7];
+  const int64_t k = weights.size(1);
+  const Tensor d_rows = gather_rows(pass.gradients[0].contiguous(), order, k);
+  const Tensor d_down = grouped_weights(d_rows, activation(hidden, weights, order), ends);
+  const Tensor d_act = grouped_rows(d_rows, down, ends);
+  const Tensor d_hidden = at::empty_like(hidden), d_weights = at::empty_like(weights);
+  swiglu_backward(hidden, weights, order, d_act, d_hidden, d_weights);
+  const Tensor d_gate_up = grouped_weights(d_hidden, gather_rows(x, order, k), ends);
+  const Tensor d_x = combine_rows(grouped_rows(d_hidden, gate_up, ends), place, k);
+  return {d_x, d_weights, d_gate_up, d_down};
+}
 
-  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
-                                                 torch::autograd::variable_list grads) {
-    const torch::NoGradGuard no_grad;
-    const auto saved = context->get_saved_variables();
-    const Tensor &x = saved[0], &weights = saved[1], &gate_up = saved[2], &down = saved[3];
-    const Tensor &hidden = saved[4], &order = saved[5], &place = saved[6], &ends = saved[7];
-    const int64_t k = weights.size(1);
-    const Tensor d_rows = gather_rows(grads[0].contiguous(), order, k);
-    const Tensor d_down = grouped_weights(d_rows, activation(hidden, weights, order), ends);
-    const Tensor d_act = grouped_rows(d_rows, down, ends);
-    const Tensor d_hidden = torch::empty_like(hidden), d_weights = torch::empty_like(weights);
-    swiglu_backward(hidden, weights, order, d_act, d_hidden, d_weights);
-    const Tensor d_gate_up = grouped_weights(d_hidden, gather_rows(x, order, k), ends);
-    const Tensor d_x = combine_rows(grouped_rows(d_hidden, gate_up, ends), place, k);
-    return {d_x, Tensor(), d_weights, d_gate_up, d_down};
-  }
-};
+Operation recorded(const Tensor& x, const Tensor& experts, const Tensor& weights,
+                   const Tensor& gate_up, const Tensor& down) {
+  const Forward f = forward(x, experts, weights, gate_up, down);
+  return {{f.out},
+          {x, weights, gate_up, down, f.hidden, f.routing.order, f.routing.place, f.routing.ends},
+          backward};
+}
 
 }  // namespace
 
@@ -149,7 +145,9 @@ Tensor moe_swiglu(const Tensor& x, const Tensor& experts, const Tensor& weights,
                   const Tensor& gate_up, const Tensor& down) {
   const Tensor rows = x.contiguous(), scale = weights.contiguous();
   if (wants_graph({&x, &weights, &gate_up, &down})) {
-    return MoeSwiGlu::apply(rows, experts, scale, gate_up.contiguous(), down.contiguous());
+    const Tensor up = gate_up.contiguous(), packed_down = down.contiguous();
+    return record_operation("MoeSwiGluBackward", {rows, scale, up, packed_down},
+                            [&] { return recorded(rows, experts, scale, up, packed_down); })[0];
   }
   return forward(rows, experts, scale, gate_up, down).out;
 }
@@ -159,9 +157,9 @@ Tensor moe_swiglu_plain(const Tensor& x, const Tensor& experts, const Tensor& we
   const int64_t k = experts.size(1), count = experts.numel();
   const auto sorted = experts.reshape({-1}).sort(/*stable=*/true, 0, /*descending=*/false);
   const Tensor order = std::get<1>(sorted);
-  const Tensor ids = torch::arange(gate_up.size(0), experts.options());
+  const Tensor ids = at::arange(gate_up.size(0), experts.options());
   const Tensor ends =
-      torch::searchsorted(std::get<0>(sorted), ids, /*out_int32=*/true, /*right=*/true);
+      at::searchsorted(std::get<0>(sorted), ids, /*out_int32=*/true, /*right=*/true);
   const Tensor rows = x.index_select(0, order.floor_divide(k));
   const Tensor h = at::_grouped_mm(rows, gate_up.transpose(1, 2), ends);
   const Tensor scale = weights.reshape({-1}).index_select(0, order).unsqueeze(1);
@@ -170,7 +168,7 @@ Tensor moe_swiglu_plain(const Tensor& x, const Tensor& experts, const Tensor& we
   // Back to token order by the inverse permutation: each token's k rows are summed in a fixed
   // order.
   const Tensor inverse =
-      torch::empty_like(order).scatter_(0, order, torch::arange(count, order.options()));
+      at::empty_like(order).scatter_(0, order, at::arange(count, order.options()));
   return y.index_select(0, inverse).view({x.size(0), k, x.size(1)}).sum(1);
 }
 

@@ -1,5 +1,5 @@
 #pragma once
-#include <torch/types.h>
+#include <ATen/core/Tensor.h>
 
 namespace mythos::cuda {
 
@@ -8,12 +8,11 @@ namespace mythos::cuda {
 // are LibTorch's grouped ones where rows are multiples of 16 bytes; before sm_90 those read the
 // group sizes back to the host. All others are this project's, for which the sizes stay on the
 // device: fp32 arithmetic without tensor cores, also where tf32 is allowed.
-torch::Tensor moe_swiglu(const torch::Tensor& x, const torch::Tensor& experts,
-                         const torch::Tensor& weights, const torch::Tensor& gate_up,
-                         const torch::Tensor& down);
+at::Tensor moe_swiglu(const at::Tensor& x, const at::Tensor& experts, const at::Tensor& weights,
+                      const at::Tensor& gate_up, const at::Tensor& down);
 // The same from LibTorch's operators, for a build without the kernels.
-torch::Tensor moe_swiglu_plain(const torch::Tensor& x, const torch::Tensor& experts,
-                               const torch::Tensor& weights, const torch::Tensor& gate_up,
-                               const torch::Tensor& down);
+at::Tensor moe_swiglu_plain(const at::Tensor& x, const at::Tensor& experts,
+                            const at::Tensor& weights, const at::Tensor& gate_up,
+                            const at::Tensor& down);
 
 }  // namespace mythos::cuda

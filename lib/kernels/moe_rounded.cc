@@ -1,4 +1,5 @@
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include "kernels/autograd.h"
 #include "kernels/bf16_inference_cpu.h"
@@ -9,7 +10,7 @@
 
 namespace mythos {
 
-using torch::Tensor;
+using at::Tensor;
 
 Tensor moe_swiglu(const Tensor& x, const Tensor& experts, const Tensor& weights,
                   const Matrix& gate_up, const Matrix& down) {
@@ -18,9 +19,9 @@ Tensor moe_swiglu(const Tensor& x, const Tensor& experts, const Tensor& weights,
     return cpu::moe_bf16(x, experts, weights, gate_up, down);
   }
   if (gate_up.is_plain()) return moe_swiglu(x, experts, weights, gate_up.values, down.values);
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   const Tensor out = at::zeros_like(x);
-  const Tensor host = experts.to(torch::kCPU).contiguous();
+  const Tensor host = experts.to(at::kCPU).contiguous();
   std::vector<bool> used(static_cast<size_t>(gate_up.values.size(0)));
   for (int64_t i = 0; i < host.numel(); ++i) {
     used[static_cast<size_t>(host.data_ptr<int64_t>()[i])] = true;

@@ -1,5 +1,6 @@
 #include "kernels/operator_profile.h"
 
+#include <ATen/ATen.h>
 #include <ATen/record_function.h>
 
 #include <algorithm>
@@ -25,7 +26,7 @@ struct Recorder {
     Clock::time_point begin;
     double inner_seconds = 0;
   };
-  std::optional<torch::Device> device;
+  std::optional<at::Device> device;
   std::vector<Running> running;
   std::map<std::string, Total> totals;
 };
@@ -49,7 +50,7 @@ void end_operator(const at::RecordFunction& function, at::ObserverContext*) {
 }
 
 // Own times of one repetition by operator.
-std::map<std::string, Total> record(torch::Device device, const std::function<void()>& repetition) {
+std::map<std::string, Total> record(at::Device device, const std::function<void()>& repetition) {
   recorder = {};
   recorder.device = device;
   const double all = seconds_of([&] {
@@ -65,7 +66,7 @@ std::map<std::string, Total> record(torch::Device device, const std::function<vo
 
 }  // namespace
 
-std::vector<Measurement> profile_operators(torch::Device device, int repeat,
+std::vector<Measurement> profile_operators(at::Device device, int repeat,
                                            const std::function<void()>& repetition) {
   std::map<std::string, Measurement> rows;
   const at::CallbackHandle handle = at::addThreadLocalCallback(

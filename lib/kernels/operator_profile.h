@@ -1,5 +1,5 @@
 #pragma once
-#include <torch/types.h>
+#include <ATen/core/Tensor.h>
 
 #include <vector>
 
@@ -12,7 +12,7 @@ namespace mythos {
 // repetition the operator's own time, without that of the operators that it called; values are
 // "calls" of one repetition and "time_share". The last is "(between operators)": everything that no
 // operator accounts for. On a CUDA device every operator is waited for.
-std::vector<Measurement> profile_operators(torch::Device device, int repeat,
+std::vector<Measurement> profile_operators(at::Device device, int repeat,
                                            const std::function<void()>& repetition);
 
 }  // namespace mythos

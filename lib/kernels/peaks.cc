@@ -1,6 +1,6 @@
 #include "kernels/peaks.h"
 
-#include <ATen/Functions.h>
+#include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <c10/core/InferenceMode.h>
@@ -13,15 +13,15 @@
 namespace mythos {
 namespace {
 
-using torch::Tensor;
+using at::Tensor;
 
 // Large enough for full speed, small enough that a sample takes some tens of milliseconds.
-int64_t gemm_size(torch::Device device) {
+int64_t gemm_size(at::Device device) {
   if (device.is_cuda()) return 8192;
   return at::get_num_threads() <= 4 ? 1024 : 2048;
 }
 // Beyond the last cache of any CPU at hand, and of a GPU.
-int64_t copy_bytes(torch::Device device) {
+int64_t copy_bytes(at::Device device) {
   return int64_t{device.is_cuda() ? 1024 : 128} << 20;
 }
 
@@ -46,13 +46,13 @@ double best_rate(const Measurement& measurement) {
 
 }  // namespace
 
-void synchronize(torch::Device device) {
+void synchronize(at::Device device) {
   if (device.is_cuda()) {
     c10::impl::VirtualGuardImpl(device.type()).synchronizeDevice(device.index());
   }
 }
 
-Peaks::Peaks(torch::Device device, torch::Dtype dtype) : device_(device), dtype_(dtype) {
+Peaks::Peaks(at::Device device, at::ScalarType dtype) : device_(device), dtype_(dtype) {
   const auto n = static_cast<double>(gemm_size(device));
   Measurement gemm{strprintf("GEMM [%g,%g]", n, n), {}, {{"flops", 2 * n * n * n}}};
   gemms_.push_back(gemm);
@@ -75,17 +75,17 @@ void Peaks::sample(int repeat) {
   };
   {
     const int64_t n = gemm_size(device_);
-    const auto options = torch::dtype(dtype_).device(device_);
-    const Tensor a = torch::full({n, n}, 0.5, options), b = torch::full({n, n}, 2, options);
+    const auto options = at::dtype(dtype_).device(device_);
+    const Tensor a = at::full({n, n}, 0.5, options), b = at::full({n, n}, 2, options);
     time(gemms_[0], [&] { at::mm(a, b.t()); });
     if (gemms_.size() > 1) {
       const auto product = onednn_product();
       time(gemms_[1], [&] { product(a, b); });
     }
   }
-  const auto options = torch::dtype(torch::kFloat32).device(device_);
-  const Tensor from = torch::zeros({copy_bytes(device_) / 4}, options);
-  Tensor to = torch::empty_like(from);
+  const auto options = at::dtype(at::kFloat).device(device_);
+  const Tensor from = at::zeros({copy_bytes(device_) / 4}, options);
+  Tensor to = at::empty_like(from);
   time(copy_, [&] { to.copy_(from); });
 }
 

@@ -1,5 +1,5 @@
 #pragma once
-#include <torch/types.h>
+#include <ATen/core/Tensor.h>
 
 #include "base/timing.h"
 
@@ -9,7 +9,7 @@ namespace mythos {
 // type, and one large copy of memory. The measure that a model's speed is held against.
 class Peaks {
  public:
-  Peaks(torch::Device device, torch::Dtype dtype);
+  Peaks(at::Device device, at::ScalarType dtype);
 
   // Times each `repeat` more times. Called between other measurements, so that the samples spread
   // over the run.
@@ -23,13 +23,13 @@ class Peaks {
   double bytes_per_second() const;
 
  private:
-  torch::Device device_;
-  torch::Dtype dtype_;
+  at::Device device_;
+  at::ScalarType dtype_;
   std::vector<Measurement> gemms_;
   Measurement copy_;
 };
 
 // Waits until a CUDA device has done what it was given; nothing on a CPU.
-void synchronize(torch::Device device);
+void synchronize(at::Device device);
 
 }  // namespace mythos

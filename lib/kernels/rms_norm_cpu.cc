@@ -1,7 +1,7 @@
 #include "kernels/rms_norm_cpu.h"
 
-#include <ATen/ATen.h>
-
+#include <ATen/ops/sum.h>
+#include <ATen/ops/zeros.h>
 #include <vector>
 
 #include "kernels/cpu_simd.h"
@@ -75,14 +75,14 @@ MYTHOS_RMS_NORM(bf, BFloat16, float)
 #undef MYTHOS_RMS_NORM
 
 template <class T>
-T* pointer(const torch::Tensor& t) {
+T* pointer(const at::Tensor& t) {
   return t.defined() ? t.data_ptr<T>() : nullptr;
 }
 
 template <class X, class Y, class Kernel>
-void forward_typed(const torch::Tensor& a, const torch::Tensor& b, const torch::Tensor& shift,
-                   const torch::Tensor& weight, double eps, const torch::Tensor& s,
-                   const torch::Tensor& out, const torch::Tensor& rstd, Kernel kernel) {
+void forward_typed(const at::Tensor& a, const at::Tensor& b, const at::Tensor& shift,
+                   const at::Tensor& weight, double eps, const at::Tensor& s, const at::Tensor& out,
+                   const at::Tensor& rstd, Kernel kernel) {
   const int64_t width = a.size(1);
   const X* a_data = pointer<X>(a);
   const X* b_data = pointer<X>(b);
@@ -98,11 +98,11 @@ void forward_typed(const torch::Tensor& a, const torch::Tensor& b, const torch::
 }
 
 template <class X, class Y, class Kernel>
-void backward_typed(const torch::Tensor& s, const torch::Tensor& weight, const torch::Tensor& rstd,
-                    const torch::Tensor& d_out, const torch::Tensor& d_sum,
-                    const torch::Tensor& d_s, const torch::Tensor& d_weight, Kernel kernel) {
+void backward_typed(const at::Tensor& s, const at::Tensor& weight, const at::Tensor& rstd,
+                    const at::Tensor& d_out, const at::Tensor& d_sum, const at::Tensor& d_s,
+                    const at::Tensor& d_weight, Kernel kernel) {
   const int64_t rows = s.size(0), width = s.size(1);
-  const torch::Tensor partial = torch::zeros({pieces_of(rows), width}, torch::kFloat32);
+  const at::Tensor partial = at::zeros({pieces_of(rows), width}, at::kFloat);
   float* partial_data = pointer<float>(partial);
   const X* s_data = pointer<X>(s);
   const X* d_sum_data = pointer<X>(d_sum);
@@ -113,16 +113,16 @@ void backward_typed(const torch::Tensor& s, const torch::Tensor& weight, const t
            d_sum_data ? d_sum_data + begin * width : nullptr, pointer<X>(d_s) + begin * width,
            partial_data + piece * width, end - begin, width);
   });
-  at::sum_out(const_cast<torch::Tensor&>(d_weight), partial, {0});
+  at::sum_out(const_cast<at::Tensor&>(d_weight), partial, {0});
 }
 
 }  // namespace
 
-void rms_norm_forward(const torch::Tensor& a, const torch::Tensor& b, const torch::Tensor& shift,
-                      const torch::Tensor& weight, double eps, const torch::Tensor& s,
-                      const torch::Tensor& out, const torch::Tensor& rstd) {
-  const bool wide = a.scalar_type() == torch::kFloat32;
-  if (out.scalar_type() == torch::kFloat32) {
+void rms_norm_forward(const at::Tensor& a, const at::Tensor& b, const at::Tensor& shift,
+                      const at::Tensor& weight, double eps, const at::Tensor& s,
+                      const at::Tensor& out, const at::Tensor& rstd) {
+  const bool wide = a.scalar_type() == at::kFloat;
+  if (out.scalar_type() == at::kFloat) {
     if (wide)
       forward_typed<float, float>(a, b, shift, weight, eps, s, out, rstd, forward_rows_ff);
     else
@@ -135,12 +135,11 @@ void rms_norm_forward(const torch::Tensor& a, const torch::Tensor& b, const torc
   }
 }
 
-void rms_norm_backward(const torch::Tensor& s, const torch::Tensor& weight,
-                       const torch::Tensor& rstd, const torch::Tensor& d_out,
-                       const torch::Tensor& d_sum, const torch::Tensor& d_s,
-                       const torch::Tensor& d_weight) {
-  const bool wide = s.scalar_type() == torch::kFloat32;
-  if (d_out.scalar_type() == torch::kFloat32) {
+void rms_norm_backward(const at::Tensor& s, const at::Tensor& weight, const at::Tensor& rstd,
+                       const at::Tensor& d_out, const at::Tensor& d_sum, const at::Tensor& d_s,
+                       const at::Tensor& d_weight) {
+  const bool wide = s.scalar_type() == at::kFloat;
+  if (d_out.scalar_type() == at::kFloat) {
     if (wide)
       backward_typed<float, float>(s, weight, rstd, d_out, d_sum, d_s, d_weight, backward_rows_ff);
     else

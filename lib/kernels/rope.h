@@ -1,5 +1,5 @@
 #pragma once
-#include <torch/types.h>
+#include <ATen/core/Tensor.h>
 
 #include <utility>
 
@@ -8,13 +8,12 @@ namespace mythos {
 // cos and sin [S, d/2] fp32 of the rotary angles of positions first … first+S-1:
 // position·theta^(-2i/d) (Su et al. 2021). Computed for the length in use, never stored in a
 // checkpoint.
-std::pair<torch::Tensor, torch::Tensor> rope_table(int64_t first, int64_t length, int64_t dim,
-                                                   double theta, torch::Device device);
+std::pair<at::Tensor, at::Tensor> rope_table(int64_t first, int64_t length, int64_t dim,
+                                             double theta, at::Device device);
 // Rotates the adjacent channel pairs (2i, 2i+1) of the last R = 2·cos.size(1) channels of each
 // head; those before pass unchanged (multi-head latent attention rotates only a part). x [B,S,H,d],
 // cos and sin [S,R/2]; result in x's type.
-torch::Tensor rope(const torch::Tensor& x, const torch::Tensor& cos, const torch::Tensor& sin);
-torch::Tensor rope_reference(const torch::Tensor& x, const torch::Tensor& cos,
-                             const torch::Tensor& sin);
+at::Tensor rope(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin);
+at::Tensor rope_reference(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin);
 
 }  // namespace mythos

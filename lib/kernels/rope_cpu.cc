@@ -37,8 +37,8 @@ MYTHOS_CLONES void rotate_b(const BFloat16* x, const float* cos, const float* si
 }
 
 template <class T, class Kernel>
-void typed(const torch::Tensor& x, const torch::Tensor& cos, const torch::Tensor& sin,
-           float direction, const torch::Tensor& out, Kernel kernel) {
+void typed(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin, float direction,
+           const at::Tensor& out, Kernel kernel) {
   const int64_t length = x.size(1), heads = x.size(2), width = x.size(3), pairs = cos.size(1);
   const T* from = x.data_ptr<T>();
   T* to = out.data_ptr<T>();
@@ -55,9 +55,9 @@ void typed(const torch::Tensor& x, const torch::Tensor& cos, const torch::Tensor
 
 }  // namespace
 
-void rope(const torch::Tensor& x, const torch::Tensor& cos, const torch::Tensor& sin,
-          float direction, const torch::Tensor& out) {
-  if (x.scalar_type() == torch::kFloat32)
+void rope(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin, float direction,
+          const at::Tensor& out) {
+  if (x.scalar_type() == at::kFloat)
     typed<float>(x, cos, sin, direction, out, rotate_f);
   else
     typed<BFloat16>(x, cos, sin, direction, out, rotate_b);

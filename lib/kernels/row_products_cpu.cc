@@ -271,7 +271,7 @@ MYTHOS_EXPAND(expand_int4_bf16, Int4, c10::BFloat16)
 RowMatrix::Kind kind_of(const Matrix& m) {
   if (m.format == WeightFormat::int8) return RowMatrix::Kind::int8;
   if (m.format == WeightFormat::int4) return RowMatrix::Kind::int4;
-  return m.values.scalar_type() == torch::kFloat32 ? RowMatrix::Kind::fp32 : RowMatrix::Kind::bf16;
+  return m.values.scalar_type() == at::kFloat ? RowMatrix::Kind::fp32 : RowMatrix::Kind::bf16;
 }
 
 }  // namespace

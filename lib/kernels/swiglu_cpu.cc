@@ -62,8 +62,8 @@ MYTHOS_SWIGLU(b, BFloat16)
 #undef MYTHOS_SWIGLU
 
 template <class T, class Kernel>
-void forward_typed(const torch::Tensor& gate_up, const torch::Tensor& scale,
-                   const torch::Tensor& out, Kernel kernel) {
+void forward_typed(const at::Tensor& gate_up, const at::Tensor& scale, const at::Tensor& out,
+                   Kernel kernel) {
   const int64_t width = out.size(1);
   const float* factors = scale.defined() ? scale.data_ptr<float>() : nullptr;
   for_pieces(out.size(0), width * 16, [&](int64_t, int64_t begin, int64_t end) {
@@ -73,9 +73,8 @@ void forward_typed(const torch::Tensor& gate_up, const torch::Tensor& scale,
 }
 
 template <class T, class Kernel>
-void backward_typed(const torch::Tensor& gate_up, const torch::Tensor& scale,
-                    const torch::Tensor& d_out, const torch::Tensor& d_gate_up,
-                    const torch::Tensor& d_scale, Kernel kernel) {
+void backward_typed(const at::Tensor& gate_up, const at::Tensor& scale, const at::Tensor& d_out,
+                    const at::Tensor& d_gate_up, const at::Tensor& d_scale, Kernel kernel) {
   const int64_t width = d_out.size(1);
   const float* factors = scale.defined() ? scale.data_ptr<float>() : nullptr;
   float* d_factors = scale.defined() ? d_scale.data_ptr<float>() : nullptr;
@@ -88,18 +87,16 @@ void backward_typed(const torch::Tensor& gate_up, const torch::Tensor& scale,
 
 }  // namespace
 
-void swiglu_forward(const torch::Tensor& gate_up, const torch::Tensor& scale,
-                    const torch::Tensor& out) {
-  if (out.scalar_type() == torch::kFloat32)
+void swiglu_forward(const at::Tensor& gate_up, const at::Tensor& scale, const at::Tensor& out) {
+  if (out.scalar_type() == at::kFloat)
     forward_typed<float>(gate_up, scale, out, forward_f);
   else
     forward_typed<BFloat16>(gate_up, scale, out, forward_b);
 }
 
-void swiglu_backward(const torch::Tensor& gate_up, const torch::Tensor& scale,
-                     const torch::Tensor& d_out, const torch::Tensor& d_gate_up,
-                     const torch::Tensor& d_scale) {
-  if (d_out.scalar_type() == torch::kFloat32) {
+void swiglu_backward(const at::Tensor& gate_up, const at::Tensor& scale, const at::Tensor& d_out,
+                     const at::Tensor& d_gate_up, const at::Tensor& d_scale) {
+  if (d_out.scalar_type() == at::kFloat) {
     backward_typed<float>(gate_up, scale, d_out, d_gate_up, d_scale, backward_f);
   } else {
     backward_typed<BFloat16>(gate_up, scale, d_out, d_gate_up, d_scale, backward_b);

@@ -1,5 +1,5 @@
 #pragma once
-#include <torch/types.h>
+#include <ATen/core/Tensor.h>
 
 namespace mythos {
 
@@ -10,14 +10,14 @@ namespace mythos {
 // any tensor.
 
 // `parameter` (fp32) in `type`; without autograd a mere cast.
-torch::Tensor shared_weight(const torch::Tensor& parameter, torch::Dtype type);
+at::Tensor shared_weight(const at::Tensor& parameter, at::ScalarType type);
 
 // A leaf with the values of `weight`, for a graph inside a backward pass: if the weight is shared,
 // gradients go to the same sum, and the leaf's own holds only what other operators leave there.
-torch::Tensor weight_leaf(const torch::Tensor& weight);
+at::Tensor weight_leaf(const at::Tensor& weight);
 
 // For the operators: where the gradient of `w` is summed, undefined before the first addition. Null
 // when it is to be returned to autograd.
-torch::Tensor* gradient_sum(const torch::Tensor& w);
+at::Tensor* gradient_sum(const at::Tensor& w);
 
 }  // namespace mythos

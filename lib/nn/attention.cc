@@ -77,15 +77,14 @@ Tensor absorbed(const ModelConfig& config, const LayerWeights& w, const Tensor& 
   const Tensor latent = at::matmul(heads.narrow(3, 0, nope), up.narrow(1, 0, nope));
   const Tensor query = at::cat({latent, heads.narrow(3, nope, config.qk_rope_head_dim)}, 3);
   const Tensor keys = cached.unsqueeze(1);  // [B,1,P,rank+rope]
-  Tensor scores = at::matmul(query, keys.transpose(2, 3)).to(torch::kFloat32) /
+  Tensor scores = at::matmul(query, keys.transpose(2, 3)).to(at::kFloat) /
                   std::sqrt(static_cast<double>(config.qk_head_dim()));
   if (context.places.defined()) {
     const Tensor key = at::arange(cached.size(1), context.rows.position.options());
     scores = scores.masked_fill(key > context.rows.position.unsqueeze(1), -INFINITY);
   } else if (q.size(1) > 1) {
     const int64_t seen = cached.size(1), past = seen - q.size(1);
-    const Tensor later =
-        at::ones({q.size(1), seen}, q.options().dtype(torch::kBool)).triu(past + 1);
+    const Tensor later = at::ones({q.size(1), seen}, q.options().dtype(at::kBool)).triu(past + 1);
     scores = scores.masked_fill(later, -INFINITY);
   }
   const Tensor weights = scores.softmax(-1).to(q.scalar_type());
@@ -133,7 +132,7 @@ Tensor latent(const ModelConfig& config, const LayerWeights& w, const Tensor& x,
 }  // namespace
 
 AttentionContext attention_context(const ModelConfig& config, int64_t length, KvCache* cache,
-                                   torch::Device device) {
+                                   at::Device device) {
   const int64_t past = cache ? cache->length() : 0;
   AttentionContext context;
   std::tie(context.cos, context.sin) =
@@ -157,8 +156,8 @@ AttentionContext loop_context(const AttentionContext& context, const Tensor& run
     some.document_begins = context.document_begins.flatten().index_select(0, some.places);
   }
   const int64_t past = context.cache ? context.cache->length() : 0;
-  some.rows.position = (position + past).to(torch::kInt32);
-  const Tensor ends = running.sum(1).cumsum(0).to(torch::kCPU);  // [B] int64
+  some.rows.position = (position + past).to(at::kInt);
+  const Tensor ends = running.sum(1).cumsum(0).to(at::kCPU);  // [B] int64
   some.rows.begins = {0};
   some.rows.begins.insert(some.rows.begins.end(), ends.data_ptr<int64_t>(),
                           ends.data_ptr<int64_t>() + ends.numel());

@@ -40,7 +40,7 @@ struct KeptKeys {
 
 // For `length` new tokens behind those in the cache.
 AttentionContext attention_context(const ModelConfig& config, int64_t length, KvCache* cache,
-                                   torch::Device device);
+                                   at::Device device);
 
 // The context of a loop that only some positions run, [B,S] bool.
 AttentionContext loop_context(const AttentionContext& context, const Tensor& running);

@@ -1,5 +1,6 @@
 #include "nn/bench_model.h"
 
+#include <ATen/ATen.h>
 #include <ATen/Context.h>
 #include <ATen/DeviceAccelerator.h>
 #include <ATen/Parallel.h>
@@ -19,8 +20,8 @@ constexpr int64_t kMostLoops = 1 << 20;
 // Before each row and after the last.
 constexpr int kPeakSamples = 2;
 
-std::string dtype_name(torch::Dtype dtype, torch::Device device) {
-  if (dtype == torch::kBFloat16) return "bf16";
+std::string dtype_name(at::ScalarType dtype, at::Device device) {
+  if (dtype == at::kBFloat16) return "bf16";
   return device.is_cuda() && at::globalContext().allowTF32CuBLAS() ? "tf32" : "fp32";
 }
 

@@ -12,7 +12,7 @@ namespace mythos {
 struct ModelBench {
   std::string label;           // names the model in the facts
   std::vector<int64_t> loops;  // a row for each; empty means the model's max_loop_iters
-  torch::Dtype compute_type = torch::kFloat32;
+  at::ScalarType compute_type = at::kFloat;
   uint64_t seed = 1;  // of the token ids
   int repeat = 5, warmup = 1;
   bool profile = false;  // rows of operators instead; takes one loop count
@@ -33,7 +33,7 @@ class ModelBenchRun {
 
   nlohmann::ordered_json& facts() { return result_.facts; }
   std::span<const int64_t> loops() const { return options_.loops; }
-  torch::Device device() const { return device_; }
+  at::Device device() const { return device_; }
 
   void measure_row(int64_t loops, const ModelWork& work, const std::function<void()>& repetition);
   // Adds the shares of the peaks, fastest sample to fastest sample.
@@ -45,7 +45,7 @@ class ModelBenchRun {
   uint64_t take_peak_memory();
 
   ModelBench options_;
-  torch::Device device_;
+  at::Device device_;
   Peaks peaks_;
   BenchResult result_;
   uint64_t peak_memory_bytes_ = 0;

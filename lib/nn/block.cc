@@ -15,8 +15,8 @@ namespace {
 // Wang et al. 2024), and weighted by their softmax scores renormalised over the chosen ones.
 Tensor mixture(const ModelConfig& config, const LayerWeights& w, const Tensor& x,
                const Tensor& load, const Tensor& running) {
-  const Tensor rows = x.flatten(0, 1);                                            // [N,D]
-  const Tensor router_logits = apply_linear(rows.to(torch::kFloat32), w.router);  // [N,E]
+  const Tensor rows = x.flatten(0, 1);                                       // [N,D]
+  const Tensor router_logits = apply_linear(rows.to(at::kFloat), w.router);  // [N,E]
   const Tensor chosen =
       std::get<1>(at::topk(router_logits.detach() + w.router_bias, config.n_experts_per_tok, -1));
   const Tensor scores = router_logits.softmax(-1).gather(1, chosen);

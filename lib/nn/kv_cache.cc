@@ -7,16 +7,16 @@
 namespace mythos {
 namespace {
 
-using torch::Tensor;
+using at::Tensor;
 
-torch::Dtype storage_type(CacheType type, torch::Dtype compute_type) {
+at::ScalarType storage_type(CacheType type, at::ScalarType compute_type) {
   switch (type) {
     case CacheType::fp32:
-      return torch::kFloat32;
+      return at::kFloat;
     case CacheType::bf16:
-      return torch::kBFloat16;
+      return at::kBFloat16;
     case CacheType::int8:
-      return torch::kInt8;
+      return at::kChar;
     case CacheType::automatic:
       break;
   }
@@ -40,7 +40,7 @@ int64_t bytes_of(const KvCache::Store& store) {
 }  // namespace
 
 KvCache::KvCache(const ModelConfig& config, int64_t loops, int64_t batch, int64_t capacity_tokens,
-                 torch::Device device, torch::Dtype compute_type, const CacheOptions& options)
+                 at::Device device, at::ScalarType compute_type, const CacheOptions& options)
     : prelude_(config.prelude_layers),
       core_(config.core_layers),
       loops_(loops),
@@ -55,13 +55,13 @@ KvCache::KvCache(const ModelConfig& config, int64_t loops, int64_t batch, int64_
   int64_t width = 0;
   for (const int64_t part : widths_) width += part;
   const auto type = storage_type(options.type, compute_type);
-  const auto tensors = torch::TensorOptions().dtype(type).device(device);
+  const auto tensors = at::TensorOptions().dtype(type).device(device);
   const int64_t capacity = std::max<int64_t>(capacity_tokens, 1);
   const auto make = [&] {
     Store store{at::empty({batch, capacity, width}, tensors), {}};
-    if (type == torch::kInt8) {
+    if (type == at::kChar) {
       store.scales = at::empty({batch, capacity, static_cast<int64_t>(widths_.size())},
-                               tensors.dtype(torch::kFloat32));
+                               tensors.dtype(at::kFloat));
     }
     return store;
   };
@@ -99,7 +99,7 @@ Tensor KvCache::put(Store& store, int64_t begin, const Tensor& value) {
   std::vector<Tensor> all;
   for (int64_t first = 0, group = 0; group < static_cast<int64_t>(widths_.size()); ++group) {
     const int64_t width = widths_[static_cast<size_t>(group)];
-    const Tensor part = rows.narrow(2, first, width).to(torch::kFloat32);
+    const Tensor part = rows.narrow(2, first, width).to(at::kFloat);
     const Tensor scale = part.abs().amax(2, true).clamp_min(1e-30) / 127.0;
     store.scales.narrow(1, begin, count).narrow(2, group, 1).copy_(scale);
     to.narrow(2, first, width).copy_((part / scale).round());
@@ -116,7 +116,7 @@ std::pair<Tensor, Tensor> KvCache::append(int64_t slot, const Tensor& a, const T
     Sum& sum = sums_[static_cast<size_t>(slot - prelude_)];
     const auto add = [&](Tensor& to, const Tensor& value) {
       if (!value.defined()) return;
-      const Tensor wide = value.to(torch::kFloat32);
+      const Tensor wide = value.to(at::kFloat);
       to = sum.loops == 0 ? wide.clone() : to + wide;
     };
     add(sum.a, a);

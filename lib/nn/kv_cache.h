@@ -1,5 +1,5 @@
 #pragma once
-#include <torch/types.h>
+#include <ATen/core/Tensor.h>
 
 #include <string_view>
 #include <utility>
@@ -41,8 +41,8 @@ class KvCache {
  public:
   // One of the two things that a slot stores of each token.
   struct Store {
-    torch::Tensor numbers;  // [B,capacity,width] fp32, bf16 or int8
-    torch::Tensor scales;   // int8: [B,capacity,groups] fp32; groups of widths() share a scale
+    at::Tensor numbers;  // [B,capacity,width] fp32, bf16 or int8
+    at::Tensor scales;   // int8: [B,capacity,groups] fp32; groups of widths() share a scale
   };
   // mla: `a` is the normalised latent and the shared rotated key side by side, width
   // kv_lora_rank+rope, and `b` is undefined. gqa: rotated keys and values, width K·head_dim each.
@@ -51,7 +51,7 @@ class KvCache {
   };
 
   KvCache(const ModelConfig& config, int64_t loops, int64_t batch, int64_t capacity_tokens,
-          torch::Device device, torch::Dtype compute_type, const CacheOptions& options = {});
+          at::Device device, at::ScalarType compute_type, const CacheOptions& options = {});
 
   int64_t loops() const { return loops_; }
   CacheSharing sharing() const { return sharing_; }
@@ -63,8 +63,8 @@ class KvCache {
   // Writes a [B,S,...] and b (undefined for mla) behind the length() tokens of the slot and returns
   // everything that its queries attend to, [B,length+S,...] in the compute type: views where it is
   // stored in that type. length() itself moves with advance().
-  std::pair<torch::Tensor, torch::Tensor> append(int64_t slot, const torch::Tensor& a,
-                                                 const torch::Tensor& b = {});
+  std::pair<at::Tensor, at::Tensor> append(int64_t slot, const at::Tensor& a,
+                                           const at::Tensor& b = {});
   // After every slot has taken the same S tokens.
   void advance(int64_t tokens);
   // Forgets all but the first `tokens` tokens.
@@ -91,15 +91,15 @@ class KvCache {
  private:
   // Sum over the loops of the tokens being appended, for CacheSharing::average.
   struct Sum {
-    torch::Tensor a, b;
+    at::Tensor a, b;
     int64_t loops = 0;
   };
   bool is_core(int64_t slot) const { return slot >= prelude_ && slot < coda_slot(0); }
-  torch::Tensor put(Store& store, int64_t begin, const torch::Tensor& value);
+  at::Tensor put(Store& store, int64_t begin, const at::Tensor& value);
 
   int64_t prelude_, core_, loops_, length_ = 0;
   CacheSharing sharing_;
-  torch::Dtype compute_type_;
+  at::ScalarType compute_type_;
   std::vector<int64_t> widths_;
   std::vector<Slot> slots_;
   std::vector<Sum> sums_;  // of each core layer

@@ -1,6 +1,7 @@
 #include "nn/model.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include "base/error.h"
 #include "base/strings.h"
@@ -26,7 +27,7 @@ ForwardResult forward(const ModelConfig& config, const Weights& w, const Tensor&
   }
   AttentionContext context = attention_context(config, ids.size(1), cache, ids.device());
   context.document_begins = options.document_begins;
-  context.recompute = options.recompute == Recompute::block && torch::GradMode::is_enabled();
+  context.recompute = options.recompute == Recompute::block && at::GradMode::is_enabled();
   Tensor x = embed(w.embed, ids);  // [B,S,D]
   for (int64_t i = 0; i < config.prelude_layers; ++i) {
     x = block(config, w.prelude[i], x, context, cache ? cache->prelude_slot(i) : 0);
@@ -44,7 +45,7 @@ ForwardResult forward(const ModelConfig& config, const Weights& w, const Tensor&
 }
 
 Tensor logits(const Weights& weights, const Tensor& hidden) {
-  return apply_linear(hidden, weights.head).to(torch::kFloat32);
+  return apply_linear(hidden, weights.head).to(at::kFloat);
 }
 
 Tensor token_losses(const Weights& weights, const Tensor& hidden, const Tensor& targets) {

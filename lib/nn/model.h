@@ -61,7 +61,7 @@ Tensor transition(const ModelConfig& config, const Weights& weights);
 
 // A model to compute with: what load_model (checkpoint/checkpoint.h) gives, and what tests build.
 struct Model {
-  Model(const ModelConfig& config, torch::Device device = torch::kCPU)
+  Model(const ModelConfig& config, at::Device device = at::kCPU)
       : config(config), parameters(config, device) {}
   ModelConfig config;
   Parameters parameters;

@@ -1,6 +1,7 @@
 #include "nn/recurrence.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include <algorithm>
 #include <cmath>
@@ -33,8 +34,7 @@ class Step {
     if (c_.loop_embedding == LoopEmbedding::sinusoid) marks_ = loop_marks(c_, loops, e.device());
     if (c_.injection == Injection::lti || c_.injection == Injection::zoh) A_ = transition(c_, *w_);
     if (c_.injection == Injection::zoh) {
-      drive_ =
-          apply_linear(e.to(w_->compute_type), w_->injection_B).to(torch::kFloat32) * zoh_gain(*w_);
+      drive_ = apply_linear(e.to(w_->compute_type), w_->injection_B).to(at::kFloat) * zoh_gain(*w_);
     }
   }
 
@@ -99,7 +99,7 @@ class Step {
 
  private:
   Tensor narrow(const Tensor& x) const { return x.to(w_->compute_type); }
-  static Tensor wide(const Tensor& x) { return x.to(torch::kFloat32); }
+  static Tensor wide(const Tensor& x) { return x.to(at::kFloat); }
   static Tensor marked(const Tensor& x, const Tensor& mark) {
     return mark.defined() ? x + mark : x;
   }
@@ -146,9 +146,9 @@ void repeat_keys(KvCache& cache, int64_t first_loop, int64_t loops,
 
 }  // namespace
 
-Tensor loop_marks(const ModelConfig& config, int64_t loops, torch::Device device) {
+Tensor loop_marks(const ModelConfig& config, int64_t loops, at::Device device) {
   const int64_t channels = config.loop_channels();
-  const auto options = torch::TensorOptions().dtype(torch::kFloat32).device(device);
+  const auto options = at::TensorOptions().dtype(at::kFloat).device(device);
   const Tensor exponent = at::arange(0, channels, 2, options) / static_cast<double>(channels);
   const Tensor angle = at::outer(at::arange(loops, options), 1.0 / at::pow(10000.0, exponent));
   const Tensor marks = at::cat({at::sin(angle), at::cos(angle)}, 1).narrow(1, 0, channels);
@@ -177,9 +177,8 @@ Tensor transition(const ModelConfig& config, const Weights& w) {
 Tensor recurrent_core(const ModelConfig& config, const Weights& w, const Tensor& x,
                       const AttentionContext& context, int64_t loops, const ForwardOptions& options,
                       ForwardResult& result) {
-  const Tensor e = config.prelude_norm
-                       ? rms_norm(x, w.prelude_norm, config.norm_eps, torch::kFloat32)
-                       : x.to(torch::kFloat32);
+  const Tensor e = config.prelude_norm ? rms_norm(x, w.prelude_norm, config.norm_eps, at::kFloat)
+                                       : x.to(at::kFloat);
   if (options.count_experts && config.ffn == FeedForward::moe) {
     for (int64_t layer = 0; layer < config.core_layers; ++layer) {
       result.expert_load.push_back(at::zeros({config.n_experts}, e.options().requires_grad(false)));
@@ -188,9 +187,9 @@ Tensor recurrent_core(const ModelConfig& config, const Weights& w, const Tensor&
   const Step step(config, w, e, loops, result.expert_load);
   HaltingState halting(config, w, loops);
   const bool halts = config.halting != Halting::none, freezes = config.halting == Halting::act;
-  const bool recompute = options.recompute == Recompute::loop && torch::GradMode::is_enabled();
+  const bool recompute = options.recompute == Recompute::loop && at::GradMode::is_enabled();
   AttentionContext every = context;
-  every.skips = freezes && options.skip_halted && !torch::GradMode::is_enabled();
+  every.skips = freezes && options.skip_halted && !at::GradMode::is_enabled();
   // Positions that go on changing owe the cache every loop's keys; on a device asking costs more
   // than a few loops.
   const bool may_stop = every.skips || (halts && (freezes || !context.cache) && x.is_cpu());

@@ -12,7 +12,7 @@ Tensor recurrent_core(const ModelConfig& config, const Weights& w, const Tensor&
 
 // Marks of all loop indices, [T,D] fp32: a sinusoid of the index on the first channels, 0
 // elsewhere.
-Tensor loop_marks(const ModelConfig& config, int64_t loops, torch::Device device);
+Tensor loop_marks(const ModelConfig& config, int64_t loops, at::Device device);
 
 // What a ZOH injection multiplies its drive B·e by, [D] fp32: the exact zero-order hold.
 Tensor zoh_gain(const Weights& w);

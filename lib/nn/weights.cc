@@ -1,6 +1,8 @@
 #include "nn/weights.h"
 
+#include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
 
 #include <sys/mman.h>
 #include <unistd.h>
@@ -47,7 +49,7 @@ void set_initial_value(const ParameterSpec& spec, const ModelConfig& config, uin
       break;
     case Init::identity_tail:
       value.zero_();
-      value.narrow(1, value.size(1) - config.dim, config.dim).copy_(torch::eye(config.dim));
+      value.narrow(1, value.size(1) - config.dim, config.dim).copy_(at::eye(config.dim));
       break;
     case Init::halt_bias: {
       Rng rng(seed, stream);
@@ -65,10 +67,10 @@ std::string shape_text(at::IntArrayRef shape) {
   return strprintf("[%s]", join(sizes, ",").c_str());
 }
 
-Parameters::Parameters(const ModelConfig& config, torch::Device device) {
+Parameters::Parameters(const ModelConfig& config, at::Device device) {
   for (ParameterSpec& spec : parameter_specs(config)) {
-    const auto options = torch::TensorOptions().dtype(torch::kFloat32).device(device);
-    Tensor tensor = torch::empty(spec.shape, options.requires_grad(spec.trained));
+    const auto options = at::TensorOptions().dtype(at::kFloat).device(device);
+    Tensor tensor = at::empty(spec.shape, options.requires_grad(spec.trained));
     index_[spec.name] = items_.size();
     items_.push_back({std::move(spec), std::move(tensor)});
   }
@@ -79,10 +81,10 @@ void Parameters::initialize(const ModelConfig& config, uint64_t seed) {
 }
 
 void Parameters::initialize(const ModelConfig& config, uint64_t seed, const std::string& name) {
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   Tensor target = at(name);
   const size_t i = index_.at(name);
-  const Tensor value = target.is_cpu() ? target : torch::empty(items_[i].spec.shape);
+  const Tensor value = target.is_cpu() ? target : at::empty(items_[i].spec.shape);
   set_initial_value(items_[i].spec, config, seed, i, value);
   if (!target.is_cpu()) target.copy_(value);
 }
@@ -127,16 +129,16 @@ std::vector<const Tensor*> Parameters::match(const std::map<std::string, Tensor>
 }
 
 void Parameters::load(const std::map<std::string, Tensor>& values, const std::string& origin) {
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   const auto found = match(values, origin);
   for (size_t i = 0; i < items_.size(); ++i) items_[i].tensor.copy_(*found[i]);
 }
 
 void Parameters::adopt(const std::map<std::string, Tensor>& values, const std::string& origin) {
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   const auto found = match(values, origin);
   for (size_t i = 0; i < items_.size(); ++i) {
-    items_[i].tensor = found[i]->to(items_[i].tensor.device(), torch::kFloat32);
+    items_[i].tensor = found[i]->to(items_[i].tensor.device(), at::kFloat);
   }
 }
 
@@ -153,14 +155,14 @@ void forget(const Tensor& rows) {
 
 class WeightMaker {
  public:
-  WeightMaker(const Parameters& parameters, torch::Dtype type)
+  WeightMaker(const Parameters& parameters, at::ScalarType type)
       : parameters_(parameters), type_(type) {
     for (const Parameters::Item& item : parameters.items()) {
       matrix_[item.spec.name] = item.spec.matrix;
     }
   }
   // Takes the parameters one by one, rounded where only products read them.
-  WeightMaker(Parameters& parameters, torch::Dtype type, WeightFormat format,
+  WeightMaker(Parameters& parameters, at::ScalarType type, WeightFormat format,
               const PrepareParameter& prepare)
       : WeightMaker(parameters, type) {
     taken_from_ = &parameters;
@@ -251,13 +253,14 @@ class WeightMaker {
 
   Parameters* taken_from_ = nullptr;
   PrepareParameter prepare_;
-  torch::Dtype type_;
+  at::ScalarType type_;
   WeightFormat format_ = WeightFormat::plain;
   std::map<std::string, bool> matrix_;
 };
 
 // All but embedding and head.
-Weights make_layers(const ModelConfig& config, const WeightMaker& make, torch::Dtype compute_type) {
+Weights make_layers(const ModelConfig& config, const WeightMaker& make,
+                    at::ScalarType compute_type) {
   const std::string injection = "recurrent.injection.";
   Weights w;
   w.compute_type = compute_type;
@@ -284,7 +287,7 @@ Weights make_layers(const ModelConfig& config, const WeightMaker& make, torch::D
 }  // namespace
 
 Weights make_weights(const ModelConfig& config, const Parameters& parameters,
-                     torch::Dtype compute_type) {
+                     at::ScalarType compute_type) {
   const WeightMaker make(parameters, compute_type);
   Weights w = make_layers(config, make, compute_type);
   make.make_ends(w, config.tied_head);
@@ -292,9 +295,9 @@ Weights make_weights(const ModelConfig& config, const Parameters& parameters,
 }
 
 Weights make_inference_weights(const ModelConfig& config, Parameters&& parameters,
-                               torch::Dtype compute_type, WeightFormat format,
+                               at::ScalarType compute_type, WeightFormat format,
                                const PrepareParameter& prepare) {
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   const WeightMaker make(parameters, compute_type, format, prepare);
   Weights w = make_layers(config, make, compute_type);
   make.make_ends(w, config.tied_head);

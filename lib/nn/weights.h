@@ -1,5 +1,5 @@
 #pragma once
-#include <torch/types.h>
+#include <ATen/core/Tensor.h>
 
 #include <functional>
 #include <map>
@@ -12,7 +12,7 @@
 
 namespace mythos {
 
-using torch::Tensor;
+using at::Tensor;
 
 // "[2,3]", for messages.
 std::string shape_text(at::IntArrayRef shape);
@@ -26,7 +26,7 @@ class Parameters {
   };
 
   // Allocates every tensor on the device, with requires_grad where trained; values undefined.
-  Parameters(const ModelConfig& config, torch::Device device);
+  Parameters(const ModelConfig& config, at::Device device);
 
   // Fills all values, or those of one tensor. The same seed gives the same values on every device.
   void initialize(const ModelConfig& config, uint64_t seed);
@@ -89,11 +89,11 @@ struct Weights {
   Tensor injection;                   // linear [D,2D]
   Tensor lora_down, lora_scale, lora_B;
   Tensor halt_weight, halt_bias;
-  torch::Dtype compute_type = torch::kFloat32;
+  at::ScalarType compute_type = at::kFloat;
 };
 
 Weights make_weights(const ModelConfig& config, const Parameters& parameters,
-                     torch::Dtype compute_type);
+                     at::ScalarType compute_type);
 
 // Makes one parameter ready to be read, where values are filled in as late as that.
 using PrepareParameter = std::function<void(Parameters& parameters, const std::string& name)>;
@@ -102,7 +102,7 @@ using PrepareParameter = std::function<void(Parameters& parameters, const std::s
 // keeps int8. Takes the parameters, whose values are lost: the memory of each goes back piece by
 // piece while it is cast or rounded, so that both are never there whole. Without gradient.
 Weights make_inference_weights(const ModelConfig& config, Parameters&& parameters,
-                               torch::Dtype compute_type, WeightFormat format,
+                               at::ScalarType compute_type, WeightFormat format,
                                const PrepareParameter& prepare = {});
 
 // Memory of all of them; a head that is the embedding counts once.

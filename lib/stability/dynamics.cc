@@ -1,6 +1,6 @@
 #include "stability/dynamics.h"
 
-#include <ATen/Functions.h>
+#include <ATen/ATen.h>
 #include <c10/core/InferenceMode.h>
 
 #include <algorithm>
@@ -26,7 +26,7 @@ struct Sums {
   bool finite = true;
 
   void add(const Tensor& before, const Tensor& after) {
-    const Tensor h0 = before.to(torch::kFloat64), h1 = after.to(torch::kFloat64);
+    const Tensor h0 = before.to(at::kDouble), h1 = after.to(at::kDouble);
     const double root_dim = std::sqrt(static_cast<double>(h1.size(-1)));
     const Tensor norm0 = norms(h0), norm1 = norms(h1), change_norm = norms(h1 - h0);
     state += norm1.sum().item<double>() / root_dim;

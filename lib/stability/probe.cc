@@ -1,6 +1,6 @@
 #include "stability/probe.h"
 
-#include <ATen/Functions.h>
+#include <ATen/ATen.h>
 
 #include <algorithm>
 
@@ -15,15 +15,14 @@ constexpr int64_t kSequenceTokens = 256;
 constexpr int64_t kBatchSequences = 4;
 
 // Full sequences in batches, then what is left as one shorter sequence.
-std::vector<Tensor> cut(const std::vector<int64_t>& ids, int64_t max_seq_len,
-                        torch::Device device) {
+std::vector<Tensor> cut(const std::vector<int64_t>& ids, int64_t max_seq_len, at::Device device) {
   const int64_t length = std::min(kSequenceTokens, max_seq_len);
   const auto total = static_cast<int64_t>(ids.size());
   std::vector<Tensor> batches;
   for (int64_t first = 0; first < total;) {
     const int64_t rows = std::clamp<int64_t>((total - first) / length, 1, kBatchSequences);
     const int64_t columns = std::min(length, total - first);
-    Tensor batch = torch::empty({rows, columns}, torch::kInt64);
+    Tensor batch = at::empty({rows, columns}, at::kLong);
     std::copy_n(ids.begin() + first, batch.numel(), batch.data_ptr<int64_t>());
     batches.push_back(batch.to(device));
     first += batch.numel();
@@ -34,7 +33,7 @@ std::vector<Tensor> cut(const std::vector<int64_t>& ids, int64_t max_seq_len,
 }  // namespace
 
 std::vector<Tensor> random_probe(const ModelConfig& config, int64_t max_tokens, uint64_t seed,
-                                 torch::Device device) {
+                                 at::Device device) {
   constexpr uint64_t kStream = 0x70726f6265;  // "probe"
   Rng rng(seed, kStream);
   std::vector<int64_t> ids(static_cast<size_t>(max_tokens));
@@ -45,7 +44,7 @@ std::vector<Tensor> random_probe(const ModelConfig& config, int64_t max_tokens, 
 }
 
 std::vector<Tensor> data_probe(const ModelConfig& config, const ShardDirectory& data,
-                               int64_t max_tokens, torch::Device device) {
+                               int64_t max_tokens, at::Device device) {
   using Split = ShardDirectory::Split;
   if (data.manifest().vocab_size > config.vocab_size) {
     fail(

@@ -13,10 +13,10 @@ namespace mythos {
 
 // Uniformly random ids of the seed.
 std::vector<Tensor> random_probe(const ModelConfig& config, int64_t max_tokens, uint64_t seed,
-                                 torch::Device device);
+                                 at::Device device);
 // The first tokens of the validation split (of the training split where that is empty). Fails
 // (data) when there are none, or the shards' vocabulary is larger than the model's.
 std::vector<Tensor> data_probe(const ModelConfig& config, const ShardDirectory& data,
-                               int64_t max_tokens, torch::Device device);
+                               int64_t max_tokens, at::Device device);
 
 }  // namespace mythos

@@ -1,6 +1,6 @@
 #include "stability/spectral.h"
 
-#include <ATen/Functions.h>
+#include <ATen/ATen.h>
 
 #include <algorithm>
 #include <cmath>
@@ -16,7 +16,7 @@ double time_constant(double a) {
 }
 
 void describe_diagonal(const Tensor& diagonal, SpectralReport& report) {
-  const Tensor on_cpu = diagonal.detach().to(torch::kCPU, torch::kFloat64).contiguous();
+  const Tensor on_cpu = diagonal.detach().to(at::kCPU, at::kDouble).contiguous();
   const double* data = on_cpu.data_ptr<double>();
   std::vector<double> a(data, data + on_cpu.numel());
   report.diagonal = true;
@@ -42,7 +42,7 @@ void describe_diagonal(const Tensor& diagonal, SpectralReport& report) {
 
 double spectral_radius(const Tensor& matrix) {
   constexpr int kSquarings = 24;
-  Tensor power = matrix.detach().to(torch::kFloat64);
+  Tensor power = matrix.detach().to(at::kDouble);
   double log_norm = 0;  // of the power: power holds it divided by exp(log_norm)
   double exponent = 1;
   for (int i = 0;; ++i) {
@@ -77,14 +77,14 @@ SpectralReport spectral_report(const ModelConfig& config, const Weights& weights
 Weights initial_injection_weights(const ModelConfig& config) {
   Weights weights;
   if (config.injection == Injection::lti) {
-    weights.log_A = torch::zeros({config.dim});
-    weights.log_dt = torch::zeros({1});
+    weights.log_A = at::zeros({config.dim});
+    weights.log_dt = at::zeros({1});
   } else if (config.injection == Injection::zoh) {
-    weights.log_a = torch::zeros({config.dim});
-    weights.dt_bias = torch::zeros({config.dim});
+    weights.log_a = at::zeros({config.dim});
+    weights.dt_bias = at::zeros({config.dim});
   } else if (config.injection == Injection::linear) {
     // [0 | I]: only the state's half is looked at, and it broadcasts from one row.
-    weights.injection = torch::zeros({config.dim, 1}).expand({config.dim, config.dim});
+    weights.injection = at::zeros({config.dim, 1}).expand({config.dim, config.dim});
   }
   return weights;
 }

@@ -1,15 +1,18 @@
 #include "train/balance.h"
 
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+
 namespace mythos {
 
 void balance_router_bias(const Parameters& parameters, const std::vector<Tensor>& expert_load,
                          double rate) {
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   for (size_t layer = 0; layer < expert_load.size(); ++layer) {
-    const Tensor load = expert_load[layer].to(torch::kFloat64);
+    const Tensor load = expert_load[layer].to(at::kDouble);
     // A reference to the stored buffer: Parameters hands out shared tensors.
     Tensor bias = parameters.at("core." + std::to_string(layer) + ".ffn.router_bias");
-    bias.add_(torch::sign(load.mean() - load).to(bias.dtype()), rate);
+    bias.add_(at::sign(load.mean() - load).to(bias.dtype()), rate);
   }
 }
 

@@ -1,5 +1,7 @@
 #include "train/optimizer.h"
 
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/_foreach_norm.h>
 #include <ATen/ops/_fused_adamw.h>
 
@@ -12,7 +14,7 @@ std::vector<Tensor> gradients_of(const std::vector<Tensor>& parameters) {
   std::vector<Tensor> gradients;
   for (const Tensor& parameter : parameters) {
     const Tensor& gradient = parameter.grad();
-    gradients.push_back(gradient.defined() ? gradient.contiguous() : torch::zeros_like(parameter));
+    gradients.push_back(gradient.defined() ? gradient.contiguous() : at::zeros_like(parameter));
   }
   return gradients;
 }
@@ -40,9 +42,9 @@ AdamW::AdamW(const Parameters& parameters, const TrainConfig& config) : config_(
     Group& group = item.spec.matrix ? decayed_ : plain_;
     group.names.push_back(item.spec.name);
     group.parameters.push_back(item.tensor);
-    group.exp_avg.push_back(torch::zeros_like(item.tensor.detach()));
-    group.exp_avg_sq.push_back(torch::zeros_like(item.tensor.detach()));
-    if (!step_.defined()) step_ = torch::zeros({}, item.tensor.detach().options());
+    group.exp_avg.push_back(at::zeros_like(item.tensor.detach()));
+    group.exp_avg_sq.push_back(at::zeros_like(item.tensor.detach()));
+    if (!step_.defined()) step_ = at::zeros({}, item.tensor.detach().options());
   }
 }
 
@@ -56,12 +58,12 @@ void AdamW::update(Group& group, const std::vector<Tensor>& gradients, double lr
 }
 
 Tensor AdamW::step(double lr) {
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   const std::vector<Tensor> decayed = gradients_of(decayed_.parameters);
   const std::vector<Tensor> plain = gradients_of(plain_.parameters);
   std::vector<Tensor> all = decayed;
   all.insert(all.end(), plain.begin(), plain.end());
-  const Tensor norm = torch::linalg_vector_norm(torch::stack(at::_foreach_norm(all, 2)));
+  const Tensor norm = at::linalg_vector_norm(at::stack(at::_foreach_norm(all, 2)));
   // The fused update divides every gradient by this number as it reads it, so clipping takes no
   // pass over memory of its own.
   std::optional<Tensor> scale;
@@ -91,7 +93,7 @@ NamedTensors AdamW::state() const {
 }
 
 void AdamW::load(const TensorMap& state, const std::string& origin) {
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   size_t known = 1;
   for (Group* group : {&decayed_, &plain_}) {
     for (size_t i = 0; i < group->names.size(); ++i) {

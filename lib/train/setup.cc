@@ -112,7 +112,7 @@ TrainData open_data(const std::vector<DataEntry>& entries) {
 }
 
 TrainSetup resume(const TrainOptions& options, const fs::path& checkpoint, TrainData data,
-                  torch::Device device) {
+                  at::Device device) {
   LoadedCheckpoint loaded = load_checkpoint(checkpoint, device, /*with_optimizer=*/true);
   if (!loaded.tokenizer || loaded.optimizer.empty() || !loaded.state.contains("cursor")) {
     fail(ErrorKind::data, checkpoint.string() +
@@ -135,7 +135,7 @@ TrainSetup resume(const TrainOptions& options, const fs::path& checkpoint, Train
           checkpoint};
 }
 
-TrainSetup start(const TrainOptions& options, TrainData data, torch::Device device) {
+TrainSetup start(const TrainOptions& options, TrainData data, at::Device device) {
   if (!options.config) {
     fail(ErrorKind::usage,
          "a new run needs --preset or --config. 'mythos presets list' shows the presets");
@@ -199,7 +199,7 @@ std::vector<DataSource> TrainSetup::sources() const {
   return sources;
 }
 
-TrainSetup prepare(const TrainOptions& options, torch::Device device) {
+TrainSetup prepare(const TrainOptions& options, at::Device device) {
   const auto checkpoint = checkpoint_to_resume(options);
   TrainData data = open_data(options.data);
   return checkpoint ? resume(options, *checkpoint, std::move(data), device)
@@ -216,8 +216,8 @@ int64_t checkpoint_bytes(const ModelConfig& config) {
   return 12 * trained_parameters(config);
 }
 
-std::string describe(const TrainSetup& setup, const TrainOptions& options, torch::Device device,
-                     torch::Dtype compute_type) {
+std::string describe(const TrainSetup& setup, const TrainOptions& options, at::Device device,
+                     at::ScalarType compute_type) {
   const TrainConfig& train = setup.config.train;
   const int64_t total = train.steps * train.tokens_per_step();
   const std::string threads =
@@ -225,7 +225,7 @@ std::string describe(const TrainSetup& setup, const TrainOptions& options, torch
   std::string text = strprintf(
       "model   %s parameters, on %s in %s%s\n",
       human_count(static_cast<double>(trained_parameters(setup.config.model))).c_str(),
-      device.str().c_str(), compute_type == torch::kBFloat16 ? "bf16" : "fp32", threads.c_str());
+      device.str().c_str(), compute_type == at::kBFloat16 ? "bf16" : "fp32", threads.c_str());
   text += data_text(setup, total);
   text += strprintf("steps   %s of %s tokens, %s tokens in all", with_commas(train.steps).c_str(),
                     with_commas(train.tokens_per_step()).c_str(),

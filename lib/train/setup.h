@@ -27,11 +27,11 @@ struct TrainSetup {
 };
 
 // Fails as train() does.
-TrainSetup prepare(const TrainOptions& options, torch::Device device);
+TrainSetup prepare(const TrainOptions& options, at::Device device);
 
 // What is about to be done, several lines: model, device, data, steps, checkpoints.
-std::string describe(const TrainSetup& setup, const TrainOptions& options, torch::Device device,
-                     torch::Dtype compute_type);
+std::string describe(const TrainSetup& setup, const TrainOptions& options, at::Device device,
+                     at::ScalarType compute_type);
 
 // Bytes of one checkpoint: fp32 weights and two moments of each.
 int64_t checkpoint_bytes(const ModelConfig& config);

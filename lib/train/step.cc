@@ -1,21 +1,23 @@
 #include "train/step.h"
 
+#include <ATen/ATen.h>
+
 namespace mythos {
 namespace {
 
 // [B,S] on the device. Pinned memory, so that the copy to a CUDA device overlaps with its work; on
 // the CPU the batch's own memory.
 template <class T>
-Tensor to_device(const std::vector<T>& values, const Batch& batch, torch::Device device) {
-  Tensor tensor = torch::from_blob(const_cast<T*>(values.data()), {batch.batch_size, batch.seq_len},
-                                   c10::CppTypeToScalarType<T>::value);
+Tensor to_device(const std::vector<T>& values, const Batch& batch, at::Device device) {
+  Tensor tensor = at::from_blob(const_cast<T*>(values.data()), {batch.batch_size, batch.seq_len},
+                                c10::CppTypeToScalarType<T>::value);
   return device.is_cpu() ? tensor : tensor.pin_memory().to(device, /*non_blocking=*/true);
 }
 
 void add_loads(std::vector<Tensor>& sums, const std::vector<Tensor>& loads) {
   if (sums.empty()) sums.resize(loads.size());
   for (size_t i = 0; i < loads.size(); ++i) {
-    const Tensor load = loads[i].detach().to(torch::kFloat64);
+    const Tensor load = loads[i].detach().to(at::kDouble);
     sums[i] = sums[i].defined() ? sums[i] + load : load;
   }
 }
@@ -37,14 +39,14 @@ TargetCount count_targets(const std::vector<Batch>& micro_batches,
 
 StepResult forward_backward(const Config& config, const Parameters& parameters,
                             const std::vector<Batch>& micro_batches, int64_t targets, int64_t loops,
-                            torch::Dtype compute_type) {
+                            at::ScalarType compute_type) {
   const auto device = parameters.items().front().tensor.device();
   ForwardOptions options;
   options.loops = loops;
   options.recompute = config.train.recompute;
   options.count_experts = config.model.ffn == FeedForward::moe && config.train.balance_rate > 0;
   StepResult out;
-  out.nats = torch::zeros({}, torch::dtype(torch::kFloat64).device(device));
+  out.nats = at::zeros({}, at::dtype(at::kDouble).device(device));
   for (const Batch& batch : micro_batches) {
     const Weights weights = make_weights(config.model, parameters, compute_type);
     const Tensor inputs = to_device(batch.inputs, batch, device);
@@ -60,7 +62,7 @@ StepResult forward_backward(const Config& config, const Parameters& parameters,
                                                static_cast<double>(micro_batches.size()));
     }
     objective.backward();
-    out.nats += loss.detach().to(torch::kFloat64) * static_cast<double>(targets);
+    out.nats += loss.detach().to(at::kDouble) * static_cast<double>(targets);
     if (options.count_experts) add_loads(out.expert_load, result.expert_load);
   }
   return out;

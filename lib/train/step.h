@@ -20,7 +20,7 @@ struct StepResult {
 // gradients, in fp32, are added to those that the parameters hold.
 StepResult forward_backward(const Config& config, const Parameters& parameters,
                             const std::vector<Batch>& micro_batches, int64_t targets, int64_t loops,
-                            torch::Dtype compute_type);
+                            at::ScalarType compute_type);
 
 // Targets that count (≥ 0), and the bytes of text that they stand for.
 struct TargetCount {

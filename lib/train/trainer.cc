@@ -1,5 +1,7 @@
 #include "train/trainer.h"
 
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -59,7 +61,7 @@ bool every(int64_t interval, int64_t step) {
 
 class Trainer {
  public:
-  Trainer(const TrainOptions& options, TrainSetup setup, torch::Device device);
+  Trainer(const TrainOptions& options, TrainSetup setup, at::Device device);
   TrainResult run();
 
  private:
@@ -79,8 +81,8 @@ class Trainer {
   const TrainOptions& options_;
   TrainSetup setup_;
   const TrainConfig& train_;
-  torch::Device device_;
-  torch::Dtype compute_type_;
+  at::Device device_;
+  at::ScalarType compute_type_;
   std::vector<int32_t> byte_lengths_;
   LoopDistribution loop_distribution_;
   Prefetcher batches_;
@@ -120,7 +122,7 @@ Sampler make_sampler(const TrainSetup& setup) {
   return sampler;
 }
 
-Trainer::Trainer(const TrainOptions& options, TrainSetup setup, torch::Device device)
+Trainer::Trainer(const TrainOptions& options, TrainSetup setup, at::Device device)
     : options_(options),
       setup_(std::move(setup)),
       train_(setup_.config.train),
@@ -132,11 +134,11 @@ Trainer::Trainer(const TrainOptions& options, TrainSetup setup, torch::Device de
       optimizer_(setup_.model->parameters, train_),
       metrics_(options.run / "metrics.jsonl", initial_state(setup_).value("step", int64_t{0})),
       progress_("", train_.steps, "steps"),
-      sums_(torch::zeros({2}, torch::dtype(torch::kFloat64).device(device))) {
+      sums_(at::zeros({2}, at::dtype(at::kDouble).device(device))) {
   if (setup_.resumed_from) restore(setup_.state);
   result_.first_step = step_;
   result_.device = device.str();
-  result_.compute_type = compute_type_ == torch::kBFloat16 ? "bf16" : "fp32";
+  result_.compute_type = compute_type_ == at::kBFloat16 ? "bf16" : "fp32";
   result_.parameters = trained_parameters(setup_.config.model);
 }
 
@@ -147,7 +149,7 @@ void Trainer::restore(const nlohmann::json& state) {
   tokens_ = state.at("tokens");
   seconds_ = state.at("seconds");
   interval_ = interval_from_json(state.at("interval"));
-  sums_ = torch::tensor({interval_.nats, interval_.grad_norm}, torch::kFloat64).to(device_);
+  sums_ = at::tensor({interval_.nats, interval_.grad_norm}, at::kDouble).to(device_);
   take_metrics(state, result_);
   saved_step_ = step_;
   result_.checkpoint = *setup_.resumed_from;
@@ -172,7 +174,7 @@ void Trainer::train_step() {
   const Tensor norm = optimizer_.step(lr_);
   optimizer_.zero_grad();
   balance_router_bias(parameters, step.expert_load, train_.balance_rate);
-  sums_ += torch::stack({step.nats, norm.to(torch::kFloat64)});
+  sums_ += at::stack({step.nats, norm.to(at::kDouble)});
 
   ++step_;
   tokens_ += count.targets;
@@ -255,7 +257,7 @@ void Trainer::show_step() {
 
 void Trainer::validate() {
   interval_seconds_ += lap();
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   LikelihoodOptions options;
   options.loops = std::max<int64_t>(1, std::llround(loop_distribution_.mean));
   options.seq_len = train_.seq_len;
@@ -348,7 +350,7 @@ void warn_of_little_space(const fs::path& run, const Config& config) {
 
 TrainResult train(const TrainOptions& options) {
   check_output(options.run, OutputKind::contents);
-  const torch::Device device = resolve_device(options.device);
+  const at::Device device = resolve_device(options.device);
   TrainSetup setup = prepare(options, device);
   std::error_code status;
   fs::create_directories(options.run, status);

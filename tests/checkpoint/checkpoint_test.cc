@@ -1,5 +1,6 @@
 #include "checkpoint/checkpoint.h"
 
+#include <ATen/ATen.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -27,8 +28,8 @@ class CheckpointTest : public testing::Test {
     content_.tokenizer = tokenizer_.get();
     content_.model = named_tensors(model_.parameters);
     // Beyond 2 MiB: three blocks of the manifest.
-    content_.optimizer = {{"embed.weight.exp_avg", torch::arange(600'000).to(torch::kFloat)},
-                          {"step", torch::tensor({int64_t{12}})}};
+    content_.optimizer = {{"embed.weight.exp_avg", at::arange(600'000).to(at::kFloat)},
+                          {"step", at::tensor({int64_t{12}})}};
     content_.state = {{"tokens", 4096}, {"loss", 1.25}, {"cursor", {{"windows", 3}}}};
   }
 
@@ -74,7 +75,7 @@ TEST_F(CheckpointTest, LoadsWhatWasSaved) {
   EXPECT_EQ(names(saved), expected);
   EXPECT_EQ(verify_checkpoint(saved), Names{});
 
-  const LoadedCheckpoint loaded = load_checkpoint(run_, torch::kCPU, true);
+  const LoadedCheckpoint loaded = load_checkpoint(run_, at::kCPU, true);
   EXPECT_EQ(loaded.path, saved);
   EXPECT_EQ(loaded.config, content_.config);
   nlohmann::json state = content_.state;
@@ -89,8 +90,8 @@ TEST_F(CheckpointTest, LoadsWhatWasSaved) {
 
 TEST_F(CheckpointTest, OptimizerOnlyWhenAskedAndFreeToBeWritten) {
   save(1);
-  EXPECT_TRUE(load_checkpoint(run_, torch::kCPU).optimizer.empty());
-  TensorMap optimizer = load_checkpoint(run_, torch::kCPU, true).optimizer;
+  EXPECT_TRUE(load_checkpoint(run_, at::kCPU).optimizer.empty());
+  TensorMap optimizer = load_checkpoint(run_, at::kCPU, true).optimizer;
   optimizer.at("step") += 1;
   EXPECT_EQ(optimizer.at("step").item<int64_t>(), 13);
 }
@@ -101,7 +102,7 @@ TEST_F(CheckpointTest, TokenizerAndOptimizerMayBeAbsent) {
   const fs::path saved = save(0);
   EXPECT_EQ(names(saved),
             (Names{"config.toml", "manifest.json", "model.safetensors", "state.json"}));
-  const LoadedCheckpoint loaded = load_checkpoint(saved, torch::kCPU, true);
+  const LoadedCheckpoint loaded = load_checkpoint(saved, at::kCPU, true);
   EXPECT_EQ(loaded.tokenizer, nullptr);
   EXPECT_TRUE(loaded.optimizer.empty());
 }
@@ -122,7 +123,7 @@ TEST_F(CheckpointTest, LatestFollowsTheNewest) {
   EXPECT_EQ(find_checkpoint(run_ / "latest"), run_ / "step-000200");
   EXPECT_EQ(find_checkpoint(run_ / "step-000100"), run_ / "step-000100");
   EXPECT_EQ(find_checkpoint(run_ / "step-000100/"), run_ / "step-000100");
-  EXPECT_EQ(load_checkpoint(run_ / "step-000100", torch::kCPU).state["step"], 100);
+  EXPECT_EQ(load_checkpoint(run_ / "step-000100", at::kCPU).state["step"], 100);
 }
 
 TEST_F(CheckpointTest, NewestIsByNumberNotByName) {
@@ -140,7 +141,7 @@ TEST_F(CheckpointTest, LargeTensorsGoToSeveralFiles) {
             strprintf("model-00002-of-%05zu.safetensors", manifest.model.size()));
   EXPECT_EQ(manifest.optimizer, (Names{"optimizer-00001-of-00002.safetensors",
                                        "optimizer-00002-of-00002.safetensors"}));
-  const LoadedCheckpoint loaded = load_checkpoint(run_, torch::kCPU, true);
+  const LoadedCheckpoint loaded = load_checkpoint(run_, at::kCPU, true);
   expect_equal(as_map(named_tensors(loaded.model->parameters)), as_map(content_.model));
   expect_equal(loaded.optimizer, as_map(content_.optimizer));
 }
@@ -160,7 +161,7 @@ TEST_F(CheckpointTest, OneFlippedByteIsFoundInEveryFile) {
       EXPECT_LE(parse_int(range[0]), place) << faults[0];
       EXPECT_GE(parse_int(range[1]), place) << faults[0];
       const std::string message =
-          error_of(ErrorKind::data, [&] { load_checkpoint(saved, torch::kCPU, true); });
+          error_of(ErrorKind::data, [&] { load_checkpoint(saved, at::kCPU, true); });
       EXPECT_TRUE(contains(message, path.string() + ": bytes ")) << message;
       flip_byte(path, place);
     }
@@ -177,12 +178,12 @@ TEST_F(CheckpointTest, DamageIsNarrowedToABlockAndItsTensor) {
                                "tensor embed.weight.exp_avg";
   EXPECT_EQ(verify_checkpoint(saved), Names{expected});
   const std::string message =
-      error_of(ErrorKind::data, [&] { load_checkpoint(run_, torch::kCPU, true); });
+      error_of(ErrorKind::data, [&] { load_checkpoint(run_, at::kCPU, true); });
   EXPECT_TRUE(contains(message, expected)) << message;
   EXPECT_TRUE(contains(message, "use the checkpoint before it: " + (run_ / "step-000001").string()))
       << message;
   // The optimizer is not read for computing only.
-  EXPECT_EQ(load_checkpoint(run_, torch::kCPU).path, saved);
+  EXPECT_EQ(load_checkpoint(run_, at::kCPU).path, saved);
 }
 
 TEST_F(CheckpointTest, CutOffAndMissingFilesAreNamed) {
@@ -212,18 +213,18 @@ TEST_F(CheckpointTest, PassesOverWhatIsNotWholeAndSaysWhy) {
   EXPECT_TRUE(contains(warnings, "passed over an unfinished save " +
                                      (run_ / ".step-000005.999999999.unfinished").string()))
       << warnings;
-  EXPECT_EQ(load_checkpoint(run_, torch::kCPU).path, run_ / "step-000001");
+  EXPECT_EQ(load_checkpoint(run_, at::kCPU).path, run_ / "step-000001");
 }
 
 TEST_F(CheckpointTest, SaysWhatIsThereInstead) {
-  EXPECT_TRUE(contains(error_of(ErrorKind::data, [&] { load_checkpoint(run_, torch::kCPU); }),
+  EXPECT_TRUE(contains(error_of(ErrorKind::data, [&] { load_checkpoint(run_, at::kCPU); }),
                        run_.string() + ": no such run or checkpoint directory"));
   fs::create_directories(run_);
   write_file_atomic(run_ / "metrics.jsonl", "{}\n");
-  EXPECT_TRUE(contains(error_of(ErrorKind::data, [&] { load_checkpoint(run_, torch::kCPU); }),
+  EXPECT_TRUE(contains(error_of(ErrorKind::data, [&] { load_checkpoint(run_, at::kCPU); }),
                        "It holds: metrics.jsonl"));
   EXPECT_TRUE(contains(
-      error_of(ErrorKind::data, [&] { load_checkpoint(run_ / "metrics.jsonl", torch::kCPU); }),
+      error_of(ErrorKind::data, [&] { load_checkpoint(run_ / "metrics.jsonl", at::kCPU); }),
       "not a directory"));
   EXPECT_EQ(find_checkpoint(run_), std::nullopt);
 }
@@ -235,7 +236,7 @@ TEST_F(CheckpointTest, RefusesALaterVersion) {
   const size_t digits = text.size() - 20;
   text.replace(digits, 16, checksum(std::string_view(text).substr(0, digits)));
   write_file_atomic(saved / kManifestName, text);
-  EXPECT_TRUE(contains(error_of(ErrorKind::data, [&] { load_checkpoint(saved, torch::kCPU); }),
+  EXPECT_TRUE(contains(error_of(ErrorKind::data, [&] { load_checkpoint(saved, at::kCPU); }),
                        "schema \"mythos.checkpoint/9\"; this version reads 'mythos.checkpoint/1'"));
 }
 

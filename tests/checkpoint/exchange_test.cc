@@ -1,5 +1,7 @@
 #include "checkpoint/exchange.h"
 
+#include <ATen/core/grad_mode.h>
+
 #include "../scratch.h"
 #include "sample.h"
 #include "text/load_tokenizer.h"
@@ -28,7 +30,7 @@ class ExchangeTest : public testing::Test {
   }
 
   std::vector<std::string> write(ExchangeFormat format, const std::string& name,
-                                 torch::Dtype dtype = torch::kFloat32) {
+                                 at::ScalarType dtype = at::kFloat) {
     fs::create_directory(scratch_ / name);
     return write_exchanged(format, scratch_ / name, checkpoint_, dtype);
   }
@@ -72,12 +74,12 @@ TEST_P(EveryFormat, WrittenAgainAfterImportIsTheSameFile) {
 }
 
 TEST_P(EveryFormat, Bf16StoresRoundedMatrices) {
-  write(GetParam(), "out", torch::kBFloat16);
+  write(GetParam(), "out", at::kBFloat16);
   const auto file = read_safetensors(scratch_ / "out" / "model.safetensors");
-  EXPECT_EQ(file.tensors.at("embed.weight").scalar_type(), torch::kBFloat16);
-  EXPECT_EQ(file.tensors.at("norm.weight").scalar_type(), torch::kFloat);
+  EXPECT_EQ(file.tensors.at("embed.weight").scalar_type(), at::kBFloat16);
+  EXPECT_EQ(file.tensors.at("norm.weight").scalar_type(), at::kFloat);
   const ExchangedModel back = read(GetParam(), "out");
-  const Model stored = rounded(*checkpoint_.model, torch::kBFloat16);
+  const Model stored = rounded(*checkpoint_.model, at::kBFloat16);
   EXPECT_EQ(compare_logits(stored, *back.model).largest_difference, 0);
   EXPECT_GT(compare_logits(*checkpoint_.model, *back.model).largest_difference, 0);
 }

@@ -1,5 +1,6 @@
 #include "checkpoint/openmythos.h"
 
+#include <ATen/ATen.h>
 #include <nlohmann/json.hpp>
 
 #include "../scratch.h"
@@ -36,7 +37,7 @@ TensorMap numbered_reference(const ModelConfig& config) {
   TensorMap native;
   int64_t next = 0;
   for (const ParameterSpec& spec : parameter_specs(config)) {
-    native[spec.name] = torch::arange(next, next + spec.numel()).reshape(spec.shape);
+    native[spec.name] = at::arange(next, next + spec.numel()).reshape(spec.shape);
     next += spec.numel();
   }
   return to_openmythos(config, native);
@@ -60,7 +61,7 @@ TEST_P(GoldenMap, HoldsForGradients) {
   Golden golden = load_golden(GetParam());
   // The bias of the router is a buffer: it has no gradient.
   const std::string bias = "recurrent.block.ffn.router_bias";
-  golden.gradients[bias] = torch::zeros_like(golden.weights.at(bias));
+  golden.gradients[bias] = at::zeros_like(golden.weights.at(bias));
   const TensorMap native = from_openmythos(golden.config, golden.gradients, "golden");
   expect_equal(to_openmythos(golden.config, native), golden.gradients);
 }
@@ -72,15 +73,15 @@ TEST(OpenMythosMap, PacksMlaAsDocumented) {
   const TensorMap reference = numbered_reference(c);
   const TensorMap native = from_openmythos(c, reference, "test");
   const std::string layer = "recurrent.block.attn.";
-  EXPECT_TRUE(torch::equal(
+  EXPECT_TRUE(at::equal(
       native.at("core.0.attn.down.weight"),
-      torch::cat({reference.at(layer + "q_down.weight"), reference.at(layer + "kv_down.weight")})));
+      at::cat({reference.at(layer + "q_down.weight"), reference.at(layer + "kv_down.weight")})));
   // Head 1: its nope rows, then its rope rows.
-  const torch::Tensor q_up = native.at("core.0.attn.q_up.weight");
+  const at::Tensor q_up = native.at("core.0.attn.q_up.weight");
   EXPECT_TRUE(
-      torch::equal(q_up.slice(0, 5, 8), reference.at(layer + "q_up_nope.weight").slice(0, 3, 6)));
+      at::equal(q_up.slice(0, 5, 8), reference.at(layer + "q_up_nope.weight").slice(0, 3, 6)));
   EXPECT_TRUE(
-      torch::equal(q_up.slice(0, 8, 10), reference.at(layer + "q_up_rope.weight").slice(0, 2, 4)));
+      at::equal(q_up.slice(0, 8, 10), reference.at(layer + "q_up_rope.weight").slice(0, 2, 4)));
 }
 
 TEST(OpenMythosMap, PacksGqaAsDocumented) {
@@ -88,10 +89,10 @@ TEST(OpenMythosMap, PacksGqaAsDocumented) {
   c.attention = Attention::gqa;
   const TensorMap reference = numbered_reference(c);
   const TensorMap native = from_openmythos(c, reference, "test");
-  EXPECT_TRUE(torch::equal(native.at("prelude.0.attn.qkv.weight"),
-                           torch::cat({reference.at("prelude.0.attn.wq.weight"),
-                                       reference.at("prelude.0.attn.wk.weight"),
-                                       reference.at("prelude.0.attn.wv.weight")})));
+  EXPECT_TRUE(at::equal(
+      native.at("prelude.0.attn.qkv.weight"),
+      at::cat({reference.at("prelude.0.attn.wq.weight"), reference.at("prelude.0.attn.wk.weight"),
+               reference.at("prelude.0.attn.wv.weight")})));
 }
 
 TEST(OpenMythosMap, PacksExpertsAsDocumented) {
@@ -100,23 +101,22 @@ TEST(OpenMythosMap, PacksExpertsAsDocumented) {
   const TensorMap native = from_openmythos(c, reference, "test");
   const std::string ffn = "recurrent.block.ffn.";
   const auto at = [&](const std::string& name) { return reference.at(ffn + name + ".weight"); };
-  EXPECT_TRUE(torch::equal(native.at("core.0.ffn.experts.gate_up")[2],
-                           torch::cat({at("routed_experts.2.gate"), at("routed_experts.2.up")})));
-  EXPECT_TRUE(torch::equal(native.at("core.0.ffn.experts.down")[1], at("routed_experts.1.down")));
-  EXPECT_TRUE(torch::equal(native.at("core.0.ffn.shared.gate_up.weight"),
-                           torch::cat({at("shared_experts.0.gate"), at("shared_experts.1.gate"),
-                                       at("shared_experts.0.up"), at("shared_experts.1.up")})));
-  EXPECT_TRUE(
-      torch::equal(native.at("core.0.ffn.shared.down.weight"),
-                   torch::cat({at("shared_experts.0.down"), at("shared_experts.1.down")}, 1)));
+  EXPECT_TRUE(at::equal(native.at("core.0.ffn.experts.gate_up")[2],
+                        at::cat({at("routed_experts.2.gate"), at("routed_experts.2.up")})));
+  EXPECT_TRUE(at::equal(native.at("core.0.ffn.experts.down")[1], at("routed_experts.1.down")));
+  EXPECT_TRUE(at::equal(native.at("core.0.ffn.shared.gate_up.weight"),
+                        at::cat({at("shared_experts.0.gate"), at("shared_experts.1.gate"),
+                                 at("shared_experts.0.up"), at("shared_experts.1.up")})));
+  EXPECT_TRUE(at::equal(native.at("core.0.ffn.shared.down.weight"),
+                        at::cat({at("shared_experts.0.down"), at("shared_experts.1.down")}, 1)));
   expect_equal(to_openmythos(c, native), reference);
 }
 
 TEST(OpenMythosMap, IgnoresTablesAndTheTiedHead) {
   const ModelConfig c = sample_config();
   TensorMap reference = numbered_reference(c);
-  reference["freqs_cis"] = torch::zeros(3);
-  reference["freqs_cis_mla"] = torch::zeros(3);
+  reference["freqs_cis"] = at::zeros(3);
+  reference["freqs_cis_mla"] = at::zeros(3);
   reference["head.weight"] = reference["embed.weight"].clone();
   EXPECT_EQ(from_openmythos(c, reference, "test").size(), parameter_specs(c).size());
   reference["head.weight"] += 1;
@@ -136,12 +136,12 @@ TEST(OpenMythosMap, NamesWhatIsWrong) {
                        "f.st: tensor 'recurrent.block.ffn.routed_experts.1.up.weight' "
                        "of shape [4,16] is missing"));
   reference = whole;
-  reference["recurrent.lora.B"] = torch::zeros({2, 2});
+  reference["recurrent.lora.B"] = at::zeros({2, 2});
   EXPECT_TRUE(contains(message(),
                        "'recurrent.lora.B' has shape [2,2]; this configuration expects "
                        "[8,16]"));
   reference = whole;
-  reference["coda.0.attn.q_dwn.weight"] = torch::zeros(1);
+  reference["coda.0.attn.q_dwn.weight"] = at::zeros(1);
   EXPECT_TRUE(contains(message(),
                        "'coda.0.attn.q_dwn.weight' does not belong to this "
                        "configuration. Did you mean 'coda.0.attn.q_down.weight'?"));

@@ -1,5 +1,6 @@
 #include "checkpoint/safetensors.h"
 
+#include <ATen/ATen.h>
 #include <cstring>
 #include <fstream>
 
@@ -18,16 +19,15 @@ void write_raw(const fs::path& path, const std::string& header, size_t data_byte
 TEST(Safetensors, RoundTripsEveryType) {
   const Scratch scratch;
   NamedTensors tensors;
-  for (const torch::Dtype type :
-       {torch::kBool, torch::kByte, torch::kChar, torch::kShort, torch::kInt, torch::kLong,
-        torch::kHalf, torch::kBFloat16, torch::kFloat, torch::kDouble}) {
+  for (const at::ScalarType type : {at::kBool, at::kByte, at::kChar, at::kShort, at::kInt,
+                                    at::kLong, at::kHalf, at::kBFloat16, at::kFloat, at::kDouble}) {
     // Three elements: without ordering by width, later tensors would not be aligned.
     tensors.emplace_back(std::string("t.") + c10::toString(type),
-                         torch::tensor({0, 1, 1}, torch::kFloat).to(type));
+                         at::tensor({0, 1, 1}, at::kFloat).to(type));
   }
-  tensors.emplace_back("scalar", torch::tensor(2.5f));
-  tensors.emplace_back("empty", torch::zeros({3, 0}));
-  tensors.emplace_back("transposed", torch::arange(6).reshape({2, 3}).t());
+  tensors.emplace_back("scalar", at::tensor(2.5f));
+  tensors.emplace_back("empty", at::zeros({3, 0}));
+  tensors.emplace_back("transposed", at::arange(6).reshape({2, 3}).t());
   const std::map<std::string, std::string> metadata = {{"format", "pt"}, {"note", "a\"b\n"}};
   write_safetensors(scratch / "a.safetensors", tensors, metadata);
 
@@ -36,10 +36,10 @@ TEST(Safetensors, RoundTripsEveryType) {
   ASSERT_EQ(file.tensors.size(), tensors.size());
   for (const auto& [name, tensor] : tensors) {
     ASSERT_EQ(file.tensors.count(name), 1u) << name;
-    const torch::Tensor& read = file.tensors.at(name);
+    const at::Tensor& read = file.tensors.at(name);
     EXPECT_EQ(read.scalar_type(), tensor.scalar_type()) << name;
     EXPECT_EQ(read.sizes(), tensor.sizes()) << name;
-    EXPECT_TRUE(torch::equal(read, tensor)) << name;
+    EXPECT_TRUE(at::equal(read, tensor)) << name;
   }
   for (const TensorExtent& extent : file.extents) {
     EXPECT_EQ(extent.begin % c10::elementSize(extent.dtype), 0u) << extent.name;
@@ -48,17 +48,17 @@ TEST(Safetensors, RoundTripsEveryType) {
 
 TEST(Safetensors, DataBeginAtAMultipleOf64) {
   const Scratch scratch;
-  write_safetensors(scratch / "a.safetensors", {{"x", torch::ones({2})}});
+  write_safetensors(scratch / "a.safetensors", {{"x", at::ones({2})}});
   EXPECT_EQ(read_safetensors(scratch / "a.safetensors").extents.at(0).begin % 64, 0u);
 }
 
 TEST(Safetensors, TensorsOutliveTheFileObjectAndItsName) {
   const Scratch scratch;
   const fs::path path = scratch / "a.safetensors";
-  write_safetensors(path, {{"x", torch::arange(1000)}});
-  torch::Tensor x = read_safetensors(path).tensors.at("x");
+  write_safetensors(path, {{"x", at::arange(1000)}});
+  at::Tensor x = read_safetensors(path).tensors.at("x");
   fs::remove(path);
-  EXPECT_TRUE(torch::equal(x, torch::arange(1000)));
+  EXPECT_TRUE(at::equal(x, at::arange(1000)));
 }
 
 TEST(Safetensors, CopiesWhatAnotherWriterLeftUnaligned) {
@@ -155,7 +155,7 @@ TEST(Safetensors, RefusesFilesThatAreNone) {
 
 TEST(Safetensors, RefusesToWriteANameTwice) {
   const Scratch scratch;
-  const NamedTensors twice = {{"x", torch::ones(1)}, {"x", torch::ones(1)}};
+  const NamedTensors twice = {{"x", at::ones(1)}, {"x", at::ones(1)}};
   error_of(ErrorKind::internal, [&] { write_safetensors(scratch / "a.safetensors", twice); });
   EXPECT_TRUE(fs::is_empty(scratch.path()));
 }

@@ -45,7 +45,7 @@ inline void expect_equal(const TensorMap& a, const TensorMap& b) {
   for (const auto& [name, tensor] : a) {
     ASSERT_EQ(b.count(name), 1u) << name;
     EXPECT_EQ(tensor.sizes(), b.at(name).sizes()) << name;
-    EXPECT_TRUE(torch::equal(tensor, b.at(name))) << name;
+    EXPECT_TRUE(at::equal(tensor, b.at(name))) << name;
   }
 }
 

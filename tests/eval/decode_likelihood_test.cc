@@ -1,6 +1,8 @@
 #include "eval/decode_likelihood.h"
 
+#include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
 
 #include <numeric>
 
@@ -32,8 +34,8 @@ class DecodeLikelihood : public testing::Test {
     return sample_model(config);
   }
   Likelihood plain(const Model& model) const {
-    const torch::NoGradGuard no_grad;
-    const Weights weights = make_weights(model.config, model.parameters, torch::kFloat32);
+    const at::NoGradGuard no_grad;
+    const Weights weights = make_weights(model.config, model.parameters, at::kFloat);
     return evaluate(model.config, weights, *data_, byte_lengths_, options_);
   }
   Likelihood decoded(const Model& model, const Decoder::Options& options = {}) const {

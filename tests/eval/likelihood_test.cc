@@ -1,6 +1,8 @@
 #include "eval/likelihood.h"
 
+#include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
 
 #include <algorithm>
 #include <cmath>
@@ -39,7 +41,7 @@ class LikelihoodTest : public testing::Test {
     data_ = std::make_unique<ShardDirectory>(scratch_ / "shards");
     tokenizer_ = load_carried_tokenizer(scratch_ / "shards");
     model_.parameters.initialize(model_.config, 3);
-    weights_ = make_weights(model_.config, model_.parameters, torch::kFloat32);
+    weights_ = make_weights(model_.config, model_.parameters, at::kFloat);
     options_.seq_len = 16;
   }
   Likelihood evaluate_model() {
@@ -60,7 +62,7 @@ class LikelihoodTest : public testing::Test {
 };
 
 TEST_F(LikelihoodTest, EqualsTheCrossEntropyByHand) {
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   const std::vector<int64_t> ids = stream(Split::val);
   ForwardOptions forward_options;
   forward_options.loops = 3;
@@ -69,11 +71,11 @@ TEST_F(LikelihoodTest, EqualsTheCrossEntropyByHand) {
   for (size_t first = 0; first + 1 < ids.size(); first += 16) {
     const size_t length = std::min<size_t>(16, ids.size() - 1 - first);
     const Tensor window =
-        torch::tensor(std::vector<int64_t>(ids.begin() + first, ids.begin() + first + length))
+        at::tensor(std::vector<int64_t>(ids.begin() + first, ids.begin() + first + length))
             .unsqueeze(0);
     const Tensor scores =
         logits(weights_, forward(model_.config, weights_, window, forward_options).hidden)[0]
-            .to(torch::kFloat64)
+            .to(at::kDouble)
             .log_softmax(-1);
     for (size_t i = 0; i < length; ++i) {
       const int64_t target = ids[first + i + 1];
@@ -134,14 +136,14 @@ TEST_F(LikelihoodTest, ReportsProgressUpToTheEnd) {
 
 // The counts are those of every window by itself, and the saved share is that of the plan.
 TEST_F(LikelihoodTest, CountsLoopsRunAndFlopsSaved) {
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   EXPECT_TRUE(evaluate_model().loops_run.empty());
   ModelConfig config = small_config();
   config.halting = Halting::act;
   Model model(config);
   model.parameters.initialize(config, 3);
   Tensor(model.parameters.at("recurrent.halt.weight")).mul_(4);
-  const Weights weights = make_weights(config, model.parameters, torch::kFloat32);
+  const Weights weights = make_weights(config, model.parameters, at::kFloat);
   options_.loops = 5;
   options_.max_tokens = 100;  // the last window is cut
   options_.batch_size = 3;
@@ -152,7 +154,7 @@ TEST_F(LikelihoodTest, CountsLoopsRunAndFlopsSaved) {
   forward_options.loops = 5;
   forward_options.skip_halted = false;
   for (int64_t first = 0; first < 100; first += 16) {
-    const Tensor window = torch::tensor(ids).slice(0, first, std::min<int64_t>(first + 16, 100));
+    const Tensor window = at::tensor(ids).slice(0, first, std::min<int64_t>(first + 16, 100));
     const Tensor loops_run =
         forward(config, weights, window.unsqueeze(0), forward_options).loops_run[0];
     for (int64_t i = 0; i < window.numel(); ++i) ++want[loops_run[i].item<int64_t>() - 1];

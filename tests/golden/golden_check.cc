@@ -2,7 +2,8 @@
 // NAME.json / NAME.safetensors pair in DIR (the format: openmythos/SEMANTICS.md beside this file)
 // and prints the largest error of each quantity; exit status 1 when one is beyond its tolerance.
 #include <ATen/ATen.h>
-#include <torch/autograd.h>
+#include <ATen/core/grad_mode.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include <cstdio>
 #include <nlohmann/json.hpp>
@@ -42,7 +43,7 @@ Case load_case(const fs::path& json_path, bool disturb) {
     fail(ErrorKind::data, json_path.string() + ": not a JSON object with a \"config\"");
   }
   const ModelConfig config = model_config_from_openmythos(json["config"], json_path.string());
-  Case out{json_path.stem(), config, Parameters(config, torch::kCPU), {}, 0};
+  Case out{json_path.stem(), config, Parameters(config, at::kCPU), {}, 0};
   TensorMap reference;
   for (const auto& [name, tensor] : read_safetensors(tensors_path).tensors) {
     if (name.starts_with(kGolden))
@@ -53,7 +54,7 @@ Case load_case(const fs::path& json_path, bool disturb) {
   out.parameters.load(from_openmythos(config, reference, tensors_path.string()),
                       tensors_path.string());
   if (disturb) {
-    const torch::NoGradGuard no_grad;
+    const at::NoGradGuard no_grad;
     Tensor(out.parameters.at("core.0.ffn_norm.weight")).add_(0.01);
   }
   if (!out.golden.contains("input_ids")) {
@@ -91,7 +92,7 @@ class Report {
 };
 
 void check_loops(const Case& c, const Weights& weights, Report& report) {
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   const Tensor ids = c.golden.at("input_ids");
   for (const auto& [name, want] : c.golden) {
     const bool is_logits = name.starts_with("logits.loops");
@@ -106,9 +107,9 @@ void check_loops(const Case& c, const Weights& weights, Report& report) {
 
 void check_decode(const Case& c, const Weights& weights, Report& report) {
   if (!c.golden.contains("decode_logits")) return;
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   const Tensor ids = c.golden.at("input_ids");
-  KvCache cache(c.config, c.config.max_loop_iters, ids.size(0), 4, torch::kCPU, torch::kFloat32);
+  KvCache cache(c.config, c.config.max_loop_iters, ids.size(0), 4, at::kCPU, at::kFloat);
   ForwardOptions options;
   options.cache = &cache;
   std::vector<Tensor> steps;
@@ -168,7 +169,7 @@ int run(const fs::path& directory, bool disturb) {
   int checks = 0, failures = 0;
   for (const fs::path& path : cases) {
     const Case c = load_case(path, disturb);
-    const Weights weights = make_weights(c.config, c.parameters, torch::kFloat32);
+    const Weights weights = make_weights(c.config, c.parameters, at::kFloat);
     Report report(c.name);
     check_loops(c, weights, report);
     check_decode(c, weights, report);

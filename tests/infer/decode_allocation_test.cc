@@ -1,3 +1,4 @@
+#include <ATen/ATen.h>
 // That a decode step allocates nothing: every allocation of the process goes through this file.
 #include <ATen/Parallel.h>
 #include <gtest/gtest.h>

@@ -1,3 +1,5 @@
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -69,9 +71,9 @@ TEST_P(ExitOf, ALooseThresholdStopsEveryTokenAsSoonAsItMay) {
 // What the rule compares with its threshold after 1 … kLoops loops of one token, from the plain
 // model; infinite where the rule may not stop.
 std::vector<double> changes(const Model& model, uint32_t id, ExitRule rule) {
-  const torch::NoGradGuard no_grad;
-  const Weights weights = make_weights(model.config, model.parameters, torch::kFloat32);
-  const Tensor ids = torch::full({1, 1}, static_cast<int64_t>(id));
+  const at::NoGradGuard no_grad;
+  const Weights weights = make_weights(model.config, model.parameters, at::kFloat);
+  const Tensor ids = at::full({1, 1}, static_cast<int64_t>(id));
   std::vector<double> out(kLoops, INFINITY);
   std::vector<Tensor> scores;
   for (int64_t loops = 1; loops <= kLoops; ++loops) {

@@ -1,5 +1,7 @@
 #include "infer/generate.h"
 
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -37,11 +39,11 @@ GenerateOptions sampled(uint64_t seed, int64_t max_tokens = 24) {
 // The most likely next token again and again, from a full pass without a cache each time.
 std::vector<uint32_t> argmax_continuation(const Model& model, std::vector<uint32_t> ids,
                                           int64_t loops, size_t tokens) {
-  const torch::NoGradGuard no_grad;
-  const Weights weights = make_weights(model.config, model.parameters, torch::kFloat32);
+  const at::NoGradGuard no_grad;
+  const Weights weights = make_weights(model.config, model.parameters, at::kFloat);
   const size_t prompt = ids.size();
   while (ids.size() < prompt + tokens) {
-    const Tensor input = torch::tensor(std::vector<int64_t>(ids.begin(), ids.end())).unsqueeze(0);
+    const Tensor input = at::tensor(std::vector<int64_t>(ids.begin(), ids.end())).unsqueeze(0);
     ForwardOptions options;
     options.loops = loops;
     const Tensor hidden = forward(model.config, weights, input, options).hidden;

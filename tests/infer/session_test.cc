@@ -1,5 +1,7 @@
 #include "infer/session.h"
 
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 #include <gtest/gtest.h>
 
 #include <string>
@@ -35,9 +37,9 @@ std::string error_of(ErrorKind kind, const std::function<void()>& body) {
 // Logits of the last position from one pass over everything, without a cache.
 std::vector<float> full_forward(const Model& model, const std::vector<uint32_t>& ids,
                                 int64_t loops) {
-  const torch::NoGradGuard no_grad;
-  const Weights weights = make_weights(model.config, model.parameters, torch::kFloat32);
-  Tensor input = torch::empty({1, static_cast<int64_t>(ids.size())}, torch::kInt64);
+  const at::NoGradGuard no_grad;
+  const Weights weights = make_weights(model.config, model.parameters, at::kFloat);
+  Tensor input = at::empty({1, static_cast<int64_t>(ids.size())}, at::kLong);
   std::copy(ids.begin(), ids.end(), input.data_ptr<int64_t>());
   ForwardOptions options;
   options.loops = loops;

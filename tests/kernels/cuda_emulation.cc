@@ -133,11 +133,11 @@ void* cuda_kernel(const char* name) {
   return dlsym(RTLD_DEFAULT, name);
 }
 
-void* cuda_stream(torch::Device) {
+void* cuda_stream(at::Device) {
   return nullptr;
 }
 
-Backend backend_of(const torch::Tensor&) {
+Backend backend_of(const at::Tensor&) {
   return Backend::cuda;
 }
 

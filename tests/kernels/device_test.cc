@@ -1,5 +1,6 @@
 #include "kernels/device.h"
 
+#include <ATen/ATen.h>
 #include <ATen/Context.h>
 #include <gtest/gtest.h>
 
@@ -18,7 +19,7 @@ ErrorKind kind_of(const std::string& device) {
 }
 
 TEST(Device, NamesAreChecked) {
-  EXPECT_EQ(resolve_device("cpu"), torch::Device(torch::kCPU));
+  EXPECT_EQ(resolve_device("cpu"), at::Device(at::kCPU));
   EXPECT_EQ(kind_of("gpu"), ErrorKind::usage);
   EXPECT_EQ(kind_of("cuda:x"), ErrorKind::usage);
   EXPECT_EQ(kind_of("cuda:-1"), ErrorKind::usage);
@@ -26,20 +27,20 @@ TEST(Device, NamesAreChecked) {
 }
 
 TEST(Device, AutomaticComputeTypeFollowsTheDevice) {
-  EXPECT_EQ(resolve_compute_type(ComputeType::automatic, torch::kCPU), torch::kFloat32);
-  EXPECT_EQ(resolve_compute_type(ComputeType::automatic, torch::kCUDA), torch::kBFloat16);
+  EXPECT_EQ(resolve_compute_type(ComputeType::automatic, at::kCPU), at::kFloat);
+  EXPECT_EQ(resolve_compute_type(ComputeType::automatic, at::kCUDA), at::kBFloat16);
   for (const ComputeType type : {ComputeType::fp32, ComputeType::bf16}) {
-    EXPECT_EQ(training_compute_type(type, torch::kCPU), resolve_compute_type(type, torch::kCPU));
+    EXPECT_EQ(training_compute_type(type, at::kCPU), resolve_compute_type(type, at::kCPU));
   }
-  EXPECT_EQ(training_compute_type(ComputeType::automatic, torch::kCUDA), torch::kBFloat16);
-  EXPECT_EQ(resolve_compute_type(ComputeType::bf16, torch::kCPU), torch::kBFloat16);
+  EXPECT_EQ(training_compute_type(ComputeType::automatic, at::kCUDA), at::kBFloat16);
+  EXPECT_EQ(resolve_compute_type(ComputeType::bf16, at::kCPU), at::kBFloat16);
 }
 
 TEST(Device, Tf32IsAModeOfCudaDevices) {
-  EXPECT_EQ(resolve_compute_type(ComputeType::tf32, torch::kCUDA), torch::kFloat32);
+  EXPECT_EQ(resolve_compute_type(ComputeType::tf32, at::kCUDA), at::kFloat);
   EXPECT_TRUE(at::globalContext().allowTF32CuBLAS());
   at::globalContext().setAllowTF32CuBLAS(false);
-  EXPECT_THROW(resolve_compute_type(ComputeType::tf32, torch::kCPU), Error);
+  EXPECT_THROW(resolve_compute_type(ComputeType::tf32, at::kCPU), Error);
 }
 
 }  // namespace

@@ -1,7 +1,9 @@
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 // Every kernel against its plain reference, forward and gradient, over odd shapes, types and
 // devices.
 #include <gtest/gtest.h>
-#include <torch/autograd.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include <functional>
 
@@ -24,23 +26,23 @@
 namespace mythos {
 namespace {
 
-using torch::Tensor;
+using at::Tensor;
 using Tensors = std::vector<Tensor>;
 using Operator = std::function<Tensor(const Tensors&)>;
 
 struct Place {
   std::string device;
-  torch::Dtype type;
+  at::ScalarType type;
   friend std::ostream& operator<<(std::ostream& out, const Place& place) {
-    return out << place.device << (place.type == torch::kFloat32 ? " fp32" : " bf16");
+    return out << place.device << (place.type == at::kFloat ? " fp32" : " bf16");
   }
 };
 
 class Kernels : public testing::TestWithParam<Place> {
  protected:
   void SetUp() override {
-    torch::manual_seed(7);
-    if (GetParam().device != "cpu" && backend_of(torch::zeros({1})) != Backend::cpu) {
+    at::manual_seed(7);
+    if (GetParam().device != "cpu" && backend_of(at::zeros({1})) != Backend::cpu) {
       GTEST_SKIP() << "the emulated kernels work on tensors of the CPU";
     }
     try {
@@ -50,9 +52,9 @@ class Kernels : public testing::TestWithParam<Place> {
     }
   }
 
-  torch::Dtype type() const { return GetParam().type; }
-  Tensor normal(at::IntArrayRef sizes, torch::Dtype type) const {
-    return torch::randn(sizes).to(type).to(device_).requires_grad_();
+  at::ScalarType type() const { return GetParam().type; }
+  Tensor normal(at::IntArrayRef sizes, at::ScalarType type) const {
+    return at::randn(sizes).to(type).to(device_).requires_grad_();
   }
   Tensor normal(at::IntArrayRef sizes) const { return normal(sizes, type()); }
 
@@ -60,17 +62,17 @@ class Kernels : public testing::TestWithParam<Place> {
   void expect_same(const Tensors& inputs, const Operator& kernel, const Operator& reference) {
     const auto [out, grads] = run(inputs, kernel);
     const auto [want, want_grads] = run(inputs, reference);
-    exact_ = type() == torch::kFloat32 && want.scalar_type() == torch::kFloat32;
+    exact_ = type() == at::kFloat && want.scalar_type() == at::kFloat;
     expect_close(out, want, "forward");
     for (size_t i = 0; i < grads.size(); ++i) {
       expect_close(grads[i], want_grads[i], "gradient of input " + std::to_string(i));
     }
-    const torch::NoGradGuard no_grad;
+    const at::NoGradGuard no_grad;
     expect_close(kernel(inputs), want, "forward without autograd");
   }
 
   void expect_same_cross_entropy(const Tensor& logits, const Tensor& targets) {
-    exact_ = type() == torch::kFloat32;
+    exact_ = type() == at::kFloat;
     const Tensor want = cross_entropy_reference(logits, targets);
     const Tensor want_gradient = torch::autograd::grad({want.sum() * 0.5}, {logits})[0];
     Tensor copy = logits.detach().clone();
@@ -88,7 +90,7 @@ class Kernels : public testing::TestWithParam<Place> {
     }
     const Tensor out = f(leaves);
     const Tensor weight =
-        torch::linspace(-1, 2, out.numel(), out.options().requires_grad(false)).view_as(out);
+        at::linspace(-1, 2, out.numel(), out.options().requires_grad(false)).view_as(out);
     const auto grads = torch::autograd::grad({(out * weight).sum()}, wanted);
     return {out.detach(), grads};
   }
@@ -97,21 +99,20 @@ class Kernels : public testing::TestWithParam<Place> {
   void expect_close(const Tensor& got, const Tensor& want, const std::string& what) const {
     ASSERT_EQ(got.sizes(), want.sizes()) << what;
     ASSERT_EQ(got.scalar_type(), want.scalar_type()) << what;
-    const Tensor a = got.detach().to(torch::kFloat64), b = want.detach().to(torch::kFloat64);
-    const double tolerance = got.scalar_type() == torch::kFloat32 && exact_ ? 2e-5 : 2e-2;
+    const Tensor a = got.detach().to(at::kDouble), b = want.detach().to(at::kDouble);
+    const double tolerance = got.scalar_type() == at::kFloat && exact_ ? 2e-5 : 2e-2;
     const double scale = std::max(1e-6, b.abs().max().item<double>());
     EXPECT_LE((a - b).abs().max().item<double>() / scale, tolerance) << what;
   }
 
-  torch::Device device_ = torch::kCPU;
+  at::Device device_ = at::kCPU;
   bool exact_ = true;  // no step of the operator rounds to bf16
 };
 
 TEST_P(Kernels, RmsNorm) {
   for (const int64_t width : {1, 7, 24, 257, 1100, 2048}) {
-    const Tensors inputs = {normal({3, width > 500 ? 11 : 15, width}),
-                            normal({width}, torch::kFloat32)};
-    for (const torch::Dtype out : {torch::kFloat32, torch::kBFloat16}) {
+    const Tensors inputs = {normal({3, width > 500 ? 11 : 15, width}), normal({width}, at::kFloat)};
+    for (const at::ScalarType out : {at::kFloat, at::kBFloat16}) {
       expect_same(
           inputs, [&](const Tensors& t) { return rms_norm(t[0], t[1], 1e-6, out); },
           [&](const Tensors& t) { return rms_norm_reference(t[0], t[1], 1e-6, out); });
@@ -120,29 +121,29 @@ TEST_P(Kernels, RmsNorm) {
 }
 
 TEST_P(Kernels, RmsNormOfASliceIsThatOfACopy) {
-  const Tensor wide = normal({4, 30}).detach(), weight = normal({12}, torch::kFloat32).detach();
+  const Tensor wide = normal({4, 30}).detach(), weight = normal({12}, at::kFloat).detach();
   const Tensor slice = wide.narrow(1, 9, 12);
-  EXPECT_TRUE(torch::equal(rms_norm(slice, weight, 1e-6), rms_norm(slice.clone(), weight, 1e-6)));
+  EXPECT_TRUE(at::equal(rms_norm(slice, weight, 1e-6), rms_norm(slice.clone(), weight, 1e-6)));
 }
 
 TEST_P(Kernels, AddRmsNorm) {
   for (const auto& [rows, width] : {std::pair<int64_t, int64_t>{40, 65}, {70, 24}, {33, 1032}}) {
     for (const bool shifted : {false, true}) {
-      const Tensor shift = torch::randn({width}).to(device_);
+      const Tensor shift = at::randn({width}).to(device_);
       const Tensors inputs = {normal({rows, width}), normal({rows, width}),
-                              normal({width}, torch::kFloat32)};
+                              normal({width}, at::kFloat)};
       // The sum and its norm both carry gradient.
       expect_same(
           inputs,
           [&](const Tensors& t) {
             const auto [sum, norm] =
                 add_rms_norm(t[0], t[1], shifted ? shift : Tensor(), t[2], 1e-5);
-            return torch::cat({sum, norm}, 1);
+            return at::cat({sum, norm}, 1);
           },
           [&](const Tensors& t) {
             Tensor sum = t[0] + t[1];
-            if (shifted) sum = (sum.to(torch::kFloat32) + shift).to(sum.scalar_type());
-            return torch::cat({sum, rms_norm_reference(sum, t[2], 1e-5)}, 1);
+            if (shifted) sum = (sum.to(at::kFloat) + shift).to(sum.scalar_type());
+            return at::cat({sum, rms_norm_reference(sum, t[2], 1e-5)}, 1);
           });
     }
   }
@@ -150,7 +151,7 @@ TEST_P(Kernels, AddRmsNorm) {
 
 TEST_P(Kernels, OperatorsOfNoRowsGiveNoRows) {
   const auto shape = [](const Tensor& t) { return t.sizes().vec(); };
-  const Tensor x = normal({0, 16}), weight = normal({16}, torch::kFloat32);
+  const Tensor x = normal({0, 16}), weight = normal({16}, at::kFloat);
   const Tensor norm = rms_norm(x, weight, 1e-5);
   EXPECT_EQ(shape(norm), shape(x));
   norm.sum().backward();
@@ -158,11 +159,10 @@ TEST_P(Kernels, OperatorsOfNoRowsGiveNoRows) {
   EXPECT_EQ(swiglu(x).size(0), 0);
   const auto [cos, sin] = rope_table(0, 0, 8, 10000, device_);
   EXPECT_EQ(rope(x.view({1, 0, 2, 8}), cos, sin).size(1), 0);
-  const Tensor none = torch::zeros({0}, torch::kInt64).to(device_);
+  const Tensor none = at::zeros({0}, at::kLong).to(device_);
   EXPECT_EQ(cross_entropy(x, none).size(0), 0);
   const Tensor gate_up = normal({3, 10, 16}), down = normal({3, 16, 5});
-  const Tensor y =
-      moe_swiglu(x, none.view({0, 2}), torch::zeros({0, 2}).to(device_), gate_up, down);
+  const Tensor y = moe_swiglu(x, none.view({0, 2}), at::zeros({0, 2}).to(device_), gate_up, down);
   EXPECT_EQ(shape(y), shape(x));
   y.sum().backward();
   EXPECT_EQ(gate_up.grad().abs().max().item<float>(), 0.0f);
@@ -170,7 +170,7 @@ TEST_P(Kernels, OperatorsOfNoRowsGiveNoRows) {
 }
 
 TEST_P(Kernels, AddRmsNormOfWhichOnlyOneResultIsUsed) {
-  const Tensors inputs = {normal({9, 33}), normal({9, 33}), normal({33}, torch::kFloat32)};
+  const Tensors inputs = {normal({9, 33}), normal({9, 33}), normal({33}, at::kFloat)};
   const auto plain = [](const Tensors& t) { return rms_norm_reference(t[0] + t[1], t[2], 1e-5); };
   expect_same(
       inputs, [](const Tensors& t) { return add_rms_norm(t[0], t[1], {}, t[2], 1e-5).second; },
@@ -192,9 +192,9 @@ TEST_P(Kernels, SwiGlu) {
 
 TEST_P(Kernels, SwiGluFarFromZero) {
   const Tensor x =
-      torch::tensor({-200.0f, -90.0f, 90.0f, 200.0f, 1.0f, 1.0f, 1.0f, 1.0f}, device_).to(type());
-  const Tensor got = swiglu(x).to(torch::kFloat32);
-  EXPECT_TRUE(torch::isfinite(got).all().item<bool>()) << got;
+      at::tensor({-200.0f, -90.0f, 90.0f, 200.0f, 1.0f, 1.0f, 1.0f, 1.0f}, device_).to(type());
+  const Tensor got = swiglu(x).to(at::kFloat);
+  EXPECT_TRUE(at::isfinite(got).all().item<bool>()) << got;
   EXPECT_NEAR(got[3].item<float>(), 200.0f, 1.0f);
   EXPECT_NEAR(got[0].item<float>(), 0.0f, 1e-6f);
 }
@@ -216,7 +216,7 @@ TEST_P(Kernels, RopeOfSlices) {
   };
   const auto both = [&](const Tensor& x, const auto& turn) {
     const auto [half, head] = halves(x);
-    return torch::cat({turn(half, cos, sin).flatten(), turn(head, cos, sin).flatten()});
+    return at::cat({turn(half, cos, sin).flatten(), turn(head, cos, sin).flatten()});
   };
   expect_same(
       {normal({2, 9, 3, 48})}, [&](const Tensors& t) { return both(t[0], rope); },
@@ -226,15 +226,15 @@ TEST_P(Kernels, RopeOfSlices) {
 TEST_P(Kernels, RopeTableContinues) {
   const auto [cos, sin] = rope_table(0, 9, 8, 10000, device_);
   const auto [later_cos, later_sin] = rope_table(5, 4, 8, 10000, device_);
-  EXPECT_TRUE(torch::equal(cos.narrow(0, 5, 4), later_cos));
-  EXPECT_TRUE(torch::equal(sin.narrow(0, 5, 4), later_sin));
+  EXPECT_TRUE(at::equal(cos.narrow(0, 5, 4), later_cos));
+  EXPECT_TRUE(at::equal(sin.narrow(0, 5, 4), later_sin));
 }
 
 TEST_P(Kernels, Inject) {
   for (const auto& [rows, width] : {std::pair<int64_t, int64_t>{1, 1}, {50, 33}, {700, 64}}) {
-    const auto wide = [&] { return normal({rows, width}, torch::kFloat32); };
-    const Tensors inputs = {wide(), wide(), normal({rows, width}), normal({width}, torch::kFloat32),
-                            normal({width}, torch::kFloat32)};
+    const auto wide = [&] { return normal({rows, width}, at::kFloat); };
+    const Tensors inputs = {wide(), wide(), normal({rows, width}), normal({width}, at::kFloat),
+                            normal({width}, at::kFloat)};
     expect_same(
         inputs, [](const Tensors& t) { return inject(t[0], t[1], t[2], t[3], t[4]); },
         [](const Tensors& t) { return inject_reference(t[0], t[1], t[2], t[3], t[4]); });
@@ -246,12 +246,12 @@ TEST_P(Kernels, Inject) {
 TEST_P(Kernels, HaltingSteps) {
   for (const auto& [rows, width] :
        {std::pair<int64_t, int64_t>{1, 1}, {40, 7}, {90, 24}, {21, 257}, {20, 1032}}) {
-    const auto wide = [&] { return normal({rows, width}, torch::kFloat32); };
-    Tensors inputs = {wide(), wide(), wide(), normal({1, width}, torch::kFloat32),
-                      normal({1}, torch::kFloat32)};
+    const auto wide = [&] { return normal({rows, width}, at::kFloat); };
+    Tensors inputs = {wide(), wide(), wide(), normal({1, width}, at::kFloat),
+                      normal({1}, at::kFloat)};
     const auto loops = [&](const Tensors& t, const auto& step) {
-      const Tensor none = torch::zeros({rows}, t[0].options());
-      HaltingStep state{torch::zeros_like(t[0]), none, none, torch::ones_like(none), none, {}};
+      const Tensor none = at::zeros({rows}, t[0].options());
+      HaltingStep state{at::zeros_like(t[0]), none, none, at::ones_like(none), none, {}};
       Tensors results;
       for (int loop = 0; loop < 3; ++loop) {
         state = step(t[loop], t[3], t[4], state, 0.9, loop == 2);
@@ -261,7 +261,7 @@ TEST_P(Kernels, HaltingSteps) {
         }
       }
       results.push_back(state.remainder);
-      return torch::cat(results);
+      return at::cat(results);
     };
     expect_same(
         inputs, [&](const Tensors& t) { return loops(t, halting_step); },
@@ -275,7 +275,7 @@ TEST_P(Kernels, Linear) {
     expect_same(
         {normal({rows, 1, in}), normal({out, in})},
         [](const Tensors& t) { return apply_linear(t[0], t[1]); },
-        [](const Tensors& t) { return torch::matmul(t[0], t[1].t()); });
+        [](const Tensors& t) { return at::matmul(t[0], t[1].t()); });
   }
 }
 
@@ -301,11 +301,11 @@ TEST_P(Kernels, CausalAttentionWithinDocuments) {
   for (const Case& c : {Case{1, 1, 1, 1, 1, 1}, Case{33, 33, 4, 4, 48, 32},
                         Case{150, 150, 6, 2, 16, 16}, Case{100, 131, 3, 3, 24, 40}}) {
     for (const double density : {0.01, 0.05, 0.5}) {
-      Tensor first = torch::zeros({2, c.S}, torch::kInt32);
+      Tensor first = at::zeros({2, c.S}, at::kInt);
       for (int64_t b = 0; b < 2; ++b) {
         int begin = 0;
         for (int64_t s = 0; s < c.S; ++s) {
-          if (torch::rand({}).item<double>() < density) begin = static_cast<int>(c.P - c.S + s);
+          if (at::rand({}).item<double>() < density) begin = static_cast<int>(c.P - c.S + s);
           first[b][s] = begin;
         }
       }
@@ -321,7 +321,7 @@ TEST_P(Kernels, CausalAttentionWithinDocuments) {
 
 // Some positions of each sequence: none, one, a few far apart, all.
 TEST_P(Kernels, AttentionOfRows) {
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   struct Case {
     int64_t P, H, K, d, dv;
   };
@@ -332,16 +332,15 @@ TEST_P(Kernels, AttentionOfRows) {
       std::vector<int32_t> positions, firsts;
       for (const double density : {0.0, 0.02, 1.0, 0.3}) {
         for (int64_t p = 0; p < c.P; ++p) {
-          if (torch::rand({}).item<double>() > density && p != c.P - 1) continue;
+          if (at::rand({}).item<double>() > density && p != c.P - 1) continue;
           if (density == 0.0 && c.P > 1) continue;
           positions.push_back(static_cast<int32_t>(p));
           firsts.push_back(static_cast<int32_t>(p - p % 37));
         }
         rows.begins.push_back(static_cast<int64_t>(positions.size()));
       }
-      rows.position = torch::tensor(positions, torch::kInt32).to(device_);
-      const Tensor first =
-          within_documents ? torch::tensor(firsts, torch::kInt32).to(device_) : Tensor();
+      rows.position = at::tensor(positions, at::kInt).to(device_);
+      const Tensor first = within_documents ? at::tensor(firsts, at::kInt).to(device_) : Tensor();
       const Tensor q = normal({1, rows.begins.back(), c.H, c.d});
       const Tensor k = normal({4, c.P, c.K, c.d}), v = normal({4, c.P, c.K, c.dv});
       expect_close(attention_of_rows(q, k, v, rows, first),
@@ -352,9 +351,9 @@ TEST_P(Kernels, AttentionOfRows) {
 
 // All positions of all sequences are what causal_attention computes.
 TEST_P(Kernels, AttentionOfAllRowsIsCausalAttention) {
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   const Tensor q = normal({2, 70, 4, 16}), k = normal({2, 90, 2, 16}), v = normal({2, 90, 2, 8});
-  const Tensor position = torch::arange(20, 90, torch::kInt32).repeat({2}).to(device_);
+  const Tensor position = at::arange(20, 90, at::kInt).repeat({2}).to(device_);
   const Tensor got = attention_of_rows(q.reshape({1, 140, 4, 16}), k, v, {{0, 70, 140}, position});
   expect_close(got.view({2, 70, 4, 8}), causal_attention(q, k, v), "forward");
   EXPECT_THROW(attention_of_rows(q, k, v, {{0, 70, 139}, position}), Error);
@@ -362,10 +361,10 @@ TEST_P(Kernels, AttentionOfAllRowsIsCausalAttention) {
 
 TEST_P(Kernels, CausalAttentionFromTheFirstKeyIsTheWhole) {
   const Tensor q = normal({2, 70, 4, 16}), k = normal({2, 70, 2, 16}), v = normal({2, 70, 2, 8});
-  const Tensor zeros = torch::zeros({2, 70}, torch::kInt32).to(device_);
+  const Tensor zeros = at::zeros({2, 70}, at::kInt).to(device_);
   const Tensor got = causal_attention(q, k, v, zeros), want = causal_attention(q, k, v);
   EXPECT_LE((got - want).abs().max().item<double>(), device_.is_cpu() ? 0 : 1e-2);
-  EXPECT_THROW(causal_attention(q, k, v, zeros.to(torch::kInt64)), Error);
+  EXPECT_THROW(causal_attention(q, k, v, zeros.to(at::kLong)), Error);
   EXPECT_THROW(causal_attention(q, k, v, zeros.narrow(1, 0, 60)), Error);
 }
 
@@ -373,9 +372,9 @@ TEST_P(Kernels, CausalAttentionOfSlicesAndOfLargeScores) {
   const Tensor wide = normal({2, 12, 3, 30}).detach() * 40;
   const Tensor q = wide.narrow(3, 0, 10), k = wide.narrow(3, 10, 10), v = wide.narrow(3, 20, 7);
   const Tensor got = causal_attention(q, k, v);
-  EXPECT_TRUE(torch::equal(got, causal_attention(q.clone(), k.clone(), v.clone())));
-  EXPECT_TRUE(torch::isfinite(got).all().item<bool>());
-  const double tolerance = type() == torch::kFloat32 ? 1e-3 : 2.0;
+  EXPECT_TRUE(at::equal(got, causal_attention(q.clone(), k.clone(), v.clone())));
+  EXPECT_TRUE(at::isfinite(got).all().item<bool>());
+  const double tolerance = type() == at::kFloat ? 1e-3 : 2.0;
   EXPECT_LE((got - causal_attention_reference(q, k, v)).abs().max().item<double>(), tolerance);
 }
 
@@ -389,14 +388,14 @@ TEST_P(Kernels, Moe) {
        {Case{37, 16, 24}, Case{1, 7, 3}, Case{300, 24, 17}, Case{9, 257, 3}, Case{20, 72, 40}}) {
     for (const int64_t used : {5, 1, 3}) {
       for (const int64_t k : {int64_t{1}, std::min<int64_t>(used, 2)}) {
-        const Tensor experts = torch::stack([&] {
+        const Tensor experts = at::stack([&] {
                                  Tensors chosen;
                                  for (int64_t n = 0; n < rows; ++n)
-                                   chosen.push_back(torch::randperm(used).narrow(0, 0, k));
+                                   chosen.push_back(at::randperm(used).narrow(0, 0, k));
                                  return chosen;
                                }())
                                    .to(device_);
-        const Tensor weights = torch::rand({rows, k}).to(device_).requires_grad_();
+        const Tensor weights = at::rand({rows, k}).to(device_).requires_grad_();
         const Tensors inputs = {normal({rows, width}), weights,
                                 normal({kExperts, 2 * hidden, width}),
                                 normal({kExperts, width, hidden})};
@@ -413,18 +412,18 @@ TEST_P(Kernels, Moe) {
 // Losses, and the gradient that is written over the logits.
 TEST_P(Kernels, CrossEntropy) {
   for (const int64_t classes : {2, 7, 24, 257, 2048}) {
-    Tensor targets = torch::randint(classes, {29}, torch::kInt64).to(device_);
+    Tensor targets = at::randint(classes, {29}, at::kLong).to(device_);
     targets[4] = -1;
     expect_same_cross_entropy(normal({29, classes}), targets);
   }
 }
 
 TEST_P(Kernels, CrossEntropyOfForbiddenAndHugeLogits) {
-  Tensor logits = (torch::randn({4, 2056}) * 3).to(type());
+  Tensor logits = (at::randn({4, 2056}) * 3).to(type());
   logits.narrow(1, 0, 1500).fill_(-std::numeric_limits<float>::infinity());
   logits[1][2000] = 3e4f;
   expect_same_cross_entropy(logits.to(device_).requires_grad_(),
-                            torch::tensor({1999, 2000, 2055, 1500}, torch::kInt64).to(device_));
+                            at::tensor({1999, 2000, 2055, 1500}, at::kLong).to(device_));
 }
 
 TEST_P(Kernels, LinearCrossEntropy) {
@@ -433,7 +432,7 @@ TEST_P(Kernels, LinearCrossEntropy) {
   };
   // The last one is more than one block of logits.
   for (const Case& c : {Case{1, 1, 2}, {29, 7, 17}, {40, 24, 300}, {65, 3, 300000}}) {
-    Tensor targets = torch::randint(c.classes, {c.rows}, torch::kInt64).to(device_);
+    Tensor targets = at::randint(c.classes, {c.rows}, at::kLong).to(device_);
     if (c.rows > 4) targets[4] = -1;
     for (const double scale : {1.0, 0.125}) {
       expect_same(
@@ -449,7 +448,7 @@ TEST_P(Kernels, LinearCrossEntropy) {
 // Of rows whose targets are all -1 the loss and the gradients are zero.
 TEST_P(Kernels, LinearCrossEntropyOfNothing) {
   const Tensor x = normal({5, 8}), w = normal({11, 8});
-  const Tensor targets = torch::full({5}, -1, torch::kInt64).to(device_);
+  const Tensor targets = at::full({5}, -1, at::kLong).to(device_);
   const Tensor loss = linear_cross_entropy(x, w, targets);
   EXPECT_EQ(loss.item<float>(), 0);
   for (const Tensor& gradient : torch::autograd::grad({loss}, {x, w})) {
@@ -459,7 +458,7 @@ TEST_P(Kernels, LinearCrossEntropyOfNothing) {
 
 TEST_P(Kernels, LinearCrossEntropyOfEachRow) {
   const Tensor x = normal({65, 5}).detach(), w = normal({300000, 5}).detach();
-  Tensor targets = torch::randint(300000, {65}, torch::kInt64).to(device_);
+  Tensor targets = at::randint(300000, {65}, at::kLong).to(device_);
   targets[64] = -1;
   const Tensor rows = linear_cross_entropy_rows(x, w, targets);
   for (const int64_t n : {0, 31, 63, 64}) {
@@ -472,19 +471,18 @@ TEST_P(Kernels, LinearCrossEntropyOfEachRow) {
 // One weight as tied head, embedding, expert and in two products and a plain operator: the sum of
 // its gradients is what autograd makes of them.
 TEST_P(Kernels, SharedWeight) {
-  const auto targets = torch::randint(48, {9}, torch::kInt64).to(device_);
-  const auto ids = torch::tensor({3, 47, 3, 0}, torch::kInt64).to(device_);
-  const auto experts = torch::tensor({0, 1, 1, 0, 1, 1, 0, 1, 1}, torch::kInt64).to(device_);
-  const Tensors inputs = {normal({9, 16}), normal({48, 16}, torch::kFloat32),
-                          normal({2, 16, 8}, torch::kFloat32),
-                          normal({2, 16, 16}, torch::kFloat32)};
+  const auto targets = at::randint(48, {9}, at::kLong).to(device_);
+  const auto ids = at::tensor({3, 47, 3, 0}, at::kLong).to(device_);
+  const auto experts = at::tensor({0, 1, 1, 0, 1, 1, 0, 1, 1}, at::kLong).to(device_);
+  const Tensors inputs = {normal({9, 16}), normal({48, 16}, at::kFloat),
+                          normal({2, 16, 8}, at::kFloat), normal({2, 16, 16}, at::kFloat)};
   const auto uses = [&](const Tensors& t, const Tensor& w, const Tensor& down, const Tensor& up) {
     const Tensor x = apply_linear(apply_linear(t[0], w), w.t());
     const Tensor routed =
-        moe_swiglu(t[0] + x, experts.unsqueeze(1), torch::ones({9, 1}).to(device_), up, down);
+        moe_swiglu(t[0] + x, experts.unsqueeze(1), at::ones({9, 1}).to(device_), up, down);
     return linear_cross_entropy(apply_linear(routed, up[1]), w, targets) +
-           embed(w, ids).to(torch::kFloat32).square().sum() +
-           apply_linear(t[0], w).to(torch::kFloat32).square().sum();
+           embed(w, ids).to(at::kFloat).square().sum() +
+           apply_linear(t[0], w).to(at::kFloat).square().sum();
   };
   expect_same(
       inputs,
@@ -495,13 +493,13 @@ TEST_P(Kernels, SharedWeight) {
       [&](const Tensors& t) { return uses(t, t[1].to(type()), t[2].to(type()), t[3].to(type())); });
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Places, Kernels,
-    testing::Values(Place{"cpu", torch::kFloat32}, Place{"cpu", torch::kBFloat16},
-                    Place{"cuda", torch::kFloat32}, Place{"cuda", torch::kBFloat16}),
-    [](const auto& info) {
-      return info.param.device + (info.param.type == torch::kFloat32 ? "_fp32" : "_bf16");
-    });
+INSTANTIATE_TEST_SUITE_P(Places, Kernels,
+                         testing::Values(Place{"cpu", at::kFloat}, Place{"cpu", at::kBFloat16},
+                                         Place{"cuda", at::kFloat}, Place{"cuda", at::kBFloat16}),
+                         [](const auto& info) {
+                           return info.param.device +
+                                  (info.param.type == at::kFloat ? "_fp32" : "_bf16");
+                         });
 
 }  // namespace
 }  // namespace mythos

@@ -1,4 +1,4 @@
-#include <ATen/Functions.h>
+#include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
 #include "kernels/operator_profile.h"
@@ -22,12 +22,12 @@ const Measurement* find_row(const std::vector<Measurement>& rows, const std::str
 }
 
 TEST(OperatorProfile, CountsCallsAndGivesOwnTimes) {
-  const torch::Tensor small = torch::ones({4, 4});
-  const torch::Tensor a = torch::ones({256, 256}).requires_grad_();
-  const auto rows = profile_operators(torch::kCPU, 3, [&] {
+  const at::Tensor small = at::ones({4, 4});
+  const at::Tensor a = at::ones({256, 256}).requires_grad_();
+  const auto rows = profile_operators(at::kCPU, 3, [&] {
     for (int i = 0; i < 5; ++i) at::matmul(small, small);
     at::mm(a, a).sum().backward();
-    a.mutable_grad() = torch::Tensor();
+    a.mutable_grad() = at::Tensor();
   });
   const Measurement* mm = find_row(rows, "aten::mm");
   const Measurement* matmul = find_row(rows, "aten::matmul");
@@ -47,17 +47,17 @@ TEST(OperatorProfile, CountsCallsAndGivesOwnTimes) {
 }
 
 TEST(OperatorProfile, EndsWithItsRun) {
-  const torch::Tensor a = torch::ones({4, 4});
-  profile_operators(torch::kCPU, 1, [&] { at::mm(a, a); });
+  const at::Tensor a = at::ones({4, 4});
+  profile_operators(at::kCPU, 1, [&] { at::mm(a, a); });
   at::mm(a, a);
-  const auto rows = profile_operators(torch::kCPU, 1, [&] { at::add(a, a); });
+  const auto rows = profile_operators(at::kCPU, 1, [&] { at::add(a, a); });
   EXPECT_FALSE(find_row(rows, "aten::mm"));
   EXPECT_TRUE(find_row(rows, "aten::add"));
 }
 
 TEST(Peaks, SamplesAddUpAndTheFastestCounts) {
-  for (const torch::Dtype dtype : {torch::kFloat32, torch::kBFloat16}) {
-    Peaks peaks(torch::kCPU, dtype);
+  for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
+    Peaks peaks(at::kCPU, dtype);
     EXPECT_EQ(peaks.flops_per_second(), 0);
     peaks.sample(1);
     peaks.sample(2);

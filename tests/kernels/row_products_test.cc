@@ -1,3 +1,4 @@
+#include <ATen/ATen.h>
 // Rounded matrices, and products and attention over few rows, against plain tensor operations.
 #include "kernels/row_products.h"
 
@@ -9,21 +10,21 @@
 namespace mythos {
 namespace {
 
+using at::Tensor;
 using cpu::CachedRows;
 using cpu::RowMatrices;
 using cpu::RowMatrix;
-using torch::Tensor;
 
 constexpr int64_t kColumns[] = {1, 7, 24, 33, 257};
 
 Tensor normal(at::IntArrayRef sizes, uint64_t seed = 5) {
-  torch::manual_seed(seed);
-  return torch::randn(sizes);
+  at::manual_seed(seed);
+  return at::randn(sizes);
 }
 
 // |w| of the largest of each number's group, in w's shape.
 Tensor largest_of_group(const Tensor& w) {
-  Tensor out = torch::empty_like(w);
+  Tensor out = at::empty_like(w);
   for (int64_t k = 0; k < w.size(-1); k += kWeightGroup) {
     const int64_t width = std::min(kWeightGroup, w.size(-1) - k);
     out.narrow(-1, k, width).copy_(w.narrow(-1, k, width).abs().amax(-1, true));
@@ -44,8 +45,7 @@ TEST(RoundedMatrix, Int8ErrorIsHalfAStepOf127) {
     const Tensor w = normal({3, 9, columns}) * normal({3, 9, 1}, 6).exp();
     const Matrix rounded = quantize(w, WeightFormat::int8);
     const Tensor bound = largest_of_group(w) * (kScaleSlack / 254);
-    EXPECT_TRUE(((rounded.dense(torch::kFloat32) - w).abs() <= bound).all().item<bool>())
-        << columns;
+    EXPECT_TRUE(((rounded.dense(at::kFloat) - w).abs() <= bound).all().item<bool>()) << columns;
   }
 }
 
@@ -54,7 +54,7 @@ TEST(RoundedMatrix, Int8ErrorIsHalfAStepOf127) {
 TEST(RoundedMatrix, Int4ErrorIsAStepOf8) {
   for (const int64_t columns : kColumns) {
     const Tensor w = normal({9, columns}) * normal({9, 1}, 6).exp();
-    const Tensor error = (quantize(w, WeightFormat::int4).dense(torch::kFloat32) - w).abs();
+    const Tensor error = (quantize(w, WeightFormat::int4).dense(at::kFloat) - w).abs();
     const Tensor step = largest_of_group(w) * (kScaleSlack / 8);
     EXPECT_TRUE((error <= step).all().item<bool>()) << columns;
     for (int64_t n = 0; n < 9; ++n) {
@@ -69,11 +69,11 @@ TEST(RoundedMatrix, Int4ErrorIsAStepOf8) {
 }
 
 TEST(RoundedMatrix, HoldsZerosExactlyAndOutliersApart) {
-  Tensor w = torch::zeros({2, 64});
+  Tensor w = at::zeros({2, 64});
   w[0][3] = 1000;
   w[0][40] = 0.001;
   for (const auto format : {WeightFormat::int8, WeightFormat::int4}) {
-    const Tensor dense = quantize(w, format).dense(torch::kFloat32);
+    const Tensor dense = quantize(w, format).dense(at::kFloat);
     EXPECT_TRUE(dense[1].eq(0).all().item<bool>());
     EXPECT_NEAR(dense[0][3].item<double>(), 1000, 10);
     EXPECT_NEAR(dense[0][40].item<double>(), 0.001, 1e-5);  // of another group
@@ -94,29 +94,29 @@ TEST(RoundedMatrix, AStackIsItsMatrices) {
   for (const auto format : {WeightFormat::plain, WeightFormat::int8, WeightFormat::int4}) {
     const Matrix stack = quantize(w, format);
     for (int64_t e = 0; e < 4; ++e) {
-      const Tensor one = quantize(w[e].contiguous(), format).dense(torch::kFloat32);
-      EXPECT_TRUE(stack[e].dense(torch::kFloat32).equal(one));
-      EXPECT_TRUE(stack.dense(torch::kFloat32)[e].equal(one));
+      const Tensor one = quantize(w[e].contiguous(), format).dense(at::kFloat);
+      EXPECT_TRUE(stack[e].dense(at::kFloat).equal(one));
+      EXPECT_TRUE(stack.dense(at::kFloat)[e].equal(one));
     }
     const Tensor x = normal({2, 33}, 8);
-    const Tensor want = x.matmul(stack[1].dense(torch::kFloat32).t());
+    const Tensor want = x.matmul(stack[1].dense(at::kFloat).t());
     EXPECT_TRUE(apply_linear(x, stack[1]).allclose(want, 1e-5, 1e-5));
   }
 }
 
 TEST(RoundedMatrix, RoundsBf16AsItsFp32) {
-  const Tensor w = normal({5, 70}).to(torch::kBFloat16);
+  const Tensor w = normal({5, 70}).to(at::kBFloat16);
   for (const auto format : {WeightFormat::int8, WeightFormat::int4}) {
     EXPECT_TRUE(quantize(w, format)
-                    .dense(torch::kFloat32)
-                    .equal(quantize(w.to(torch::kFloat32), format).dense(torch::kFloat32)));
+                    .dense(at::kFloat)
+                    .equal(quantize(w.to(at::kFloat), format).dense(at::kFloat)));
   }
 }
 
 struct Kind {
   const char* name;
   WeightFormat format;
-  torch::Dtype type;
+  at::ScalarType type;
   friend std::ostream& operator<<(std::ostream& out, const Kind& kind) { return out << kind.name; }
 };
 
@@ -128,7 +128,7 @@ std::vector<float*> pointers(const Tensor& rows) {
 }
 
 Tensor run_products(const RowMatrix& w, int64_t begin, int64_t end, const Tensor& x) {
-  const Tensor y = torch::full({x.size(0), w.rows}, NAN);
+  const Tensor y = at::full({x.size(0), w.rows}, NAN);
   const auto from = pointers(x), to = pointers(y);
   cpu::row_products(w, begin, end, from.data(), x.size(0), to.data());
   return y;
@@ -144,10 +144,10 @@ class RowProducts : public testing::TestWithParam<Kind> {
 TEST_P(RowProducts, EqualPlainProducts) {
   for (const int64_t columns : kColumns) {
     const Matrix w = matrix({13, columns});
-    const Tensor dense = w.dense(torch::kFloat32).to(torch::kFloat64);
+    const Tensor dense = w.dense(at::kFloat).to(at::kDouble);
     for (int64_t count = 1; count <= 9; ++count) {
       const Tensor x = normal({count, columns}, 8);
-      const Tensor wide = x.to(torch::kFloat64);
+      const Tensor wide = x.to(at::kDouble);
       const Tensor error = (run_products(RowMatrix(w), 0, 13, x) - wide.matmul(dense.t())).abs();
       const Tensor bound = wide.abs().matmul(dense.abs().t()) * 1e-6 + 1e-12;
       EXPECT_TRUE((error <= bound).all().item<bool>()) << columns << " columns, " << count;
@@ -185,19 +185,19 @@ TEST_P(RowProducts, AStackIsItsMatrices) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Kinds, RowProducts,
-                         testing::Values(Kind{"fp32", WeightFormat::plain, torch::kFloat32},
-                                         Kind{"bf16", WeightFormat::plain, torch::kBFloat16},
-                                         Kind{"int8", WeightFormat::int8, torch::kFloat32},
-                                         Kind{"int4", WeightFormat::int4, torch::kFloat32}),
+                         testing::Values(Kind{"fp32", WeightFormat::plain, at::kFloat},
+                                         Kind{"bf16", WeightFormat::plain, at::kBFloat16},
+                                         Kind{"int8", WeightFormat::int8, at::kFloat},
+                                         Kind{"int4", WeightFormat::int4, at::kFloat}),
                          [](const auto& info) { return info.param.name; });
 
 TEST(ColumnProducts, EqualPlainProducts) {
-  for (const auto type : {torch::kFloat32, torch::kBFloat16}) {
+  for (const auto type : {at::kFloat, at::kBFloat16}) {
     for (const int64_t columns : kColumns) {
       const Matrix w = normal({13, columns}).to(type);
-      const Tensor x = normal({5}, 8), y = torch::full({columns}, NAN);
+      const Tensor x = normal({5}, 8), y = at::full({columns}, NAN);
       cpu::column_products(RowMatrix(w), 6, 11, x.data_ptr<float>(), y.data_ptr<float>());
-      const Tensor want = x.matmul(w.dense(torch::kFloat32).narrow(0, 6, 5));
+      const Tensor want = x.matmul(w.dense(at::kFloat).narrow(0, 6, 5));
       EXPECT_TRUE(y.allclose(want, 1e-5, 1e-5)) << columns;
     }
   }
@@ -223,11 +223,11 @@ class Attend : public testing::TestWithParam<std::tuple<CachedRows::Kind, Layout
   Store store(uint64_t seed) const {
     const auto width = std::accumulate(layout().widths.begin(), layout().widths.end(), int64_t{0});
     const auto groups = static_cast<int64_t>(layout().widths.size());
-    const torch::Dtype type = kind() == CachedRows::Kind::fp32   ? torch::kFloat32
-                              : kind() == CachedRows::Kind::bf16 ? torch::kBFloat16
-                                                                 : torch::kInt8;
-    Store out{normal({kTokens, width}, seed), torch::zeros({kTokens, width}, type),
-              torch::zeros({kTokens, groups})};
+    const at::ScalarType type = kind() == CachedRows::Kind::fp32   ? at::kFloat
+                                : kind() == CachedRows::Kind::bf16 ? at::kBFloat16
+                                                                   : at::kChar;
+    Store out{normal({kTokens, width}, seed), at::zeros({kTokens, width}, type),
+              at::zeros({kTokens, groups})};
     for (int64_t t = 0; t < kTokens; ++t) {
       cpu::store_row(out.exact[t].data_ptr<float>(), rows(out, 0, width), layout().widths.data(),
                      t);
@@ -249,9 +249,9 @@ class Attend : public testing::TestWithParam<std::tuple<CachedRows::Kind, Layout
   }
   // What is stored, fp32 [kTokens,width].
   Tensor stored(const Store& store) const {
-    const Tensor wide = store.numbers.to(torch::kFloat32);
+    const Tensor wide = store.numbers.to(at::kFloat);
     if (kind() != CachedRows::Kind::int8) return wide;
-    const auto widths = torch::tensor(layout().widths);
+    const auto widths = at::tensor(layout().widths);
     return wide * store.scales.repeat_interleave(widths, 1);
   }
 };
@@ -275,17 +275,17 @@ TEST_P(Attend, StoresWithinTheTypesError) {
 TEST_P(Attend, EqualsSoftmaxOfAllScores) {
   const Store a = store(3), b = store(4);
   const Layout& l = layout();
-  const Tensor keys = stored(a).narrow(1, l.first, l.key_width).to(torch::kFloat64);
-  const Tensor values = stored(b).narrow(1, l.first, l.value_width).to(torch::kFloat64);
+  const Tensor keys = stored(a).narrow(1, l.first, l.key_width).to(at::kDouble);
+  const Tensor values = stored(b).narrow(1, l.first, l.value_width).to(at::kDouble);
   for (const int64_t heads : {1, 3, 8}) {
     const Tensor q = normal({heads, l.key_width}, 9);
-    const Tensor out = torch::full({heads, l.value_width}, NAN);
+    const Tensor out = at::full({heads, l.value_width}, NAN);
     std::vector<float> work(
         static_cast<size_t>(cpu::attention_work_floats(heads, l.key_width, l.value_width)), NAN);
     for (const int64_t tokens : {1, 2, 31, 32, 33, 70}) {
       cpu::attend(q.data_ptr<float>(), heads, rows(a, l.first, l.key_width),
                   rows(b, l.first, l.value_width), tokens, out.data_ptr<float>(), work.data());
-      const Tensor share = q.to(torch::kFloat64).matmul(keys.narrow(0, 0, tokens).t()).softmax(-1);
+      const Tensor share = q.to(at::kDouble).matmul(keys.narrow(0, 0, tokens).t()).softmax(-1);
       const Tensor want = share.matmul(values.narrow(0, 0, tokens));
       EXPECT_LE((out - want).abs().max().item<double>(), 1e-5) << heads << ", " << tokens;
     }
@@ -296,16 +296,15 @@ TEST_P(Attend, EqualsSoftmaxOfAllScores) {
 TEST_P(Attend, HoldsLargeScores) {
   const Store it = store(3);
   const Layout& l = layout();
-  const Tensor keys = stored(it).narrow(1, l.first, l.key_width).to(torch::kFloat64);
-  const Tensor q = (keys[40] * 30).to(torch::kFloat32).contiguous();
-  const Tensor out = torch::empty({l.value_width});
+  const Tensor keys = stored(it).narrow(1, l.first, l.key_width).to(at::kDouble);
+  const Tensor q = (keys[40] * 30).to(at::kFloat).contiguous();
+  const Tensor out = at::empty({l.value_width});
   std::vector<float> work(
       static_cast<size_t>(cpu::attention_work_floats(1, l.key_width, l.value_width)));
   cpu::attend(q.data_ptr<float>(), 1, rows(it, l.first, l.key_width),
               rows(it, l.first, l.value_width), kTokens, out.data_ptr<float>(), work.data());
-  const Tensor share = q.to(torch::kFloat64).matmul(keys.t()).softmax(-1);
-  const Tensor want =
-      share.matmul(stored(it).narrow(1, l.first, l.value_width).to(torch::kFloat64));
+  const Tensor share = q.to(at::kDouble).matmul(keys.t()).softmax(-1);
+  const Tensor want = share.matmul(stored(it).narrow(1, l.first, l.value_width).to(at::kDouble));
   EXPECT_LE((out - want).abs().max().item<double>(), 1e-4);
 }
 

@@ -1,7 +1,9 @@
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 // Positions that halt at very different depths: their states and keys stay as they were.
 #include <ATen/record_function.h>
 #include <gtest/gtest.h>
-#include <torch/autograd.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include <algorithm>
 #include <memory>
@@ -42,21 +44,21 @@ std::vector<NamedConfig> halting_mechanisms() {
 // A model whose halting head tells positions apart: some halt in the first loop, some never.
 Model spread_model(const ModelConfig& config) {
   Model model = sample_model(config);
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   if (config.injection == Injection::linear) {  // at first it ignores the state
     Tensor injection = model.parameters.at("recurrent.injection.weight");
-    torch::manual_seed(5);
-    injection.add_(torch::randn_like(injection), 0.2);
+    at::manual_seed(5);
+    injection.add_(at::randn_like(injection), 0.2);
   }
   Tensor weight = model.parameters.at("recurrent.halt.weight");
   const double target = config.injection == Injection::none ? 1.5 : 2.5;
-  const Weights weights = make_weights(config, model.parameters, torch::kFloat32);
+  const Weights weights = make_weights(config, model.parameters, at::kFloat);
   ForwardOptions options;
   options.loops = 1;
   Tensor state;
   options.observer = [&](int64_t, const Tensor&, const Tensor& after) { state = after; };
   forward(config, weights, sample_ids(config, 2, 45), options);
-  const Tensor scores = torch::linear(state, weight);
+  const Tensor scores = at::linear(state, weight);
   weight.mul_(target / scores.std());
   Tensor(model.parameters.at("recurrent.halt.bias"))
       .fill_(-1.5 - (scores.mean() * target / scores.std()).item<double>());
@@ -67,13 +69,13 @@ class HaltedPositions : public testing::TestWithParam<NamedConfig> {
  protected:
   void SetUp() override { config().validate(); }
   const ModelConfig& config() const { return GetParam().config; }
-  Weights weights() const { return make_weights(config(), model_.parameters, torch::kFloat32); }
+  Weights weights() const { return make_weights(config(), model_.parameters, at::kFloat); }
 
   Model model_ = spread_model(GetParam().config);
 };
 
 TEST_P(HaltedPositions, DepthsAreSpread) {
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   ForwardOptions options;
   options.loops = 6;
   const Tensor ids = sample_ids(config(), 2, 45);
@@ -81,11 +83,11 @@ TEST_P(HaltedPositions, DepthsAreSpread) {
   const Tensor counts = result.loops_run.flatten().bincount();
   EXPECT_GE(counts.count_nonzero().item<int64_t>(), 4) << counts;
   EXPECT_GE(counts[6].item<int64_t>(), 3) << counts;
-  EXPECT_TRUE(torch::equal(result.loops_run, result.halt_weights.gt(0).sum(-1)));
+  EXPECT_TRUE(at::equal(result.loops_run, result.halt_weights.gt(0).sum(-1)));
 }
 
 TEST_P(HaltedPositions, StatesAreFrozen) {
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   ForwardOptions options;
   options.loops = 6;
   std::vector<Tensor> changed;
@@ -94,15 +96,15 @@ TEST_P(HaltedPositions, StatesAreFrozen) {
   };
   const ForwardResult result = forward(config(), weights(), sample_ids(config(), 2, 45), options);
   for (size_t t = 0; t < changed.size(); ++t) {
-    EXPECT_TRUE(torch::equal(changed[t], result.loops_run.gt(static_cast<int64_t>(t)))) << t;
+    EXPECT_TRUE(at::equal(changed[t], result.loops_run.gt(static_cast<int64_t>(t)))) << t;
   }
 }
 
 TEST_P(HaltedPositions, KeysInLaterLoopsAreThoseOfTheLastLoopRun) {
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   const Weights w = weights();
   constexpr int64_t kLoops = 6, kTokens = 30;
-  KvCache cache(config(), kLoops, 1, kTokens + 1, torch::kCPU, torch::kFloat32);
+  KvCache cache(config(), kLoops, 1, kTokens + 1, at::kCPU, at::kFloat);
   ForwardOptions options;
   options.loops = kLoops;
   options.cache = &cache;
@@ -110,30 +112,30 @@ TEST_P(HaltedPositions, KeysInLaterLoopsAreThoseOfTheLastLoopRun) {
   const Tensor loops_run = forward(config(), w, ids, options).loops_run[0];
   const auto stored = [&](int64_t loop, int64_t layer) {
     const bool mla = config().attention == Attention::mla;
-    const Tensor a = mla ? torch::zeros({1, 1, config().kv_lora_rank + config().qk_rope_head_dim})
-                         : torch::zeros({1, 1, config().n_kv_heads, config().head_dim()});
+    const Tensor a = mla ? at::zeros({1, 1, config().kv_lora_rank + config().qk_rope_head_dim})
+                         : at::zeros({1, 1, config().n_kv_heads, config().head_dim()});
     const auto all = cache.append(cache.core_slot(loop, layer), a, mla ? Tensor() : a);
     const Tensor keys = all.first[0].narrow(0, 0, kTokens).flatten(1);
     if (mla) return keys;
-    return torch::cat({keys, all.second[0].narrow(0, 0, kTokens).flatten(1)}, 1);
+    return at::cat({keys, all.second[0].narrow(0, 0, kTokens).flatten(1)}, 1);
   };
   for (int64_t layer = 0; layer < config().core_layers; ++layer) {
     for (int64_t t = 1; t < kLoops; ++t) {
       const Tensor differs = (stored(t, layer) != stored(t - 1, layer)).any(-1);
-      EXPECT_TRUE(torch::equal(differs, loops_run.gt(t))) << t;
+      EXPECT_TRUE(at::equal(differs, loops_run.gt(t))) << t;
     }
   }
 }
 
 TEST_P(HaltedPositions, CachedInPiecesEqualsTheWhole) {
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   const Weights w = weights();
   const Tensor ids = sample_ids(config(), 1, 45);
   for (const int64_t loops : {1, 2, 6}) {
     ForwardOptions options;
     options.loops = loops;
     const ForwardResult want = forward(config(), w, ids, options);
-    KvCache cache(config(), loops, 1, 2, torch::kCPU, torch::kFloat32);
+    KvCache cache(config(), loops, 1, 2, at::kCPU, at::kFloat);
     options.cache = &cache;
     std::vector<Tensor> hidden, loops_run;
     int64_t begin = 0;
@@ -143,8 +145,8 @@ TEST_P(HaltedPositions, CachedInPiecesEqualsTheWhole) {
       loops_run.push_back(part.loops_run);
       begin += count;
     }
-    EXPECT_TRUE(torch::equal(torch::cat(loops_run, 1), want.loops_run)) << loops;
-    EXPECT_LE((torch::cat(hidden, 1) - want.hidden).abs().max().item<double>(), 1e-4) << loops;
+    EXPECT_TRUE(at::equal(at::cat(loops_run, 1), want.loops_run)) << loops;
+    EXPECT_LE((at::cat(hidden, 1) - want.hidden).abs().max().item<double>(), 1e-4) << loops;
   }
 }
 
@@ -162,12 +164,12 @@ void expect_same_without_skipping(const ModelConfig& config, const Weights& w, c
   options.skip_halted = false;
   const ForwardResult want = forward(config, w, ids, options);
   std::swap(states, masked_states);
-  ASSERT_TRUE(torch::equal(got.loops_run, want.loops_run)) << got.loops_run << want.loops_run;
+  ASSERT_TRUE(at::equal(got.loops_run, want.loops_run)) << got.loops_run << want.loops_run;
   EXPECT_LE((got.hidden - want.hidden).abs().max().item<double>(), 1e-4);
   EXPECT_LE((got.halt_weights - want.halt_weights).abs().max().item<double>(), 1e-5);
   EXPECT_NEAR(got.ponder.item<double>(), want.ponder.item<double>(), 1e-5);
   for (size_t i = 0; i < want.expert_load.size(); ++i) {
-    EXPECT_TRUE(torch::equal(got.expert_load[i], want.expert_load[i])) << i;
+    EXPECT_TRUE(at::equal(got.expert_load[i], want.expert_load[i])) << i;
   }
   ASSERT_EQ(states.size(), masked_states.size());
   for (size_t i = 0; i < states.size(); ++i) {
@@ -176,14 +178,14 @@ void expect_same_without_skipping(const ModelConfig& config, const Weights& w, c
 }
 
 TEST_P(HaltedPositions, SkippingEqualsComputingAll) {
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   for (const int64_t loops : {1, 2, 3, 6}) {
     ForwardOptions options;
     options.loops = loops;
     for (const int64_t length : {1, 7, 45}) {
       expect_same_without_skipping(config(), weights(), sample_ids(config(), 3, length), options);
     }
-    options.document_begins = torch::zeros({2, 45}, torch::kInt32);
+    options.document_begins = at::zeros({2, 45}, at::kInt);
     options.document_begins[0].slice(0, 5).fill_(5);
     options.document_begins[1].slice(0, 40).fill_(40);
     expect_same_without_skipping(config(), weights(), sample_ids(config(), 2, 45), options);
@@ -192,7 +194,7 @@ TEST_P(HaltedPositions, SkippingEqualsComputingAll) {
 
 // The halting head is given the positions that a loop computed.
 TEST_P(HaltedPositions, OnlyRunningPositionsAreComputed) {
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   static int64_t computed;
   const auto count = [](const at::RecordFunction& call) -> std::unique_ptr<at::ObserverContext> {
     if (std::string(call.name()) == "aten::sigmoid")
@@ -213,11 +215,11 @@ TEST_P(HaltedPositions, OnlyRunningPositionsAreComputed) {
 }
 
 TEST_P(HaltedPositions, SkippingWithACacheEqualsComputingAll) {
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   const Tensor ids = sample_ids(config(), 1, 45);
   for (const int64_t loops : {2, 6}) {
-    KvCache skipped(config(), loops, 1, 2, torch::kCPU, torch::kFloat32);
-    KvCache whole(config(), loops, 1, 2, torch::kCPU, torch::kFloat32);
+    KvCache skipped(config(), loops, 1, 2, at::kCPU, at::kFloat);
+    KvCache whole(config(), loops, 1, 2, at::kCPU, at::kFloat);
     int64_t begin = 0;
     for (const int64_t count : {21, 17, 4, 1, 1, 1}) {
       const Tensor piece = ids.narrow(1, begin, count);
@@ -228,7 +230,7 @@ TEST_P(HaltedPositions, SkippingWithACacheEqualsComputingAll) {
       options.cache = &whole;
       options.skip_halted = false;
       const ForwardResult want = forward(config(), weights(), piece, options);
-      EXPECT_TRUE(torch::equal(got.loops_run, want.loops_run));
+      EXPECT_TRUE(at::equal(got.loops_run, want.loops_run));
       EXPECT_LE((got.hidden - want.hidden).abs().max().item<double>(), 1e-4) << begin;
       begin += count;
     }
@@ -236,8 +238,8 @@ TEST_P(HaltedPositions, SkippingWithACacheEqualsComputingAll) {
 }
 
 TEST_P(HaltedPositions, SkippingStaysNearFp32InBf16) {
-  const torch::NoGradGuard no_grad;
-  const Weights narrow = make_weights(config(), model_.parameters, torch::kBFloat16);
+  const at::NoGradGuard no_grad;
+  const Weights narrow = make_weights(config(), model_.parameters, at::kBFloat16);
   const Tensor ids = sample_ids(config(), 2, 45);
   ForwardOptions options;
   options.loops = 6;
@@ -246,9 +248,9 @@ TEST_P(HaltedPositions, SkippingStaysNearFp32InBf16) {
   const ForwardResult want = forward(config(), narrow, ids, options);
   // Rounding may carry a position over the threshold: most must agree.
   const Tensor same = got.loops_run.eq(want.loops_run);
-  EXPECT_GE(same.to(torch::kFloat32).mean().item<double>(), 0.9);
-  const Tensor difference = (got.hidden - want.hidden).to(torch::kFloat32).norm();
-  EXPECT_LE((difference / want.hidden.to(torch::kFloat32).norm()).item<double>(), 0.05);
+  EXPECT_GE(same.to(at::kFloat).mean().item<double>(), 0.9);
+  const Tensor difference = (got.hidden - want.hidden).to(at::kFloat).norm();
+  EXPECT_LE((difference / want.hidden.to(at::kFloat).norm()).item<double>(), 0.05);
 }
 
 TEST_P(HaltedPositions, GradientsMatchFiniteDifferences) {
@@ -260,13 +262,13 @@ TEST_P(HaltedPositions, GradientsMatchFiniteDifferences) {
   const auto loss = [&] {
     const ForwardResult result = forward(config(), weights(), ids, options);
     depths = result.loops_run;
-    load = result.expert_load.empty() ? torch::zeros({1}) : result.expert_load[0];
+    load = result.expert_load.empty() ? at::zeros({1}) : result.expert_load[0];
     return loss_sum(weights(), result.hidden, targets) + result.ponder;
   };
   loss().backward();
   const Tensor depths_here = depths, load_here = load;
   EXPECT_GE(depths.flatten().bincount().count_nonzero().item<int64_t>(), 3) << depths;
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   int64_t compared = 0;
   for (const Parameters::Item& item : model_.parameters.items()) {
     if (!item.spec.trained) continue;
@@ -280,7 +282,7 @@ TEST_P(HaltedPositions, GradientsMatchFiniteDifferences) {
       value.add_(direction, by);
       const double at = loss().item<double>();
       value.sub_(direction, by);
-      return torch::equal(depths, depths_here) && torch::equal(load, load_here) ? at : NAN;
+      return at::equal(depths, depths_here) && at::equal(load, load_here) ? at : NAN;
     };
     const double slope = (moved(step) - moved(-step)) / (2 * step);
     if (std::isnan(slope)) continue;

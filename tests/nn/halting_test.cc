@@ -1,5 +1,7 @@
 #include "nn/halting.h"
 
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 #include <gtest/gtest.h>
 
 #include "sample_model.h"
@@ -9,10 +11,10 @@ namespace {
 
 // Positions whose halting probability is `p` in every loop.
 HaltingState run(const ModelConfig& config, Weights& weights, double p, int64_t loops) {
-  weights.halt_weight = torch::zeros({1, config.dim});
-  weights.halt_bias = torch::full({1}, std::log(p / (1 - p)));
+  weights.halt_weight = at::zeros({1, config.dim});
+  weights.halt_bias = at::full({1}, std::log(p / (1 - p)));
   HaltingState state(config, weights, loops);
-  for (int64_t t = 0; t < loops; ++t) state.add(torch::full({1, 2, config.dim}, t + 1.0));
+  for (int64_t t = 0; t < loops; ++t) state.add(at::full({1, 2, config.dim}, t + 1.0));
   return state;
 }
 
@@ -25,8 +27,8 @@ class Halting_ : public testing::Test {
 TEST_F(Halting_, AfterTheThresholdAPositionGetsTheRemainderOnce) {
   config_.halting = Halting::act_reference;
   const HaltingState state = run(config_, weights_, 0.4, 5);
-  const Tensor want = torch::tensor({0.4f, 0.4f, 0.2f, 0.0f, 0.0f});
-  EXPECT_TRUE(torch::allclose(state.weights()[0][1], want, 1e-5, 1e-6)) << state.weights();
+  const Tensor want = at::tensor({0.4f, 0.4f, 0.2f, 0.0f, 0.0f});
+  EXPECT_TRUE(at::allclose(state.weights()[0][1], want, 1e-5, 1e-6)) << state.weights();
   EXPECT_TRUE(state.all_halted());
   // Three loops run, remainder 0.2.
   EXPECT_NEAR(state.ponder().item<float>(), 3.2f, 1e-5);
@@ -51,11 +53,11 @@ TEST_F(Halting_, CorrectedWeightsAlwaysSumToOne) {
 }
 
 TEST_F(Halting_, StoppingWhenAllHaveHaltedChangesNothing) {
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   config_.halting = Halting::act;
   const Model model = sample_model(config_);
-  Weights weights = make_weights(config_, model.parameters, torch::kFloat32);
-  weights.halt_bias = torch::full({1}, 3.0);
+  Weights weights = make_weights(config_, model.parameters, at::kFloat);
+  weights.halt_bias = at::full({1}, 3.0);
   const Tensor ids = sample_ids(config_, 1, 6);
   int64_t loops_run = 0;
   ForwardOptions options;
@@ -65,14 +67,14 @@ TEST_F(Halting_, StoppingWhenAllHaveHaltedChangesNothing) {
   EXPECT_LT(loops_run, 8);
   EXPECT_EQ(stopped.halt_weights.size(2), 8);
   // The loops that are left out with a cache leave their keys there: the next token sees the same.
-  KvCache cache(config_, 8, 1, 8, torch::kCPU, torch::kFloat32);
+  KvCache cache(config_, 8, 1, 8, at::kCPU, at::kFloat);
   options.cache = &cache;
   loops_run = 0;
   const ForwardResult pieces = forward(config_, weights, ids.narrow(1, 0, 5), options);
   EXPECT_LT(loops_run, 8);
   const ForwardResult last = forward(config_, weights, ids.narrow(1, 5, 1), options);
-  EXPECT_TRUE(torch::allclose(stopped.hidden.narrow(1, 0, 5), pieces.hidden, 1e-4, 1e-5));
-  EXPECT_TRUE(torch::allclose(stopped.hidden.narrow(1, 5, 1), last.hidden, 1e-4, 1e-5));
+  EXPECT_TRUE(at::allclose(stopped.hidden.narrow(1, 0, 5), pieces.hidden, 1e-4, 1e-5));
+  EXPECT_TRUE(at::allclose(stopped.hidden.narrow(1, 5, 1), last.hidden, 1e-4, 1e-5));
 }
 
 }  // namespace

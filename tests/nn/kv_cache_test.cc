@@ -1,5 +1,6 @@
 #include "nn/kv_cache.h"
 
+#include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
 #include "config/plan.h"
@@ -19,20 +20,19 @@ class CacheOf : public testing::TestWithParam<Attention> {
     config_.attention = GetParam();
     config_.n_kv_heads = 3;
     config_.core_layers = 2;
-    torch::manual_seed(5);
+    at::manual_seed(5);
   }
   KvCache make(CacheType type, CacheSharing sharing = CacheSharing::per_loop, int64_t loops = 3,
-               torch::Dtype compute = torch::kFloat32) const {
-    return {config_,     loops,   /*batch=*/2,    /*capacity_tokens=*/4,
-            torch::kCPU, compute, {sharing, type}};
+               at::ScalarType compute = at::kFloat) const {
+    return {config_, loops, /*batch=*/2, /*capacity_tokens=*/4, at::kCPU, compute, {sharing, type}};
   }
   bool mla() const { return config_.attention == Attention::mla; }
   Pair step(int64_t tokens) const {
     if (mla()) {
-      return {torch::randn({2, tokens, config_.kv_lora_rank + config_.qk_rope_head_dim}), {}};
+      return {at::randn({2, tokens, config_.kv_lora_rank + config_.qk_rope_head_dim}), {}};
     }
     const std::vector<int64_t> shape = {2, tokens, config_.n_kv_heads, config_.head_dim()};
-    return {torch::randn(shape), torch::randn(shape)};
+    return {at::randn(shape), at::randn(shape)};
   }
   // Appends to every slot; what each returned.
   std::vector<Pair> feed(KvCache& cache, const std::vector<Pair>& steps) const {
@@ -63,7 +63,7 @@ void expect_equal(const Tensor& got, const Tensor& want) {
 }
 
 Tensor joined(const Tensor& first, const Tensor& second) {
-  return first.defined() ? torch::cat({first, second}, 1) : Tensor();
+  return first.defined() ? at::cat({first, second}, 1) : Tensor();
 }
 
 TEST_P(CacheOf, ReturnsAllTokensAndGrows) {
@@ -101,7 +101,7 @@ TEST_P(CacheOf, Bf16AndInt8StayNearAndGrow) {
       for (const auto& [got, want] : {std::pair(seen[i].a, joined(first[i].a, second[i].a)),
                                       std::pair(seen[i].b, joined(first[i].b, second[i].b))}) {
         if (!want.defined()) continue;
-        ASSERT_EQ(got.scalar_type(), torch::kFloat32);
+        ASSERT_EQ(got.scalar_type(), at::kFloat);
         ASSERT_EQ(got.sizes(), want.sizes());
         EXPECT_FALSE(got.equal(want));
         // int8: half a step of the largest of the parts that share a scale.
@@ -121,11 +121,11 @@ TEST_P(CacheOf, Bf16AndInt8StayNearAndGrow) {
 
 TEST_P(CacheOf, GivesTheComputeType) {
   for (const CacheType type : {CacheType::fp32, CacheType::bf16, CacheType::int8}) {
-    KvCache cache = make(type, CacheSharing::per_loop, 3, torch::kBFloat16);
+    KvCache cache = make(type, CacheSharing::per_loop, 3, at::kBFloat16);
     const Pair fresh = step(2);
-    const auto seen = cache.append(0, fresh.a.to(torch::kBFloat16),
-                                   mla() ? Tensor() : fresh.b.to(torch::kBFloat16));
-    EXPECT_EQ(seen.first.scalar_type(), torch::kBFloat16);
+    const auto seen =
+        cache.append(0, fresh.a.to(at::kBFloat16), mla() ? Tensor() : fresh.b.to(at::kBFloat16));
+    EXPECT_EQ(seen.first.scalar_type(), at::kBFloat16);
   }
 }
 

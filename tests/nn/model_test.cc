@@ -1,7 +1,9 @@
 #include "nn/model.h"
 
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 #include <gtest/gtest.h>
-#include <torch/autograd.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include <cmath>
 
@@ -20,7 +22,7 @@ class EveryMechanism : public testing::TestWithParam<NamedConfig> {
 // Logits of feeding `ids` through a cache in pieces of the given sizes.
 Tensor cached_logits(const ModelConfig& config, const Weights& weights, const Tensor& ids,
                      int64_t loops, const std::vector<int64_t>& pieces) {
-  KvCache cache(config, loops, ids.size(0), 2, torch::kCPU, weights.compute_type);
+  KvCache cache(config, loops, ids.size(0), 2, at::kCPU, weights.compute_type);
   std::vector<Tensor> out;
   int64_t begin = 0;
   for (const int64_t count : pieces) {
@@ -32,13 +34,13 @@ Tensor cached_logits(const ModelConfig& config, const Weights& weights, const Te
     begin += count;
     EXPECT_EQ(cache.length(), begin);
   }
-  return torch::cat(out, 1);
+  return at::cat(out, 1);
 }
 
 TEST_P(EveryMechanism, CachedDecodingEqualsTheWholeForward) {
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   const Model model = sample_model(config());
-  const Weights weights = make_weights(config(), model.parameters, torch::kFloat32);
+  const Weights weights = make_weights(config(), model.parameters, at::kFloat);
   const Tensor ids = sample_ids(config(), 2, 45);
   for (const int64_t loops : {1, 3, 5}) {  // fewer and more than trained
     ForwardOptions options;
@@ -51,9 +53,9 @@ TEST_P(EveryMechanism, CachedDecodingEqualsTheWholeForward) {
 }
 
 TEST_P(EveryMechanism, TheLastPositionAloneIsThatOfTheWhole) {
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   const Model model = sample_model(config());
-  const Weights weights = make_weights(config(), model.parameters, torch::kFloat32);
+  const Weights weights = make_weights(config(), model.parameters, at::kFloat);
   const Tensor ids = sample_ids(config(), 2, 37);
   const Tensor want = forward(config(), weights, ids).hidden;
   ForwardOptions options;
@@ -62,8 +64,8 @@ TEST_P(EveryMechanism, TheLastPositionAloneIsThatOfTheWhole) {
   ASSERT_EQ(got.size(1), 1);
   EXPECT_LE((got - want.narrow(1, 36, 1)).abs().max().item<double>(), 2e-5);
   // And it leaves the same cache: what follows comes out alike.
-  KvCache whole(config(), config().max_loop_iters, 2, 2, torch::kCPU, torch::kFloat32);
-  KvCache last(config(), config().max_loop_iters, 2, 2, torch::kCPU, torch::kFloat32);
+  KvCache whole(config(), config().max_loop_iters, 2, 2, at::kCPU, at::kFloat);
+  KvCache last(config(), config().max_loop_iters, 2, 2, at::kCPU, at::kFloat);
   const auto feed = [&](KvCache& cache, bool last_only) {
     ForwardOptions step;
     step.cache = &cache;
@@ -76,25 +78,25 @@ TEST_P(EveryMechanism, TheLastPositionAloneIsThatOfTheWhole) {
 }
 
 TEST_P(EveryMechanism, ATokenNeverSeesLaterOnes) {
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   const Model model = sample_model(config());
-  const Weights weights = make_weights(config(), model.parameters, torch::kFloat32);
+  const Weights weights = make_weights(config(), model.parameters, at::kFloat);
   Tensor ids = sample_ids(config(), 1, 12);
   const Tensor before = logits(weights, forward(config(), weights, ids).hidden);
   ids = ids.clone();
   ids[0][9] = (ids[0][9] + 1) % config().vocab_size;
   const Tensor after = logits(weights, forward(config(), weights, ids).hidden);
-  EXPECT_TRUE(torch::allclose(before.narrow(1, 0, 9), after.narrow(1, 0, 9), 1e-5, 1e-6));
-  EXPECT_FALSE(torch::allclose(before.narrow(1, 9, 3), after.narrow(1, 9, 3), 1e-5, 1e-6));
+  EXPECT_TRUE(at::allclose(before.narrow(1, 0, 9), after.narrow(1, 0, 9), 1e-5, 1e-6));
+  EXPECT_FALSE(at::allclose(before.narrow(1, 9, 3), after.narrow(1, 9, 3), 1e-5, 1e-6));
 }
 
 TEST_P(EveryMechanism, PackedDocumentsAreReadAsIfEachStoodAlone) {
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   const Model model = sample_model(config());
-  const Weights weights = make_weights(config(), model.parameters, torch::kFloat32);
+  const Weights weights = make_weights(config(), model.parameters, at::kFloat);
   const Tensor ids = sample_ids(config(), 2, 40);
   ForwardOptions options;
-  options.document_begins = torch::zeros({2, 40}, torch::kInt32);
+  options.document_begins = at::zeros({2, 40}, at::kInt);
   const int64_t cuts[2] = {13, 35};
   for (int64_t row = 0; row < 2; ++row) {
     options.document_begins[row].slice(0, cuts[row]).fill_(cuts[row]);
@@ -120,11 +122,11 @@ TEST_P(EveryMechanism, GradientsMatchFiniteDifferences) {
   const Model model = sample_model(config());
   const Tensor ids = sample_ids(config(), 2, 9), targets = ids.roll(-1, 1);
   const auto loss = [&] {
-    const Weights weights = make_weights(config(), model.parameters, torch::kFloat32);
+    const Weights weights = make_weights(config(), model.parameters, at::kFloat);
     return loss_sum(weights, forward(config(), weights, ids).hidden, targets);
   };
   loss().backward();
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   for (const Parameters::Item& item : model.parameters.items()) {
     if (!item.spec.trained) continue;
     ASSERT_TRUE(item.tensor.grad().defined()) << item.spec.name;
@@ -144,14 +146,14 @@ TEST_P(EveryMechanism, GradientsMatchFiniteDifferences) {
 }
 
 TEST_P(EveryMechanism, Bf16StaysNearFp32) {
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   const Model model = sample_model(config());
   const Tensor ids = sample_ids(config(), 2, 16);
-  const auto run = [&](torch::Dtype type) {
+  const auto run = [&](at::ScalarType type) {
     const Weights weights = make_weights(config(), model.parameters, type);
     return logits(weights, forward(config(), weights, ids).hidden);
   };
-  const Tensor wide = run(torch::kFloat32), narrow = run(torch::kBFloat16);
+  const Tensor wide = run(at::kFloat), narrow = run(at::kBFloat16);
   EXPECT_LE(((wide - narrow).norm() / wide.norm()).item<double>(), 0.05);
 }
 
@@ -159,14 +161,14 @@ TEST_P(EveryMechanism, Bf16StaysNearFp32) {
 TEST_P(EveryMechanism, RecomputationChangesNothing) {
   const Model model = sample_model(config());
   const Tensor ids = sample_ids(config(), 2, 11), targets = ids.roll(-1, 1);
-  for (const torch::Dtype type : {torch::kFloat32, torch::kBFloat16}) {
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
     std::vector<Tensor> want, want_load;
     double loss = 0;
     for (const Recompute recompute : {Recompute::none, Recompute::loop, Recompute::block}) {
       ForwardOptions options;
       options.recompute = recompute;
       options.count_experts = config().ffn == FeedForward::moe;
-      options.document_begins = torch::zeros({2, 11}, torch::kInt32);
+      options.document_begins = at::zeros({2, 11}, at::kInt);
       options.document_begins[1].slice(0, 6).fill_(6);
       const Weights weights = make_weights(config(), model.parameters, type);
       const ForwardResult result = forward(config(), weights, ids, options);
@@ -180,7 +182,7 @@ TEST_P(EveryMechanism, RecomputationChangesNothing) {
         ASSERT_TRUE(parameter.grad().defined()) << item.spec.name;
         if (recompute == Recompute::none) want.push_back(parameter.grad());
         // The order in which gradients of e and of what shares an input are added may differ.
-        const double tolerance = type == torch::kFloat32 ? 1e-6 : 1e-2;
+        const double tolerance = type == at::kFloat ? 1e-6 : 1e-2;
         EXPECT_LE((parameter.grad() - want[i]).norm().item<double>(),
                   tolerance * want[i].norm().item<double>() + 1e-12)
             << item.spec.name << " " << static_cast<int>(recompute);
@@ -191,7 +193,7 @@ TEST_P(EveryMechanism, RecomputationChangesNothing) {
         loss = objective.item<double>(), want_load = result.expert_load;
       EXPECT_EQ(objective.item<double>(), loss);
       for (size_t layer = 0; layer < want_load.size(); ++layer) {
-        EXPECT_TRUE(torch::equal(result.expert_load[layer], want_load[layer]));
+        EXPECT_TRUE(at::equal(result.expert_load[layer], want_load[layer]));
       }
     }
   }
@@ -203,7 +205,7 @@ INSTANTIATE_TEST_SUITE_P(Mechanisms, EveryMechanism, testing::ValuesIn(all_mecha
 TEST(Model, LossIsCrossEntropyOfTheLogitsAndSkipsPadding) {
   const ModelConfig config = small_config();
   const Model model = sample_model(config);
-  const Weights weights = make_weights(config, model.parameters, torch::kFloat32);
+  const Weights weights = make_weights(config, model.parameters, at::kFloat);
   const Tensor ids = sample_ids(config, 2, 7);
   Tensor targets = ids.roll(-1, 1).clone();
   targets[1][3] = -1;
@@ -213,14 +215,14 @@ TEST(Model, LossIsCrossEntropyOfTheLogitsAndSkipsPadding) {
                            .gather(2, targets.clamp_min(0).unsqueeze(-1))
                            .squeeze(-1) *
                       targets.ge(0);
-  EXPECT_TRUE(torch::allclose(token_losses(weights, hidden, targets), want, 1e-5, 1e-5));
-  EXPECT_TRUE(torch::allclose(loss_sum(weights, hidden, targets, 0.5), 0.5 * want.sum(), 1e-5));
+  EXPECT_TRUE(at::allclose(token_losses(weights, hidden, targets), want, 1e-5, 1e-5));
+  EXPECT_TRUE(at::allclose(loss_sum(weights, hidden, targets, 0.5), 0.5 * want.sum(), 1e-5));
 }
 
 TEST(Model, ObserverSeesEveryLoopInOrder) {
   const ModelConfig config = small_config();
   const Model model = sample_model(config);
-  const Weights weights = make_weights(config, model.parameters, torch::kFloat32);
+  const Weights weights = make_weights(config, model.parameters, at::kFloat);
   int64_t calls = 0;
   Tensor last;
   ForwardOptions options;
@@ -228,7 +230,7 @@ TEST(Model, ObserverSeesEveryLoopInOrder) {
   options.observer = [&](int64_t t, const Tensor& before, const Tensor& after) {
     EXPECT_EQ(t, calls++);
     if (last.defined()) {
-      EXPECT_TRUE(torch::equal(before, last));
+      EXPECT_TRUE(at::equal(before, last));
     }
     last = after;
   };
@@ -239,7 +241,7 @@ TEST(Model, ObserverSeesEveryLoopInOrder) {
 TEST(Model, ExpertLoadCountsEveryTokenOfEveryLoop) {
   const ModelConfig config = small_config();
   const Model model = sample_model(config);
-  const Weights weights = make_weights(config, model.parameters, torch::kFloat32);
+  const Weights weights = make_weights(config, model.parameters, at::kFloat);
   ForwardOptions options;
   options.loops = 3;
   options.count_experts = true;
@@ -251,8 +253,8 @@ TEST(Model, ExpertLoadCountsEveryTokenOfEveryLoop) {
 TEST(Model, ACacheMadeForOtherLoopsIsRefused) {
   const ModelConfig config = small_config();
   const Model model = sample_model(config);
-  const Weights weights = make_weights(config, model.parameters, torch::kFloat32);
-  KvCache cache(config, 2, 1, 8, torch::kCPU, torch::kFloat32);
+  const Weights weights = make_weights(config, model.parameters, at::kFloat);
+  KvCache cache(config, 2, 1, 8, at::kCPU, at::kFloat);
   ForwardOptions options;
   options.loops = 3;
   options.cache = &cache;
@@ -260,12 +262,12 @@ TEST(Model, ACacheMadeForOtherLoopsIsRefused) {
 }
 
 TEST(KvCache, TruncatedTokensAreForgotten) {
-  const torch::NoGradGuard no_grad;
+  const at::NoGradGuard no_grad;
   const ModelConfig config = small_config();
   const Model model = sample_model(config);
-  const Weights weights = make_weights(config, model.parameters, torch::kFloat32);
+  const Weights weights = make_weights(config, model.parameters, at::kFloat);
   const Tensor ids = sample_ids(config, 1, 10), other = (ids + 1) % config.vocab_size;
-  KvCache cache(config, config.max_loop_iters, 1, 4, torch::kCPU, torch::kFloat32);
+  KvCache cache(config, config.max_loop_iters, 1, 4, at::kCPU, at::kFloat);
   ForwardOptions options;
   options.cache = &cache;
   forward(config, weights, ids.narrow(1, 0, 6), options);
@@ -273,7 +275,7 @@ TEST(KvCache, TruncatedTokensAreForgotten) {
   cache.truncate(6);
   const Tensor again = forward(config, weights, ids.narrow(1, 6, 4), options).hidden;
   const Tensor want = forward(config, weights, ids).hidden.narrow(1, 6, 4);
-  EXPECT_TRUE(torch::allclose(again, want, 1e-4, 1e-5));
+  EXPECT_TRUE(at::allclose(again, want, 1e-4, 1e-5));
 }
 
 TEST(Transition, StaysInsideZeroAndOneAtTheExtremes) {
@@ -281,19 +283,19 @@ TEST(Transition, StaysInsideZeroAndOneAtTheExtremes) {
     ModelConfig config = small_config();
     config.injection = injection;
     const Model model = sample_model(config);
-    const torch::NoGradGuard no_grad;
+    const at::NoGradGuard no_grad;
     const bool lti = injection == Injection::lti;
     const std::string prefix = "recurrent.injection.";
     for (const double rate : {-1e4, -100.0, -17.5, 0.0, 5.0, 100.0, 1e4}) {
       for (const double dt : {-1e4, -50.0, 0.0, 50.0, 1e4}) {
         Tensor(model.parameters.at(prefix + (lti ? "log_A" : "log_a"))).fill_(rate);
         Tensor(model.parameters.at(prefix + (lti ? "log_dt" : "dt_bias"))).fill_(dt);
-        const Weights weights = make_weights(config, model.parameters, torch::kFloat32);
+        const Weights weights = make_weights(config, model.parameters, at::kFloat);
         const Tensor A = transition(config, weights);
         EXPECT_GT(A.min().item<float>(), 0.0f) << rate << " " << dt;
         EXPECT_LT(A.max().item<float>(), 1.0f) << rate << " " << dt;
         const Tensor hidden = forward(config, weights, sample_ids(config, 1, 4)).hidden;
-        EXPECT_TRUE(torch::isfinite(hidden).all().item<bool>()) << rate << " " << dt;
+        EXPECT_TRUE(at::isfinite(hidden).all().item<bool>()) << rate << " " << dt;
       }
     }
   }

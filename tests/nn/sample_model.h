@@ -69,8 +69,8 @@ inline Model sample_model(const ModelConfig& config, uint64_t seed = 3) {
 }
 
 inline Tensor sample_ids(const ModelConfig& config, int64_t batch, int64_t length) {
-  torch::manual_seed(11);
-  return torch::randint(config.vocab_size, {batch, length}, torch::kInt64);
+  at::manual_seed(11);
+  return at::randint(config.vocab_size, {batch, length}, at::kLong);
 }
 
 }  // namespace mythos

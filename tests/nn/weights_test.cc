@@ -1,5 +1,6 @@
 #include "nn/weights.h"
 
+#include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
@@ -42,9 +43,9 @@ TEST(Parameters, TheSeedDecidesEveryValue) {
   const ModelConfig config = small_config();
   const Model a = sample_model(config, 5), b = sample_model(config, 5), c = sample_model(config, 6);
   for (const auto& item : a.parameters.items()) {
-    EXPECT_TRUE(torch::equal(item.tensor, b.parameters.at(item.spec.name))) << item.spec.name;
+    EXPECT_TRUE(at::equal(item.tensor, b.parameters.at(item.spec.name))) << item.spec.name;
   }
-  EXPECT_FALSE(torch::equal(a.parameters.at("embed.weight"), c.parameters.at("embed.weight")));
+  EXPECT_FALSE(at::equal(a.parameters.at("embed.weight"), c.parameters.at("embed.weight")));
 }
 
 // Values of a seed are what runs and their resumption rest on: written out plainly here.
@@ -80,11 +81,11 @@ TEST(Parameters, LoadNamesWhatDoesNotFit) {
   EXPECT_NE(error_of([&] { model.parameters.load(missing, "f"); }).find("'norm.weight' is missing"),
             std::string::npos);
   auto shaped = values;
-  shaped["norm.weight"] = torch::zeros({3});
+  shaped["norm.weight"] = at::zeros({3});
   EXPECT_NE(error_of([&] { model.parameters.load(shaped, "f"); }).find("shape [3], expected [24]"),
             std::string::npos);
   auto unknown = values;
-  unknown["nrom.weight"] = torch::zeros({3});
+  unknown["nrom.weight"] = at::zeros({3});
   EXPECT_NE(
       error_of([&] { model.parameters.load(unknown, "f"); }).find("Did you mean 'norm.weight'"),
       std::string::npos);
@@ -93,11 +94,11 @@ TEST(Parameters, LoadNamesWhatDoesNotFit) {
 TEST(Weights, MatricesAreCastAndSmallTensorsStayWide) {
   const ModelConfig config = small_config();
   const Model model = sample_model(config);
-  const Weights weights = make_weights(config, model.parameters, torch::kBFloat16);
-  EXPECT_EQ(weights.embed.scalar_type(), torch::kBFloat16);
-  EXPECT_EQ(weights.core[0].experts_down.values.scalar_type(), torch::kBFloat16);
-  EXPECT_EQ(weights.core[0].router.scalar_type(), torch::kFloat32);
-  EXPECT_EQ(weights.norm.scalar_type(), torch::kFloat32);
+  const Weights weights = make_weights(config, model.parameters, at::kBFloat16);
+  EXPECT_EQ(weights.embed.scalar_type(), at::kBFloat16);
+  EXPECT_EQ(weights.core[0].experts_down.values.scalar_type(), at::kBFloat16);
+  EXPECT_EQ(weights.core[0].router.scalar_type(), at::kFloat);
+  EXPECT_EQ(weights.norm.scalar_type(), at::kFloat);
   EXPECT_TRUE(weights.head.values.is_same(weights.embed));
 }
 

@@ -1,5 +1,7 @@
 #include "stability/dynamics.h"
 
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -31,16 +33,16 @@ class Dynamics : public testing::Test {
     model_.parameters.initialize(config_, 5);
   }
   void set(const std::string& name, const Tensor& value) {
-    const torch::NoGradGuard guard;
+    const at::NoGradGuard guard;
     model_.parameters.at(name).copy_(value);
   }
   void scale(const std::string& name, double factor) {
-    const torch::NoGradGuard guard;
+    const at::NoGradGuard guard;
     model_.parameters.at(name).mul_(factor);
   }
-  Weights weights() const { return make_weights(config_, model_.parameters, torch::kFloat32); }
+  Weights weights() const { return make_weights(config_, model_.parameters, at::kFloat); }
   DynamicsReport measure(int64_t loops) {
-    return measure_dynamics(config_, weights(), random_probe(config_, 96, 1, torch::kCPU), loops);
+    return measure_dynamics(config_, weights(), random_probe(config_, 96, 1, at::kCPU), loops);
   }
   Verdict verdict(const DynamicsReport& dynamics) {
     return judge(spectral_report(config_, weights()), &dynamics, {});
@@ -75,13 +77,12 @@ TEST_F(Dynamics, NumbersOfARecurrenceWithoutABlock) {
   // Output projections of 0 leave r = u, the normalised input, of norm 1; with gain B = 0 and
   // A = 1/2 the state obeys h ← h/2 + u.
   config_.loop_embedding = LoopEmbedding::none;
-  set("core.0.attn.wo.weight", torch::zeros_like(model_.parameters.at("core.0.attn.wo.weight")));
-  set("core.0.ffn.experts.down",
-      torch::zeros_like(model_.parameters.at("core.0.ffn.experts.down")));
+  set("core.0.attn.wo.weight", at::zeros_like(model_.parameters.at("core.0.attn.wo.weight")));
+  set("core.0.ffn.experts.down", at::zeros_like(model_.parameters.at("core.0.ffn.experts.down")));
   scale("core.0.ffn.shared.down.weight", 0);
   scale("recurrent.lora.B", 0);
   scale("recurrent.injection.B", 0);
-  set("recurrent.injection.log_A", torch::full({32}, std::log(std::log(2.0))));
+  set("recurrent.injection.log_A", at::full({32}, std::log(std::log(2.0))));
   const DynamicsReport report = measure(40);
   // The direction of u = (h + e)/‖h + e‖ settles on that of e, and the state on 2u.
   const LoopStatistics& last = report.loops.back();
@@ -97,10 +98,10 @@ TEST_F(Dynamics, NumbersOfARecurrenceWithoutABlock) {
 TEST_F(DynamicsOfAdd, AModelBuiltToDivergeIsUnstable) {
   // The depth-wise LoRA adds to the block's output in proportion to it: with large factors the
   // state is multiplied at every loop.
-  const Tensor pick = torch::eye(32).slice(0, 0, 4);
+  const Tensor pick = at::eye(32).slice(0, 0, 4);
   set("recurrent.lora.down.weight", pick);
   set("recurrent.lora.B", pick);
-  set("recurrent.lora.scale.weight", torch::full({4, 4}, 4.0));
+  set("recurrent.lora.scale.weight", at::full({4, 4}, 4.0));
   const DynamicsReport report = measure(12);
   EXPECT_GT(report.growth, 1000);
   EXPECT_GT(report.loops.back().contraction, 2);
@@ -111,10 +112,10 @@ TEST_F(DynamicsOfAdd, AModelBuiltToDivergeIsUnstable) {
 }
 
 TEST_F(DynamicsOfAdd, OverflowIsFoundAtTheLoopWhereItHappens) {
-  const Tensor pick = torch::eye(32).slice(0, 0, 4);
+  const Tensor pick = at::eye(32).slice(0, 0, 4);
   set("recurrent.lora.down.weight", pick);
   set("recurrent.lora.B", pick);
-  set("recurrent.lora.scale.weight", torch::full({4, 4}, 1e12));
+  set("recurrent.lora.scale.weight", at::full({4, 4}, 1e12));
   const DynamicsReport report = measure(8);
   EXPECT_GE(report.first_nonfinite_loop, 3);
   EXPECT_LE(report.first_nonfinite_loop, 5);
@@ -131,7 +132,7 @@ TEST_F(DynamicsOfAdd, AModelLeftAsItIsPasses) {
 }
 
 TEST_F(Dynamics, BatchesAreWeighedByTheirTokens) {
-  const std::vector<Tensor> batches = random_probe(config_, 96, 1, torch::kCPU);
+  const std::vector<Tensor> batches = random_probe(config_, 96, 1, at::kCPU);
   const DynamicsReport together = measure_dynamics(config_, weights(), batches, 3);
   std::vector<Tensor> rows;
   for (const Tensor& batch : batches) {

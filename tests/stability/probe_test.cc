@@ -1,6 +1,6 @@
 #include "stability/probe.h"
 
-#include <ATen/Functions.h>
+#include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
 namespace mythos {
@@ -14,9 +14,9 @@ ModelConfig config_of(int64_t max_seq_len) {
 }
 
 TEST(Probe, RandomIdsFollowTheSeedAndStayInTheVocabulary) {
-  const auto first = random_probe(config_of(100), 500, 1, torch::kCPU);
-  const auto again = random_probe(config_of(100), 500, 1, torch::kCPU);
-  const auto other = random_probe(config_of(100), 500, 2, torch::kCPU);
+  const auto first = random_probe(config_of(100), 500, 1, at::kCPU);
+  const auto again = random_probe(config_of(100), 500, 1, at::kCPU);
+  const auto other = random_probe(config_of(100), 500, 2, at::kCPU);
   EXPECT_TRUE(at::equal(first[0], again[0]));
   EXPECT_FALSE(at::equal(first[0], other[0]));
   EXPECT_GE(first[0].min().item<int64_t>(), 0);
@@ -26,7 +26,7 @@ TEST(Probe, RandomIdsFollowTheSeedAndStayInTheVocabulary) {
 TEST(Probe, BatchesHoldEveryTokenOnceAndRespectTheContext) {
   for (const int64_t tokens : {1, 99, 100, 101, 450, 1000}) {
     int64_t total = 0;
-    for (const Tensor& batch : random_probe(config_of(100), tokens, 1, torch::kCPU)) {
+    for (const Tensor& batch : random_probe(config_of(100), tokens, 1, at::kCPU)) {
       ASSERT_EQ(batch.dim(), 2);
       EXPECT_LE(batch.size(1), 100);
       total += batch.numel();

@@ -1,5 +1,6 @@
 #include "train/optimizer.h"
 
+#include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
 #include "../scratch.h"
@@ -28,7 +29,7 @@ void set_gradients(const Parameters& parameters, uint64_t seed, double scale) {
   for (const Parameters::Item& item : parameters.items()) {
     if (!item.spec.trained) continue;
     Tensor parameter = item.tensor;
-    parameter.mutable_grad() = torch::randn(parameter.sizes(), generator) * scale;
+    parameter.mutable_grad() = at::randn(parameter.sizes(), generator) * scale;
   }
 }
 
@@ -38,7 +39,7 @@ struct PlainAdamW {
   Tensor m, v;
   int64_t t = 0;
   Tensor step(const Tensor& parameter, const Tensor& gradient) {
-    if (t++ == 0) m = v = torch::zeros_like(parameter);
+    if (t++ == 0) m = v = at::zeros_like(parameter);
     m = beta1 * m + (1 - beta1) * gradient;
     v = beta2 * v + (1 - beta2) * gradient * gradient;
     const Tensor m_hat = m / (1 - std::pow(beta1, t));
@@ -50,15 +51,14 @@ struct PlainAdamW {
 double global_norm(const Parameters& parameters) {
   double sum = 0;
   for (const Parameters::Item& item : parameters.items()) {
-    if (item.spec.trained)
-      sum += item.tensor.grad().to(torch::kFloat64).square().sum().item<double>();
+    if (item.spec.trained) sum += item.tensor.grad().to(at::kDouble).square().sum().item<double>();
   }
   return std::sqrt(sum);
 }
 
 TEST(AdamW, EqualsThePlainFormWithClippingAndDecayOfMatricesAlone) {
   const ModelConfig model = small_config();
-  Parameters parameters(model, torch::kCPU);
+  Parameters parameters(model, at::kCPU);
   parameters.initialize(model, 5);
   TrainConfig config;
   config.weight_decay = 0.3;
@@ -69,7 +69,7 @@ TEST(AdamW, EqualsThePlainFormWithClippingAndDecayOfMatricesAlone) {
   for (const Parameters::Item& item : parameters.items()) {
     plain[item.spec.name] = {
         0.01, config.beta1, config.beta2, config.adam_eps, item.spec.matrix ? 0.3 : 0.0, {}, {}};
-    expected[item.spec.name] = item.tensor.detach().to(torch::kFloat64);
+    expected[item.spec.name] = item.tensor.detach().to(at::kDouble);
   }
   for (uint64_t step = 0; step < 5; ++step) {
     set_gradients(parameters, step, 1.0);
@@ -77,7 +77,7 @@ TEST(AdamW, EqualsThePlainFormWithClippingAndDecayOfMatricesAlone) {
     ASSERT_GT(norm, config.clip_norm);
     for (const Parameters::Item& item : parameters.items()) {
       if (!item.spec.trained) continue;
-      const Tensor clipped = item.tensor.grad().to(torch::kFloat64) * (config.clip_norm / norm);
+      const Tensor clipped = item.tensor.grad().to(at::kDouble) * (config.clip_norm / norm);
       Tensor& value = expected[item.spec.name];
       value = plain[item.spec.name].step(value, clipped);
     }
@@ -85,7 +85,7 @@ TEST(AdamW, EqualsThePlainFormWithClippingAndDecayOfMatricesAlone) {
     optimizer.zero_grad();
   }
   for (const Parameters::Item& item : parameters.items()) {
-    const Tensor difference = item.tensor.detach().to(torch::kFloat64) - expected[item.spec.name];
+    const Tensor difference = item.tensor.detach().to(at::kDouble) - expected[item.spec.name];
     EXPECT_LT(difference.abs().max().item<double>(), 2e-6) << item.spec.name;
   }
 }
@@ -93,7 +93,7 @@ TEST(AdamW, EqualsThePlainFormWithClippingAndDecayOfMatricesAlone) {
 TEST(AdamW, LeavesSmallGradientsAndAZeroClipNormAlone) {
   const ModelConfig model = small_config();
   for (const double clip : {0.0, 1e6}) {
-    Parameters parameters(model, torch::kCPU);
+    Parameters parameters(model, at::kCPU);
     parameters.initialize(model, 5);
     TrainConfig config;
     config.clip_norm = clip;
@@ -106,23 +106,23 @@ TEST(AdamW, LeavesSmallGradientsAndAZeroClipNormAlone) {
       return item.first == "exp_avg.embed.weight";
     });
     ASSERT_NE(found, state.end());
-    EXPECT_TRUE(torch::allclose(found->second, gradient * (1 - config.beta1), 1e-5, 1e-8));
+    EXPECT_TRUE(at::allclose(found->second, gradient * (1 - config.beta1), 1e-5, 1e-8));
   }
 }
 
 TEST(AdamW, CountsAMissingGradientAsZero) {
   const ModelConfig model = small_config();
-  Parameters parameters(model, torch::kCPU);
+  Parameters parameters(model, at::kCPU);
   parameters.initialize(model, 5);
   AdamW optimizer(parameters, TrainConfig{});
   const Tensor before = parameters.at("norm.weight").detach().clone();
   EXPECT_EQ(optimizer.step(0.01).item<double>(), 0);
-  EXPECT_TRUE(torch::equal(parameters.at("norm.weight"), before));
+  EXPECT_TRUE(at::equal(parameters.at("norm.weight"), before));
 }
 
 TEST(AdamW, StateRestoresExactly) {
   const ModelConfig model = small_config();
-  Parameters one(model, torch::kCPU), other(model, torch::kCPU);
+  Parameters one(model, at::kCPU), other(model, at::kCPU);
   one.initialize(model, 5);
   AdamW first(one, TrainConfig{});
   for (uint64_t step = 0; step < 3; ++step) {
@@ -140,21 +140,21 @@ TEST(AdamW, StateRestoresExactly) {
   first.step(0.01);
   second.step(0.01);
   for (const auto& item : one.items()) {
-    EXPECT_TRUE(torch::equal(item.tensor, other.at(item.spec.name))) << item.spec.name;
+    EXPECT_TRUE(at::equal(item.tensor, other.at(item.spec.name))) << item.spec.name;
   }
 }
 
 TEST(AdamW, StateThatDoesNotFitIsRefused) {
   const ModelConfig model = small_config();
-  Parameters parameters(model, torch::kCPU);
+  Parameters parameters(model, at::kCPU);
   parameters.initialize(model, 5);
   AdamW optimizer(parameters, TrainConfig{});
   TensorMap state;
   for (const auto& [name, tensor] : optimizer.state()) state[name] = tensor;
   TensorMap missing = state, surplus = state, reshaped = state;
   missing.erase("exp_avg_sq.norm.weight");
-  surplus["exp_avg.unknown"] = torch::zeros({1});
-  reshaped["exp_avg.norm.weight"] = torch::zeros({3});
+  surplus["exp_avg.unknown"] = at::zeros({1});
+  reshaped["exp_avg.norm.weight"] = at::zeros({3});
   const auto message = [&](const TensorMap& bad) {
     return error_of(ErrorKind::data, [&] { optimizer.load(bad, "RUN/step-000007"); });
   };

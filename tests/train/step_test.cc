@@ -1,5 +1,6 @@
 #include "train/step.h"
 
+#include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
 namespace mythos {
@@ -51,7 +52,7 @@ TEST(CountTargets, LeavesOutWhatIsMarked) {
 
 TEST(ForwardBackward, MicroBatchesAddUpToOneBatch) {
   const Config config = small_config();
-  Parameters parameters(config.model, torch::kCPU);
+  Parameters parameters(config.model, at::kCPU);
   parameters.initialize(config.model, 2);
   Batch first = batch_of(2, 6, 1), second = batch_of(2, 6, 5);
   second.targets[3] = second.targets[4] = second.targets[5] = -1;
@@ -60,10 +61,9 @@ TEST(ForwardBackward, MicroBatchesAddUpToOneBatch) {
   whole.inputs.insert(whole.inputs.end(), second.inputs.begin(), second.inputs.end());
   whole.targets.insert(whole.targets.end(), second.targets.begin(), second.targets.end());
 
-  const StepResult one = forward_backward(config, parameters, {whole}, 21, 3, torch::kFloat32);
+  const StepResult one = forward_backward(config, parameters, {whole}, 21, 3, at::kFloat);
   const auto expected = take_gradients(parameters);
-  const StepResult two =
-      forward_backward(config, parameters, {first, second}, 21, 3, torch::kFloat32);
+  const StepResult two = forward_backward(config, parameters, {first, second}, 21, 3, at::kFloat);
   const auto found = take_gradients(parameters);
   EXPECT_NEAR(one.nats.item<double>(), two.nats.item<double>(), 1e-4);
   EXPECT_GT(one.nats.item<double>() / 21, 1.0);
@@ -73,13 +73,13 @@ TEST(ForwardBackward, MicroBatchesAddUpToOneBatch) {
   }
   ASSERT_EQ(two.expert_load.size(), 1U);
   EXPECT_EQ(two.expert_load[0].sum().item<double>(), 4 * 6 * 3 * 2);
-  EXPECT_TRUE(torch::equal(one.expert_load[0], two.expert_load[0]));
+  EXPECT_TRUE(at::equal(one.expert_load[0], two.expert_load[0]));
 }
 
 // Two documents in one sequence, against each in a sequence of its own.
 TEST(ForwardBackward, PackedDocumentsAddUpToTheirGradients) {
   const Config config = small_config();
-  Parameters parameters(config.model, torch::kCPU);
+  Parameters parameters(config.model, at::kCPU);
   parameters.initialize(config.model, 2);
   Batch packed = batch_of(1, 10, 1);
   packed.document_begins = {0, 0, 0, 0, 4, 4, 4, 4, 4, 9};
@@ -93,9 +93,9 @@ TEST(ForwardBackward, PackedDocumentsAddUpToTheirGradients) {
     return batch;
   };
   const StepResult apart =
-      forward_backward(config, parameters, {part(0, 4), part(4, 9)}, 9, 3, torch::kFloat32);
+      forward_backward(config, parameters, {part(0, 4), part(4, 9)}, 9, 3, at::kFloat);
   const auto expected = take_gradients(parameters);
-  const StepResult together = forward_backward(config, parameters, {packed}, 9, 3, torch::kFloat32);
+  const StepResult together = forward_backward(config, parameters, {packed}, 9, 3, at::kFloat);
   EXPECT_NEAR(together.nats.item<double>(), apart.nats.item<double>(), 1e-4);
   for (const auto& [name, gradient] : take_gradients(parameters)) {
     EXPECT_LT((gradient - expected.at(name)).abs().max().item<double>(), 1e-6) << name;
@@ -104,14 +104,14 @@ TEST(ForwardBackward, PackedDocumentsAddUpToTheirGradients) {
 
 TEST(ForwardBackward, GradientsReachFp32MastersThroughBf16) {
   const Config config = small_config();
-  Parameters parameters(config.model, torch::kCPU);
+  Parameters parameters(config.model, at::kCPU);
   parameters.initialize(config.model, 2);
   const Batch batch = batch_of(2, 6, 1);
-  forward_backward(config, parameters, {batch}, 12, 2, torch::kFloat32);
+  forward_backward(config, parameters, {batch}, 12, 2, at::kFloat);
   const auto expected = take_gradients(parameters);
-  forward_backward(config, parameters, {batch}, 12, 2, torch::kBFloat16);
+  forward_backward(config, parameters, {batch}, 12, 2, at::kBFloat16);
   for (const auto& [name, gradient] : take_gradients(parameters)) {
-    EXPECT_EQ(gradient.dtype(), torch::kFloat32) << name;
+    EXPECT_EQ(gradient.dtype(), at::kFloat) << name;
     const double size = expected.at(name).norm().item<double>();
     EXPECT_LT((gradient - expected.at(name)).norm().item<double>(), 0.1 * size + 1e-6) << name;
   }
@@ -120,14 +120,14 @@ TEST(ForwardBackward, GradientsReachFp32MastersThroughBf16) {
 TEST(ForwardBackward, PonderCostShortensTheWait) {
   Config config = small_config();
   config.model.halting = Halting::act;
-  Parameters parameters(config.model, torch::kCPU);
+  Parameters parameters(config.model, at::kCPU);
   parameters.initialize(config.model, 2);
   const Batch batch = batch_of(2, 6, 1);
-  forward_backward(config, parameters, {batch}, 12, 3, torch::kFloat32);
+  forward_backward(config, parameters, {batch}, 12, 3, at::kFloat);
   const double without = parameters.at("recurrent.halt.bias").grad().item<double>();
   take_gradients(parameters);
   config.train.ponder_cost = 1;
-  forward_backward(config, parameters, {batch}, 12, 3, torch::kFloat32);
+  forward_backward(config, parameters, {batch}, 12, 3, at::kFloat);
   // A larger bias halts earlier, so the cost pushes it up: its gradient falls.
   EXPECT_LT(parameters.at("recurrent.halt.bias").grad().item<double>(), without);
 }

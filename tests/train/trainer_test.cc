@@ -1,6 +1,8 @@
 #include "train/trainer.h"
 
+#include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
 
 #include <csignal>
 #include <cstdlib>
@@ -246,11 +248,11 @@ TEST_F(TrainerTest, TheLossFallsOnTextThatRepeats) {
 
 TEST_F(TrainerTest, TheModelTakesTheVocabularyOfTheData) {
   const TrainResult result = train(options("run"));
-  EXPECT_EQ(load_checkpoint(result.checkpoint, torch::kCPU).config.model.vocab_size, 300);
+  EXPECT_EQ(load_checkpoint(result.checkpoint, at::kCPU).config.model.vocab_size, 300);
 
   TrainOptions larger = options("larger");
   larger.assignments = {"model.vocab_size=512"};
-  EXPECT_EQ(load_checkpoint(train(larger).checkpoint, torch::kCPU).config.model.vocab_size, 512);
+  EXPECT_EQ(load_checkpoint(train(larger).checkpoint, at::kCPU).config.model.vocab_size, 512);
 
   TrainOptions smaller = options("smaller");
   smaller.assignments = {"vocab_size=299"};
@@ -296,7 +298,7 @@ TEST_F(TrainerTest, ResumeTakesTrainingKeysAndRefusesModelKeys) {
   const TrainResult result = train(resume);
   EXPECT_EQ(result.first_step, 12);
   EXPECT_EQ(result.step, 14);
-  EXPECT_EQ(load_checkpoint(result.checkpoint, torch::kCPU).config.train.lr, 3e-3);
+  EXPECT_EQ(load_checkpoint(result.checkpoint, at::kCPU).config.train.lr, 3e-3);
   const TrainResult again = train(resume);
   EXPECT_EQ(again.first_step, 14);
   EXPECT_EQ(again.checkpoint.filename(), "step-000014");
@@ -316,9 +318,9 @@ TEST_F(TrainerTest, ResumeRefusesShardsOfAnotherTokenizer) {
 
 TEST_F(TrainerTest, DivergenceStopsBeforeAnythingIsSaved) {
   train(options("run"));
-  LoadedCheckpoint loaded = load_checkpoint(scratch_ / "run", torch::kCPU, true);
+  LoadedCheckpoint loaded = load_checkpoint(scratch_ / "run", at::kCPU, true);
   {
-    const torch::NoGradGuard no_grad;
+    const at::NoGradGuard no_grad;
     Tensor weight = loaded.model->parameters.at("norm.weight");
     weight[0] = std::numeric_limits<float>::quiet_NaN();
   }
