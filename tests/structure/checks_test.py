@@ -2,14 +2,17 @@
 """The checks of this folder find what they look for: checks_test.py BIN_FOLDER"""
 import contextlib
 import io
+import json
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
 import unittest
 
 import include_graph
+import lifetimes
 import symbols
 import torch_free
 
@@ -63,6 +66,47 @@ class Symbols(unittest.TestCase):
     def test_overloads_and_inline_functions_are_good(self):
         inline = "inline int g() { return 1; } "
         self.assertEqual(self.faults(inline + "int f(int) { return g(); }", inline + "int f(char) { return g(); }"), [])
+
+
+@unittest.skipUnless(shutil.which("clang++"), "clang++ is not installed")
+class Lifetimes(unittest.TestCase):
+    SOURCE = """#include <string>
+#include <string_view>
+struct Token { std::string name; bool special; };
+std::string name_of(const Token& token);
+std::string_view shown(const Token& token) { %s }
+"""
+
+    def faults(self, body):
+        with tempfile.TemporaryDirectory() as folder:
+            source = pathlib.Path(folder) / "a.cc"
+            command = f"/usr/bin/c++ -std=c++20 -O2 -fpch-preprocess -o a.o -c {source}"
+            (source.parent / "compile_commands.json").write_text(
+                json.dumps([{"directory": folder, "command": command, "file": str(source)}]))
+            bodies = [body] if isinstance(body, str) else body
+            for text in bodies:
+                source.write_text(self.SOURCE % text)
+                found, files = lifetimes.faults(pathlib.Path(folder), "clang++")
+                self.assertEqual(files, 1)
+            return "".join(found.values())
+
+    def test_views_of_temporaries_are_found(self):
+        for body in ('return token.special ? "" : token.name;', "return name_of(token);",
+                     "std::string name = token.name; return name;",
+                     "std::string_view view = name_of(token); return view;"):
+            self.assertIn("[-W", self.faults(body), body)
+
+    def test_views_of_what_stays_are_good(self):
+        self.assertEqual(self.faults('return token.special ? std::string_view() : std::string_view(token.name);'), "")
+
+    def test_what_changed_is_read_again(self):
+        good = "return token.name;"
+        self.assertEqual(self.faults([good, good]), "")
+        self.assertIn("[-W", self.faults([good, "return name_of(token);"]))
+        self.assertEqual(self.faults(["return name_of(token);", good]), "")
+
+    def test_what_cannot_be_read_is_a_fault(self):
+        self.assertIn("error", self.faults("return unknown;"))
 
 
 class TorchFree(unittest.TestCase):
