@@ -4,6 +4,7 @@
 
 #include "base/cli.h"
 #include "base/error.h"
+#include "base/print.h"
 #include "base/strings.h"
 #include "bench_options.h"
 #include "checkpoint/checkpoint.h"
@@ -36,8 +37,9 @@ Subject load_subject(const ModelSubjectOptions& options, at::Device device, bool
   Config config = loaded.config;
   set_values(config, options);
   if (config.model != loaded.config.model) {
-    fail(ErrorKind::usage, "--set changes [model], which a checkpoint has fixed: " +
-                               loaded.path.string() + ".\nOnly keys of [train] can be set for it");
+    fail(ErrorKind::usage,
+         "--set changes [model], which a checkpoint has fixed: " + loaded.path.string() + ".",
+         "Only keys of [train] can be set for it");
   }
   return {loaded.path.string(), config, std::move(loaded.model)};
 }
@@ -51,7 +53,8 @@ Subject fresh_subject(const ModelSubjectOptions& options, at::Device device, boo
   if (device.is_cpu() && needed_bytes > available_memory_bytes()) {
     fail(ErrorKind::resources,
          "the weights take " + human_bytes(needed_bytes) + ", and this machine has " +
-             human_bytes(available_memory_bytes()) + " left.\nMeasure a smaller model");
+             human_bytes(available_memory_bytes()) + " left.",
+         "Measure a smaller model");
   }
   auto model = std::make_unique<Model>(config.model, device);
   if (trains) model->parameters.initialize(config.model, options.seed);
@@ -127,7 +130,7 @@ int main(int argc, char** argv) {
                       [&] {
                         const std::string name = root->get_subcommands()[0]->get_name();
                         const BenchResult result = measure(name, common, options);
-                        std::fputs(format_bench(result, common.format()).c_str(), stdout);
+                        print_lines(format_bench(result, common.format()));
                         return 0;
                       }});
 }

@@ -67,7 +67,7 @@ void GenerateCommand::declare_depth(CLI::App& app) {
                  strprintf("Change below which latent or kl ends them; default: %g, %g",
                            kLatentThreshold, kKlThreshold))
       ->type_name("X")
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::Range(0.0, 1e9));
   app.add_option("--max-loops", max_loops,
                  "Most loops of a token with auto; default: model.max_loop_iters")
       ->type_name("N")

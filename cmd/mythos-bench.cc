@@ -8,6 +8,7 @@
 #include "base/cli.h"
 #include "base/error.h"
 #include "base/files.h"
+#include "base/print.h"
 #include "bench_options.h"
 #include "data/bench_data.h"
 #include "data/bench_tokenize.h"
@@ -66,8 +67,7 @@ void declare_data(CLI::App& app, Options& options) {
   const fs::path program = fs::read_symlink("/proc/self/exe").parent_path() / "mythos_bench_model";
   execv(program.c_str(), argv);
   if (errno == ENOENT) {
-    fail(ErrorKind::usage,
-         "this build has no LibTorch half, so no models to measure.\n"
+    fail(ErrorKind::usage, "this build has no LibTorch half, so no models to measure.",
          "Build it with -DMYTHOS_TORCH=ON");
   }
   fail(ErrorKind::resources, "cannot execute " + program.string() + ": " + std::strerror(errno));
@@ -88,7 +88,7 @@ int run(Options& options, const std::string& subject, char** argv) {
         options.split == "train" ? ShardDirectory::Split::train : ShardDirectory::Split::val;
     result = bench_data(options.data);
   }
-  std::fputs(format_bench(result, options.common.format()).c_str(), stdout);
+  print_lines(format_bench(result, options.common.format()));
   return 0;
 }
 

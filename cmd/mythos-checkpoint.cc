@@ -3,6 +3,7 @@
 
 #include "base/cli.h"
 #include "base/error.h"
+#include "base/print.h"
 #include "base/strings.h"
 #include "checkpoint/checkpoint.h"
 
@@ -62,12 +63,12 @@ int list(const Options& options) {
                                     {"bytes", stored_bytes(directory)}});
       continue;
     }
-    std::printf("%-14s %14s %10s %10s %12s\n", directory.filename().c_str(),
+    std::printf("%-14s %14s %10s %10s %12s\n", shown(directory.filename().string()).c_str(),
                 number(state, "tokens", "%.0f").c_str(), number(state, "val_loss", "%.4f").c_str(),
                 number(state, "val_bpb", "%.4f").c_str(),
                 human_bytes(static_cast<double>(stored_bytes(directory))).c_str());
   }
-  if (options.json) std::puts(out.dump(2).c_str());
+  if (options.json) print_json(out);
   return 0;
 }
 
@@ -81,10 +82,10 @@ int verify(const Options& options) {
     out["checkpoints"].push_back(
         {{"path", directory.string()}, {"ok", faults.empty()}, {"faults", faults}});
     if (options.json) continue;
-    for (const std::string& fault : faults) std::puts(fault.c_str());
-    if (faults.empty()) std::printf("%s: ok\n", directory.c_str());
+    for (const std::string& fault : faults) print_lines(fault + "\n");
+    if (faults.empty()) print_lines(shown(directory.string()) + ": ok\n");
   }
-  if (options.json) std::puts(out.dump(2).c_str());
+  if (options.json) print_json(out);
   return out["ok"] ? 0 : static_cast<int>(ErrorKind::check_failed);
 }
 

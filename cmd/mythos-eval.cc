@@ -6,6 +6,7 @@
 #include "base/cli.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/print.h"
 #include "base/progress.h"
 #include "base/strings.h"
 #include "checkpoint/checkpoint.h"
@@ -41,9 +42,11 @@ class Evaluation {
   Evaluation(const Options& options, const LoadedCheckpoint& loaded, at::Device device)
       : loaded_(loaded), data_(options.data), device_(device) {
     if (!loaded.tokenizer) {
-      fail(ErrorKind::data, loaded.path.string() +
-                                ": carries no tokenizer, so it cannot be told whether the shards "
-                                "are its own.\nImport the model again with --tokenizer TOK");
+      fail(ErrorKind::data,
+           loaded.path.string() +
+               ": carries no tokenizer, so it cannot be told whether the shards "
+               "are its own.",
+           "Import the model again with --tokenizer TOK");
     }
     data_.require_tokenizer(loaded.tokenizer->fingerprint(),
                             "the checkpoint " + loaded.path.string());
@@ -145,7 +148,7 @@ int run(const Options& options) {
   const LoadedCheckpoint loaded = load_checkpoint(options.checkpoint, device);
   const EvalReport report = Evaluation(options, loaded, device).report(options);
   if (options.as_json) {
-    std::printf("%s\n", to_json(report).dump(2).c_str());
+    print_json(to_json(report));
     return 0;
   }
   const Likelihood& any = report.loops.front();
@@ -153,7 +156,7 @@ int run(const Options& options) {
                      report.checkpoint.c_str(), report.split.c_str(), report.data.c_str(),
                      with_commas(any.tokens).c_str(), with_commas(any.bytes).c_str(),
                      static_cast<long long>(report.seq_len)));
-  std::fputs(eval_table(report).c_str(), stdout);
+  print_lines(eval_table(report));
   return 0;
 }
 

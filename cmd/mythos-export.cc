@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/output_path.h"
+#include "base/print.h"
 #include "base/strings.h"
 #include "checkpoint/exchange.h"
 
@@ -58,10 +59,9 @@ Parity require_parity(const Model& original, ExchangeFormat format, const fs::pa
   const Parity parity = compare_logits(original, *read.model);
   if (parity.largest_difference == 0) return parity;
   fail(ErrorKind::check_failed,
-       strprintf(
-           "parity lost: the written model's logits differ by up to %g (0 expected).\n"
-           "Nothing was written. Check the checkpoint's weights with 'mythos stability-check'.",
-           parity.largest_difference));
+       strprintf("parity lost: the written model's logits differ by up to %g (0 expected).",
+                 parity.largest_difference),
+       "Nothing was written. Check the checkpoint's weights with 'mythos stability-check'.");
 }
 
 void print_result(const Options& options, const std::vector<std::string>& files,
@@ -78,10 +78,10 @@ void print_result(const Options& options, const std::vector<std::string>& files,
                                   {"batch", parity.batch},
                                   {"seq_len", parity.seq_len},
                                   {"loops", parity.loops}}}};
-    std::printf("%s\n", out.dump(2).c_str());
+    print_json(out);
     return;
   }
-  std::printf("wrote %s: %s\n", options.output.c_str(), join(files, ", ").c_str());
+  print_lines("wrote " + shown(options.output) + ": " + shown(join(files, ", ")) + "\n");
   std::printf("parity: largest logit difference %g over %lld×%lld tokens, loops %lld\n",
               parity.largest_difference, static_cast<long long>(parity.batch),
               static_cast<long long>(parity.seq_len), static_cast<long long>(parity.loops));

@@ -42,9 +42,10 @@ std::string choose_prompt(const GenerateCommand& options) {
   // The line feed that editors and echo put at the end is not part of the prompt.
   if (text.ends_with('\n')) text.pop_back();
   if (text.empty()) {
-    fail(ErrorKind::data, (piped ? "standard input" : options.prompt_file) +
-                              ": empty input, so there is no prompt to continue.\n"
-                              "For a text from nothing give --prompt \"\"");
+    fail(ErrorKind::data,
+         (piped ? "standard input" : options.prompt_file) +
+             ": empty input, so there is no prompt to continue.",
+         "For a text from nothing give --prompt \"\"");
   }
   return text;
 }
@@ -146,9 +147,9 @@ int run(GenerateCommand& options) {
   const at::Device device = options.compute.select();
   LoadedCheckpoint loaded = load_checkpoint(options.checkpoint, device);
   if (!loaded.tokenizer) {
-    fail(ErrorKind::data, loaded.path.string() +
-                              ": carries no tokenizer, so text cannot be read or written.\n"
-                              "Import the model again with 'mythos import --tokenizer TOK'");
+    fail(ErrorKind::data,
+         loaded.path.string() + ": carries no tokenizer, so text cannot be read or written.",
+         "Import the model again with 'mythos import --tokenizer TOK'");
   }
   options.complete(loaded.model->config, device);
   if (options.is_batch()) {

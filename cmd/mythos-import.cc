@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/output_path.h"
+#include "base/print.h"
 #include "base/strings.h"
 #include "checkpoint/exchange.h"
 #include "text/tokenizer_options.h"
@@ -58,10 +59,10 @@ int run(const Options& options) {
                                 {"tensors", content.model.size()},
                                 {"parameters", numbers},
                                 {"tokenizer", tokenizer ? tokenizer->file_name() : ""}};
-    std::printf("%s\n", out.dump(2).c_str());
+    print_json(out);
   } else {
     std::printf("imported %s parameters in %zu tensors to %s\n", with_commas(numbers).c_str(),
-                content.model.size(), saved.c_str());
+                content.model.size(), shown(saved.string()).c_str());
   }
   return 0;
 }

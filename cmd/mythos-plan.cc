@@ -3,6 +3,7 @@
 
 #include "base/cli.h"
 #include "base/error.h"
+#include "base/print.h"
 #include "base/strings.h"
 #include "config/plan_report.h"
 
@@ -31,9 +32,9 @@ void plan_one(const Options& options) {
   if (options.as_json) {
     nlohmann::json out = to_json(planned);
     out["schema"] = "mythos.plan/1";
-    std::puts(out.dump(2).c_str());
+    print_json(out);
   } else {
-    std::fputs(plan_text(planned).c_str(), stdout);
+    print_lines(plan_text(planned));
   }
 }
 
@@ -43,12 +44,12 @@ void plan_all(const Options& options) {
     reports.push_back(report(preset.name, load_config_file(preset.path), options));
   }
   if (!options.as_json) {
-    std::fputs(plan_table(reports).c_str(), stdout);
+    print_lines(plan_table(reports));
     return;
   }
   nlohmann::json plans = nlohmann::json::array();
   for (const PlanReport& planned : reports) plans.push_back(to_json(planned));
-  std::puts(nlohmann::json{{"schema", "mythos.plans/1"}, {"plans", plans}}.dump(2).c_str());
+  print_json(nlohmann::json{{"schema", "mythos.plans/1"}, {"plans", plans}});
 }
 
 int run(Options& options) {
@@ -63,6 +64,7 @@ int run(Options& options) {
 }
 
 void declare(CLI::App& app, Options& o) {
+  static const CLI::Range kCount(int64_t{1}, int64_t{1} << 40);
   app.add_option("--preset", o.preset, "Preset; 'mythos presets list' shows them")
       ->type_name("NAME");
   app.add_option("--config", o.file, "Configuration file (TOML)")->type_name("FILE");
@@ -71,19 +73,19 @@ void declare(CLI::App& app, Options& o) {
       ->type_name("KEY=VALUE")
       ->allow_extra_args(false);
   app.add_option("--loops", o.plan.loops, "Loops of the core; default: model.max_loop_iters")
-      ->type_name("T")
-      ->check(CLI::PositiveNumber);
+      ->type_name("N")
+      ->check(kCount);
   app.add_option("--context", o.contexts,
                  "Context lengths to show the cache for; default: parts of model.max_seq_len")
       ->type_name("N[,N...]");
   app.add_option("--batch-size", o.plan.batch_size,
                  "Sequences of a micro-batch; default: train.batch_size")
-      ->type_name("B")
-      ->check(CLI::PositiveNumber);
+      ->type_name("N")
+      ->check(kCount);
   app.add_option("--seq-len", o.plan.seq_len,
                  "Tokens of a training sequence; default: train.seq_len")
-      ->type_name("S")
-      ->check(CLI::PositiveNumber);
+      ->type_name("N")
+      ->check(kCount);
   app.add_flag("--json", o.as_json,
                "Print one JSON object (mythos.plan/1; with --all mythos.plans/1)");
 }

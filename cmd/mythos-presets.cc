@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/cli.h"
+#include "base/print.h"
 #include "base/strings.h"
 #include "config/config.h"
 #include "config/plan.h"
@@ -27,12 +28,12 @@ void list(bool json) {
                       {"summary", preset.summary},
                       {"path", preset.path.string()}});
     } else {
-      std::printf("%-16s %11s  %s\n", preset.name.c_str(),
-                  human_count(static_cast<double>(parameters)).c_str(), preset.summary.c_str());
+      std::printf("%-16s %11s  %s\n", shown(preset.name).c_str(),
+                  human_count(static_cast<double>(parameters)).c_str(),
+                  shown(preset.summary).c_str());
     }
   }
-  if (json)
-    std::puts(nlohmann::json{{"schema", "mythos.presets/1"}, {"presets", rows}}.dump(2).c_str());
+  if (json) print_json(nlohmann::json{{"schema", "mythos.presets/1"}, {"presets", rows}});
 }
 
 void show(const Options& options) {
@@ -42,9 +43,9 @@ void show(const Options& options) {
                                 {"name", options.name},
                                 {"model", to_json(config.model)},
                                 {"train", to_json(config.train)}};
-    std::puts(out.dump(2).c_str());
+    print_json(out);
   } else {
-    std::fputs(to_toml(config, true).c_str(), stdout);
+    print_lines(to_toml(config, true));
   }
 }
 

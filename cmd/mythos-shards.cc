@@ -5,6 +5,7 @@
 #include "base/cli.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/print.h"
 #include "base/signals.h"
 #include "base/strings.h"
 #include "data/interchange.h"
@@ -54,13 +55,14 @@ int info(const Options& options) {
     nlohmann::ordered_json out = {{"schema", "mythos.shards-info/1"},
                                   {"directory", options.directory}};
     out.update(manifest_json(manifest));
-    std::puts(out.dump(2).c_str());
+    print_json(out);
     return 0;
   }
-  std::printf("directory   %s\n", options.directory.c_str());
-  std::printf("tokenizer   %s, fingerprint %s, vocabulary %s\n", manifest.tokenizer_file.c_str(),
-              manifest.tokenizer_fingerprint.c_str(), with_commas(manifest.vocab_size).c_str());
-  std::printf("tokens      %s, documents %s BOS and %s EOS\n\n", manifest.dtype.c_str(),
+  std::printf("directory   %s\n", shown(options.directory).c_str());
+  std::printf("tokenizer   %s, fingerprint %s, vocabulary %s\n",
+              shown(manifest.tokenizer_file).c_str(), shown(manifest.tokenizer_fingerprint).c_str(),
+              with_commas(manifest.vocab_size).c_str());
+  std::printf("tokens      %s, documents %s BOS and %s EOS\n\n", shown(manifest.dtype).c_str(),
               manifest.bos ? "with" : "without", manifest.eos ? "with" : "without");
   std::printf("%-6s %14s %16s %16s %12s %6s %12s\n", "split", "documents", "tokens", "text bytes",
               "bytes/token", "files", "stored");
@@ -76,9 +78,9 @@ int verify(const Options& options) {
                                         {"directory", options.directory},
                                         {"ok", faults.empty()},
                                         {"faults", faults}};
-    std::puts(out.dump(2).c_str());
+    print_json(out);
   } else {
-    for (const std::string& fault : faults) std::puts(fault.c_str());
+    for (const std::string& fault : faults) print_lines(fault + "\n");
     if (faults.empty()) std::puts("ok");
   }
   return faults.empty() ? 0 : static_cast<int>(ErrorKind::check_failed);

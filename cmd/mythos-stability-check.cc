@@ -7,6 +7,7 @@
 #include "base/cli.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/print.h"
 #include "base/strings.h"
 #include "checkpoint/checkpoint.h"
 #include "config/plan.h"
@@ -99,9 +100,9 @@ int run(const Options& options) {
   report.thresholds = options.thresholds;
   options.preset.empty() ? check_checkpoint(options, report) : check_preset(options, report);
   report.verdict = judge(report.spectral, &report.dynamics, report.thresholds);
-  const std::string text = options.as_json ? to_json(report).dump(2) + "\n"
-                                           : to_text(report, isatty(STDOUT_FILENO) == 1);
-  std::fputs(text.c_str(), stdout);
+  const std::string text =
+      options.as_json ? json_text(to_json(report)) : to_text(report, isatty(STDOUT_FILENO) == 1);
+  print_lines(text);
   return report.verdict.stable() ? 0 : static_cast<int>(ErrorKind::check_failed);
 }
 

@@ -6,6 +6,7 @@
 #include "base/cli.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/print.h"
 #include "base/signals.h"
 #include "base/strings.h"
 #include "data/build_shards.h"
@@ -86,7 +87,7 @@ void report(const Options& options, const BuildSummary& summary, const DocumentR
   out["resumed"] = counts_json(summary.resumed);
   out["jobs"] = options.build.jobs;
   out["seconds"] = seconds;
-  std::puts(out.dump(2).c_str());
+  print_json(out);
 }
 
 int write_shards(Options& options, const Tokenizer& tokenizer) {

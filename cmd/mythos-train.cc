@@ -3,6 +3,7 @@
 
 #include "base/cli.h"
 #include "base/log.h"
+#include "base/print.h"
 #include "base/signals.h"
 #include "base/strings.h"
 #include "kernels/compute_options.h"
@@ -63,7 +64,7 @@ int run(const Options& options) {
              "; --resume goes on from there");
   }
   if (options.as_json) {
-    std::printf("%s\n", to_json(result).dump(2).c_str());
+    print_json(to_json(result));
   } else {
     std::printf("%s\n", result.checkpoint.c_str());
   }

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/output_path.h"
+#include "base/print.h"
 #include "base/progress.h"
 #include "base/strings.h"
 #include "data/input_options.h"
@@ -112,7 +113,7 @@ int train(Options& options) {
                                         {"text_bytes", added},
                                         {"sample_bytes", kept},
                                         {"bytes_per_token", ratio}};
-    std::puts(out.dump(2).c_str());
+    print_json(out);
   }
   return 0;
 }
@@ -139,9 +140,9 @@ int evaluate(const Options& options) {
   if (evaluation.text().bytes == 0) fail(ErrorKind::data, "no text to evaluate on");
   const std::vector<TokenizerFacts> facts = evaluation.tokenizers();
   if (options.json) {
-    std::puts(evaluation_json(evaluation.text(), facts).dump(2).c_str());
+    print_json(evaluation_json(evaluation.text(), facts));
   } else {
-    std::fputs(evaluation_table(evaluation.text(), facts).c_str(), stdout);
+    print_lines(evaluation_table(evaluation.text(), facts));
   }
   return 0;
 }

@@ -98,7 +98,8 @@ std::vector<std::string> all_verbs() {
 }
 
 int complain(const std::string& message) {
-  log_error("mythos: error: " + message + "\n'mythos --help' lists the verbs.");
+  log_error("mythos: error: " + message);
+  log_error("'mythos --help' lists the verbs.");
   return kUsage;
 }
 

@@ -1,13 +1,17 @@
 #include "base/cli.h"
 
 #include <algorithm>
+#include <charconv>
+#include <cmath>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>
 #include <new>
+#include <stdexcept>
 
 #include "base/error.h"
+#include "base/files.h"
 #include "base/log.h"
 #include "base/progress.h"
 #include "base/strings.h"
@@ -54,6 +58,34 @@ class Formatter : public CLI::Formatter {
   std::string examples_;
 };
 
+// What the C library's conversions take or change in silence besides plain numbers: nan and inf,
+// hexadecimal and octal numbers, whole numbers beyond 64 bits.
+std::string number_fault(const std::string& text) {
+  const std::string quoted = "'" + escaped(text, 60) + "'";
+  const std::string_view number = std::string_view(text).substr(text.starts_with('+') ? 1 : 0);
+  const auto value = parse_double(number);
+  if (!value || !std::isfinite(*value)) return quoted + " is not a finite number";
+  const std::string_view digits = number.substr(number.starts_with('-') ? 1 : 0);
+  if (digits.find_first_not_of("0123456789") != digits.npos) return {};
+  if (digits.size() > 1 && digits[0] == '0') return quoted + ": write it without leading zeros";
+  uint64_t whole = 0;
+  const bool fits = std::from_chars(digits.begin(), digits.end(), whole).ec == std::errc();
+  return parse_int(number) || (fits && digits == number) ? "" : quoted + " needs more than 64 bits";
+}
+
+// Every option whose value is called by one of these names takes plain, finite numbers.
+constexpr std::string_view kNumberNames[] = {"N", "F", "X", "K", "ID"};
+
+void require_numbers(CLI::App& app) {
+  static const CLI::Validator check(number_fault, "");
+  for (CLI::Option* option : app.get_options()) {
+    const std::string name = split(option->get_type_name(), ':')[0];
+    if (std::count(std::begin(kNumberNames), std::end(kNumberNames), name) > 0)
+      option->check(check);
+  }
+  for (CLI::App* sub : app.get_subcommands({})) require_numbers(*sub);
+}
+
 std::vector<std::string> option_names(const CLI::App& app) {
   std::vector<std::string> names;
   for (const CLI::Option* option : app.get_options()) {
@@ -91,9 +123,10 @@ std::string usage_message(const CLI::App& app, const CLI::ParseError& error) {
   return "unexpected argument '" + (rest.empty() ? std::string() : rest[0]) + "'.";
 }
 
-int report(const std::string& program, const std::string& message, int status) {
-  Progress::clear_line();
-  log_error(program + ": error: " + message);
+int report(const std::string& program, std::string_view message, int status,
+           std::string_view advice = {}) {
+  log_error(program + ": error: " + std::string(message));
+  if (!advice.empty()) log_error(advice);
   return status;
 }
 
@@ -108,9 +141,46 @@ LogLevel log_level_of(const char* name) {
   return static_cast<LogLevel>(found - names.begin());
 }
 
+// What LibTorch says of memory: an allocation that failed, or a size that overflows.
 bool is_out_of_memory(std::string_view what) {
-  return what.find("out of memory") != std::string_view::npos ||
-         what.find("can't allocate memory") != std::string_view::npos;
+  constexpr std::string_view kWords[] = {"out of memory", "can't allocate memory",
+                                         "Storage size calculation overflowed",
+                                         "integer multiplication overflow"};
+  return std::any_of(std::begin(kWords), std::end(kWords),
+                     [&](std::string_view words) { return what.find(words) != what.npos; });
+}
+
+// Keeps the size from LibTorch's sentence ("... Tried to allocate 2.00 GiB. GPU 0 ...").
+std::string memory_message(std::string_view what) {
+  const std::string message =
+      what.starts_with("CUDA") ? "out of memory of the CUDA device" : "out of memory";
+  const size_t at = what.find("ried to allocate ");
+  if (at == what.npos) return message;
+  const std::string_view rest = what.substr(at + std::string_view("ried to ").size());
+  return message + ": cannot " +
+         std::string(rest.substr(0, std::min(rest.find(". "), rest.find('\n'))));
+}
+
+// The job's status, or that of what it throws, which is told.
+int guarded(const std::string& program, const std::function<int()>& job) {
+  constexpr int kResources = static_cast<int>(ErrorKind::resources);
+  try {
+    return job();
+  } catch (const Error& error) {
+    return report(program, error.message(), static_cast<int>(error.kind()), error.advice());
+  } catch (const std::bad_alloc&) {
+    return report(program, "out of memory", kResources);
+  } catch (const std::length_error&) {
+    return report(program, "out of memory: a size is larger than any memory", kResources);
+  } catch (const fs::filesystem_error& error) {
+    return report(program, message_of(error), static_cast<int>(ErrorKind::data));
+  } catch (const std::exception& error) {
+    const std::string what = error.what();
+    if (is_out_of_memory(what)) {
+      return report(program, memory_message(what), kResources);
+    }
+    return report(program, "internal error: " + what, static_cast<int>(ErrorKind::internal));
+  }
 }
 
 }  // namespace
@@ -128,6 +198,7 @@ int run_command(int argc, char** argv, const Command& command) {
   bool quiet = false, verbose = false;
   try {
     command.options(app);
+    require_numbers(app);
     app.add_flag("-q,--quiet", quiet, "Only warnings and errors on stderr")->group("General");
     app.add_flag("-v,--verbose", verbose, "More detail on stderr")->group("General");
     app.parse(argc, argv);
@@ -138,10 +209,10 @@ int run_command(int argc, char** argv, const Command& command) {
     std::cout << version_text(command.name) << std::flush;
     return 0;
   } catch (const CLI::ParseError& error) {
-    return report(command.name, usage_message(app, error) + "\nTry '" + command.name + " --help'.",
-                  static_cast<int>(ErrorKind::usage));
+    return report(command.name, usage_message(app, error), static_cast<int>(ErrorKind::usage),
+                  "Try '" + command.name + " --help'.");
   }
-  try {
+  return guarded(command.name, [&] {
     set_log_level(quiet     ? LogLevel::warning
                   : verbose ? LogLevel::debug
                             : log_level_of(std::getenv("MYTHOS_LOG")));
@@ -150,18 +221,7 @@ int run_command(int argc, char** argv, const Command& command) {
       fail(ErrorKind::resources, "cannot write to standard output");
     }
     return status;
-  } catch (const Error& error) {
-    return report(command.name, error.what(), static_cast<int>(error.kind()));
-  } catch (const std::bad_alloc&) {
-    return report(command.name, "out of memory", static_cast<int>(ErrorKind::resources));
-  } catch (const std::exception& error) {
-    const std::string what = error.what();
-    if (is_out_of_memory(what)) {
-      return report(command.name, what.substr(0, what.find('\n')),
-                    static_cast<int>(ErrorKind::resources));
-    }
-    return report(command.name, "internal error: " + what, static_cast<int>(ErrorKind::internal));
-  }
+  });
 }
 
 }  // namespace mythos

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <set>
@@ -21,6 +22,8 @@ namespace mythos {
 namespace {
 
 constexpr size_t kBufferBytes = 1 << 20;
+// What read_file takes from a pipe or device, some of which never end.
+constexpr size_t kMostFromDevice = size_t{1} << 30;
 constexpr std::string_view kUnfinished = ".unfinished";
 
 [[noreturn]] void fail_errno(ErrorKind kind, const char* action, const fs::path& path) {
@@ -45,6 +48,10 @@ void replace_in_two_steps(const fs::path& from, const fs::path& to) {
 
 }  // namespace
 
+std::string message_of(const fs::filesystem_error& error) {
+  return "cannot use " + error.path1().string() + ": " + error.code().message();
+}
+
 std::string read_file(const fs::path& path) {
   const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) fail_errno(ErrorKind::data, "cannot open", path);
@@ -61,6 +68,12 @@ std::string read_file(const fs::path& path) {
     }
     if (got == 0) break;
     content.append(chunk.data(), static_cast<size_t>(got));
+    if (content.size() > kMostFromDevice && !fs::is_regular_file(path)) {
+      close(fd);
+      fail(ErrorKind::data, path.string() + ": no end after " +
+                                human_bytes(static_cast<double>(kMostFromDevice)) +
+                                "; this is no regular file");
+    }
   }
   close(fd);
   return content;
@@ -262,9 +275,11 @@ uint64_t checksum64(std::span<const std::byte> bytes) {
 
 std::vector<std::string> file_labels(const std::vector<std::string>& paths) {
   std::vector<std::string> names;
-  for (const std::string& path : paths) names.push_back(fs::path(path).filename().string());
+  for (const std::string& path : paths) names.push_back(shown(fs::path(path).filename().string()));
   const std::set<std::string> different(names.begin(), names.end());
-  return different.size() == names.size() ? names : paths;
+  if (different.size() == names.size()) return names;
+  std::transform(paths.begin(), paths.end(), names.begin(), [](const auto& p) { return shown(p); });
+  return names;
 }
 
 std::string checksum(std::span<const std::byte> bytes) {

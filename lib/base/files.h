@@ -15,6 +15,10 @@ namespace fs = std::filesystem;
 // Every failure here is an Error that names the path: `data` when something is missing or cannot be
 // read, `resources` when the disk is full or refuses to write.
 
+// What std::filesystem says, in the words of the errors here.
+std::string message_of(const fs::filesystem_error& error);
+
+// A pipe or device is read up to 1 GiB; one that goes on fails (data).
 std::string read_file(const fs::path& path);
 
 // A file that is written front to back under its own name, which may be gone on with later.
@@ -122,7 +126,8 @@ class MappedFile {
   size_t size_ = 0;
 };
 
-// File names to tell paths apart in a table: without the folders where all names differ.
+// File names to tell paths apart in a table, as shown() gives them: without the folders where all
+// names differ.
 std::vector<std::string> file_labels(const std::vector<std::string>& paths);
 
 // XXH3-64 as 16 hexadecimal digits, the checksum of every file format here.

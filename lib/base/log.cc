@@ -7,6 +7,7 @@
 #include <cstdlib>
 
 #include "base/progress.h"
+#include "base/strings.h"
 
 namespace mythos {
 namespace {
@@ -23,10 +24,12 @@ spdlog::logger& logger() {
   return *instance;
 }
 
+constexpr size_t kMaxBytes = 1 << 14;  // of one message: more floods a terminal
+
 void write(spdlog::level::level_enum level, std::string_view prefix, std::string_view message) {
   if (!logger().should_log(level)) return;
   Progress::clear_line();
-  logger().log(level, "{}{}", prefix, message);
+  logger().log(level, "{}{}", prefix, escaped(message, kMaxBytes));
 }
 
 LogLevel current = LogLevel::info;
@@ -41,21 +44,31 @@ void set_log_level(LogLevel level) {
   logger().set_level(levels[static_cast<int>(level)]);
 }
 
-LogLevel log_level() { return current; }
+LogLevel log_level() {
+  return current;
+}
 
 // Plain information keeps the terminal's own colour; the pattern colours whole lines otherwise.
-void log_debug(std::string_view message) { write(spdlog::level::debug, "debug: ", message); }
+void log_debug(std::string_view message) {
+  write(spdlog::level::debug, "debug: ", message);
+}
 void log_info(std::string_view message) {
   if (!logger().should_log(spdlog::level::info)) return;
   Progress::clear_line();
   logger().set_pattern("%v");
-  logger().info("{}", message);
+  logger().info("{}", escaped(message, kMaxBytes));
   logger().set_pattern("%^%v%$");
 }
-void log_warning(std::string_view message) { write(spdlog::level::warn, "warning: ", message); }
-void log_error(std::string_view message) { write(spdlog::level::err, "", message); }
+void log_warning(std::string_view message) {
+  write(spdlog::level::warn, "warning: ", message);
+}
+void log_error(std::string_view message) {
+  write(spdlog::level::err, "", message);
+}
 
-bool stderr_is_terminal() { return isatty(STDERR_FILENO) == 1; }
+bool stderr_is_terminal() {
+  return isatty(STDERR_FILENO) == 1;
+}
 bool use_color() {
   const char* no_color = std::getenv("NO_COLOR");
   return stderr_is_terminal() && !(no_color && *no_color);

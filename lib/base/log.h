@@ -1,7 +1,8 @@
 #pragma once
 #include <string_view>
 
-// Messages for people, on stderr. Results go to stdout and never through here.
+// Messages for people, on stderr, one line each: what would end the line or command a terminal is
+// escaped (strings.h). Results go to stdout and never through here.
 // This header includes neither spdlog nor fmt: LibTorch bundles another fmt (see strings.h).
 namespace mythos {
 

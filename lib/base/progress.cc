@@ -36,7 +36,9 @@ Progress::Progress(std::string label, int64_t total, std::string unit, double in
       start_(std::chrono::steady_clock::now()),
       last_(start_) {}
 
-Progress::~Progress() { clear_line(); }
+Progress::~Progress() {
+  clear_line();
+}
 
 void Progress::clear_line() {
   if (line_open.exchange(false)) std::fputs("\r\033[K", stderr);
@@ -58,11 +60,11 @@ void Progress::line(std::string_view text, bool force) {
   if (!due() && !(force && log_level() <= LogLevel::info)) return;
   if (terminal_) {
     const auto columns = static_cast<size_t>(terminal_columns());
-    std::string shown(text.substr(0, columns > 1 ? columns - 1 : 1));
-    std::fprintf(stderr, "\r%s\033[K", shown.c_str());
+    const std::string part = shown(text).substr(0, columns > 1 ? columns - 1 : 1);
+    std::fprintf(stderr, "\r%s\033[K", part.c_str());
     line_open = true;
   } else {
-    std::fprintf(stderr, "%.*s\n", static_cast<int>(text.size()), text.data());
+    std::fprintf(stderr, "%s\n", shown(text).c_str());
   }
   std::fflush(stderr);
 }

@@ -162,7 +162,7 @@ std::string human_duration(double seconds) {
 std::string with_commas(int64_t number) {
   std::string digits = std::to_string(number);
   const size_t first = number < 0 ? 1 : 0;
-  for (size_t i = digits.size(); i > first + 3; ) {
+  for (size_t i = digits.size(); i > first + 3;) {
     i -= 3;
     digits.insert(i, ",");
   }
@@ -171,7 +171,8 @@ std::string with_commas(int64_t number) {
 
 namespace {
 
-// Bytes of the well-formed UTF-8 character at the front (Unicode 15, table 3-7); 0 when there is none.
+// Bytes of the well-formed UTF-8 character at the front (Unicode 15, table 3-7); 0 when there is
+// none.
 size_t utf8_length(std::string_view text) {
   const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
   const unsigned char lead = byte(0);
@@ -185,6 +186,23 @@ size_t utf8_length(std::string_view text) {
     if ((byte(i) & 0xc0) != 0x80) return 0;
   }
   return length;
+}
+
+// The code point of a well-formed character of up to three bytes.
+uint32_t code_point(std::string_view c) {
+  const auto low = [&](size_t i) { return static_cast<uint32_t>(c[i]) & 0x3f; };
+  if (c.size() == 1) return static_cast<uint32_t>(c[0]);
+  return c.size() == 2 ? (static_cast<uint32_t>(c[0]) & 0x1f) << 6 | low(1)
+                       : (static_cast<uint32_t>(c[0]) & 0x0f) << 12 | low(1) << 6 | low(2);
+}
+
+// Characters besides ASCII's controls that a terminal obeys instead of showing: delete, C1
+// controls, line separators, marks and overrides of the direction of writing.
+bool commands_terminal(std::string_view character) {
+  if (character.size() > 3) return false;
+  const uint32_t c = code_point(character);
+  return (c >= 0x7f && c < 0xa0) || c == 0x61c || c == 0x200e || c == 0x200f ||
+         (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
 }
 
 }  // namespace
@@ -201,14 +219,24 @@ std::string escaped(std::string_view text, size_t max_bytes) {
       out += "\\t";
     } else if (c == '\r') {
       out += "\\r";
-    } else if (c < 0x20 || c == 0x7f || length == 0) {
+    } else if (c < 0x20 || length == 0) {
       out += strprintf("\\x%02x", c);
+    } else if (commands_terminal(text.substr(i, length))) {
+      out += strprintf("\\u%04x", code_point(text.substr(i, length)));
     } else {
       out += text.substr(i, length);
     }
     i += std::max<size_t>(length, 1);
   }
   return out;
+}
+
+std::string shown_lines(std::string_view text) {
+  std::string out;
+  for (size_t end; (end = text.find('\n')) != text.npos; text.remove_prefix(end + 1)) {
+    out += shown(text.substr(0, end)) + '\n';
+  }
+  return out + shown(text);
 }
 
 }  // namespace mythos

@@ -19,7 +19,7 @@ std::string join(const std::vector<std::string>& parts, std::string_view separat
 std::string_view trim(std::string_view text);
 std::string lower_ascii(std::string_view text);  // A to Z as a to z, other bytes as they are
 
-// Whole-string numbers; nothing when the text is anything else.
+// Whole-string numbers; nothing when the text is anything else. A double may be nan or inf.
 std::optional<int64_t> parse_int(std::string_view text);
 std::optional<double> parse_double(std::string_view text);
 // A comma-separated list of positive integers: "1,2,4". Fails (usage) naming `what` otherwise.
@@ -27,16 +27,25 @@ std::vector<int64_t> parse_int_list(std::string_view text, std::string_view what
 
 // The candidate nearest to `word` by edit distance (insert, delete, replace, swap), if near enough
 // to be a typing error: at most a third of the word's length, and at least one.
-std::optional<std::string> nearest(std::string_view word, const std::vector<std::string>& candidates);
+std::optional<std::string> nearest(std::string_view word,
+                                   const std::vector<std::string>& candidates);
 // " Did you mean 'X'?" or the empty string.
 std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates);
 
-std::string human_bytes(double bytes);        // 1.5 GiB
-std::string human_count(double count);        // 1.06 B
-std::string human_duration(double seconds);   // 2m05s
-std::string with_commas(int64_t number);      // 1,064,028,034
+std::string human_bytes(double bytes);       // 1.5 GiB
+std::string human_count(double count);       // 1.06 B
+std::string human_duration(double seconds);  // 2m05s
+std::string with_commas(int64_t number);     // 1,064,028,034
 
-// Text made printable on one line: control characters and invalid bytes as \n, \t or \xNN.
+// Text made printable on one line. ASCII's control characters and invalid bytes become \n, \t, \r
+// or \xNN; delete, C1 controls, line separators and what turns the direction of writing become
+// \uNNNN. "..." stands for what is longer than `max_bytes`.
 std::string escaped(std::string_view text, size_t max_bytes = 200);
+// The whole of a text from outside (a file's name, a key, a label) as messages and tables show it.
+inline std::string shown(std::string_view text) {
+  return escaped(text, text.size());
+}
+// The same of each line of a text of several lines, such as a table.
+std::string shown_lines(std::string_view text);
 
 }  // namespace mythos

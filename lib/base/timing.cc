@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/print.h"
 #include "base/strings.h"
 #include "base/version.h"
 
@@ -89,7 +90,7 @@ Rows short_rows(const std::vector<Measurement>& measurements) {
 }
 
 std::string plain(const ordered_json& value) {
-  return value.is_string() ? value.get<std::string>() : value.dump();
+  return shown(value.is_string() ? value.get<std::string>() : value.dump());
 }
 
 std::string table(const ordered_json& facts, const std::vector<Measurement>& measurements) {
@@ -253,7 +254,7 @@ std::string format_bench(const BenchResult& result, BenchFormat format) {
     for (const Measurement& measurement : measurements) {
       ordered_json row = {{"schema", "mythos.bench-row/1"}, {"subject", subject}, {"facts", facts}};
       row.update(row_json(measurement));
-      out += row.dump() + "\n";
+      out += json_text(row, -1);
     }
     return out;
   }
@@ -264,7 +265,7 @@ std::string format_bench(const BenchResult& result, BenchFormat format) {
   for (const Measurement& measurement : measurements) {
     out["measurements"].push_back(row_json(measurement));
   }
-  return out.dump(2) + "\n";
+  return json_text(out);
 }
 
 ordered_json machine_facts() {

@@ -174,9 +174,10 @@ void warn_of_leftovers(const Run& run) {
     there.resize(10);
     there.emplace_back("…");
   }
-  fail(ErrorKind::data, path.string() + ": no whole checkpoint (a directory step-NNNNNN with a " +
-                            kManifestName +
-                            ").\nIt holds: " + (there.empty() ? "nothing" : join(there, ", ")));
+  fail(ErrorKind::data,
+       path.string() + ": no whole checkpoint (a directory step-NNNNNN with a " + kManifestName +
+           ").",
+       "It holds: " + (there.empty() ? "nothing" : join(there, ", ")));
 }
 
 std::string earlier_hint(const fs::path& step_directory) {
@@ -238,9 +239,9 @@ fs::path save_checkpoint(const fs::path& run, int64_t step, const CheckpointCont
     write_content(directory.path(), step, content);
     directory.commit();
   } catch (const Error& error) {
-    fail(error.kind(), std::string(error.what()) + "\nThe checkpoint of step " +
-                           std::to_string(step) + " was not saved; older ones in " + run.string() +
-                           " are as they were.");
+    fail(error.kind(), error.message(),
+         "The checkpoint of step " + std::to_string(step) + " was not saved; older ones in " +
+             run.string() + " are as they were.");
   }
   point_latest(run, name);
   return run / name;
@@ -322,7 +323,7 @@ LoadedCheckpoint load_checkpoint(const fs::path& path, at::Device device, bool w
   if (!faults.empty()) {
     const std::string more =
         faults.size() == 1 ? "" : strprintf(" (and %zu more)", faults.size() - 1);
-    fail(ErrorKind::data, faults[0] + more + ".\n" + earlier_hint(directory));
+    fail(ErrorKind::data, faults[0] + more + ".", earlier_hint(directory));
   }
   LoadedCheckpoint out;
   out.path = directory;

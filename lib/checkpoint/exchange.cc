@@ -27,10 +27,10 @@ nlohmann::json read_json(const fs::path& path) {
 
 ModelConfig native_config(nlohmann::json json, const fs::path& path) {
   if (json.is_object()) {
-    const std::string schema = json.value("schema", std::string(kModelSchema));
-    if (schema != kModelSchema) {
-      fail(ErrorKind::data, path.string() + ": schema '" + escaped(schema) +
-                                "'; this version reads '" + std::string(kModelSchema) + "'.");
+    const auto schema = json.find("schema");
+    if (schema != json.end() && *schema != kModelSchema) {
+      fail(ErrorKind::data, path.string() + ": schema " + escaped(schema->dump()) +
+                                "; this version reads '" + std::string(kModelSchema) + "'.");
     }
     json.erase("schema");
   }

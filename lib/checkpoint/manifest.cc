@@ -172,7 +172,9 @@ Manifest read_manifest(const fs::path& directory) {
     if (!wrong.empty()) fail(ErrorKind::data, path.string() + ": " + wrong + ".");
     return manifest;
   } catch (const nlohmann::json::exception& error) {
-    fail(ErrorKind::data, path.string() + ": not a checkpoint's manifest: " + error.what());
+    const std::string_view what = error.what();  // "[json.exception.….NNN] reason"
+    fail(ErrorKind::data, path.string() + ": not a checkpoint's manifest: " +
+                              std::string(what.substr(what.find("] ") + 2)));
   }
 }
 

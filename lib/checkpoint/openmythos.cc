@@ -65,9 +65,9 @@ class Packer {
   }
 
   [[noreturn]] void no_counterpart(const std::string& name) const {
-    fail(ErrorKind::usage, "OpenMythos has no counterpart of tensor '" + name +
-                               "'.\nOnly models with the reference's mechanisms fit its layout; "
-                               "use --format safetensors for others.");
+    fail(ErrorKind::usage, "OpenMythos has no counterpart of tensor '" + name + "'.",
+         "Only models with the reference's mechanisms fit its layout; "
+         "use --format safetensors for others.");
   }
 
   void pack_layer(Packing& packing, const std::string& prefix, const std::string& name) const {

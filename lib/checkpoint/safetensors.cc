@@ -64,10 +64,13 @@ class HeaderReader {
   }
 
  private:
-  [[noreturn]] void bad(uint64_t offset, const std::string& what) const {
-    fail(ErrorKind::data, strprintf("%s: byte %llu: ", file_.path().c_str(),
-                                    static_cast<unsigned long long>(offset)) +
-                              what);
+  [[noreturn]] void bad(uint64_t offset, const std::string& what,
+                        std::string_view advice = {}) const {
+    fail(ErrorKind::data,
+         strprintf("%s: byte %llu: ", file_.path().c_str(),
+                   static_cast<unsigned long long>(offset)) +
+             what,
+         advice);
   }
   [[noreturn]] void bad_tensor(const std::string& name, const std::string& what) const {
     const size_t place = file_.text().substr(0, data_begin_).find('"' + name + '"', kLengthBytes);
@@ -78,8 +81,7 @@ class HeaderReader {
   void locate() {
     const uint64_t size = file_.bytes().size();
     if (file_.text().starts_with("PK\x03\x04")) {
-      bad(0,
-          "a zip archive (a PyTorch .pt file?), not a .safetensors file.\n"
+      bad(0, "a zip archive (a PyTorch .pt file?), not a .safetensors file.",
           "Pickled weights are not read; convert them with safetensors.torch.save_file.");
     }
     if (size < kLengthBytes) {

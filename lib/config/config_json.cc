@@ -40,7 +40,7 @@ void validate_from(const ModelConfig& model, const std::string& origin) {
   try {
     model.validate();
   } catch (const Error& error) {
-    fail(error.kind(), origin + ": " + error.what());
+    fail(error.kind(), origin + ": " + error.message(), error.advice());
   }
 }
 

@@ -175,7 +175,8 @@ std::string plan_text(const PlanReport& r) {
   const std::string micro_batch =
       strprintf("estimate, micro-batch %lld x %lld", static_cast<long long>(r.batch_size),
                 static_cast<long long>(r.seq_len));
-  std::string out = strprintf("%s, %lld loops\n\n", r.name.c_str(), loops) + parts_text(r.plan);
+  std::string out =
+      strprintf("%s, %lld loops\n\n", shown(r.name).c_str(), loops) + parts_text(r.plan);
   out += strprintf("\nMultiply-accumulates of one token's forward pass at %lld loops\n", loops);
   out += row("matrix products", count(r.plan.matrix_macs_per_token));
   out += row("attention", count(r.plan.attention_macs_per_token),
@@ -205,7 +206,7 @@ std::string plan_table(const std::vector<PlanReport>& reports) {
     const int64_t context = r.contexts.back();
     const int64_t training = r.weights_fp32_bytes + r.gradients_bytes + r.optimizer_bytes;
     out +=
-        strprintf("%-16s %19s %11s %5lld %11s %11s %11s %11s %9lld\n", r.name.c_str(),
+        strprintf("%-16s %19s %11s %5lld %11s %11s %11s %11s %9lld\n", shown(r.name).c_str(),
                   with_commas(r.plan.parameters).c_str(), count(r.plan.active_parameters).c_str(),
                   static_cast<long long>(r.plan.loops), count(r.macs_per_token()).c_str(),
                   bytes(r.weights_bf16_bytes).c_str(), bytes(training).c_str(),

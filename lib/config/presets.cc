@@ -62,7 +62,7 @@ Config validated(const Config& config, const std::string& origin) {
   try {
     config.validate();
   } catch (const Error& error) {
-    fail(error.kind(), origin + ": " + error.what());
+    fail(error.kind(), origin + ": " + error.message(), error.advice());
   }
   return config;
 }

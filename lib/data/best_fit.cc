@@ -47,9 +47,11 @@ class BestFitOrder : public SequenceOrder {
         blocks_((tokens_ + block_tokens_ - 1) / block_tokens_),
         groups_((blocks_ + kBlocksOfGroup - 1) / kBlocksOfGroup) {
     if (tokens_ > data.documents(split)) return;
-    fail(ErrorKind::data, data.path().string() + ": the " + split_name(split) +
-                              " split has no document of two tokens or more, so there is nothing "
-                              "to learn.\nUse more text.");
+    fail(ErrorKind::data,
+         data.path().string() + ": the " + split_name(split) +
+             " split has no document of two tokens or more, so there is nothing "
+             "to learn.",
+         "Use more text.");
   }
 
   void read(const SequenceRow& row) override {

@@ -155,11 +155,12 @@ ShardManifest Build::base_manifest() const {
   if (!options_.append) return empty;
   ShardManifest base = read_shard_manifest(directory_);
   if (base.tokenizer_fingerprint != empty.tokenizer_fingerprint) {
-    fail(ErrorKind::data, strprintf("%s was made with another tokenizer: fingerprint %s, not %s.\n"
-                                    "Use the one that it carries: --tokenizer %s",
-                                    directory_.c_str(), base.tokenizer_fingerprint.c_str(),
-                                    empty.tokenizer_fingerprint.c_str(),
-                                    (directory_ / base.tokenizer_file).c_str()));
+    fail(
+        ErrorKind::data,
+        strprintf("%s was made with another tokenizer: fingerprint %s, not %s.", directory_.c_str(),
+                  base.tokenizer_fingerprint.c_str(), empty.tokenizer_fingerprint.c_str()),
+        strprintf("Use the one that it carries: --tokenizer %s",
+                  (directory_ / base.tokenizer_file).c_str()));
   }
   if (base.dtype != empty.dtype || base.vocab_size != empty.vocab_size) {
     fail(ErrorKind::data,
@@ -475,9 +476,8 @@ BuildSummary Build::commit() {
 // Until the manifest is replaced, the new files are strangers in a directory that is whole.
 void Build::add_to_directory(const ShardManifest& manifest) const {
   if (checksum(format_manifest(base_manifest())) != state_.run.at(kDirectoryKey)) {
-    fail(ErrorKind::data, directory_.string() +
-                              " was changed while documents were added to it.\n"
-                              "Run the command again with --force to add them to what it is now.");
+    fail(ErrorKind::data, directory_.string() + " was changed while documents were added to it.",
+         "Run the command again with --force to add them to what it is now.");
   }
   for (const SplitInfo* split : {&manifest.train, &manifest.val}) {
     for (const ShardFileInfo& file : split->files) {
@@ -517,7 +517,7 @@ std::optional<BuildSummary> build_shards(DocumentReader& reader, const Tokenizer
   try {
     return Build(reader, tokenizer, directory, options).run();
   } catch (const fs::filesystem_error& error) {
-    fail(ErrorKind::resources, error.what());
+    fail(ErrorKind::resources, message_of(error));
   }
 }
 

@@ -163,9 +163,10 @@ FoundWork find_work(WorkFolder& folder, const fs::path& directory, const BuildSt
     if (!in_place && !unwanted && state.now.read_documents > 0) {
       folder.keep(true);
       if (difference.empty()) return found;
-      fail(ErrorKind::usage,
-           folder.path().string() + " holds the unfinished work of another run: " + difference +
-               ".\nRun that one again to finish it, or discard its work with --force.");
+      fail(
+          ErrorKind::usage,
+          folder.path().string() + " holds the unfinished work of another run: " + difference + ".",
+          "Run that one again to finish it, or discard its work with --force.");
     }
   }
   folder.clear();
@@ -175,9 +176,8 @@ FoundWork find_work(WorkFolder& folder, const fs::path& directory, const BuildSt
 void drop_damaged(WorkFolder& folder, const Error& damage, bool anew) {
   folder.keep(!anew);
   if (!anew) {
-    fail(ErrorKind::data, std::string(damage.what()) +
-                              ": the unfinished work is damaged.\n"
-                              "Discard it and start anew with --force.");
+    fail(ErrorKind::data, damage.message() + ": the unfinished work is damaged.",
+         "Discard it and start anew with --force.");
   }
   folder.clear();
 }

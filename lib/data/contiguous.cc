@@ -24,10 +24,10 @@ class ContiguousOrder : public SequenceOrder {
         buffer_(length_ + 1) {
     if (tokens_ > length_) return;
     fail(ErrorKind::data,
-         strprintf("%s: the %s split has %llu tokens; sequences of %llu need at least %llu.\n"
-                   "Use a smaller seq_len, or more text.",
+         strprintf("%s: the %s split has %llu tokens; sequences of %llu need at least %llu.",
                    data.path().c_str(), split_name(split), ull(tokens_), ull(length_),
-                   ull(length_ + 1)));
+                   ull(length_ + 1)),
+         "Use a smaller seq_len, or more text.");
   }
 
   void read(const SequenceRow& row) override {

@@ -25,9 +25,10 @@ std::vector<DataEntry> parse_data_list(const std::vector<std::string>& texts) {
     list.push_back(parse_data_entry(text));
     if (list.back().weight.has_value() == list.front().weight.has_value()) continue;
     const DataEntry& without = list.back().weight ? list.front() : list.back();
-    fail(ErrorKind::usage, "--data " + without.directory.string() +
-                               ": it has no weight and others have one.\nGive each a weight "
-                               "(--data DIR:WEIGHT) or none");
+    fail(ErrorKind::usage,
+         "--data " + without.directory.string() + ": it has no weight and others have one.",
+         "Give each a weight "
+         "(--data DIR:WEIGHT) or none");
   }
   return list;
 }

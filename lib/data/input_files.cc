@@ -107,10 +107,11 @@ void add_directory(const std::string& directory, std::vector<std::string>& files
   DirectoryWalk walk;
   walk.add(directory);
   if (walk.files.empty()) {
-    fail(ErrorKind::data, directory + ": the directory holds no input: no " + known_names() +
-                              ", also compressed as .zst, .gz or .xz" +
-                              (walk.left_out() > 0 ? "; it holds " + walk.left_out_text() : "") +
-                              ".\nFiles of other names must be named themselves.");
+    fail(ErrorKind::data,
+         directory + ": the directory holds no input: no " + known_names() +
+             ", also compressed as .zst, .gz or .xz" +
+             (walk.left_out() > 0 ? "; it holds " + walk.left_out_text() : "") + ".",
+         "Files of other names must be named themselves.");
   }
   if (walk.left_out() > 0) {
     log_info(directory + ": left out " + with_commas(static_cast<int64_t>(walk.left_out())) + ": " +

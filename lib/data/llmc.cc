@@ -34,9 +34,9 @@ const Version& version_for(const ExportOptions& options, int64_t vocab_size) {
   if (options.dtype == kLlama3.dtype) return kLlama3;
   if (!small) {
     fail(ErrorKind::usage,
-         strprintf("--dtype u16 holds ids up to 65,535, but the vocabulary has %s.\n"
-                   "Leave out --dtype: --format llmc then takes the version with u32 by itself.",
-                   with_commas(vocab_size).c_str()));
+         strprintf("--dtype u16 holds ids up to 65,535, but the vocabulary has %s.",
+                   with_commas(vocab_size).c_str()),
+         "Leave out --dtype: --format llmc then takes the version with u32 by itself.");
   }
   return kGpt2;
 }

@@ -46,9 +46,9 @@ const Type& type_for(const ExportOptions& options, int64_t vocab_size) {
   }
   if (options.dtype == "u16" && vocab_size > 1 << 16) {
     fail(ErrorKind::usage,
-         strprintf("--dtype u16 holds ids up to 65,535, but the vocabulary has %s.\n"
-                   "Leave out --dtype: --format megatron then takes i32 by itself.",
-                   with_commas(vocab_size).c_str()));
+         strprintf("--dtype u16 holds ids up to 65,535, but the vocabulary has %s.",
+                   with_commas(vocab_size).c_str()),
+         "Leave out --dtype: --format megatron then takes i32 by itself.");
   }
   return type_of(options.dtype);
 }

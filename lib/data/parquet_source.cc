@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 #include <new>
+#include <utility>
 
 #include "base/error.h"
 #include "base/files.h"
@@ -41,14 +42,15 @@ OpenParquetFile* opener(const std::string& name) {
   static const std::string kAdvice = "Convert the file to JSON lines, or ";
   const fs::path library = find_plugin(kLibrary);
   if (library.empty()) {
-    fail(ErrorKind::data, name + ": this installation does not read Parquet: " + kLibrary +
-                              " is missing.\n" + kAdvice + "run ./bootstrap and build again.");
+    fail(ErrorKind::data,
+         name + ": this installation does not read Parquet: " + kLibrary + " is missing.",
+         kAdvice + "run ./bootstrap and build again.");
   }
   void* handle = dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL);
   void* function = handle ? dlsym(handle, kOpenParquetFile) : nullptr;
   if (!function) {
-    fail(ErrorKind::data, name + ": the library for Parquet does not load: " + dlerror() + "\n" +
-                              kAdvice + "run ./bootstrap and build again.");
+    fail(ErrorKind::data, name + ": the library for Parquet does not load: " + dlerror(),
+         kAdvice + "run ./bootstrap and build again.");
   }
   return reinterpret_cast<OpenParquetFile*>(function);
 }

@@ -1,6 +1,7 @@
 #include "data/reshard.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/error.h"
 #include "base/strings.h"
@@ -26,18 +27,19 @@ ShardWriterOptions writer_options(const ShardManifest& manifest) {
 void require_same_kind(const ShardDirectory& first, const ShardDirectory& other) {
   const ShardManifest &a = first.manifest(), &b = other.manifest();
   if (a.tokenizer_fingerprint != b.tokenizer_fingerprint) {
-    fail(ErrorKind::data, strprintf("%s was made with tokenizer %s, but %s with tokenizer %s.\n"
-                                    "Only shards of one tokenizer can be merged.",
-                                    first.path().c_str(), a.tokenizer_fingerprint.c_str(),
-                                    other.path().c_str(), b.tokenizer_fingerprint.c_str()));
+    fail(ErrorKind::data,
+         strprintf("%s was made with tokenizer %s, but %s with tokenizer %s.", first.path().c_str(),
+                   a.tokenizer_fingerprint.c_str(), other.path().c_str(),
+                   b.tokenizer_fingerprint.c_str()),
+         "Only shards of one tokenizer can be merged.");
   }
   if (a.bos != b.bos || a.eos != b.eos) {
     const auto with = [](bool yes) { return yes ? "with" : "without"; };
     fail(ErrorKind::data,
-         strprintf("%s has documents %s BOS and %s EOS, but %s %s BOS and %s EOS.\n"
-                   "Make one of them anew: mythos tokenize has --bos and --no-eos.",
+         strprintf("%s has documents %s BOS and %s EOS, but %s %s BOS and %s EOS.",
                    first.path().c_str(), with(a.bos), with(a.eos), other.path().c_str(),
-                   with(b.bos), with(b.eos)));
+                   with(b.bos), with(b.eos)),
+         "Make one of them anew: mythos tokenize has --bos and --no-eos.");
   }
 }
 

@@ -105,9 +105,10 @@ void require_one_tokenizer(const std::vector<DataSource>& sources) {
     if (other.manifest().tokenizer_fingerprint == first.manifest().tokenizer_fingerprint) continue;
     fail(ErrorKind::data,
          strprintf("mixed tokenizers in one --data list: %s was made with tokenizer %s, %s with "
-                   "%s.\nMake all with one: mythos tokenize --tokenizer TOK --output DIR FILE",
+                   "%s.",
                    first.path().c_str(), first.manifest().tokenizer_fingerprint.c_str(),
-                   other.path().c_str(), other.manifest().tokenizer_fingerprint.c_str()));
+                   other.path().c_str(), other.manifest().tokenizer_fingerprint.c_str()),
+         "Make all with one: mythos tokenize --tokenizer TOK --output DIR FILE");
   }
 }
 
@@ -132,8 +133,9 @@ struct Sampler::State {
   }
   [[noreturn]] void refuse(size_t source, const std::string& what) const {
     fail(ErrorKind::data,
-         sources[source].shards->path().string() + ": the saved place in the data does not fit: " +
-             what + ".\nResume with the data and settings that the run was started with.");
+         sources[source].shards->path().string() +
+             ": the saved place in the data does not fit: " + what + ".",
+         "Resume with the data and settings that the run was started with.");
   }
   void require_equal(size_t source, const json& mine, const json& saved) const;
   uint64_t number(size_t source, const json& saved, const char* key) const;

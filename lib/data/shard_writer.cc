@@ -29,9 +29,10 @@ void check_shard_target(const fs::path& directory, bool replace) {
     const bool ours = file == kManifestName || file.starts_with("tokenizer.") ||
                       file.ends_with(kShardSuffix) || is_unfinished_manifest(entry.path());
     if (!ours || !entry.is_regular_file()) {
-      fail(ErrorKind::usage, name + " holds '" + escaped(file) +
-                                 "', which is no part of a shard directory; it is left alone.\n"
-                                 "Name another output, or move that file away.");
+      fail(ErrorKind::usage,
+           name + " holds '" + escaped(file) +
+               "', which is no part of a shard directory; it is left alone.",
+           "Name another output, or move that file away.");
     }
   }
 }

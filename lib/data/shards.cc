@@ -188,12 +188,11 @@ const ShardManifest& ShardDirectory::manifest() const {
 void ShardDirectory::require_tokenizer(const std::string& fingerprint,
                                        const std::string& whose) const {
   if (fingerprint == state_->manifest.tokenizer_fingerprint) return;
-  fail(
-      ErrorKind::data,
-      strprintf("%s: the shards were made with tokenizer %s, but %s has tokenizer %s.\n"
-                "Make shards with the right one: mythos tokenize --tokenizer TOK --output DIR FILE",
-                state_->path.c_str(), state_->manifest.tokenizer_fingerprint.c_str(), whose.c_str(),
-                fingerprint.c_str()));
+  fail(ErrorKind::data,
+       strprintf("%s: the shards were made with tokenizer %s, but %s has tokenizer %s.",
+                 state_->path.c_str(), state_->manifest.tokenizer_fingerprint.c_str(),
+                 whose.c_str(), fingerprint.c_str()),
+       "Make shards with the right one: mythos tokenize --tokenizer TOK --output DIR FILE");
 }
 
 void ShardDirectory::read(Split split, uint64_t first, std::span<uint32_t> out) const {

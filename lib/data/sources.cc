@@ -92,7 +92,7 @@ uint64_t DocumentSource::skip(uint64_t documents) {
 }
 
 void RowLog::malformed(const std::function<std::string()>& message) {
-  if (strict_) fail(ErrorKind::data, message() + "\nWithout --strict such rows are skipped.");
+  if (strict_) fail(ErrorKind::data, message(), "Without --strict such rows are skipped.");
   if (counts_.bad_rows++ == 0) {
     log_warning(message() + " (row skipped; further ones are only counted)");
   }

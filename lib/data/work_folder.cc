@@ -48,9 +48,9 @@ bool WorkFolder::lock() {
     close(fd);
     errno = code;
     if (code != EWOULDBLOCK) fail_folder("lock", name);
-    fail(ErrorKind::usage, path_.string() +
-                               " is in use: another process is writing to the same output.\n"
-                               "Wait for it, or name another output.");
+    fail(ErrorKind::usage,
+         path_.string() + " is in use: another process is writing to the same output.",
+         "Wait for it, or name another output.");
   }
   struct stat held = {}, there = {};
   const bool same = fstat(fd, &held) == 0 && stat(name.c_str(), &there) == 0 &&

@@ -91,7 +91,7 @@ void BatchGenerator::note_fault(const std::string& where) {
     fault_ = where.empty() || !in_line
                  ? std::current_exception()
                  : std::make_exception_ptr(
-                       Error(ErrorKind::data, where + ": " + std::string(error.what())));
+                       Error(ErrorKind::data, where + ": " + error.message(), error.advice()));
   }
 }
 

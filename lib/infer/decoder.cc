@@ -56,7 +56,7 @@ Decoder::Decoder(const ModelConfig& config, Weights weights, const Options& opti
   }
   if (options_.exit == ExitRule::halting && config_.halting == Halting::none) {
     fail(ErrorKind::usage,
-         "exit by halting: the model has no halting head (model.halting is none).\n"
+         "exit by halting: the model has no halting head (model.halting is none).",
          "Choose latent or kl");
   }
   if (options_.native && device().is_cpu()) {

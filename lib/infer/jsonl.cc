@@ -122,7 +122,7 @@ Arrival JsonlPrompts::next(BatchRequest& request, bool wait,
     }
     request.options.validate();
   } catch (const Error& error) {
-    fail(ErrorKind::data, request.where + ": " + error.what());
+    fail(ErrorKind::data, request.where + ": " + error.message(), error.advice());
   }
   labels_.emplace(given_++, std::move(label));
   return Arrival::here;

@@ -23,11 +23,10 @@ uint32_t most_likely(std::span<const float> logits) {
   size_t best = 0;
   for (size_t id = 0; id < logits.size(); ++id) {
     if (std::isnan(logits[id]) || logits[id] == std::numeric_limits<float>::infinity()) {
-      fail(
-          ErrorKind::data,
-          strprintf("the model's logits are not finite (token %zu: %g), so no token can be drawn.\n"
-                    "See 'mythos stability-check', or try fewer loops",
-                    id, static_cast<double>(logits[id])));
+      fail(ErrorKind::data,
+           strprintf("the model's logits are not finite (token %zu: %g), so no token can be drawn.",
+                     id, static_cast<double>(logits[id])),
+           "See 'mythos stability-check', or try fewer loops");
     }
     if (logits[id] > logits[best]) best = id;
   }

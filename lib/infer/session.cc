@@ -45,10 +45,10 @@ void check_tokens(const ModelConfig& config, int64_t before, std::span<const uin
     const std::string behind =
         before ? strprintf(" behind %s tokens", with_commas(before).c_str()) : "";
     fail(ErrorKind::data,
-         strprintf("the prompt has %s tokens%s, but the model's context holds %s (max_seq_len).\n"
-                   "Shorten the prompt by %s tokens, or use a model with a longer max_seq_len",
+         strprintf("the prompt has %s tokens%s, but the model's context holds %s (max_seq_len).",
                    with_commas(count).c_str(), behind.c_str(),
-                   with_commas(config.max_seq_len).c_str(),
+                   with_commas(config.max_seq_len).c_str()),
+         strprintf("Shorten the prompt by %s tokens, or use a model with a longer max_seq_len",
                    with_commas(before + count - config.max_seq_len).c_str()));
   }
   for (const uint32_t id : ids) {

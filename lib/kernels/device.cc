@@ -59,7 +59,7 @@ at::ScalarType resolve_compute_type(ComputeType type, at::Device device) {
   if (type == ComputeType::tf32) {
     if (!device.is_cuda()) {
       fail(ErrorKind::usage,
-           "compute type tf32: a mode of CUDA devices, and the device is the CPU.\n"
+           "compute type tf32: a mode of CUDA devices, and the device is the CPU.",
            "Choose fp32 or bf16");
     }
     at::globalContext().setAllowTF32CuBLAS(true);

@@ -115,7 +115,7 @@ nlohmann::json dynamics_json(const StabilityReport& report) {
 }  // namespace
 
 std::string to_text(const StabilityReport& report, bool bars) {
-  return "model      " + report.subject + "\n" + spectral_text(report.spectral, bars) +
+  return "model      " + shown(report.subject) + "\n" + spectral_text(report.spectral, bars) +
          dynamics_text(report) + "\n" + report.verdict.line + "\n";
 }
 

@@ -80,9 +80,8 @@ class Speller {
     at_ += bytes;
   }
   [[noreturn]] void refuse(size_t bytes) const {
-    fail(ErrorKind::data,
-         "cannot use the split pattern \"" + std::string(pattern_) + "\"\nbyte " +
-             std::to_string(at_) + ": \"" + std::string(pattern_.substr(at_, bytes)) +
+    fail(ErrorKind::data, "cannot use the split pattern \"" + std::string(pattern_) + "\"",
+         "byte " + std::to_string(at_) + ": \"" + std::string(pattern_.substr(at_, bytes)) +
              "\" does not mean the same to every engine and is not supported here");
   }
 

@@ -64,8 +64,8 @@ Regex::Regex(std::string_view pattern, Dialect dialect)
                               &offset, context);
   pcre2_compile_context_free(context);
   if (!code_->code) {
-    fail(ErrorKind::data, "cannot use the split pattern \"" + pattern_ + "\"\nbyte " +
-                              std::to_string(offset) + ": " + pcre2_message(error));
+    fail(ErrorKind::data, "cannot use the split pattern \"" + pattern_ + "\"",
+         "byte " + std::to_string(offset) + ": " + pcre2_message(error));
   }
   code_->jit = pcre2_jit_compile(code_->code, PCRE2_JIT_COMPLETE) == 0;
 }
@@ -85,10 +85,10 @@ std::optional<Span> Regex::find(std::string_view text, size_t from) const {
   const size_t* bounds = pcre2_get_ovector_pointer(scratch.match);
   if (result >= 0) return Span{bounds[0], bounds[1]};
   if (result == PCRE2_ERROR_NOMATCH) return std::nullopt;
-  fail(ErrorKind::resources, "the split pattern \"" + pattern_ + "\" gives up at byte " +
-                                 std::to_string(from) + " of a document of " +
-                                 std::to_string(text.size()) + " bytes: " + pcre2_message(result) +
-                                 "\nsimplify the pattern");
+  fail(ErrorKind::resources,
+       "the split pattern \"" + pattern_ + "\" gives up at byte " + std::to_string(from) +
+           " of a document of " + std::to_string(text.size()) + " bytes: " + pcre2_message(result),
+       "simplify the pattern");
 }
 
 size_t Regex::next_start(std::string_view text, Span match) {

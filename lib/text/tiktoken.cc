@@ -113,9 +113,11 @@ const TiktokenEncoding& choose_encoding(size_t ranks, const std::string& source,
                                      escaped(name, 40).c_str(), tiktoken_encodings().c_str()));
   }
   fail(ErrorKind::usage,
-       strprintf("%s: %zu ranks do not tell how this tiktoken file cuts text.\nWrite %s:ENCODING "
+       strprintf("%s: %zu ranks do not tell how this tiktoken file cuts text.", source.c_str(),
+                 ranks),
+       strprintf("Write %s:ENCODING "
                  "with one of %s.",
-                 source.c_str(), ranks, source.c_str(), tiktoken_encodings().c_str()));
+                 source.c_str(), tiktoken_encodings().c_str()));
 }
 
 std::string last_ranks_checksum(const Ranks& ranks) {

@@ -1,5 +1,7 @@
 #include "text/tokenizer.h"
 
+#include <utility>
+
 #include "base/error.h"
 #include "base/strings.h"
 #include "text/carried_name.h"

@@ -67,25 +67,42 @@ std::string number_after(std::string_view message, std::string_view marker) {
   return std::string(rest.substr(0, rest.find_first_not_of("0123456789")));
 }
 
+// SentencePiece refuses sizes that leave no room for its special tokens before it counts what else
+// is needed, so it is never asked for fewer pieces than those.
+constexpr int64_t kSpecialPieces = 3;
+
+// What SentencePiece says behind the place in its source and the condition that failed.
+std::string_view without_source(std::string_view message) {
+  const size_t end = message.find("] ");
+  return trim(end == message.npos ? message : message.substr(end + 2));
+}
+
 [[noreturn]] void fail_training(std::string_view message, const VocabOptions& options) {
   const auto size = static_cast<long long>(options.vocab_size);
+  const auto tried = std::max<long long>(size, kSpecialPieces);
   if (const std::string largest = number_after(message, "Please set it to a value <= ");
       !largest.empty()) {
     fail(ErrorKind::usage,
          strprintf(
              "--vocab-size %lld: the text is too small for so many pieces; the largest size that "
-             "works is %s.\nUse --vocab-size %s, or more text.",
-             size, largest.c_str(), largest.c_str()));
+             "works is %s.",
+             size, largest.c_str()),
+         strprintf("Use --vocab-size %s, or more text.", largest.c_str()));
   }
-  if (const std::string smallest = number_after(message, strprintf(". %lld vs ", size));
+  if (const std::string smallest = number_after(message, strprintf(". %lld vs ", tried));
       !smallest.empty()) {
     fail(ErrorKind::usage,
          strprintf(
              "--vocab-size %lld: the 256 bytes, 3 special tokens and the characters of the text "
-             "need at least %s.\nUse a larger --vocab-size, or a lower --character-coverage.",
-             size, smallest.c_str()));
+             "need at least %s.",
+             size, smallest.c_str()),
+         "Use a larger --vocab-size, or a lower --character-coverage.");
   }
-  fail(ErrorKind::internal, "SentencePiece cannot train: " + std::string(message));
+  const std::string_view reason = without_source(message);
+  fail(ErrorKind::data,
+       strprintf("SentencePiece cannot train a vocabulary of %lld on this text", size) +
+           (reason.empty() ? "" : ": " + std::string(reason)),
+       "Try another --vocab-size or --type, or more text.");
 }
 
 }  // namespace
@@ -154,7 +171,7 @@ std::string train_vocab(std::vector<std::string> sentences, const VocabOptions& 
       {"minloglevel", options.show_log ? "0" : "3"},
       {"model_prefix", ""},
       {"model_type", options.type == VocabType::bpe ? "bpe" : "unigram"},
-      {"vocab_size", std::to_string(options.vocab_size)},
+      {"vocab_size", std::to_string(std::max(options.vocab_size, kSpecialPieces))},
       {"character_coverage", strprintf("%.9g", options.character_coverage)},
       {"byte_fallback", "true"},
       {"normalization_rule_name", "identity"},

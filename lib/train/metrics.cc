@@ -54,7 +54,9 @@ MetricsFile::~MetricsFile() {
 }
 
 void MetricsFile::append(const nlohmann::ordered_json& line) {
-  const std::string text = line.dump() + "\n";
+  // Names of data directories need not be UTF-8, JSON must be.
+  const std::string text =
+      line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
   if (std::fwrite(text.data(), 1, text.size(), file_) != text.size() || std::fflush(file_) != 0) {
     fail(ErrorKind::resources, "cannot write " + path_.string() + ": " + std::strerror(errno));
   }

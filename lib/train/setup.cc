@@ -32,9 +32,9 @@ void fit_vocabulary(Config& config, const ShardDirectory& data, bool fixed) {
   int64_t& size = config.model.vocab_size;
   if (fixed && size < needed) {
     fail(ErrorKind::usage,
-         strprintf("model.vocab_size = %lld is smaller than the vocabulary of %s, %lld tokens.\n"
-                   "Leave it out to take the data's",
-                   ll(size), data.path().c_str(), ll(needed)));
+         strprintf("model.vocab_size = %lld is smaller than the vocabulary of %s, %lld tokens.",
+                   ll(size), data.path().c_str(), ll(needed)),
+         "Leave it out to take the data's");
   }
   if (fixed || size == needed) return;
   log_info(strprintf("model.vocab_size: %lld instead of %lld, the vocabulary of %s", ll(needed),
@@ -49,10 +49,9 @@ void refuse_model_changes(const ModelConfig& before, const ModelConfig& after,
   for (const auto& [key, value] : old_values.items()) {
     if (new_values.at(key) == value) continue;
     fail(ErrorKind::usage,
-         strprintf("model.%s cannot change on --resume: %s has %s, asked for was %s.\n"
-                   "Leave it out, or train a new model with another --out",
-                   key.c_str(), checkpoint.c_str(), value.dump().c_str(),
-                   new_values.at(key).dump().c_str()));
+         strprintf("model.%s cannot change on --resume: %s has %s, asked for was %s.", key.c_str(),
+                   checkpoint.c_str(), value.dump().c_str(), new_values.at(key).dump().c_str()),
+         "Leave it out, or train a new model with another --out");
   }
 }
 
@@ -73,9 +72,10 @@ std::optional<fs::path> checkpoint_to_resume(const TrainOptions& options) {
          "--out " + options.run.string() + " is one checkpoint; name the run that it belongs to");
   }
   if (!options.resume) {
-    fail(ErrorKind::usage, options.run.string() + " already has checkpoints, the newest is " +
-                               found->filename().string() +
-                               ".\nUse --resume to go on, or choose another --out");
+    fail(ErrorKind::usage,
+         options.run.string() + " already has checkpoints, the newest is " +
+             found->filename().string() + ".",
+         "Use --resume to go on, or choose another --out");
   }
   return found;
 }
@@ -175,7 +175,7 @@ std::string data_text(const TrainSetup& setup, int64_t total_tokens) {
     const auto tokens = static_cast<int64_t>(data.tokens(Split::train));
     text +=
         strprintf("%s %s: %s tokens to train on, %s to validate on", i == 0 ? "data   " : "       ",
-                  data.path().c_str(), with_commas(tokens).c_str(),
+                  shown(data.path().string()).c_str(), with_commas(tokens).c_str(),
                   with_commas(static_cast<int64_t>(data.tokens(Split::val))).c_str());
     if (setup.data.size() > 1) {
       const double share = setup.weights[i] / sum;
@@ -235,7 +235,7 @@ std::string describe(const TrainSetup& setup, const TrainOptions& options, at::D
     text += strprintf(", %.2f epochs", static_cast<double>(total) / static_cast<double>(tokens));
   }
   text += "; " + loops_text(setup.config) + "\n";
-  text += strprintf("saves   %s: about %s each, ", options.run.c_str(),
+  text += strprintf("saves   %s: about %s each, ", shown(options.run.string()).c_str(),
                     human_bytes(static_cast<double>(checkpoint_bytes(setup.config.model))).c_str());
   text += train.save_every > 0 ? strprintf("every %lld steps", ll(train.save_every))
                                : std::string("at the end only");

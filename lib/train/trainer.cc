@@ -208,10 +208,10 @@ void Trainer::check_finite() {
           : strprintf("in steps %lld to %lld", static_cast<long long>(step_ - interval_.steps + 1),
                       static_cast<long long>(step_));
   fail(ErrorKind::diverged,
-       strprintf("training diverged: the %s is not finite %s (lr %.2e, %lld loops).\n%s; try a "
-                 "lower train.lr, a longer train.warmup_steps or a smaller train.clip_norm",
+       strprintf("training diverged: the %s is not finite %s (lr %.2e, %lld loops).",
                  loss ? "loss" : "gradient norm", where.c_str(), lr_,
-                 static_cast<long long>(loops_), kept.c_str()));
+                 static_cast<long long>(loops_)),
+       kept + "; try a lower train.lr, a longer train.warmup_steps or a smaller train.clip_norm");
 }
 
 void Trainer::log() {
@@ -355,7 +355,10 @@ TrainResult train(const TrainOptions& options) {
   std::error_code status;
   fs::create_directories(options.run, status);
   const TrainConfig& train = setup.config.train;
-  log_info(describe(setup, options, device, training_compute_type(train.compute_type, device)));
+  const torch::Dtype compute = training_compute_type(train.compute_type, device);
+  for (const std::string& line : split(describe(setup, options, device, compute), '\n')) {
+    log_info(line);
+  }
   if (setup.resumed_from) log_info("resuming from " + setup.resumed_from->string());
   for (const ShardDirectory& data : setup.data) {
     if (has_validation_split(data)) continue;

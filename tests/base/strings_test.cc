@@ -32,7 +32,9 @@ TEST(Strings, NumbersAreWholeTexts) {
   EXPECT_EQ(parse_int(""), std::nullopt);
   EXPECT_EQ(parse_int("99999999999999999999"), std::nullopt);
   EXPECT_EQ(parse_double("1e-3"), 1e-3);
-  EXPECT_EQ(parse_double("1.5x"), std::nullopt);
+  for (const char* bad : {"1.5x", "1e999", "", "0x10", " 1"}) {
+    EXPECT_EQ(parse_double(bad), std::nullopt) << bad;
+  }
 }
 
 TEST(Strings, IntLists) {
@@ -81,6 +83,12 @@ TEST(Strings, EscapedIsOneLine) {
                     "b"),
             "a\\xffb");
   EXPECT_EQ(escaped("\xc0\xaf \xed\xa0\x80 \xe2\x82"), "\\xc0\\xaf \\xed\\xa0\\x80 \\xe2\\x82");
+  EXPECT_EQ(escaped("\x7f\u0085\u009b31m\u202e\u2066\u061c\u2028"),
+            "\\u007f\\u0085\\u009b31m\\u202e\\u2066\\u061c\\u2028");
+  EXPECT_EQ(escaped("\u00a0\u2010\u202f😀"), "\u00a0\u2010\u202f😀");
+  EXPECT_EQ(escaped(escaped("\x1b\n\xff")), "\\x1b\\n\\xff");
+  EXPECT_EQ(shown(std::string(300, 'a')), std::string(300, 'a'));
+  EXPECT_EQ(shown_lines("a\tb\n\x1b[1m\n"), "a\\tb\n\\x1b[1m\n");
   EXPECT_EQ(escaped("abcdef", 3), "abc...");
   EXPECT_EQ(escaped("aé€", 2), "aé...");
 }

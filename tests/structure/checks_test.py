@@ -13,6 +13,7 @@ import unittest
 
 import include_graph
 import lifetimes
+import messages
 import symbols
 import torch_free
 
@@ -45,6 +46,20 @@ class IncludeGraph(unittest.TestCase):
     def test_unlisted_room_is_found(self):
         self.assertEqual(self.faults({"extra/a.h": ""}),
                          ["extra: the folder is not in the list of rooms in lib/CMakeLists.txt"])
+
+
+class Messages(unittest.TestCase):
+    def faults(self, code):
+        with tempfile.TemporaryDirectory() as folder:
+            (pathlib.Path(folder) / "a.cc").write_text(code)
+            return [fault.split(": ")[0].split(":")[-1] for fault in messages.faults([pathlib.Path(folder)])]
+
+    def test_a_line_end_in_a_message_is_found(self):
+        self.assertEqual(self.faults('int a;\nfail(kind, name + f(")") +\n  "first.\\nSecond.");\n'), ["2"])
+        self.assertEqual(self.faults('log_info(strprintf("a %s\\n", b));'), ["1"])
+
+    def test_other_line_ends_are_good(self):
+        self.assertEqual(self.faults('fail(kind, "first.", "Second \\\\n."); print("a\\n"); log_info(a.find(\'\\n\'));'), [])
 
 
 class Symbols(unittest.TestCase):

@@ -67,9 +67,14 @@ TEST(TrainVocab, NamesTheLargestSizeAndThatSizeWorks) {
 }
 
 TEST(TrainVocab, NamesTheSmallestSize) {
-  EXPECT_NE(
-      training_error("hello", 100, VocabType::bpe, ErrorKind::usage).find("need at least 263"),
-      std::string::npos);
+  for (const VocabType type : {VocabType::bpe, VocabType::unigram}) {
+    for (const int64_t size : {1, 2, 3, 4, 100, 259, 262}) {
+      EXPECT_EQ(training_error("hello", size, type, ErrorKind::usage),
+                "--vocab-size " + std::to_string(size) +
+                    ": the 256 bytes, 3 special tokens and the characters of the text need at "
+                    "least 263.\nUse a larger --vocab-size, or a lower --character-coverage.");
+    }
+  }
 }
 
 TEST(TrainVocab, RefusesEmptyText) {
