@@ -1,0 +1,6 @@
+# Odd values of options end with a sentence and a documented status: numbers, texts and paths.
+# fixture: text
+mkdir inputs && cp -r "$FIXTURES"/text/{text.txt,tok.model,data} "$SOURCE/tests/cli/fixtures/small.toml" inputs
+mythos tokenize --tokenizer inputs/tok.model --ids inputs/text.txt > inputs/ids.txt
+mythos shards export -q inputs/data exported --format llmc && mv exported/train_000000.bin inputs/tokens.bin
+run "$PYTHON" "$SOURCE/tests/cli/option_values.py" --bin "$BUILD/bin" --inputs inputs --share 4
