@@ -287,10 +287,11 @@ bool Build::go_on(bool changed) {
   }
   if (skipped == Skipped::stopped) tell_stopped();
   if (skipped == Skipped::others) {
-    fail(ErrorKind::data, "the input does not begin with the " +
-                              with_commas(static_cast<int64_t>(state_.now.read_documents)) +
-                              " documents that the unfinished run in " + folder_->path().string() +
-                              " has read.\nGive the same input again, or start anew with --force.");
+    fail(ErrorKind::data,
+         "the input does not begin with the " +
+             with_commas(static_cast<int64_t>(state_.now.read_documents)) +
+             " documents that the unfinished run in " + folder_->path().string() + " has read.",
+         "Give the same input again, or start anew with --force.");
   }
   return skipped == Skipped::all;
 }

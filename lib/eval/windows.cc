@@ -42,7 +42,7 @@ int64_t target_count(const ShardDirectory& data, ShardDirectory::Split split, in
          path + ": the " + (val ? "validation" : "training") + " split has " +
              std::to_string(data.tokens(split)) + " tokens, at least 2 are needed.",
          (val ? "Part the text anew: mythos shards split " + path + " NEW --val-fraction 0.05"
-                  : "Give 'mythos tokenize' more text."));
+              : "Give 'mythos tokenize' more text."));
   }
   return max_tokens > 0 ? std::min(all, max_tokens) : all;
 }

@@ -1,5 +1,7 @@
 #include "kernels/weight.h"
 
+#include <utility>
+
 #include "kernels/autograd.h"
 
 namespace mythos {

@@ -54,8 +54,9 @@ fs::path tokenizer_in(const fs::path& folder) {
                [](const std::string& name) { return name.ends_with(".tiktoken"); });
   if (ranks.size() == 1) return folder / ranks[0];
   if (ranks.size() > 1) {
-    fail(ErrorKind::usage, folder.string() + ": holds several rank files, " +
-                               escaped(join(ranks, ", ")) + ".\nName one of them.");
+    fail(ErrorKind::usage,
+         folder.string() + ": holds several rank files, " + escaped(join(ranks, ", ")) + ".",
+         "Name one of them.");
   }
   fail(ErrorKind::data, folder.string() +
                             ": holds no tokenizer (expected tokenizer.json, tokenizer.model, "
@@ -92,7 +93,8 @@ std::unique_ptr<Tokenizer> parse(const NamedFile& file) {
   fail(ErrorKind::data,
        source +
            ": not a tokenizer (expected a SentencePiece model, a tiktoken rank file, a Hugging "
-           "Face tokenizer.json or a tekken.json).\nMake one with 'mythos vocab'.");
+           "Face tokenizer.json or a tekken.json).",
+       "Make one with 'mythos vocab'.");
 }
 
 std::optional<uint32_t> find_name(const Tokenizer& tokenizer, const std::string& name) {
