@@ -1,62 +1,28 @@
 #include "text/sentencepiece.h"
 
+#include <model_factory.h>
 #include <sentencepiece_processor.h>
 
 #include <algorithm>
 #include <array>
 #include <mutex>
+#include <optional>
 
 #include "base/error.h"
 #include "base/strings.h"
 #include "text/added_tokens.h"
 #include "text/protobuf.h"
+#include "text/sentencepiece_normalizer.h"
 #include "text/utf8.h"
-
-// Declared in none of the public headers of SentencePiece.
-namespace sentencepiece::logging {
-void SetMinLogLevel(int level);
-}
 
 namespace mythos {
 namespace {
 
-constexpr std::string_view kSpaceSymbol = "\xE2\x96\x81";  // U+2581
-constexpr uint64_t kUnigram = 1, kBpe = 2;                 // TrainerSpec.ModelType
+constexpr std::string_view kSpaceSymbol = "\u2581";
+constexpr char32_t kSpaceCode = 0x2581;
 
-// The parts of a ModelProto that the library's public interface does not tell. Field numbers and
-// defaults are those of sentencepiece_model.proto.
-struct ModelFacts {
-  size_t pieces = 0;
-  uint64_t model_type = kUnigram;
-  bool byte_fallback = false;
-  bool whitespace_as_suffix = false;
-  bool has_charsmap = false;
-  bool dummy_prefix = true;
-  bool remove_extra_whitespaces = true;
-};
-
-bool read_model_facts(std::string_view content, ModelFacts& facts) {
-  return read_protobuf(content, [&](const ProtobufField& field) {
-    if (field.number == 1) ++facts.pieces;
-    if (field.number == 2) {
-      return read_protobuf(field.bytes, [&](const ProtobufField& trainer) {
-        if (trainer.number == 3) facts.model_type = trainer.value;
-        if (trainer.number == 24) facts.whitespace_as_suffix = trainer.value != 0;
-        if (trainer.number == 35) facts.byte_fallback = trainer.value != 0;
-        return true;
-      });
-    }
-    if (field.number == 3) {
-      return read_protobuf(field.bytes, [&](const ProtobufField& normalizer) {
-        if (normalizer.number == 2) facts.has_charsmap = !normalizer.bytes.empty();
-        if (normalizer.number == 3) facts.dummy_prefix = normalizer.value != 0;
-        if (normalizer.number == 4) facts.remove_extra_whitespaces = normalizer.value != 0;
-        return true;
-      });
-    }
-    return true;
-  });
-}
+using sentencepiece::ModelProto;
+using sentencepiece::TrainerSpec;
 
 std::string piece_bytes(std::string_view piece) {
   std::string bytes;
@@ -72,35 +38,43 @@ uint64_t pair_key(char32_t left, char32_t right) {
   return uint64_t{left} << 32 | right;
 }
 
+// Ids under way. Neighbouring unknown characters become one <unk> where there is no byte fallback.
+struct Output {
+  std::vector<uint32_t>& ids;
+  bool behind_unknown = false;
+  std::string part;  // normalized text that is not encoded yet
+};
+
 class SentencePiece : public Tokenizer {
  public:
-  SentencePiece(std::string content, const ModelFacts& facts, const std::string& source);
+  SentencePiece(std::string content, const std::string& source);
 
-  int64_t vocab_size() const override { return processor_.GetPieceSize(); }
+  int64_t vocab_size() const override { return model_->GetPieceSize(); }
   void encode(std::string_view text, std::vector<uint32_t>& ids, Specials specials) const override;
   std::string_view token_bytes(uint32_t id) const override;
   std::string piece(uint32_t id) const override;
   std::vector<SpecialToken> special_tokens() const override;
 
  private:
-  static std::optional<uint32_t> control(int id) {
-    return id < 0 ? std::nullopt : std::optional<uint32_t>(id);
-  }
+  std::optional<uint32_t> control(std::string_view name) const;
   void check_id(uint32_t id) const;
   void build_token_bytes();
   void encode_section(std::string_view text, bool begins, std::vector<uint32_t>& ids) const;
-  void encode_verbatim(std::string_view text, std::vector<uint32_t>& ids) const;
-  void encode_run(std::string_view run, std::vector<uint32_t>& ids) const;
-  void encode_piece(std::string_view text, std::vector<uint32_t>& ids) const;
-  void encode_bytes(std::string_view bytes, std::vector<uint32_t>& ids) const;
-  size_t safe_cut(std::string_view run, size_t wanted) const;
-  bool is_safe_cut(std::string_view run, size_t at) const;
+  void encode_exact(std::string_view text, bool add_space, Output& output) const;
+  void encode_run(std::string_view run, bool space_before, bool space_after, Output& output) const;
+  void encode_part(std::string_view part, Output& output) const;
+  void encode_bytes(std::string_view bytes, Output& output) const;
+  size_t last_safe_cut(std::string_view part, size_t searched) const;
+  bool is_safe_cut(std::string_view part, size_t at) const;
   const std::vector<uint64_t>& joined_pairs() const;
 
-  sentencepiece::SentencePieceProcessor processor_;
-  ModelFacts facts_;
+  ModelProto proto_;
+  std::unique_ptr<sentencepiece::ModelInterface> model_;
+  std::optional<SentencePieceNormalizer> normalizer_;
   AddedTokens controls_;
-  bool verbatim_ = false;  // the normalizer leaves valid UTF-8 as it is
+  bool keeps_text_ = false;  // the normalizer leaves valid UTF-8 as it is
+  bool byte_fallback_ = false;
+  uint32_t unknown_id_ = 0;
   std::array<uint32_t, 256> byte_ids_ = {};
   std::string bytes_;              // of all tokens, one after the other
   std::vector<uint32_t> offsets_;  // [V+1] into bytes_
@@ -108,38 +82,59 @@ class SentencePiece : public Tokenizer {
   mutable std::vector<uint64_t> pairs_;
 };
 
-SentencePiece::SentencePiece(std::string content, const ModelFacts& facts,
-                             const std::string& source)
-    : Tokenizer(std::move(content), "tokenizer.model"), facts_(facts) {
-  verbatim_ = !facts_.has_charsmap && !facts_.remove_extra_whitespaces;
-  std::string model = file_content();
-  // A repeated message field is merged into the first: this turns add_dummy_prefix off, because the
-  // pieces of text between invalid bytes are encoded one by one and only the first has a prefix.
-  if (verbatim_) model += std::string_view("\x1a\x02\x18\x00", 4);
-  const auto status = processor_.LoadFromSerializedProto(model);
-  if (!status.ok()) {
+SentencePiece::SentencePiece(std::string content, const std::string& source)
+    : Tokenizer(std::move(content), "tokenizer.model") {
+  const auto check = [&](const sentencepiece::util::Status& status) {
+    if (status.ok()) return;
     fail(ErrorKind::data, source + ": not a usable SentencePiece model: " + status.error_message());
+  };
+  if (!proto_.ParseFromString(file_content())) {
+    fail(ErrorKind::data, source + ": not a SentencePiece model");
   }
-  set_boundaries(control(processor_.bos_id()), control(processor_.eos_id()));
+  model_ = sentencepiece::ModelFactory::Create(proto_);
+  check(model_->status());
+  set_boundaries(control(model_->bos_piece()), control(model_->eos_piece()));
+  if (proto_.has_self_test_data()) {
+    sentencepiece::SentencePieceProcessor processor;
+    check(processor.Load(proto_));
+  }
+  const auto& rules = proto_.normalizer_spec();
+  bool has_symbols = false;
+  for (int id = 0; id < model_->GetPieceSize(); ++id) {
+    has_symbols |= model_->IsUserDefined(id);
+    if (model_->IsUnknown(id)) unknown_id_ = static_cast<uint32_t>(id);
+  }
+  normalizer_.emplace(
+      SentencePieceRules{.charsmap = rules.precompiled_charsmap(),
+                         .remove_extra_spaces = rules.remove_extra_whitespaces(),
+                         .escape_spaces = rules.escape_whitespaces(),
+                         .symbols = has_symbols ? model_->prefix_matcher() : nullptr},
+      source);
+  keeps_text_ = rules.precompiled_charsmap().empty() && !rules.remove_extra_whitespaces();
+  byte_fallback_ = model_->ByteFallbackEnabled();
   build_token_bytes();
   for (SpecialToken& token : special_tokens()) {
     controls_.add({.name = std::move(token.name), .id = token.id});
   }
 }
 
+std::optional<uint32_t> SentencePiece::control(std::string_view name) const {
+  const int id = model_->PieceToId(name);
+  return model_->IsControl(id) ? std::optional<uint32_t>(id) : std::nullopt;
+}
+
 void SentencePiece::build_token_bytes() {
-  const int size = processor_.GetPieceSize();
+  const int size = model_->GetPieceSize();
   offsets_.reserve(size + 1);
   offsets_.push_back(0);
   for (int id = 0; id < size; ++id) {
-    if (processor_.IsByte(id)) {
-      // "<0xHH>"
-      const std::string& name = processor_.IdToPiece(id);
-      const auto byte = static_cast<uint8_t>(std::stoul(name.substr(3, 2), nullptr, 16));
+    const std::string& name = model_->IdToPiece(id);
+    if (model_->IsByte(id)) {
+      const auto byte = static_cast<uint8_t>(sentencepiece::PieceToByte(name));
       byte_ids_[byte] = static_cast<uint32_t>(id);
       bytes_ += static_cast<char>(byte);
-    } else if (!processor_.IsControl(id) && !processor_.IsUnknown(id)) {
-      bytes_ += piece_bytes(processor_.IdToPiece(id));
+    } else if (!model_->IsControl(id) && !model_->IsUnknown(id)) {
+      bytes_ += piece_bytes(name);
     }
     offsets_.push_back(static_cast<uint32_t>(bytes_.size()));
   }
@@ -159,14 +154,13 @@ std::string_view SentencePiece::token_bytes(uint32_t id) const {
 
 std::string SentencePiece::piece(uint32_t id) const {
   check_id(id);
-  return processor_.IdToPiece(static_cast<int>(id));
+  return model_->IdToPiece(static_cast<int>(id));
 }
 
 std::vector<SpecialToken> SentencePiece::special_tokens() const {
   std::vector<SpecialToken> tokens;
-  for (int id = 0; id < processor_.GetPieceSize(); ++id) {
-    if (processor_.IsControl(id))
-      tokens.push_back({processor_.IdToPiece(id), static_cast<uint32_t>(id)});
+  for (int id = 0; id < model_->GetPieceSize(); ++id) {
+    if (model_->IsControl(id)) tokens.push_back({model_->IdToPiece(id), static_cast<uint32_t>(id)});
   }
   return tokens;
 }
@@ -185,19 +179,22 @@ void SentencePiece::encode(std::string_view text, std::vector<uint32_t>& ids,
   }
 }
 
-// `begins`: at the beginning of the text, where a model may add a space.
+// `begins`: at the beginning of the text. Where the normalizer changes nothing else, only there the
+// model's space is added.
 void SentencePiece::encode_section(std::string_view text, bool begins,
                                    std::vector<uint32_t>& ids) const {
   if (text.empty()) return;
-  if (!verbatim_) return encode_piece(text, ids);
-  if (!facts_.dummy_prefix || !begins) return encode_verbatim(text, ids);
-  std::string padded(text);
-  padded.insert(facts_.whitespace_as_suffix ? padded.size() : 0, 1, ' ');
-  encode_verbatim(padded, ids);
+  const bool add_space = proto_.normalizer_spec().add_dummy_prefix() && (begins || !keeps_text_);
+  Output output{.ids = ids, .part = {}};
+  if (keeps_text_ && byte_fallback_) return encode_exact(text, add_space, output);
+  const bool at_end = proto_.trainer_spec().treat_whitespace_as_suffix();
+  encode_run(text, add_space && !at_end, add_space && at_end, output);
 }
 
 // Runs of text that SentencePiece keeps as they are go to it; the bytes between become byte pieces.
-void SentencePiece::encode_verbatim(std::string_view text, std::vector<uint32_t>& ids) const {
+void SentencePiece::encode_exact(std::string_view text, bool add_space, Output& output) const {
+  const bool at_end = proto_.trainer_spec().treat_whitespace_as_suffix();
+  bool space_before = add_space && !at_end;
   size_t begin = 0, i = 0;
   while (i < text.size()) {
     const unsigned char lead = static_cast<unsigned char>(text[i]);
@@ -206,95 +203,103 @@ void SentencePiece::encode_verbatim(std::string_view text, std::vector<uint32_t>
       continue;
     }
     const int length = lead == 0 ? 0 : utf8_sequence(text.substr(i));
-    const bool space_symbol = facts_.byte_fallback && text.substr(i).starts_with(kSpaceSymbol);
+    const bool space_symbol = text.substr(i).starts_with(kSpaceSymbol);
     if (length > 0 && !space_symbol) {
       i += static_cast<size_t>(length);
       continue;
     }
-    encode_run(text.substr(begin, i - begin), ids);
+    encode_run(text.substr(begin, i - begin), space_before, false, output);
+    space_before = false;
     const size_t size = space_symbol ? kSpaceSymbol.size() : 1;
-    encode_bytes(text.substr(i, size), ids);
+    encode_bytes(text.substr(i, size), output);
     i += size;
     begin = i;
   }
-  encode_run(text.substr(begin), ids);
+  encode_run(text.substr(begin), space_before, add_space && at_end, output);
 }
 
-void SentencePiece::encode_bytes(std::string_view bytes, std::vector<uint32_t>& ids) const {
-  for (const char c : bytes) {
-    ids.push_back(facts_.byte_fallback ? byte_ids_[static_cast<unsigned char>(c)]
-                                       : static_cast<uint32_t>(processor_.unk_id()));
+void SentencePiece::encode_bytes(std::string_view bytes, Output& output) const {
+  for (const char c : bytes) output.ids.push_back(byte_ids_[static_cast<unsigned char>(c)]);
+}
+
+// The library takes about a hundred bytes of memory per byte of text, so it is given parts of the
+// normalized text, cut only where no piece of the vocabulary could join the two sides: the ids are
+// those of the whole. A unigram model adds up scores in single precision, where ties may fall
+// otherwise after a cut; its parts are large, so that no document below 2 MB is cut.
+void SentencePiece::encode_run(std::string_view run, bool space_before, bool space_after,
+                               Output& output) const {
+  constexpr size_t kPartBytes = 1 << 14, kUnigramBytes = 6 << 20;
+  if (run.empty() && !space_before && !space_after) return;
+  const bool unigram = proto_.trainer_spec().model_type() == TrainerSpec::UNIGRAM;
+  NormalizedText text(*normalizer_, run, space_before, space_after);
+  std::string& part = output.part;
+  part.clear();
+  size_t searched = 0;
+  while (text.read(unigram ? kUnigramBytes : kPartBytes, part)) {
+    const size_t cut = last_safe_cut(part, searched);
+    searched = part.size() - cut;
+    encode_part(std::string_view(part).substr(0, cut), output);
+    part.erase(0, cut);
+  }
+  encode_part(part, output);
+}
+
+void SentencePiece::encode_part(std::string_view part, Output& output) const {
+  if (part.empty()) return;
+  for (const auto& [piece, id] : model_->Encode(part)) {
+    // Text that spells a control piece's name is no control piece.
+    const bool unknown = model_->IsUnknown(id) || model_->IsControl(id);
+    if (unknown && byte_fallback_) {
+      encode_bytes(piece, output);
+    } else if (!unknown || !output.behind_unknown) {
+      output.ids.push_back(unknown ? unknown_id_ : static_cast<uint32_t>(id));
+    }
+    output.behind_unknown = unknown;
   }
 }
 
-// The library takes about a hundred bytes of memory per byte of text, so a long run is given to it
-// in parts, cut only where no piece of the vocabulary could join the two sides: the ids are those
-// of the whole. A unigram model adds up scores in single precision, where ties may fall otherwise
-// after a cut; its parts are large, so that only very long documents are cut at all.
-void SentencePiece::encode_run(std::string_view run, std::vector<uint32_t>& ids) const {
-  constexpr size_t kBpeBytes = 1 << 14, kUnigramBytes = 1 << 21;
-  const bool can_cut = facts_.model_type == kUnigram || facts_.model_type == kBpe;
-  const size_t part_bytes = facts_.model_type == kBpe ? kBpeBytes : kUnigramBytes;
-  while (can_cut && run.size() > part_bytes) {
-    const size_t cut = safe_cut(run, part_bytes);
-    encode_piece(run.substr(0, cut), ids);
-    run.remove_prefix(cut);
+// The last safe place in `part` from `searched` on; 0 where there is none.
+size_t SentencePiece::last_safe_cut(std::string_view part, size_t searched) const {
+  for (size_t at = part.size(); at-- > std::max<size_t>(searched, 1);) {
+    if (is_safe_cut(part, at)) return at;
   }
-  encode_piece(run, ids);
+  return 0;
 }
 
-void SentencePiece::encode_piece(std::string_view text, std::vector<uint32_t>& ids) const {
-  if (text.empty()) return;
-  std::vector<int> found;
-  const auto status = processor_.Encode(text, &found);
-  if (!status.ok())
-    fail(ErrorKind::internal, std::string("SentencePiece: ") + status.error_message());
-  ids.insert(ids.end(), found.begin(), found.end());
-}
-
-// The last safe place up to `wanted`, else the first one after it, else the end.
-size_t SentencePiece::safe_cut(std::string_view run, size_t wanted) const {
-  for (size_t at = wanted; at > 0; --at) {
-    if (is_safe_cut(run, at)) return at;
-  }
-  for (size_t at = wanted + 1; at < run.size(); ++at) {
-    if (is_safe_cut(run, at)) return at;
-  }
-  return run.size();
-}
-
-bool SentencePiece::is_safe_cut(std::string_view run, size_t at) const {
+bool SentencePiece::is_safe_cut(std::string_view part, size_t at) const {
   const auto continues = [&](size_t i) {
-    return (static_cast<unsigned char>(run[i]) & 0xC0) == 0x80;
+    return (static_cast<unsigned char>(part[i]) & 0xC0) == 0x80;
   };
   if (continues(at)) return false;
   size_t left = at - 1;
   while (left > 0 && continues(left)) --left;
-  const auto code_point = [&](size_t i) {
-    return run[i] == ' ' ? char32_t{0x2581}
-                         : utf8_code_point(run.substr(i), utf8_sequence(run.substr(i)));
+  const std::string_view before = part.substr(left, at - left), behind = part.substr(at);
+  const int length = utf8_sequence(behind);
+  // A user-defined symbol or a character map may hold bytes that are no characters.
+  if (length <= 0 || utf8_sequence(before) != static_cast<int>(before.size())) return false;
+  const auto code_point = [&](std::string_view text, int bytes) {
+    return text[0] == ' ' ? kSpaceCode : utf8_code_point(text, bytes);
   };
-  const char32_t right = code_point(at);
+  const char32_t right = code_point(behind, length);
+  // A word model looks up whole words, known or not.
+  if (proto_.trainer_spec().model_type() == TrainerSpec::WORD)
+    return behind.starts_with(kSpaceSymbol);
   const auto& pairs = joined_pairs();
-  if (std::binary_search(pairs.begin(), pairs.end(), pair_key(code_point(left), right)))
-    return false;
-  // Neighbouring unknown characters become one <unk> where there is no byte fallback.
-  const std::string_view character =
-      run[at] == ' ' ? kSpaceSymbol : run.substr(at, utf8_sequence(run.substr(at)));
-  return facts_.byte_fallback || !processor_.IsUnknown(processor_.PieceToId(character));
+  const uint64_t key = pair_key(code_point(before, static_cast<int>(before.size())), right);
+  return !std::binary_search(pairs.begin(), pairs.end(), key);
 }
 
 // Every pair of neighbouring characters inside some piece, sorted.
 const std::vector<uint64_t>& SentencePiece::joined_pairs() const {
   std::call_once(pairs_once_, [&] {
-    for (int id = 0; id < processor_.GetPieceSize(); ++id) {
-      if (processor_.IsByte(id) || processor_.IsControl(id)) continue;
-      std::string_view piece = processor_.IdToPiece(id);
+    for (int id = 0; id < model_->GetPieceSize(); ++id) {
+      if (model_->IsByte(id) || model_->IsControl(id)) continue;
+      std::string_view piece = model_->IdToPiece(id);
       char32_t left = 0;
       for (bool first = true; !piece.empty(); first = false) {
         const int length = std::max(utf8_sequence(piece), 1);
         char32_t right = utf8_code_point(piece, length);
-        if (right == ' ') right = 0x2581;
+        if (right == ' ') right = kSpaceCode;
         if (!first) pairs_.push_back(pair_key(left, right));
         left = right;
         piece.remove_prefix(static_cast<size_t>(length));
@@ -309,17 +314,21 @@ const std::vector<uint64_t>& SentencePiece::joined_pairs() const {
 }  // namespace
 
 bool looks_like_sentencepiece(std::string_view content) {
-  ModelFacts facts;
-  return read_model_facts(content, facts) && facts.pieces > 0;
+  bool has_pieces = false;
+  return read_protobuf(content,
+                       [&](const ProtobufField& field) {
+                         has_pieces |= field.number == 1;  // ModelProto.pieces
+                         return true;
+                       }) &&
+         has_pieces;
 }
 
 std::unique_ptr<Tokenizer> parse_sentencepiece(std::string content, const std::string& source) {
   show_sentencepiece_log(false);
-  ModelFacts facts;
-  if (!read_model_facts(content, facts) || facts.pieces == 0) {
+  if (!looks_like_sentencepiece(content)) {
     fail(ErrorKind::data, source + ": not a SentencePiece model");
   }
-  return std::make_unique<SentencePiece>(std::move(content), facts, source);
+  return std::make_unique<SentencePiece>(std::move(content), source);
 }
 
 void show_sentencepiece_log(bool show) {
