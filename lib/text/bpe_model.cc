@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstring>
 #include <functional>
 #include <span>
+
+#include "text/recent_pieces.h"
+#include "text/utf8.h"
 
 namespace mythos {
 namespace {
@@ -135,45 +137,6 @@ class LongMerge {
   std::vector<uint64_t> heap_;  // rank, then place: equal ranks merge from the left
 };
 
-// The ids of short pieces that were merged of late, one table for each thread and all models. A
-// line of the cache holds an entry; what is new replaces what has its place.
-class RecentPieces {
- public:
-  static constexpr size_t kMaxBytes = 28, kMaxIds = 7;
-
-  struct Entry {
-    uint32_t model = 0;  // 0: empty
-    uint8_t size = 0, count = 0;
-    char piece[kMaxBytes] = {};
-    uint32_t ids[kMaxIds] = {};
-
-    bool holds(uint32_t number, std::string_view text) const {
-      return model == number && size == text.size() &&
-             std::memcmp(piece, text.data(), text.size()) == 0;
-    }
-    void set(uint32_t number, std::string_view text, std::span<const uint32_t> found) {
-      model = number;
-      size = static_cast<uint8_t>(text.size());
-      count = static_cast<uint8_t>(found.size());
-      std::memcpy(piece, text.data(), text.size());
-      std::copy(found.begin(), found.end(), ids);
-    }
-  };
-
-  static Entry& entry(uint64_t hash) {
-    thread_local std::vector<Entry> entries(size_t{1} << kBits);
-    return entries[hash >> (64 - kBits)];
-  }
-
- private:
-  static constexpr int kBits = 13;
-};
-
-uint32_t next_model_number() {
-  static std::atomic<uint32_t> last = 0;
-  return ++last;
-}
-
 template <class Rule>
 void merge_symbols(const Rule& rule, std::vector<uint32_t>& ids, size_t first) {
   if (ids.size() - first <= kShort) {
@@ -208,26 +171,55 @@ uint32_t PairMerges::rank(uint32_t left, uint32_t right) const {
   return const_cast<PairMerges*>(this)->slot(pair_key(left, right)).rank;
 }
 
-BpeModel::BpeModel(BpeParts parts) : parts_(std::move(parts)), number_(next_model_number()) {
+BpeModel::BpeModel(BpeParts parts)
+    : parts_(std::move(parts)), number_(RecentPieces::next_model_number()) {
   if (parts_.merges && !parts_.whole_pieces) {
     reachable_ = std::make_unique<std::atomic<uint8_t>[]>(parts_.vocabulary.size());
+  }
+  if (!parts_.characters) return;
+  for (size_t i = 0; i < ascii_ids_.size(); ++i) {
+    const char c = static_cast<char>(i);
+    ascii_ids_[i] = parts_.vocabulary.find({&c, 1});
+  }
+  // A part of a piece is not to be taken for a whole one.
+  if (!parts_.whole_pieces) pairs_ = std::make_unique<JoinedPairs>(parts_.vocabulary);
+  cuts_anywhere_ =
+      parts_.unknown_id == kNone ||
+      std::find(parts_.byte_ids.begin(), parts_.byte_ids.end(), kNone) == parts_.byte_ids.end();
+}
+
+void BpeModel::encode_bytes(std::string_view bytes, std::vector<uint32_t>& ids) const {
+  if (parts_.characters) {
+    begin_with_bytes(bytes, ids);
+  } else if (!bytes.empty()) {
+    encode(bytes, Vocabulary::Key(bytes), ids);
   }
 }
 
 bool BpeModel::text_gives(uint32_t id) const {
   if (!parts_.merges || parts_.whole_pieces || id == parts_.unknown_id) return true;
-  return parts_.merges->gives(id) ||
-         std::find(parts_.byte_ids.begin(), parts_.byte_ids.end(), id) != parts_.byte_ids.end();
+  const auto& bytes = parts_.byte_ids;
+  return parts_.merges->gives(id) || std::find(bytes.begin(), bytes.end(), id) != bytes.end() ||
+         (parts_.characters && character_id(parts_.vocabulary.bytes(id)) == id);
 }
 
-void BpeModel::encode(std::string_view piece, std::vector<uint32_t>& ids) const {
-  if (!piece.empty()) encode(piece, Vocabulary::Key(piece), ids);
+bool BpeModel::ends_at_cut() const {
+  if (!pairs_) return false;
+  for (char32_t letter = 'A'; letter <= 'z'; ++letter) {
+    if (pairs_->joins(letter, ' ') || pairs_->joins(letter, 0x2581)) return false;
+  }
+  return cuts_anywhere_ || (character_id(" ") != kNone && character_id("\u2581") != kNone);
 }
 
 // The table of tokens is larger than the caches near a core: what a piece needs of it is fetched
 // while the pieces before it are encoded.
 void BpeModel::encode_pieces(std::string_view text, std::span<const size_t> ends,
                              std::vector<uint32_t>& ids) const {
+  thread_local std::vector<size_t> finer;
+  if (pairs_) {
+    cut_apart(text, ends, finer);
+    ends = finer;
+  }
   constexpr size_t kAhead = 8;
   Vocabulary::Key keys[kAhead];
   const auto piece = [&](size_t i) {
@@ -279,6 +271,19 @@ bool BpeModel::merges_give(uint32_t id) const {
 
 void BpeModel::merge(std::string_view piece, std::vector<uint32_t>& ids) const {
   const size_t first = ids.size();
+  if (parts_.characters) {
+    begin_with_characters(piece, ids);
+  } else {
+    begin_with_bytes(piece, ids);
+  }
+  if (!parts_.merges) {
+    merge_symbols(ByBytes{parts_.vocabulary, piece}, ids, first);
+  } else if (!parts_.merges->empty()) {
+    merge_symbols(ByPair{*parts_.merges}, ids, first);
+  }
+}
+
+void BpeModel::begin_with_bytes(std::string_view piece, std::vector<uint32_t>& ids) const {
   bool after_unknown = false;
   for (const char c : piece) {
     uint32_t id = parts_.byte_ids[static_cast<unsigned char>(c)];
@@ -287,10 +292,65 @@ void BpeModel::merge(std::string_view piece, std::vector<uint32_t>& ids) const {
     if (id != kNone && !(unknown && after_unknown && parts_.fuse_unknown)) ids.push_back(id);
     after_unknown = unknown;
   }
-  if (!parts_.merges) {
-    merge_symbols(ByBytes{parts_.vocabulary, piece}, ids, first);
-  } else if (!parts_.merges->empty()) {
-    merge_symbols(ByPair{*parts_.merges}, ids, first);
+}
+
+void BpeModel::begin_with_characters(std::string_view piece, std::vector<uint32_t>& ids) const {
+  // An unknown character's token comes before the next known one: the tokens of bytes overtake it,
+  // as in Hugging Face's tokenizers.
+  bool unknown = false;
+  const auto put_unknown = [&] {
+    if (unknown) ids.push_back(parts_.unknown_id);
+  };
+  for_each_code_point(piece, [&](char32_t, std::string_view character) {
+    const uint32_t id = character_id(character);
+    if (id != kNone) {
+      put_unknown();
+      unknown = false;
+      ids.push_back(id);
+    } else if (falls_back(character)) {
+      for (const char c : character) ids.push_back(parts_.byte_ids[static_cast<unsigned char>(c)]);
+    } else if (parts_.unknown_id != kNone) {
+      if (!parts_.fuse_unknown) put_unknown();
+      unknown = true;
+    }
+  });
+  put_unknown();
+}
+
+uint32_t BpeModel::character_id(std::string_view character) const {
+  if (character.size() == 1 && static_cast<unsigned char>(character[0]) < 0x80)
+    return ascii_ids_[static_cast<unsigned char>(character[0])];
+  return parts_.vocabulary.find(character);
+}
+
+bool BpeModel::falls_back(std::string_view character) const {
+  return std::all_of(character.begin(), character.end(), [&](char c) {
+    return parts_.byte_ids[static_cast<unsigned char>(c)] != kNone;
+  });
+}
+
+// Cuts long pieces where no token reaches across: their parts are short enough to be found again
+// among the recent ones.
+void BpeModel::cut_apart(std::string_view text, std::span<const size_t> ends,
+                         std::vector<size_t>& finer) const {
+  constexpr size_t kLong_bytes = 24;
+  finer.clear();
+  size_t begin = 0;
+  for (const size_t end : ends) {
+    const std::string_view piece = text.substr(begin, end - begin);
+    if (piece.size() > kLong_bytes) {
+      char32_t left = 0;
+      for_each_code_point(piece, [&](char32_t right, std::string_view character) {
+        const bool first = character.data() == piece.data();
+        if (!first && !pairs_->joins(left, right) &&
+            (cuts_anywhere_ || character_id(character) != kNone)) {
+          finer.push_back(static_cast<size_t>(character.data() - text.data()));
+        }
+        left = right;
+      });
+    }
+    finer.push_back(end);
+    begin = end;
   }
 }
 

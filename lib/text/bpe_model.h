@@ -9,7 +9,8 @@
 #include <string_view>
 #include <vector>
 
-#include "text/vocabulary.h"
+#include "text/joined_pairs.h"
+#include "text/piece_model.h"
 
 namespace mythos {
 
@@ -51,9 +52,12 @@ struct BpeParts {
   // Nothing: a rank file, in which two neighbours may merge when the vocabulary has their bytes,
   // and the id is the rank.
   std::optional<PairMerges> merges;
-  // Token of each byte; kNone: the byte is dropped.
+  // What merges begin with: bytes; or characters, which the vocabulary holds as they are.
+  bool characters = false;
+  // Token of each byte; kNone: the byte is dropped. With `characters` the tokens of a character
+  // that is none; all kNone where there is no such byte fallback.
   std::array<uint32_t, 256> byte_ids = {};
-  // Token of the bytes that have none, and whether a run of them becomes one.
+  // Token of the bytes or characters that have none, and whether a run of them becomes one.
   uint32_t unknown_id = Vocabulary::kNone;
   bool fuse_unknown = false;
   // A piece that is in the vocabulary is that token, whether merges lead to it or not.
@@ -63,29 +67,38 @@ struct BpeParts {
 // Byte pair encoding within one piece of text (Sennrich et al., 2016): of all neighbours that may
 // merge, those of the lowest rank do, the leftmost first, until none may. Takes n log n steps for
 // n bytes. Const members may be called from several threads at once.
-class BpeModel {
+class BpeModel : public PieceModel {
  public:
   explicit BpeModel(BpeParts parts);
 
-  const Vocabulary& vocabulary() const { return parts_.vocabulary; }
-  // Whether some text may have this token. False is certain.
-  bool text_gives(uint32_t id) const;
-  // Appends the ids of one piece.
-  void encode(std::string_view piece, std::vector<uint32_t>& ids) const;
-  // Appends the ids of the pieces of `text` that end at `ends`.
+  const Vocabulary& vocabulary() const override { return parts_.vocabulary; }
   void encode_pieces(std::string_view text, std::span<const size_t> ends,
-                     std::vector<uint32_t>& ids) const;
+                     std::vector<uint32_t>& ids) const override;
+  // Bytes merge like those of a piece; with `characters` each is its token.
+  void encode_bytes(std::string_view bytes, std::vector<uint32_t>& ids) const override;
+  bool text_gives(uint32_t id) const override;
+  bool ends_at_cut() const override;
 
  private:
   void encode(std::string_view piece, const Vocabulary::Key& key, std::vector<uint32_t>& ids) const;
   bool merges_give(uint32_t id) const;
   void merge(std::string_view piece, std::vector<uint32_t>& ids) const;
+  void begin_with_bytes(std::string_view piece, std::vector<uint32_t>& ids) const;
+  void begin_with_characters(std::string_view piece, std::vector<uint32_t>& ids) const;
+  uint32_t character_id(std::string_view character) const;
+  bool falls_back(std::string_view character) const;
+  void cut_apart(std::string_view text, std::span<const size_t> ends,
+                 std::vector<size_t>& finer) const;
 
   BpeParts parts_;
   uint32_t number_;  // tells models apart
   // Of tokens that were met as whole pieces: whether merges lead to them. Unknown at first.
   enum : uint8_t { kUnknown, kYes, kNo };
   std::unique_ptr<std::atomic<uint8_t>[]> reachable_;
+  // With `characters`: the ids of ASCII, and where long pieces can be cut.
+  std::array<uint32_t, 128> ascii_ids_ = {};
+  std::unique_ptr<JoinedPairs> pairs_;
+  bool cuts_anywhere_ = false;  // before unknown characters too: their tokens do not run together
 };
 
 }  // namespace mythos

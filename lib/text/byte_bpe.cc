@@ -24,6 +24,7 @@ class ByteBpe : public Tokenizer {
   std::string_view token_bytes(uint32_t id) const override;
   std::string piece(uint32_t id) const override;
   std::vector<SpecialToken> special_tokens() const override;
+  bool drops_first_space() const override { return drops_first_space_; }
 
  protected:
   bool grow_to(uint32_t id) override;
@@ -37,6 +38,7 @@ class ByteBpe : public Tokenizer {
                       std::vector<uint32_t>& ids) const;
   void encode_run(std::string_view text, Before before, bool ends, Specials specials,
                   std::vector<uint32_t>& ids) const;
+  bool drops_first_character(std::string_view text) const;
   void encode_normalized(std::string_view text, Before before, Specials specials,
                          std::vector<uint32_t>& ids) const;
   void encode_parts(std::string_view text, Before before, std::vector<uint32_t>& ids) const;
@@ -46,27 +48,32 @@ class ByteBpe : public Tokenizer {
   const AddedToken* added(uint32_t id) const;
   void check_id(uint32_t id) const;
 
-  BpeModel model_;
+  std::unique_ptr<PieceModel> model_;
   Normalizer normalizer_;
   PreTokenizer pre_tokenizer_;
   AddedTokens added_;
   std::unordered_map<uint32_t, size_t> added_places_;
   int64_t vocab_size_;
   bool open_ended_, byte_letters_;
+  std::optional<TokenTexts> texts_;
+  bool drops_first_space_;
   bool can_cut_, can_cut_raw_;  // normalised text, raw text
   std::vector<uint32_t> verbatim_ids_;
 };
 
 ByteBpe::ByteBpe(ByteBpeParts parts, std::string file_content, std::string file_name)
     : Tokenizer(std::move(file_content), std::move(file_name)),
-      model_(std::move(parts.bpe)),
+      model_(std::move(parts.model)),
       normalizer_(std::move(parts.normalizer)),
       pre_tokenizer_(std::move(parts.pre_tokenizer)),
       added_(std::move(parts.added)),
       vocab_size_(parts.vocab_size),
       open_ended_(parts.open_ended),
       byte_letters_(parts.byte_letters),
-      can_cut_(pre_tokenizer_.at_cut() == AtCut::ends_piece),
+      texts_(std::move(parts.texts)),
+      drops_first_space_(parts.drops_first_space),
+      can_cut_(pre_tokenizer_.at_cut() == AtCut::ends_piece ||
+               (pre_tokenizer_.at_cut() == AtCut::keeps && model_->ends_at_cut())),
       can_cut_raw_(can_cut_ && normalizer_.can_cut() && added_.can_cut()),
       verbatim_ids_(std::move(parts.verbatim_ids)) {
   set_boundaries(parts.bos, parts.eos);
@@ -96,7 +103,7 @@ void ByteBpe::encode_section(std::string_view text, Before before, Specials spec
     text.remove_prefix(formed);
     size_t other = 0;
     while (other < text.size() && utf8_sequence(text.substr(other)) <= 0) ++other;
-    if (other > 0) model_.encode(text.substr(0, other), ids);
+    if (other > 0) model_->encode_bytes(text.substr(0, other), ids);
     text.remove_prefix(other);
   }
 }
@@ -114,12 +121,19 @@ void ByteBpe::for_each_part(std::string_view text, bool can_cut, const Visit& vi
   }
 }
 
+bool ByteBpe::drops_first_character(std::string_view text) const {
+  const auto length = static_cast<size_t>(utf8_sequence(text));
+  return normalizer_.apply(text.substr(0, length), {.begins = true, .ends = false}).empty();
+}
+
 void ByteBpe::encode_run(std::string_view text, Before before, bool ends, Specials specials,
                          std::vector<uint32_t>& ids) const {
   if (normalizer_.empty()) return encode_normalized(text, before, specials, ids);
   for_each_part(text, can_cut_raw_, [&](std::string_view part, bool last) {
     const bool begins = before == Before::nothing || before == Before::token;
     const std::string normal = normalizer_.apply(part, {.begins = begins, .ends = ends && last});
+    // A text whose first character is dropped has no beginning for Metaspace's scheme "first".
+    if (before == Before::nothing && drops_first_character(part)) before = Before::token;
     encode_normalized(normal, before, specials, ids);
     before = Before::text;
   });
@@ -152,7 +166,7 @@ void ByteBpe::encode_part(std::string_view text, Before before, std::vector<uint
   thread_local std::vector<size_t> ends;
   std::string changed;
   pre_tokenizer_.split(text, before, changed, ends);
-  model_.encode_pieces(text, ends, ids);
+  model_->encode_pieces(text, ends, ids);
   if (ends.capacity() > kKept) std::vector<size_t>().swap(ends);
 }
 
@@ -180,7 +194,7 @@ bool ByteBpe::make_special(uint32_t id) {
     added_.make_special(id);
     return true;
   }
-  return token_bytes(id).empty() || !model_.text_gives(id);
+  return token_bytes(id).empty() || !model_->text_gives(id);
 }
 
 std::string_view ByteBpe::token_bytes(uint32_t id) const {
@@ -188,15 +202,16 @@ std::string_view ByteBpe::token_bytes(uint32_t id) const {
   if (const AddedToken* token = added(id)) {
     return token->special ? std::string_view() : std::string_view(token->text);
   }
-  if (id == bos_id() || id == eos_id() || id >= model_.vocabulary().size()) return "";
-  return model_.vocabulary().bytes(id);
+  if (id == bos_id() || id == eos_id() || id >= model_->vocabulary().size()) return "";
+  return texts_ ? texts_->text(id) : model_->vocabulary().bytes(id);
 }
 
 std::string ByteBpe::piece(uint32_t id) const {
   check_id(id);
   if (const AddedToken* token = added(id)) return token->name;
-  if (id >= model_.vocabulary().size()) return "";
-  const std::string_view bytes = model_.vocabulary().bytes(id);
+  if (id >= model_->vocabulary().size()) return "";
+  const std::string_view bytes = model_->vocabulary().bytes(id);
+  if (texts_) return std::string(bytes);
   if (!byte_letters_) return escaped(bytes, bytes.size());
   const bool verbatim = std::binary_search(verbatim_ids_.begin(), verbatim_ids_.end(), id);
   return verbatim ? std::string(bytes) : to_byte_letters(bytes);

@@ -8,15 +8,19 @@
 #include "text/bpe_model.h"
 #include "text/normalizer.h"
 #include "text/pre_tokenizer.h"
+#include "text/token_texts.h"
 #include "text/tokenizer.h"
 
 namespace mythos {
 
 // What the loaders of rank files and tokenizer.json find in them.
 struct ByteBpeParts {
-  explicit ByteBpeParts(BpeParts model) : bpe(std::move(model)) {}
+  explicit ByteBpeParts(std::unique_ptr<PieceModel> with) : model(std::move(with)) {}
+  explicit ByteBpeParts(BpeParts bpe) : model(std::make_unique<BpeModel>(std::move(bpe))) {}
 
-  BpeParts bpe;
+  const Vocabulary& vocabulary() const { return model->vocabulary(); }
+
+  std::unique_ptr<PieceModel> model;
   Normalizer normalizer;
   PreTokenizer pre_tokenizer;
   AddedTokens added;
@@ -27,11 +31,14 @@ struct ByteBpeParts {
   // Shows tokens as the file does: in the letters that GPT-2 writes bytes with.
   bool byte_letters = false;
   std::vector<uint32_t> verbatim_ids;  // sorted; tokens whose names are not in those letters
+  // What the tokens of the vocabulary decode to, where that is not what they are written as.
+  std::optional<TokenTexts> texts;
+  bool drops_first_space = false;  // decoding drops the space that encoding puts in front
 };
 
-// A byte-level BPE tokenizer: added tokens are found first; the text between is cut into
-// well-formed UTF-8 and runs of other bytes; the former is normalised and cut into pieces by the
-// pre-tokenizer, each of the latter is one piece; and bytes merge within a piece.
+// A tokenizer of stages: added tokens are found first; the text between is cut into well-formed
+// UTF-8 and runs of other bytes; the former is normalised, cut into pieces by the pre-tokenizer and
+// encoded piece by piece by the model, to which the latter go as they are.
 std::unique_ptr<Tokenizer> make_byte_bpe(ByteBpeParts parts, std::string file_content,
                                          std::string file_name);
 

@@ -1,6 +1,7 @@
 #include "text/hf_normalizer.h"
 
 #include "base/error.h"
+#include "text/base64.h"
 
 namespace mythos {
 namespace {
@@ -15,6 +16,16 @@ std::unique_ptr<NormalizerStep> make_replace(const HfJson& json) {
     return make_replace_regex_step(text, std::move(content));
   } catch (const Error& error) {
     pattern.refuse(error.message() + ": " + error.advice());
+  }
+}
+
+std::unique_ptr<NormalizerStep> make_charsmap(const HfJson& json) {
+  std::string bytes;
+  if (!decode_base64(json.text(), bytes)) json.refuse("expected base64, found " + json.shown());
+  try {
+    return make_charsmap_step(bytes);
+  } catch (const Error& error) {
+    json.refuse(std::string("not a map of characters: ") + error.what());
   }
 }
 
@@ -37,10 +48,12 @@ void add_steps(const HfJson& json, Normalizer& out) {
     out.add(make_strip_step(json["strip_left"].flag(true), json["strip_right"].flag(true)));
   } else if (type == "Replace") {
     out.add(make_replace(json));
+  } else if (type == "Precompiled") {
+    out.add(make_charsmap(json["precompiled_charsmap"]));
   } else {
     json.refuse(json["type"].shown() +
                 " is not supported (supported: NFC, NFD, NFKC, NFKD, Lowercase, StripAccents, Nmt, "
-                "Prepend, Strip, Replace, Sequence)");
+                "Prepend, Strip, Replace, Precompiled, Sequence)");
   }
 }
 

@@ -10,9 +10,9 @@ namespace mythos {
 // Whether the bytes look like a JSON object.
 bool looks_like_json(std::string_view content);
 
-// Byte-level BPE from the tokenizer.json of Hugging Face's `tokenizers`. Read are: the model BPE;
-// the normalizers of hf_normalizer.h; the pre-tokenizers of hf_pre_tokenizer.h; the decoder
-// ByteLevel; added tokens. The post-processor adds nothing here. Anything else that would change
+// The tokenizer.json of Hugging Face's `tokenizers`. Read are: the models of hf_model.h; the
+// normalizers of hf_normalizer.h; the pre-tokenizers of hf_pre_tokenizer.h; the decoders of
+// hf_decoder.h; added tokens. The post-processor adds nothing here. Anything else that would change
 // ids or text fails (data), naming `source` and the place in the JSON.
 //
 // BOS and EOS are the special tokens that a TemplateProcessing puts before and behind a single

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "text/char_sets.h"
+#include "text/charsmap.h"
 #include "text/regex.h"
 #include "text/unicode_form.h"
 #include "text/utf8.h"
@@ -20,6 +21,17 @@ class FormStep : public NormalizerStep {
 
  private:
   UnicodeForm form_;
+};
+
+class CharsmapStep : public NormalizerStep {
+ public:
+  explicit CharsmapStep(std::string_view bytes) : map_(bytes) {}
+  void apply(std::string_view text, TextPlace, std::string& out) const override {
+    map_.apply(text, out);
+  }
+
+ private:
+  Charsmap map_;
 };
 
 // A step that maps characters one by one: map(code point, its bytes, out).
@@ -186,6 +198,10 @@ std::unique_ptr<NormalizerStep> make_nmt_step() {
       out += bytes;
     }
   });
+}
+
+std::unique_ptr<NormalizerStep> make_charsmap_step(std::string_view bytes) {
+  return std::make_unique<CharsmapStep>(bytes);
 }
 
 std::unique_ptr<NormalizerStep> make_prepend_step(std::string prefix) {

@@ -28,6 +28,8 @@ std::unique_ptr<NormalizerStep> make_lower_case_step();
 std::unique_ptr<NormalizerStep> make_strip_accents_step();
 // SentencePiece's rules for machine translation: no control characters, one kind of space.
 std::unique_ptr<NormalizerStep> make_nmt_step();
+// The rules that a SentencePiece model carries, see charsmap.h. Fails (data) as Charsmap does.
+std::unique_ptr<NormalizerStep> make_charsmap_step(std::string_view bytes);
 // Puts text in front, unless there is no text.
 std::unique_ptr<NormalizerStep> make_prepend_step(std::string prefix);
 // Takes off white space at the ends.

@@ -162,7 +162,7 @@ std::string assumption_of(const TiktokenEncoding& encoding, const Ranks& ranks,
 
 void add_specials(const TiktokenEncoding& encoding, ByteBpeParts& parts,
                   const std::string& source) {
-  const Vocabulary& vocabulary = parts.bpe.vocabulary;
+  const Vocabulary& vocabulary = parts.vocabulary();
   for (const SpecialToken& token : encoding.specials()) {
     if (token.id < vocabulary.size() && !vocabulary.bytes(token.id).empty()) {
       fail(ErrorKind::data,

@@ -62,6 +62,7 @@ std::string Tokenizer::decode(std::span<const uint32_t> ids) const {
       text += name->second;
     }
   }
+  if (drops_first_space() && text.starts_with(' ')) text.erase(0, 1);
   return text;
 }
 

@@ -43,6 +43,9 @@ class Tokenizer {
   virtual std::string piece(uint32_t id) const = 0;
   // BOS, EOS and the other tokens that text as such never gives, by id.
   virtual std::vector<SpecialToken> special_tokens() const = 0;
+  // Whether encoding puts a space in front of a text that decode() takes off again; then the bytes
+  // of the first token are one more than the text has.
+  virtual bool drops_first_space() const { return false; }
 
   // The tokens that documents begin and end with.
   std::optional<uint32_t> bos_id() const { return bos_; }

@@ -141,6 +141,8 @@ class Library:
                 model.encode_special_tokens = not parse
                 return model.encode(text, add_special_tokens=False).ids
             self.encode = encode
+            # It shows special tokens that are looked for in normalized text in that spelling, not by their names.
+            self.respelled = {token["id"] for token in added if token["special"] and token["normalized"]}
             # Without a decoder the library puts spaces between tokens.
             self.decode = content.get("decoder") and (lambda ids: model.decode(ids, skip_special_tokens=False))
 
@@ -166,6 +168,8 @@ def compare(tool, file, texts):
     if library.decode:
         wrong = 0
         for i in draw.sample(range(len(texts)), min(len(texts), 60)):
+            if library.respelled & set(wanted[i]):
+                continue
             text = run([tool, "--quiet", "--tokenizer", file, "--decode"], " ".join(map(str, wanted[i])).encode())
             if "\ufffd" not in library.decode(wanted[i]) and text.decode(errors="replace") != library.decode(wanted[i]):
                 wrong += 1

@@ -6,6 +6,7 @@ tests do not depend on which. A case is one of a few small tokenizers with some 
 import json
 import pathlib
 import random
+import struct
 import sys
 
 from tokenizers import (AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers)
@@ -33,6 +34,92 @@ def byte_level(lines):
         vocab_size=420, show_progress=False, initial_alphabet=P.ByteLevel.alphabet()))
     tokenizer.add_special_tokens([special("<|endoftext|>")])
     return tokenizer
+
+
+def merges_of(tokens):
+    """As the pieces of a SentencePiece model are turned into merges: the earliest token first."""
+    order = {token: i for i, token in enumerate(tokens)}
+    return [(token[:i], token[i:]) for token in tokens for i in range(1, len(token)) if token[:i] in order and token[i:] in order]
+
+
+def character_bpe(lines):
+    """Characters, byte fallback and "▁", as Llama 2 and Gemma have them."""
+    trainer = trainers.BpeTrainer(vocab_size=330, show_progress=False, limit_alphabet=110)
+    trained = Tokenizer(models.BPE())
+    trained.pre_tokenizer = P.Metaspace("▁", "always")
+    trained.train_from_iterator(lines + VARIED, trainer)
+    tokens = sorted(trained.get_vocab(), key=trained.get_vocab().get)
+    names = ["<unk>", "<s>", "</s>"] + [f"<0x{byte:02X}>" for byte in range(256)] + tokens
+    tokenizer = Tokenizer(models.BPE(vocab={name: i for i, name in enumerate(names)}, merges=merges_of(tokens), unk_token="<unk>",
+                                     fuse_unk=True, byte_fallback=True))
+    tokenizer.normalizer = sequence(N.Prepend("▁"), N.Replace(" ", "▁"))
+    tokenizer.decoder = sequence(D.Replace("▁", " "), D.ByteFallback(), D.Fuse(), D.Strip(" ", 1, 0))
+    tokenizer.add_special_tokens([special("<unk>"), special("<s>"), special("</s>")])
+    return tokenizer
+
+
+def character_cases():
+    gemma = sequence(D.Replace("▁", " "), D.ByteFallback(), D.Fuse())
+    yield "llama", {}
+    yield "gemma", {"normalizer": N.Replace(" ", "▁"), "pre_tokenizer": split(" ", "merged_with_previous"), "decoder": gemma,
+                    "added": [plain("\n\n", normalized=False), plain("▁▁", normalized=False)]}
+    yield "phi", {"added": [special("<|end|>", rstrip=True), plain("the king", normalized=True), plain("king", rstrip=True, normalized=False)]}
+    for scheme in ("always", "first", "never"):
+        for splits in (True, False):
+            yield f"{scheme}_{splits}", {"normalizer": None, "pre_tokenizer": P.Metaspace("▁", scheme, splits),
+                                         "decoder": D.Metaspace("▁", scheme, splits)}
+    yield "dropped_start", {"normalizer": N.Nmt(), "pre_tokenizer": P.Metaspace("▁", "first")}
+    yield "unknown", {"model": {"byte_fallback": False}}
+    yield "unknown_apart", {"model": {"byte_fallback": False, "fuse_unk": False}}
+    yield "ignored_merges", {"model": {"ignore_merges": True}, "pre_tokenizer": P.Metaspace("▁", "never")}
+    yield "words", {"normalizer": N.Lowercase(), "pre_tokenizer": P.Whitespace(), "model": {"byte_fallback": False}}
+
+
+def unigram(lines):
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.pre_tokenizer = P.Metaspace("▁", "always")
+    tokenizer.train_from_iterator(lines + VARIED, trainers.UnigramTrainer(
+        vocab_size=400, show_progress=False, unk_token="<unk>", special_tokens=["<unk>", "</s>"]))
+    tokenizer.decoder = D.Metaspace("▁", "always")
+    return tokenizer
+
+
+def unigram_cases():
+    yield "plain", {}
+    yield "t5", {"normalizer": charsmap(), "pre_tokenizer": sequence(P.WhitespaceSplit(), P.Metaspace("▁", "always"))}
+    yield "xlm_r", {"normalizer": sequence(charsmap(), N.Strip(left=False), N.Replace(Regex(" {2,}"), "▁")),
+                    "added": [special("<mask>", lstrip=True)]}
+    yield "albert", {"normalizer": sequence(N.Replace("``", '"'), N.NFKD(), N.StripAccents(), N.Lowercase())}
+    yield "whole", {"normalizer": N.Replace(" ", "▁"), "pre_tokenizer": None}
+    yield "first", {"pre_tokenizer": P.Metaspace("▁", "first")}
+
+
+def charsmap():
+    """A few rules in the form of SentencePiece's: a trie of Darts-clone with one level for each byte, and texts."""
+    rules = {"\t": " ", "\n": " ", "\u3000": " ", "ﬁ": "fi", "½": "1/2", "e\u0301": "é", "İ": "I", "\u200b": "", "①": "1", "Å": "Å"}
+    texts, units, nodes = b"", {}, {}
+    for text, to in rules.items():
+        node = nodes
+        for byte in text.encode():
+            node = node.setdefault(byte, {})
+        node[None] = len(texts)
+        texts += to.encode() + b"\0"
+    offsets = iter(range(256, 1 << 20, 256))  # each node's children have 256 units of their own
+    units[0] = 0
+
+    def place(node, at):
+        base = next(offsets)
+        units[at] |= ((at ^ base) << 10) | ((None in node) << 8)
+        if None in node:
+            units[base] = node[None] | 1 << 31
+        for byte, child in node.items():
+            if byte is not None:
+                units[base ^ byte] = byte
+                place(child, base ^ byte)
+    place(nodes, 0)
+    array = [units.get(i, 0) for i in range(max(units) + 256)]
+    content = struct.pack(f"<I{len(array)}I", 4 * len(array), *array) + texts
+    return N.Precompiled(content)
 
 
 def state(part):
@@ -109,6 +196,8 @@ def long_text(texts):
 def make_case(base, name, changes, tokenizer, texts):
     content = json.loads(tokenizer.to_str())
     added = changes.pop("added", None)
+    if "model" in changes:
+        changes["model"] = {**content["model"], **changes["model"]}
     changes = {key: value if isinstance(value, (dict, type(None))) else state(value) for key, value in changes.items()}
     content.update(changes)
     changed = Tokenizer.from_str(json.dumps(content))
@@ -133,7 +222,8 @@ def main():
     draw = random.Random(9)
     texts = ["", " ", "the king", " the  king "] + ["".join(sample(draw) for _ in range(draw.randrange(2, 14))) for _ in range(32)]
     golden = {"texts": texts, "bases": {}, "cases": []}
-    for base, make, cases in ((byte_level.__name__, byte_level, byte_cases),):
+    for base, make, cases in ((byte_level.__name__, byte_level, byte_cases), ("character_bpe", character_bpe, character_cases),
+                              ("unigram", unigram, unigram_cases)):
         tokenizer = make(lines)
         golden["bases"][base] = json.loads(tokenizer.to_str())
         golden["cases"] += [make_case(base, name, changes, tokenizer, texts) for name, changes in cases()]

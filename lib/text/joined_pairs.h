@@ -1,0 +1,37 @@
+#pragma once
+#include <bitset>
+#include <cstdint>
+#include <vector>
+
+#include "text/vocabulary.h"
+
+namespace mythos {
+
+// The pairs of neighbouring characters inside tokens. No token reaches across two others, so that
+// text cut between those gives the same tokens.
+class JoinedPairs {
+ public:
+  // Of the tokens, which are well-formed UTF-8.
+  explicit JoinedPairs(const Vocabulary& vocabulary);
+
+  bool joins(char32_t left, char32_t right) const {
+    const uint32_t near_left = near(left), near_right = near(right);
+    if (near_left < kNear && near_right < kNear) return near_pairs_[near_left * kNear + near_right];
+    return find(uint64_t{left} << 32 | right);
+  }
+
+ private:
+  // ASCII and SentencePiece's space, U+2581, have a small table.
+  static constexpr uint32_t kNear = 129;
+  static uint32_t near(char32_t code) {
+    return code < 0x80 ? code : code == 0x2581 ? kNear - 1 : kNear;
+  }
+  bool find(uint64_t pair) const;
+  void add(uint64_t pair);
+
+  std::bitset<kNear * kNear> near_pairs_;
+  std::vector<uint64_t> slots_;  // open addressing, a power of two of them, at most half full; or 0
+  int shift_ = 0;
+};
+
+}  // namespace mythos

@@ -1,0 +1,52 @@
+#pragma once
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <string_view>
+#include <vector>
+
+namespace mythos {
+
+// The ids of short pieces that were encoded of late, one table for each thread and all models. A
+// line of the cache holds an entry; what is new replaces what has its place.
+class RecentPieces {
+ public:
+  static constexpr size_t kMaxBytes = 28, kMaxIds = 7;
+
+  struct Entry {
+    uint32_t model = 0;  // 0: empty
+    uint8_t size = 0, count = 0;
+    char piece[kMaxBytes] = {};
+    uint32_t ids[kMaxIds] = {};
+
+    bool holds(uint32_t number, std::string_view text) const {
+      return model == number && size == text.size() &&
+             std::memcmp(piece, text.data(), text.size()) == 0;
+    }
+    void set(uint32_t number, std::string_view text, std::span<const uint32_t> found) {
+      model = number;
+      size = static_cast<uint8_t>(text.size());
+      count = static_cast<uint8_t>(found.size());
+      std::memcpy(piece, text.data(), text.size());
+      std::copy(found.begin(), found.end(), ids);
+    }
+  };
+
+  // A number that tells a model from all others.
+  static uint32_t next_model_number() {
+    static std::atomic<uint32_t> last = 0;
+    return ++last;
+  }
+
+  static Entry& entry(uint64_t hash) {
+    thread_local std::vector<Entry> entries(size_t{1} << kBits);
+    return entries[hash >> (64 - kBits)];
+  }
+
+ private:
+  static constexpr int kBits = 13;
+};
+
+}  // namespace mythos
