@@ -1,7 +1,6 @@
 #include "base/cli.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <csignal>
 #include <cstdio>
@@ -59,7 +58,7 @@ class Formatter : public CLI::Formatter {
 };
 
 // What the C library's conversions take or change in silence besides plain numbers: nan and inf,
-// hexadecimal and octal numbers, whole numbers beyond 64 bits.
+// hexadecimal and octal numbers, whole numbers beyond 63 bits.
 std::string number_fault(const std::string& text) {
   const std::string quoted = "'" + escaped(text, 60) + "'";
   const std::string_view number = std::string_view(text).substr(text.starts_with('+') ? 1 : 0);
@@ -68,20 +67,24 @@ std::string number_fault(const std::string& text) {
   const std::string_view digits = number.substr(number.starts_with('-') ? 1 : 0);
   if (digits.find_first_not_of("0123456789") != digits.npos) return {};
   if (digits.size() > 1 && digits[0] == '0') return quoted + ": write it without leading zeros";
-  uint64_t whole = 0;
-  const bool fits = std::from_chars(digits.begin(), digits.end(), whole).ec == std::errc();
-  return parse_int(number) || (fits && digits == number) ? "" : quoted + " needs more than 64 bits";
+  return parse_int(number) ? "" : quoted + " needs more than 63 bits";
+}
+
+// A number below zero would become a huge one where the option's variable is unsigned.
+std::string count_fault(const std::string& text) {
+  const std::string fault = number_fault(text);
+  return fault.empty() && text.starts_with('-') ? "'" + text + "' is below zero" : fault;
 }
 
 // Every option whose value is called by one of these names takes plain, finite numbers.
-constexpr std::string_view kNumberNames[] = {"N", "F", "X", "K", "ID"};
+constexpr std::string_view kCountNames[] = {"N", "K", "ID"}, kNumberNames[] = {"F", "X"};
 
 void require_numbers(CLI::App& app) {
-  static const CLI::Validator check(number_fault, "");
+  static const CLI::Validator count(count_fault, ""), number(number_fault, "");
   for (CLI::Option* option : app.get_options()) {
     const std::string name = split(option->get_type_name(), ':')[0];
-    if (std::count(std::begin(kNumberNames), std::end(kNumberNames), name) > 0)
-      option->check(check);
+    if (std::ranges::find(kCountNames, name) != std::end(kCountNames)) option->check(count);
+    if (std::ranges::find(kNumberNames, name) != std::end(kNumberNames)) option->check(number);
   }
   for (CLI::App* sub : app.get_subcommands({})) require_numbers(*sub);
 }

@@ -70,7 +70,7 @@ std::string shape_text(at::IntArrayRef shape) {
 Parameters::Parameters(const ModelConfig& config, at::Device device) {
   for (ParameterSpec& spec : parameter_specs(config)) {
     const auto options = at::TensorOptions().dtype(at::kFloat).device(device);
-    Tensor tensor = at::empty(spec.shape, options.requires_grad(spec.trained));
+    Tensor tensor = at::empty(spec.shape, options).requires_grad_(spec.trained);
     index_[spec.name] = items_.size();
     items_.push_back({std::move(spec), std::move(tensor)});
   }

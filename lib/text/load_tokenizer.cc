@@ -132,7 +132,7 @@ void apply(Tokenizer& tokenizer, const std::optional<HfSpecialName>& special, bo
       return tokenizer.choose_boundaries(is_eos ? std::nullopt : id, is_eos ? id : std::nullopt);
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::usage) throw;
-    reason = error.what();
+    reason = error.message();
   }
   log_warning(strprintf("%s: %s is left aside: %s", special->source.c_str(), special->shown.c_str(),
                         reason.c_str()));

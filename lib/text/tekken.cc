@@ -113,7 +113,7 @@ std::unique_ptr<Tokenizer> parse_tekken(std::string content, const std::string& 
   try {
     parts.pre_tokenizer.add_split(pattern.text());
   } catch (const Error& error) {
-    pattern.refuse(error.what());
+    pattern.refuse(error.message() + ": " + error.advice());
   }
   for (uint32_t id = 0; id < specials; ++id) {
     parts.added.add({.name = names[id], .id = id});

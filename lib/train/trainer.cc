@@ -355,7 +355,7 @@ TrainResult train(const TrainOptions& options) {
   std::error_code status;
   fs::create_directories(options.run, status);
   const TrainConfig& train = setup.config.train;
-  const torch::Dtype compute = training_compute_type(train.compute_type, device);
+  const at::ScalarType compute = training_compute_type(train.compute_type, device);
   for (const std::string& line : split(describe(setup, options, device, compute), '\n')) {
     log_info(line);
   }

@@ -121,7 +121,7 @@ def values_for(name, kind):
         return [number for number in NUMBERS if number != "2147483648"]
     if NUMBER.match(kind):
         return NUMBERS
-    if kind == "N|auto":
+    if kind in ("N|auto", "TOKEN"):
         return NUMBERS + TEXTS
     return TEXTS if TEXT.match(kind) else PATHS
 
