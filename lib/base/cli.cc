@@ -186,12 +186,7 @@ int guarded(const std::string& program, const std::function<int()>& job) {
   }
 }
 
-}  // namespace
-
-int run_command(int argc, char** argv, const Command& command) {
-  std::signal(SIGPIPE, SIG_DFL);
-  // A file-size limit is then a failed write like a full disk: a message and the documented status.
-  std::signal(SIGXFSZ, SIG_IGN);
+int parse_and_run(int argc, char** argv, const Command& command) {
   CLI::App app(command.summary, command.name);
   app.formatter(std::make_shared<Formatter>(command.examples));
   app.get_help_ptr()->description("Print this help and exit");
@@ -215,16 +210,23 @@ int run_command(int argc, char** argv, const Command& command) {
     return report(command.name, usage_message(app, error), static_cast<int>(ErrorKind::usage),
                   "Try '" + command.name + " --help'.");
   }
-  return guarded(command.name, [&] {
-    set_log_level(quiet     ? LogLevel::warning
-                  : verbose ? LogLevel::debug
-                            : log_level_of(std::getenv("MYTHOS_LOG")));
-    const int status = command.run();
-    if (std::fflush(stdout) != 0 || std::ferror(stdout) || !std::cout.flush()) {
-      fail(ErrorKind::resources, "cannot write to standard output");
-    }
-    return status;
-  });
+  set_log_level(quiet     ? LogLevel::warning
+                : verbose ? LogLevel::debug
+                          : log_level_of(std::getenv("MYTHOS_LOG")));
+  const int status = command.run();
+  if (std::fflush(stdout) != 0 || std::ferror(stdout) || !std::cout.flush()) {
+    fail(ErrorKind::resources, "cannot write to standard output");
+  }
+  return status;
+}
+
+}  // namespace
+
+int run_command(int argc, char** argv, const Command& command) {
+  std::signal(SIGPIPE, SIG_DFL);
+  // A file-size limit is then a failed write like a full disk: a message and the documented status.
+  std::signal(SIGXFSZ, SIG_IGN);
+  return guarded(command.name, [&] { return parse_and_run(argc, argv, command); });
 }
 
 }  // namespace mythos

@@ -153,7 +153,7 @@ bool DocumentReader::next(std::string& document) {
       return next_document(document);
     } catch (const Error& error) {
       if (!options_.skip_damaged || error.kind() != ErrorKind::data) throw;
-      leave_out_rest(error.what());
+      leave_out_rest(error.message());
     }
   }
 }

@@ -99,6 +99,23 @@ TEST(Cli, NumbersArePlainAndFinite) {
   EXPECT_EQ(share, 1e-3);
 }
 
+TEST(Cli, AnOptionRefusesItsValueLikeAnyFault) {
+  std::string program = "mythos-test", option = "--kind=x";
+  char* argv[] = {program.data(), option.data(), nullptr};
+  const auto refuse = [](const std::string& value) {
+    fail(ErrorKind::usage, "--kind = \"" + value + "\": expected y.");
+  };
+  testing::internal::CaptureStderr();
+  const int status =
+      run_command(2, argv,
+                  {program, "Test.", "",
+                   [&](CLI::App& app) { app.add_option_function<std::string>("--kind", refuse); },
+                   [] { return 0; }});
+  EXPECT_EQ(testing::internal::GetCapturedStderr(),
+            "mythos-test: error: --kind = \"x\": expected y.\n");
+  EXPECT_EQ(status, 2);
+}
+
 TEST(Cli, WordsFromOutsideAreEscaped) {
   const Outcome thrown =
       run({}, []() -> int { fail(ErrorKind::data, "\x1b[31mred\u009b", "Try 'a\tb'."); });

@@ -111,8 +111,10 @@ TEST_F(Readers, AWrongFieldIsNamedWithASuggestion) {
 
 TEST_F(Readers, EveryCompressionOfEveryFormat) {
   const std::string rows = "{\"text\": \"a\"}\n{\"text\": \"b\"}\n";
-  for (const auto& [suffix, compress] : std::map<std::string, std::string (*)(const std::string&)>{
+  for (const auto& format : std::map<std::string, std::string (*)(const std::string&)>{
            {".zst", zstd_of}, {".gz", gzip_of}, {".xz", xz_of}}) {
+    const std::string& suffix = format.first;
+    const auto compress = format.second;
     EXPECT_EQ(read_all({file("f.jsonl" + suffix, compress(rows))}), (Documents{"a", "b"}));
     EXPECT_EQ(read_all({file("f.ndjson" + suffix, compress(rows))}), (Documents{"a", "b"}));
     EXPECT_EQ(read_all({file("f.txt" + suffix, compress("a%b"))}, separated("%")),

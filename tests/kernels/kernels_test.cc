@@ -201,7 +201,8 @@ TEST_P(Kernels, SwiGluFarFromZero) {
 
 TEST_P(Kernels, Rope) {
   for (const int64_t kept : {0, 5, 8}) {
-    const auto [cos, sin] = rope_table(3, 11, 8, 500000, device_);
+    const std::pair table = rope_table(3, 11, 8, 500000, device_);
+    const Tensor &cos = table.first, &sin = table.second;
     expect_same(
         {normal({2, 11, 3, 8 + kept})}, [&](const Tensors& t) { return rope(t[0], cos, sin); },
         [&](const Tensors& t) { return rope_reference(t[0], cos, sin); });
@@ -210,7 +211,8 @@ TEST_P(Kernels, Rope) {
 
 // The query's part of a wider product, and one head of which no copy is made.
 TEST_P(Kernels, RopeOfSlices) {
-  const auto [cos, sin] = rope_table(0, 9, 16, 10000, device_);
+  const std::pair table = rope_table(0, 9, 16, 10000, device_);
+  const Tensor &cos = table.first, &sin = table.second;
   const auto halves = [](const Tensor& x) {
     return std::pair(x.narrow(3, 16, 16), x.narrow(2, 1, 1));
   };
@@ -231,7 +233,8 @@ TEST_P(Kernels, RopeTableContinues) {
 }
 
 TEST_P(Kernels, Inject) {
-  for (const auto& [rows, width] : {std::pair<int64_t, int64_t>{1, 1}, {50, 33}, {700, 64}}) {
+  for (const auto& size : {std::pair<int64_t, int64_t>{1, 1}, {50, 33}, {700, 64}}) {
+    const int64_t rows = size.first, width = size.second;
     const auto wide = [&] { return normal({rows, width}, at::kFloat); };
     const Tensors inputs = {wide(), wide(), normal({rows, width}), normal({width}, at::kFloat),
                             normal({width}, at::kFloat)};
@@ -244,8 +247,9 @@ TEST_P(Kernels, Inject) {
 // Three loops, the last one forced: positions that halt in each of them, and one that never does
 // by itself. Every result carries gradient.
 TEST_P(Kernels, HaltingSteps) {
-  for (const auto& [rows, width] :
+  for (const auto& size :
        {std::pair<int64_t, int64_t>{1, 1}, {40, 7}, {90, 24}, {21, 257}, {20, 1032}}) {
+    const int64_t rows = size.first, width = size.second;
     const auto wide = [&] { return normal({rows, width}, at::kFloat); };
     Tensors inputs = {wide(), wide(), wide(), normal({1, width}, at::kFloat),
                       normal({1}, at::kFloat)};
@@ -384,8 +388,9 @@ TEST_P(Kernels, Moe) {
   struct Case {
     int64_t rows, width, hidden;
   };
-  for (const auto& [rows, width, hidden] :
+  for (const Case& c :
        {Case{37, 16, 24}, Case{1, 7, 3}, Case{300, 24, 17}, Case{9, 257, 3}, Case{20, 72, 40}}) {
+    const int64_t rows = c.rows, width = c.width, hidden = c.hidden;
     for (const int64_t used : {5, 1, 3}) {
       for (const int64_t k : {int64_t{1}, std::min<int64_t>(used, 2)}) {
         const Tensor experts = at::stack([&] {
