@@ -8,6 +8,7 @@
 #include <cstdlib>
 
 #include "base/error.h"
+#include "base/utf8.h"
 
 namespace mythos {
 
@@ -171,36 +172,9 @@ std::string with_commas(int64_t number) {
 
 namespace {
 
-// Bytes of the well-formed UTF-8 character at the front (Unicode 15, table 3-7); 0 when there is
-// none.
-size_t utf8_length(std::string_view text) {
-  const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
-  const unsigned char lead = byte(0);
-  if (lead < 0x80) return 1;
-  const size_t length = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
-  if (lead < 0xc2 || lead > 0xf4 || text.size() < length) return 0;
-  const unsigned char low = lead == 0xe0 ? 0xa0 : lead == 0xf0 ? 0x90 : 0x80;
-  const unsigned char high = lead == 0xed ? 0x9f : lead == 0xf4 ? 0x8f : 0xbf;
-  if (byte(1) < low || byte(1) > high) return 0;
-  for (size_t i = 2; i < length; ++i) {
-    if ((byte(i) & 0xc0) != 0x80) return 0;
-  }
-  return length;
-}
-
-// The code point of a well-formed character of up to three bytes.
-uint32_t code_point(std::string_view c) {
-  const auto low = [&](size_t i) { return static_cast<uint32_t>(c[i]) & 0x3f; };
-  if (c.size() == 1) return static_cast<uint32_t>(c[0]);
-  return c.size() == 2 ? (static_cast<uint32_t>(c[0]) & 0x1f) << 6 | low(1)
-                       : (static_cast<uint32_t>(c[0]) & 0x0f) << 12 | low(1) << 6 | low(2);
-}
-
 // Characters besides ASCII's controls that a terminal obeys instead of showing: delete, C1
 // controls, line separators, marks and overrides of the direction of writing.
-bool commands_terminal(std::string_view character) {
-  if (character.size() > 3) return false;
-  const uint32_t c = code_point(character);
+bool commands_terminal(char32_t c) {
   return (c >= 0x7f && c < 0xa0) || c == 0x61c || c == 0x200e || c == 0x200f ||
          (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
 }
@@ -212,7 +186,8 @@ std::string escaped(std::string_view text, size_t max_bytes) {
   for (size_t i = 0; i < text.size();) {
     if (i >= max_bytes) return out + "...";
     const auto c = static_cast<unsigned char>(text[i]);
-    const size_t length = utf8_length(text.substr(i));
+    const int length = std::max(utf8_sequence(text.substr(i)), 0);
+    const std::string_view character = text.substr(i, static_cast<size_t>(length));
     if (c == '\n') {
       out += "\\n";
     } else if (c == '\t') {
@@ -221,12 +196,12 @@ std::string escaped(std::string_view text, size_t max_bytes) {
       out += "\\r";
     } else if (c < 0x20 || length == 0) {
       out += strprintf("\\x%02x", c);
-    } else if (commands_terminal(text.substr(i, length))) {
-      out += strprintf("\\u%04x", code_point(text.substr(i, length)));
+    } else if (const char32_t code = utf8_code_point(character, length); commands_terminal(code)) {
+      out += strprintf("\\u%04x", static_cast<unsigned>(code));
     } else {
-      out += text.substr(i, length);
+      out += character;
     }
-    i += std::max<size_t>(length, 1);
+    i += std::max<size_t>(character.size(), 1);
   }
   return out;
 }

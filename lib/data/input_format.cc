@@ -5,12 +5,12 @@
 
 #include "base/error.h"
 #include "base/strings.h"
+#include "base/utf8.h"
 #include "data/byte_stream.h"
 #include "data/codecs.h"
 #include "data/foreign_format.h"
 #include "data/json_row.h"
 #include "data/json_value_end.h"
-#include "text/utf8.h"
 
 namespace mythos {
 namespace {

@@ -7,7 +7,7 @@
 
 #include "base/error.h"
 #include "base/strings.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 namespace mythos {
 namespace {
@@ -54,22 +54,6 @@ bool plain8(const char* bytes) {
   const uint64_t quote = word ^ (kOnes * '"'), backslash = word ^ (kOnes * '\\');
   const uint64_t below_space = word - kOnes * 0x20;
   return ((word | below_space | (quote - kOnes) | (backslash - kOnes)) & kHigh) == 0;
-}
-
-void append_utf8(char32_t c, std::string& out) {
-  const auto byte = [&](char32_t value) { out += static_cast<char>(value); };
-  if (c < 0x80) {
-    byte(c);
-  } else if (c < 0x800) {
-    byte(0xC0 | c >> 6);
-  } else if (c < 0x10000) {
-    byte(0xE0 | c >> 12);
-  } else {
-    byte(0xF0 | c >> 18);
-    byte(0x80 | (c >> 12 & 0x3F));
-  }
-  if (c >= 0x800) byte(0x80 | (c >> 6 & 0x3F));
-  if (c >= 0x80) byte(0x80 | (c & 0x3F));
 }
 
 // One pass over a text. A set of paths is a mask: those whose first `depth` keys lead to the value
@@ -353,7 +337,7 @@ size_t JsonRow::decode_string(std::string_view value, std::string& out) {
       unit = kReplacement;
       ++replaced;
     }
-    append_utf8(static_cast<char32_t>(unit), out);
+    append_code_point(static_cast<char32_t>(unit), out);
   }
   return replaced;
 }

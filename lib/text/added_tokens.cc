@@ -2,33 +2,20 @@
 
 #include <algorithm>
 
+#include "base/utf8.h"
 #include "text/char_sets.h"
-#include "text/utf8.h"
 
 namespace mythos {
 namespace {
-
-// Bytes of the character that `text` ends with, 0 where that is not UTF-8.
-size_t last_character(std::string_view text) {
-  for (size_t size = 1; size <= std::min<size_t>(4, text.size()); ++size) {
-    if (utf8_sequence(text.substr(text.size() - size)) == static_cast<int>(size)) return size;
-  }
-  return 0;
-}
 
 size_t first_character(std::string_view text) {
   return static_cast<size_t>(std::max(utf8_sequence(text), 0));
 }
 
-bool has(const CharSet& set, std::string_view character) {
-  return !character.empty() &&
-         set.has(utf8_code_point(character, static_cast<int>(character.size())));
-}
-
 size_t size_without_trailing_space(std::string_view text) {
   for (;;) {
-    const size_t size = last_character(text);
-    if (!has(CharSet::spaces(), text.substr(text.size() - size))) return text.size();
+    const size_t size = utf8_last(text);
+    if (!CharSet::spaces().has(text.substr(text.size() - size))) return text.size();
     text.remove_suffix(size);
   }
 }
@@ -37,7 +24,7 @@ size_t leading_space(std::string_view text) {
   size_t at = 0;
   for (;;) {
     const size_t size = first_character(text.substr(at));
-    if (!has(CharSet::spaces(), text.substr(at, size))) return at;
+    if (!CharSet::spaces().has(text.substr(at, size))) return at;
     at += size;
   }
 }
@@ -46,8 +33,8 @@ size_t leading_space(std::string_view text) {
 bool is_part_of_word(std::string_view text, size_t begin, size_t end) {
   const std::string_view before = text.substr(0, begin), behind = text.substr(end);
   const CharSet& words = CharSet::words();
-  return has(words, before.substr(before.size() - last_character(before))) ||
-         has(words, behind.substr(0, first_character(behind)));
+  return words.has(before.substr(before.size() - utf8_last(before))) ||
+         words.has(behind.substr(0, first_character(behind)));
 }
 
 }  // namespace

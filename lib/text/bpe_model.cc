@@ -5,8 +5,8 @@
 #include <functional>
 #include <span>
 
+#include "base/utf8.h"
 #include "text/recent_pieces.h"
-#include "text/utf8.h"
 
 namespace mythos {
 namespace {

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <iterator>
 
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 namespace mythos {
 namespace {
@@ -28,6 +28,10 @@ CharSet::CharSet(const Ranges& ranges) {
   for (const CodeRange& range : ranges) {
     for (char32_t code = range.first; code <= range.last; ++code) bits_.set(code);
   }
+}
+
+bool CharSet::has(std::string_view character) const {
+  return !character.empty() && has(utf8_code_point(character, static_cast<int>(character.size())));
 }
 
 const CharSet& CharSet::marks() {

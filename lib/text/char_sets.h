@@ -1,6 +1,7 @@
 #pragma once
 #include <bitset>
 #include <string>
+#include <string_view>
 
 namespace mythos {
 
@@ -18,6 +19,8 @@ class CharSet {
 
   // A code point up to U+10FFFF.
   bool has(char32_t code) const { return bits_[code]; }
+  // A well-formed character; false for no bytes.
+  bool has(std::string_view character) const;
 
  private:
   template <class Ranges>

@@ -5,7 +5,7 @@
 #include <numeric>
 
 #include "base/strings.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 namespace mythos {
 namespace {

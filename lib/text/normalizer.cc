@@ -3,11 +3,11 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/utf8.h"
 #include "text/char_sets.h"
 #include "text/charsmap.h"
 #include "text/regex.h"
 #include "text/unicode_form.h"
-#include "text/utf8.h"
 
 namespace mythos {
 namespace {
@@ -65,29 +65,18 @@ class PrependStep : public NormalizerStep {
   std::string prefix_;
 };
 
-// Bytes of the character that `text` ends with.
-size_t last_character(std::string_view text) {
-  size_t begin = text.size() - 1;
-  while ((static_cast<unsigned char>(text[begin]) & 0xC0) == 0x80) --begin;
-  return text.size() - begin;
-}
-
-bool is_space(std::string_view character) {
-  return CharSet::spaces().has(utf8_code_point(character, static_cast<int>(character.size())));
-}
-
 class StripStep : public NormalizerStep {
  public:
   StripStep(bool left, bool right) : left_(left), right_(right) {}
   void apply(std::string_view text, TextPlace place, std::string& out) const override {
     while (left_ && place.begins && !text.empty()) {
       const auto length = static_cast<size_t>(utf8_sequence(text));
-      if (!is_space(text.substr(0, length))) break;
+      if (!CharSet::spaces().has(text.substr(0, length))) break;
       text.remove_prefix(length);
     }
     while (right_ && place.ends && !text.empty()) {
-      const size_t length = last_character(text);
-      if (!is_space(text.substr(text.size() - length))) break;
+      const size_t length = utf8_last(text);
+      if (!CharSet::spaces().has(text.substr(text.size() - length))) break;
       text.remove_suffix(length);
     }
     out += text;

@@ -1,11 +1,11 @@
 #include <algorithm>
 
+#include "base/utf8.h"
 #include "text/byte_alphabet.h"
 #include "text/char_sets.h"
 #include "text/fast_splitter.h"
 #include "text/pre_tokenizer.h"
 #include "text/regex.h"
-#include "text/utf8.h"
 
 namespace mythos {
 namespace {

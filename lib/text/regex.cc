@@ -6,9 +6,9 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/utf8.h"
 #include "text/char_classes.h"
 #include "text/pattern_dialect.h"
-#include "text/utf8.h"
 
 namespace mythos {
 namespace {

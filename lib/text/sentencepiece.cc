@@ -10,10 +10,10 @@
 
 #include "base/error.h"
 #include "base/strings.h"
+#include "base/utf8.h"
 #include "text/added_tokens.h"
 #include "text/protobuf.h"
 #include "text/sentencepiece_normalizer.h"
-#include "text/utf8.h"
 
 namespace mythos {
 namespace {
@@ -267,16 +267,11 @@ size_t SentencePiece::last_safe_cut(std::string_view part, size_t searched) cons
 }
 
 bool SentencePiece::is_safe_cut(std::string_view part, size_t at) const {
-  const auto continues = [&](size_t i) {
-    return (static_cast<unsigned char>(part[i]) & 0xC0) == 0x80;
-  };
-  if (continues(at)) return false;
-  size_t left = at - 1;
-  while (left > 0 && continues(left)) --left;
-  const std::string_view before = part.substr(left, at - left), behind = part.substr(at);
+  const size_t left = utf8_last(part.substr(0, at));
+  const std::string_view before = part.substr(at - left, left), behind = part.substr(at);
   const int length = utf8_sequence(behind);
   // A user-defined symbol or a character map may hold bytes that are no characters.
-  if (length <= 0 || utf8_sequence(before) != static_cast<int>(before.size())) return false;
+  if (length <= 0 || left == 0) return false;
   const auto code_point = [&](std::string_view text, int bytes) {
     return text[0] == ' ' ? kSpaceCode : utf8_code_point(text, bytes);
   };

@@ -4,8 +4,8 @@
 
 #include "base/error.h"
 #include "base/strings.h"
+#include "base/utf8.h"
 #include "text/carried_name.h"
-#include "text/utf8.h"
 
 namespace mythos {
 

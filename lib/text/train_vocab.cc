@@ -9,8 +9,8 @@
 #include "base/error.h"
 #include "base/rng.h"
 #include "base/strings.h"
+#include "base/utf8.h"
 #include "text/sentencepiece.h"
-#include "text/utf8.h"
 
 namespace mythos {
 namespace {

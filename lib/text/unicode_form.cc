@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/utf8.h"
 #include "text/char_sets.h"
-#include "text/utf8.h"
 
 namespace mythos {
 namespace {

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
+#include "base/utf8.h"
 #include "text/recent_pieces.h"
-#include "text/utf8.h"
 
 namespace mythos {
 namespace {

@@ -1,5 +1,6 @@
-#include "text/utf8.h"
+#include "base/utf8.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 
@@ -44,6 +45,13 @@ size_t utf8_prefix(std::string_view text) {
     at += static_cast<size_t>(length);
   }
   return at;
+}
+
+size_t utf8_last(std::string_view text) {
+  for (size_t size = 1; size <= std::min<size_t>(4, text.size()); ++size) {
+    if (utf8_sequence(text.substr(text.size() - size)) == static_cast<int>(size)) return size;
+  }
+  return 0;
 }
 
 char32_t utf8_code_point(std::string_view text, int length) {

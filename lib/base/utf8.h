@@ -13,6 +13,9 @@ int utf8_sequence(std::string_view text);
 // Bytes of the longest well-formed UTF-8 that `text` begins with.
 size_t utf8_prefix(std::string_view text);
 
+// Bytes of the well-formed sequence that `text` ends with; 0 where it ends with none.
+size_t utf8_last(std::string_view text);
+
 // The code point of a well-formed sequence of `length` bytes.
 char32_t utf8_code_point(std::string_view text, int length);
 
