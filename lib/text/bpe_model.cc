@@ -182,7 +182,11 @@ BpeModel::BpeModel(BpeParts parts)
     ascii_ids_[i] = parts_.vocabulary.find({&c, 1});
   }
   // A part of a piece is not to be taken for a whole one.
-  if (!parts_.whole_pieces) pairs_ = std::make_unique<JoinedPairs>(parts_.vocabulary);
+  if (!parts_.whole_pieces) {
+    std::vector<std::string_view> tokens;
+    for (uint32_t id = 0; id < vocabulary().size(); ++id) tokens.push_back(vocabulary().bytes(id));
+    pairs_ = std::make_unique<JoinedPairs>(tokens);
+  }
   cuts_anywhere_ =
       parts_.unknown_id == kNone ||
       std::find(parts_.byte_ids.begin(), parts_.byte_ids.end(), kNone) == parts_.byte_ids.end();

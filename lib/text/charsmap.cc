@@ -8,26 +8,6 @@
 namespace mythos {
 namespace {
 
-uint32_t little_endian(std::string_view bytes) {
-  uint32_t value = 0;
-  for (size_t i = 4; i-- > 0;) value = value << 8 | static_cast<unsigned char>(bytes[i]);
-  return value;
-}
-
-// Units of Darts-clone, a double-array trie.
-bool has_leaf(uint32_t unit) {
-  return (unit >> 8 & 1) != 0;
-}
-uint32_t label(uint32_t unit) {
-  return unit & (uint32_t{1} << 31 | 0xFF);
-}
-uint32_t offset(uint32_t unit) {
-  return (unit >> 10) << ((unit & uint32_t{1} << 9) >> 6);
-}
-uint32_t value(uint32_t unit) {
-  return unit & ((uint32_t{1} << 31) - 1);
-}
-
 // Marks newer than the Unicode 15.0 of Debian 12's utf8proc, of those that short graphemes may
 // have.
 constexpr char32_t kMark = 0x300;  // which is known
@@ -38,12 +18,12 @@ bool is_newer_mark(char32_t code) {
 }  // namespace
 
 Charsmap::Charsmap(std::string_view bytes) {
-  const uint32_t size = bytes.size() < 4 ? 0 : little_endian(bytes);
+  const uint32_t size = bytes.size() < 4 ? 0 : CharsmapTrie::number(bytes);
   if (size == 0 || size % 4 != 0 || size > bytes.size() - 4) {
     fail(ErrorKind::data, "the size of its trie does not fit");
   }
   bytes.remove_prefix(4);
-  for (size_t at = 0; at < size; at += 4) trie_.push_back(little_endian(bytes.substr(at)));
+  trie_ = CharsmapTrie(bytes.substr(0, size));
   texts_ = bytes.substr(size);
   texts_ += '\0';
   for (size_t i = 0; i < ascii_.size(); ++i) {
@@ -54,18 +34,12 @@ Charsmap::Charsmap(std::string_view bytes) {
 
 // The place of the text for the shortest beginning of `chunk` that has one.
 uint32_t Charsmap::find(std::string_view chunk) const {
-  size_t at = offset(trie_[0]);
-  for (const char c : chunk) {
-    const auto byte = static_cast<unsigned char>(c);
-    at ^= byte;
-    if (byte == 0 || at >= trie_.size() || label(trie_[at]) != byte) return kNone;
-    const uint32_t unit = trie_[at];
-    at ^= offset(unit);
-    if (!has_leaf(unit)) continue;
-    const uint32_t place = at < trie_.size() ? value(trie_[at]) : kNone;
-    return place < texts_.size() ? place : kNone;
-  }
-  return kNone;
+  uint32_t found = kNone;
+  trie_.for_each_prefix(chunk, [&](size_t, uint32_t place) {
+    if (place < texts_.size()) found = place;
+    return false;
+  });
+  return found;
 }
 
 // Appends the text for the chunk. False if there is none.

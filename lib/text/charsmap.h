@@ -3,7 +3,8 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <vector>
+
+#include "text/charsmap_trie.h"
 
 namespace mythos {
 
@@ -24,7 +25,7 @@ class Charsmap {
   bool put(std::string_view chunk, std::string& out) const;
   void put_grapheme(std::string_view grapheme, std::string& out) const;
 
-  std::vector<uint32_t> trie_;
+  CharsmapTrie trie_;
   std::string texts_;
   std::array<uint32_t, 128> ascii_ = {};  // places in texts_
 };

@@ -7,12 +7,13 @@
 
 namespace mythos {
 
-JoinedPairs::JoinedPairs(const Vocabulary& vocabulary) {
+JoinedPairs::JoinedPairs(const std::vector<std::string_view>& tokens) {
   std::vector<uint64_t> far;
-  for (uint32_t id = 0; id < vocabulary.size(); ++id) {
+  for (std::string_view token : tokens) {
     char32_t left = 0;
-    bool first = true;
-    for_each_code_point(vocabulary.bytes(id), [&](char32_t right, std::string_view) {
+    for (bool first = true; !token.empty(); first = false) {
+      const int length = std::max(utf8_sequence(token), 1);
+      const char32_t right = utf8_code_point(token, length);
       if (!first) {
         const uint32_t near_left = near(left), near_right = near(right);
         if (near_left < kNear && near_right < kNear) {
@@ -22,8 +23,8 @@ JoinedPairs::JoinedPairs(const Vocabulary& vocabulary) {
         }
       }
       left = right;
-      first = false;
-    });
+      token.remove_prefix(static_cast<size_t>(length));
+    }
   }
   std::sort(far.begin(), far.end());
   far.erase(std::unique(far.begin(), far.end()), far.end());

@@ -1,9 +1,8 @@
 #pragma once
 #include <bitset>
 #include <cstdint>
+#include <string_view>
 #include <vector>
-
-#include "text/vocabulary.h"
 
 namespace mythos {
 
@@ -11,8 +10,8 @@ namespace mythos {
 // text cut between those gives the same tokens.
 class JoinedPairs {
  public:
-  // Of the tokens, which are well-formed UTF-8.
-  explicit JoinedPairs(const Vocabulary& vocabulary);
+  // A byte of a token that is no UTF-8 counts as the character of its number.
+  explicit JoinedPairs(const std::vector<std::string_view>& tokens);
 
   bool joins(char32_t left, char32_t right) const {
     const uint32_t near_left = near(left), near_right = near(right);

@@ -12,14 +12,15 @@
 #include "base/strings.h"
 #include "base/utf8.h"
 #include "text/added_tokens.h"
+#include "text/joined_pairs.h"
 #include "text/protobuf.h"
 #include "text/sentencepiece_normalizer.h"
+#include "text/token_texts.h"
 
 namespace mythos {
 namespace {
 
 constexpr std::string_view kSpaceSymbol = "\u2581";
-constexpr char32_t kSpaceCode = 0x2581;
 
 using sentencepiece::ModelProto;
 using sentencepiece::TrainerSpec;
@@ -32,10 +33,6 @@ std::string piece_bytes(std::string_view piece) {
     piece.remove_prefix(space ? kSpaceSymbol.size() : 1);
   }
   return bytes;
-}
-
-uint64_t pair_key(char32_t left, char32_t right) {
-  return uint64_t{left} << 32 | right;
 }
 
 // Ids under way. Neighbouring unknown characters become one <unk> where there is no byte fallback.
@@ -66,7 +63,7 @@ class SentencePiece : public Tokenizer {
   void encode_bytes(std::string_view bytes, Output& output) const;
   size_t last_safe_cut(std::string_view part, size_t searched) const;
   bool is_safe_cut(std::string_view part, size_t at) const;
-  const std::vector<uint64_t>& joined_pairs() const;
+  const JoinedPairs& joined_pairs() const;
 
   ModelProto proto_;
   std::unique_ptr<sentencepiece::ModelInterface> model_;
@@ -76,10 +73,9 @@ class SentencePiece : public Tokenizer {
   bool byte_fallback_ = false;
   uint32_t unknown_id_ = 0;
   std::array<uint32_t, 256> byte_ids_ = {};
-  std::string bytes_;              // of all tokens, one after the other
-  std::vector<uint32_t> offsets_;  // [V+1] into bytes_
+  TokenTexts texts_;
   mutable std::once_flag pairs_once_;
-  mutable std::vector<uint64_t> pairs_;
+  mutable std::optional<JoinedPairs> pairs_;
 };
 
 SentencePiece::SentencePiece(std::string content, const std::string& source)
@@ -124,19 +120,15 @@ std::optional<uint32_t> SentencePiece::control(std::string_view name) const {
 }
 
 void SentencePiece::build_token_bytes() {
-  const int size = model_->GetPieceSize();
-  offsets_.reserve(size + 1);
-  offsets_.push_back(0);
-  for (int id = 0; id < size; ++id) {
+  for (int id = 0; id < model_->GetPieceSize(); ++id) {
     const std::string& name = model_->IdToPiece(id);
     if (model_->IsByte(id)) {
       const auto byte = static_cast<uint8_t>(sentencepiece::PieceToByte(name));
       byte_ids_[byte] = static_cast<uint32_t>(id);
-      bytes_ += static_cast<char>(byte);
-    } else if (!model_->IsControl(id) && !model_->IsUnknown(id)) {
-      bytes_ += piece_bytes(name);
+      texts_.add(std::string(1, static_cast<char>(byte)));
+    } else {
+      texts_.add(model_->IsControl(id) || model_->IsUnknown(id) ? "" : piece_bytes(name));
     }
-    offsets_.push_back(static_cast<uint32_t>(bytes_.size()));
   }
 }
 
@@ -149,7 +141,7 @@ void SentencePiece::check_id(uint32_t id) const {
 
 std::string_view SentencePiece::token_bytes(uint32_t id) const {
   check_id(id);
-  return std::string_view(bytes_).substr(offsets_[id], offsets_[id + 1] - offsets_[id]);
+  return texts_.text(id);
 }
 
 std::string SentencePiece::piece(uint32_t id) const {
@@ -272,38 +264,22 @@ bool SentencePiece::is_safe_cut(std::string_view part, size_t at) const {
   const int length = utf8_sequence(behind);
   // A user-defined symbol or a character map may hold bytes that are no characters.
   if (length <= 0 || left == 0) return false;
-  const auto code_point = [&](std::string_view text, int bytes) {
-    return text[0] == ' ' ? kSpaceCode : utf8_code_point(text, bytes);
-  };
-  const char32_t right = code_point(behind, length);
   // A word model looks up whole words, known or not.
   if (proto_.trainer_spec().model_type() == TrainerSpec::WORD)
     return behind.starts_with(kSpaceSymbol);
-  const auto& pairs = joined_pairs();
-  const uint64_t key = pair_key(code_point(before, static_cast<int>(before.size())), right);
-  return !std::binary_search(pairs.begin(), pairs.end(), key);
+  return !joined_pairs().joins(utf8_code_point(before, static_cast<int>(left)),
+                               utf8_code_point(behind, length));
 }
 
-// Every pair of neighbouring characters inside some piece, sorted.
-const std::vector<uint64_t>& SentencePiece::joined_pairs() const {
+const JoinedPairs& SentencePiece::joined_pairs() const {
   std::call_once(pairs_once_, [&] {
+    std::vector<std::string_view> pieces;
     for (int id = 0; id < model_->GetPieceSize(); ++id) {
-      if (model_->IsByte(id) || model_->IsControl(id)) continue;
-      std::string_view piece = model_->IdToPiece(id);
-      char32_t left = 0;
-      for (bool first = true; !piece.empty(); first = false) {
-        const int length = std::max(utf8_sequence(piece), 1);
-        char32_t right = utf8_code_point(piece, length);
-        if (right == ' ') right = kSpaceCode;
-        if (!first) pairs_.push_back(pair_key(left, right));
-        left = right;
-        piece.remove_prefix(static_cast<size_t>(length));
-      }
+      if (!model_->IsByte(id) && !model_->IsControl(id)) pieces.push_back(model_->IdToPiece(id));
     }
-    std::sort(pairs_.begin(), pairs_.end());
-    pairs_.erase(std::unique(pairs_.begin(), pairs_.end()), pairs_.end());
+    pairs_.emplace(pieces);
   });
-  return pairs_;
+  return *pairs_;
 }
 
 }  // namespace

@@ -2,44 +2,22 @@
 
 #include <normalizer.h>
 
-#include <cstring>
-
 #include "base/error.h"
 #include "base/utf8.h"
 
 namespace mythos {
-namespace {
-
-// A unit of darts-clone's double array: label, offset to the children and whether a key ends here.
-// The value of that key lies where the label NUL leads to.
-uint32_t label(uint32_t unit) {
-  return unit & (1u << 31 | 0xFF);
-}
-uint32_t offset(uint32_t unit) {
-  return (unit >> 10) << ((unit & (1u << 9)) >> 6);
-}
-bool has_value(uint32_t unit) {
-  return (unit >> 8 & 1) != 0;
-}
-uint32_t value(uint32_t unit) {
-  return unit & ((1u << 31) - 1);
-}
-
-}  // namespace
 
 SentencePieceNormalizer::SentencePieceNormalizer(SentencePieceRules rules,
                                                  const std::string& source)
     : rules_(std::move(rules)), space_(rules_.escape_spaces ? "\u2581" : " ") {
   const std::string_view map = rules_.charsmap;
   if (map.empty()) return;
-  uint32_t trie_bytes = 0;
-  if (map.size() >= sizeof trie_bytes) std::memcpy(&trie_bytes, map.data(), sizeof trie_bytes);
+  const uint32_t trie_bytes = map.size() < 4 ? 0 : CharsmapTrie::number(map);
   if (trie_bytes == 0 || trie_bytes % 1024 != 0 || trie_bytes >= map.size() - sizeof trie_bytes ||
       map.back() != '\0') {
     fail(ErrorKind::data, source + ": the character map of its normalizer is damaged");
   }
-  trie_.resize(trie_bytes / sizeof(uint32_t));
-  std::memcpy(trie_.data(), map.data() + sizeof trie_bytes, trie_bytes);
+  trie_ = CharsmapTrie(map.substr(sizeof trie_bytes, trie_bytes));
   replacements_ = map.substr(sizeof trie_bytes + trie_bytes);
 }
 
@@ -58,18 +36,10 @@ SentencePieceNormalizer::Unit SentencePieceNormalizer::first_unit(std::string_vi
 // The longest key of the character map that `text` begins with; none has 0 bytes.
 SentencePieceNormalizer::Unit SentencePieceNormalizer::mapped_unit(std::string_view text) const {
   Unit longest;
-  if (trie_.empty()) return longest;
-  uint32_t at = offset(trie_[0]);
-  for (size_t i = 0; i < text.size(); ++i) {
-    const auto byte = static_cast<unsigned char>(text[i]);
-    at ^= byte;
-    if (at >= trie_.size() || label(trie_[at]) != byte) break;
-    const bool ends = has_value(trie_[at]);
-    at ^= offset(trie_[at]);
-    if (at >= trie_.size()) break;
-    const uint32_t found = value(trie_[at]);
-    if (ends && found < replacements_.size()) longest = {replacements_.data() + found, i + 1};
-  }
+  trie_.for_each_prefix(text, [&](size_t bytes, uint32_t place) {
+    if (place < replacements_.size()) longest = {replacements_.data() + place, bytes};
+    return true;
+  });
   return longest;
 }
 

@@ -2,7 +2,8 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <vector>
+
+#include "text/charsmap_trie.h"
 
 namespace sentencepiece::normalizer {
 class PrefixMatcher;
@@ -37,8 +38,8 @@ class SentencePieceNormalizer {
   Unit mapped_unit(std::string_view text) const;
 
   SentencePieceRules rules_;
-  std::string_view space_;         // as it stands in normalized text
-  std::vector<uint32_t> trie_;     // units of the double array (darts-clone)
+  std::string_view space_;  // as it stands in normalized text
+  CharsmapTrie trie_;
   std::string_view replacements_;  // strings that end with NUL, in rules_.charsmap
 };
 
