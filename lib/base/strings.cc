@@ -74,6 +74,16 @@ std::optional<double> parse_double(std::string_view text) {
   return value;
 }
 
+std::optional<double> parse_saturated(std::string_view text) {
+  double value = 0;
+  const char* const end = text.data() + text.size();
+  const auto [parsed, status] = std::from_chars(text.data(), end, value);
+  if (parsed != end || status == std::errc::invalid_argument) return std::nullopt;
+  if (status == std::errc()) return value;
+  // from_chars does not tell too large from too small.
+  return std::strtod(std::string(text).c_str(), nullptr);
+}
+
 std::vector<int64_t> parse_int_list(std::string_view text, std::string_view what) {
   std::vector<int64_t> numbers;
   for (const std::string& part : split(text, ',')) {

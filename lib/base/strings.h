@@ -22,6 +22,8 @@ std::string lower_ascii(std::string_view text);  // A to Z as a to z, other byte
 // Whole-string numbers; nothing when the text is anything else. A double may be nan or inf.
 std::optional<int64_t> parse_int(std::string_view text);
 std::optional<double> parse_double(std::string_view text);
+// Infinite where the number is too large for a double, and 0 where it is too small.
+std::optional<double> parse_saturated(std::string_view text);
 // A comma-separated list of positive integers: "1,2,4". Fails (usage) naming `what` otherwise.
 std::vector<int64_t> parse_int_list(std::string_view text, std::string_view what);
 

@@ -1,6 +1,4 @@
 #include <algorithm>
-#include <charconv>
-#include <cstdlib>
 
 #include "base/error.h"
 #include "base/signals.h"
@@ -14,16 +12,6 @@ namespace {
 
 // A record of more bytes is taken for one whose quote is not closed.
 constexpr size_t kMostRecordBytes = 1 << 30;
-
-// Infinite where it is beyond double; nothing where the text is no number.
-std::optional<double> number_of(std::string_view text) {
-  double number = 0;
-  const char* const end = text.data() + text.size();
-  const auto [parsed, status] = std::from_chars(text.data(), end, number);
-  if (text.empty() || parsed != end || status == std::errc::invalid_argument) return std::nullopt;
-  if (status == std::errc()) return number;
-  return std::strtod(std::string(text).c_str(), nullptr);
-}
 
 size_t line_bytes(std::string_view text) {
   return std::min(text.find_first_of("\r\n"), text.size() - 1) + 1;
@@ -90,16 +78,12 @@ class CsvSource : public DocumentSource {
   }
 
   void take(size_t size_bytes) {
-    const std::string_view taken = buffer_.unread().substr(0, size_bytes);
     line_number_ = next_line_;
-    next_line_ += static_cast<uint64_t>(std::count(taken.begin(), taken.end(), '\n'));
-    buffer_.take(size_bytes);
+    next_line_ += buffer_.take_lines(size_bytes);
   }
 
   void read_header() {
-    while (buffer_.unread().size() < kByteOrderMark.size() && buffer_.more()) {
-    }
-    if (buffer_.unread().starts_with(kByteOrderMark)) buffer_.take(kByteOrderMark.size());
+    buffer_.take_byte_order_mark();
     if (!next_record()) return;
     if (fault_) fail(ErrorKind::data, place() + "the columns' names: " + fault_);
     columns_.resize(fields_.size());
@@ -142,7 +126,7 @@ class CsvSource : public DocumentSource {
     bool high = true;
     for (size_t i = 0; i < scores_.size(); ++i) {
       const std::string_view field = trim(fields_[scores_[i]].text);
-      const std::optional<double> number = number_of(field);
+      const std::optional<double> number = parse_saturated(field);
       if (!number) {
         return malformed([&] {
           return "column '" + options_.min_scores[i].field + "' is not a number but '" +

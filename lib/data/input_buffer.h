@@ -1,4 +1,5 @@
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -29,6 +30,18 @@ class InputBuffer {
     buffer_.resize(size + got);
     ended_ = got == 0;
     return !ended_;
+  }
+  // Takes bytes and counts the line ends among them.
+  uint64_t take_lines(size_t size_bytes) {
+    const std::string_view taken = unread().substr(0, size_bytes);
+    take(size_bytes);
+    return static_cast<uint64_t>(std::count(taken.begin(), taken.end(), '\n'));
+  }
+  // Takes a byte order mark that the stream begins with.
+  void take_byte_order_mark() {
+    while (unread().size() < kByteOrderMark.size() && more()) {
+    }
+    if (unread().starts_with(kByteOrderMark)) take(kByteOrderMark.size());
   }
   uint64_t stored_bytes() const { return stream_->stored_bytes(); }
 

@@ -343,11 +343,7 @@ size_t JsonRow::decode_string(std::string_view value, std::string& out) {
 }
 
 double JsonRow::decode_number(std::string_view value) {
-  double number = 0;
-  const auto [end, status] = std::from_chars(value.data(), value.data() + value.size(), number);
-  if (status != std::errc::result_out_of_range) return number;
-  // from_chars does not tell too large from too small.
-  return std::strtod(std::string(value).c_str(), nullptr);
+  return parse_saturated(value).value_or(0);
 }
 
 std::vector<std::string> JsonRow::member_names(std::string_view text) {

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "base/error.h"
 #include "base/signals.h"
@@ -162,7 +163,7 @@ class JsonValues : public JsonSource {
 
  private:
   bool next_row(std::string_view& value) override {
-    if (!begun_) skip_byte_order_mark();
+    if (!std::exchange(begun_, true)) buffer_.take_byte_order_mark();
     while (skip_space()) {
       const char c = buffer_.unread().front();
       line_number_ = line_;
@@ -183,13 +184,6 @@ class JsonValues : public JsonSource {
     line_number_ = line_;
     if (in_array_ && !stop_signal()) fail_here("the array does not end: the JSON is cut off");
     return false;
-  }
-
-  void skip_byte_order_mark() {
-    begun_ = true;
-    while (buffer_.unread().size() < kByteOrderMark.size() && buffer_.more()) {
-    }
-    if (buffer_.unread().starts_with(kByteOrderMark)) buffer_.take(kByteOrderMark.size());
   }
 
   // False where nothing else follows.
@@ -220,11 +214,7 @@ class JsonValues : public JsonSource {
     return true;
   }
 
-  void take(size_t size_bytes) {
-    const std::string_view taken = buffer_.unread().substr(0, size_bytes);
-    line_ += static_cast<uint64_t>(std::count(taken.begin(), taken.end(), '\n'));
-    buffer_.take(size_bytes);
-  }
+  void take(size_t size_bytes) { line_ += buffer_.take_lines(size_bytes); }
 
   InputBuffer buffer_;
   bool begun_ = false, in_array_ = false, behind_element_ = false;

@@ -162,7 +162,7 @@ void DocumentReader::leave_out_rest(const std::string& what) {
   constexpr size_t kMostShown = 20;
   counts_.damaged.push_back({input_name(inputs_[input()]), what});
   if (counts_.damaged.size() <= kMostShown) {
-    log_warning(what.substr(0, what.find('\n')) + " (the input is left out from there on" +
+    log_warning(what + " (the input is left out from there on" +
                 (counts_.damaged.size() == kMostShown ? "; further ones are only counted)" : ")"));
   }
   if (source_) close_source();

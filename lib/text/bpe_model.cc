@@ -171,6 +171,17 @@ uint32_t PairMerges::rank(uint32_t left, uint32_t right) const {
   return const_cast<PairMerges*>(this)->slot(pair_key(left, right)).rank;
 }
 
+int BpeParts::find_byte_ids() {
+  int first_missing = -1;
+  for (int byte = 255; byte >= 0; --byte) {
+    const char c = static_cast<char>(byte);
+    const uint32_t id = vocabulary.find({&c, 1});
+    byte_ids[static_cast<size_t>(byte)] = id;
+    if (id == kNone) first_missing = byte;
+  }
+  return first_missing;
+}
+
 BpeModel::BpeModel(BpeParts parts)
     : parts_(std::move(parts)), number_(RecentPieces::next_model_number()) {
   if (parts_.merges && !parts_.whole_pieces) {
@@ -250,15 +261,7 @@ void BpeModel::encode(std::string_view piece, const Vocabulary::Key& key,
     return;
   }
   if (piece.size() > RecentPieces::kMaxBytes) return merge(piece, ids);
-  RecentPieces::Entry& recent = RecentPieces::entry(key.hash);
-  if (recent.holds(number_, piece)) {
-    ids.insert(ids.end(), recent.ids, recent.ids + recent.count);
-    return;
-  }
-  const size_t first = ids.size();
-  merge(piece, ids);
-  const auto found = std::span(ids).subspan(first);
-  if (found.size() <= RecentPieces::kMaxIds) recent.set(number_, piece, found);
+  RecentPieces::append(number_, piece, key.hash, ids, [&] { merge(piece, ids); });
 }
 
 bool BpeModel::merges_give(uint32_t id) const {

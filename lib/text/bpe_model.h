@@ -62,6 +62,9 @@ struct BpeParts {
   bool fuse_unknown = false;
   // A piece that is in the vocabulary is that token, whether merges lead to it or not.
   bool whole_pieces = false;
+
+  // Sets byte_ids to the tokens of single bytes. The first byte that has none; -1 if all have one.
+  int find_byte_ids();
 };
 
 // Byte pair encoding within one piece of text (Sennrich et al., 2016): of all neighbours that may

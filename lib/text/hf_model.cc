@@ -11,10 +11,16 @@
 namespace mythos {
 namespace {
 
-// The id of "<0x0A>" and the like.
-uint32_t byte_token(int byte, const HfIds& ids) {
-  const auto found = ids.find(strprintf("<0x%02X>", byte));
-  return found == ids.end() ? Vocabulary::kNone : found->second;
+// The ids of "<0x00>" to "<0xFF>"; all kNone where the model does not fall back to bytes.
+std::array<uint32_t, 256> fallback_ids(const HfJson& model, const HfIds& ids) {
+  const bool fallback = model["byte_fallback"].flag(false);
+  std::array<uint32_t, 256> out;
+  out.fill(Vocabulary::kNone);
+  for (size_t byte = 0; fallback && byte < out.size(); ++byte) {
+    const auto found = ids.find(strprintf("<0x%02zX>", byte));
+    if (found != ids.end()) out[byte] = found->second;
+  }
+  return out;
 }
 
 HfIds read_ids(const HfJson& vocab) {
@@ -99,22 +105,14 @@ void refuse_unsupported(const HfJson& model) {
   }
 }
 
-// The tokens of bytes; whether each byte has one.
-bool read_byte_ids(const HfJson& model, const HfModel& out, const BpeParts& bpe,
-                   std::array<uint32_t, 256>& byte_ids) {
-  const bool fallback = model["byte_fallback"].flag(false);
-  bool complete = true;
-  for (int byte = 0; byte < 256; ++byte) {
-    uint32_t& id = byte_ids[static_cast<size_t>(byte)];
-    const char c = static_cast<char>(byte);
-    if (!bpe.characters) {
-      id = bpe.vocabulary.find({&c, 1});
-    } else {
-      id = fallback ? byte_token(byte, out.ids) : Vocabulary::kNone;
-    }
-    complete &= id != Vocabulary::kNone;
+// Sets the tokens of bytes. Whether each byte has one.
+bool read_byte_ids(const HfJson& model, const HfModel& out, BpeParts& bpe) {
+  if (bpe.characters) {
+    bpe.byte_ids = fallback_ids(model, out.ids);
+    return std::ranges::find(bpe.byte_ids, Vocabulary::kNone) == bpe.byte_ids.end();
   }
-  if (fallback && !complete && !bpe.characters) {
+  const bool fallback = model["byte_fallback"].flag(false), complete = bpe.find_byte_ids() < 0;
+  if (fallback && !complete) {
     model["byte_fallback"].refuse("true is supported only where the vocabulary has all 256 bytes");
   }
   return complete;
@@ -128,7 +126,7 @@ std::unique_ptr<PieceModel> read_bpe(const HfJson& model, bool byte_level, HfMod
   bpe.merges = read_merges(model["merges"], out.ids);
   bpe.whole_pieces = model["ignore_merges"].flag(false);
   bpe.fuse_unknown = model["fuse_unk"].flag(false);
-  if (read_byte_ids(model, out, bpe, bpe.byte_ids)) {
+  if (read_byte_ids(model, out, bpe)) {
     return std::make_unique<BpeModel>(std::move(bpe));
   }
   if (const HfJson unknown = model["unk_token"]; !unknown.is_null()) {
@@ -173,11 +171,7 @@ std::unique_ptr<PieceModel> read_unigram(const HfJson& model, const std::set<std
   if (unigram.unknown_id >= unigram.vocabulary.size()) {
     model["unk_id"].refuse(model["unk_id"].shown() + " is not an id of model.vocab");
   }
-  const bool fallback = model["byte_fallback"].flag(false);
-  for (int byte = 0; byte < 256; ++byte) {
-    unigram.byte_ids[static_cast<size_t>(byte)] =
-        fallback ? byte_token(byte, out.ids) : Vocabulary::kNone;
-  }
+  unigram.byte_ids = fallback_ids(model, out.ids);
   return std::make_unique<Unigram>(std::move(unigram));
 }
 

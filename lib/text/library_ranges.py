@@ -10,6 +10,8 @@ point. unicodedata2 only tells which characters a newer Unicode normalises.
 import unicodedata2 as unicode
 from tokenizers import normalizers, pre_tokenizers
 
+from cpp_tables import print_array
+
 CODE_POINTS = [code for code in range(0x110000) if not 0xD800 <= code < 0xE000]
 
 
@@ -69,18 +71,6 @@ def lower_runs():
         else:
             runs.append([code, code, 0, distance])
     return [f"{{0x{first:X},0x{last:X},{max(step, 1)},{distance}}}," for first, last, step, distance in runs]
-
-
-def print_array(declaration, entries):
-    print(declaration + " = {")
-    line = "   "
-    for entry in entries:
-        if len(line) + 1 + len(entry) > 120:
-            print(line)
-            line = "   "
-        line += " " + entry
-    print(line)
-    print("};")
 
 
 def main():

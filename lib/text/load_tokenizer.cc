@@ -20,12 +20,13 @@ namespace {
 // A file, and what its name or the user says beyond its content.
 struct NamedFile {
   fs::path path;
-  std::string encoding;
-  std::optional<CarriedName> carried;
+  std::string encoding = {};
+  std::optional<CarriedName> carried = {};
+  bool has_encoding = false;  // the user has named one
 };
 
 NamedFile named_file(const fs::path& path) {
-  NamedFile file{path, "", parse_carried_name(path.filename().string())};
+  NamedFile file{.path = path, .carried = parse_carried_name(path.filename().string())};
   if (file.carried) file.encoding = file.carried->encoding;
   return file;
 }
@@ -73,20 +74,22 @@ NamedFile resolve(const fs::path& path) {
       !fs::exists(text.substr(0, colon), ignored)) {
     return named_file(path);
   }
-  NamedFile file{text.substr(0, colon), text.substr(colon + 1), std::nullopt};
+  NamedFile file{
+      .path = text.substr(0, colon), .encoding = text.substr(colon + 1), .has_encoding = true};
   if (fs::is_directory(file.path, ignored)) file.path = tokenizer_in(file.path);
-  if (looks_like_tiktoken(read_file(file.path))) return file;
-  fail(ErrorKind::usage, file.path.string() +
-                             ": not a tiktoken rank file, so it takes no encoding ('" +
-                             escaped(file.encoding, 40) + "')");
+  return file;
 }
 
 std::unique_ptr<Tokenizer> parse(const NamedFile& file) {
   const std::string source = file.path.string();
   std::string content = read_file(file.path);
+  const bool has_ranks = looks_like_tiktoken(content);
+  if (file.has_encoding && !has_ranks) {
+    fail(ErrorKind::usage, source + ": not a tiktoken rank file, so it takes no encoding ('" +
+                               escaped(file.encoding, 40) + "')");
+  }
   if (content.empty()) fail(ErrorKind::data, source + ": the tokenizer file is empty");
-  if (looks_like_tiktoken(content))
-    return parse_tiktoken(std::move(content), source, file.encoding);
+  if (has_ranks) return parse_tiktoken(std::move(content), source, file.encoding);
   if (looks_like_tekken(content)) return parse_tekken(std::move(content), source);
   if (looks_like_json(content)) return parse_hf_tokenizer(std::move(content), source);
   if (looks_like_sentencepiece(content)) return parse_sentencepiece(std::move(content), source);

@@ -15,6 +15,31 @@ class RecentPieces {
  public:
   static constexpr size_t kMaxBytes = 28, kMaxIds = 7;
 
+  // A number that tells a model from all others.
+  static uint32_t next_model_number() {
+    static std::atomic<uint32_t> last = 0;
+    return ++last;
+  }
+
+  // Appends the ids of a piece of at most kMaxBytes: those that are remembered, or what `encode`
+  // appends.
+  template <class Encode>
+  static void append(uint32_t model, std::string_view piece, uint64_t hash,
+                     std::vector<uint32_t>& ids, const Encode& encode) {
+    Entry& recent = entry(hash);
+    if (recent.holds(model, piece)) {
+      ids.insert(ids.end(), recent.ids, recent.ids + recent.count);
+      return;
+    }
+    const size_t first = ids.size();
+    encode();
+    const auto found = std::span(ids).subspan(first);
+    if (found.size() <= kMaxIds) recent.set(model, piece, found);
+  }
+
+ private:
+  static constexpr int kBits = 13;
+
   struct Entry {
     uint32_t model = 0;  // 0: empty
     uint8_t size = 0, count = 0;
@@ -34,19 +59,10 @@ class RecentPieces {
     }
   };
 
-  // A number that tells a model from all others.
-  static uint32_t next_model_number() {
-    static std::atomic<uint32_t> last = 0;
-    return ++last;
-  }
-
   static Entry& entry(uint64_t hash) {
     thread_local std::vector<Entry> entries(size_t{1} << kBits);
     return entries[hash >> (64 - kBits)];
   }
-
- private:
-  static constexpr int kBits = 13;
 };
 
 }  // namespace mythos

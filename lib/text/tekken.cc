@@ -79,13 +79,8 @@ BpeParts read_vocabulary(const HfJson& json, uint32_t specials, uint32_t size) {
     }
   }
   bpe.whole_pieces = true;
-  for (int byte = 0; byte < 256; ++byte) {
-    const char c = static_cast<char>(byte);
-    const uint32_t id = bpe.vocabulary.find({&c, 1});
-    if (id == Vocabulary::kNone) {
-      json.refuse(strprintf("the byte 0x%02X has no rank; each of the 256 bytes needs one", byte));
-    }
-    bpe.byte_ids[static_cast<size_t>(byte)] = id;
+  if (const int byte = bpe.find_byte_ids(); byte >= 0) {
+    json.refuse(strprintf("the byte 0x%02X has no rank; each of the 256 bytes needs one", byte));
   }
   return bpe;
 }

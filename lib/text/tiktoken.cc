@@ -90,16 +90,10 @@ BpeParts make_bpe(const Ranks& ranks, const std::string& source) {
     }
   }
   bpe.whole_pieces = true;
-  for (int byte = 0; byte < 256; ++byte) {
-    const char c = static_cast<char>(byte);
-    const uint32_t id = vocabulary.find({&c, 1});
-    if (id == Vocabulary::kNone) {
-      fail(ErrorKind::data,
-           strprintf("%s: the byte 0x%02X has no rank; each of the 256 bytes needs "
-                     "one. Is the file whole?",
-                     source.c_str(), byte));
-    }
-    bpe.byte_ids[static_cast<size_t>(byte)] = id;
+  if (const int byte = bpe.find_byte_ids(); byte >= 0) {
+    fail(ErrorKind::data, strprintf("%s: the byte 0x%02X has no rank; each of the 256 bytes needs "
+                                    "one. Is the file whole?",
+                                    source.c_str(), byte));
   }
   return bpe;
 }

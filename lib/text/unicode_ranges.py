@@ -13,6 +13,8 @@ import sys
 import unicodedata as old
 import unicodedata2 as new
 
+from cpp_tables import print_array
+
 NEW, OLD = "16.0.0", "14.0.0"
 SPACES = {*range(0x9, 0xE), 0x20, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029,
           0x202F, 0x205F, 0x3000}
@@ -61,18 +63,6 @@ def stand_ins():
         else:
             runs.append([code, code, stand_in])
     return [f"{{0x{first:X},0x{last:X},0x{stand_in:X}}}," for first, last, stand_in in runs]
-
-
-def print_array(declaration, entries):
-    print(declaration + " = {")
-    line = "   "
-    for entry in entries:
-        if len(line) + 1 + len(entry) > 120:
-            print(line)
-            line = "   "
-        line += " " + entry
-    print(line)
-    print("};")
 
 
 def main():

@@ -71,15 +71,8 @@ void Unigram::encode_pieces(std::string_view text, std::span<const size_t> ends,
       encode(piece, ids);
       continue;
     }
-    RecentPieces::Entry& recent = RecentPieces::entry(Vocabulary::Key(piece).hash);
-    if (recent.holds(number_, piece)) {
-      ids.insert(ids.end(), recent.ids, recent.ids + recent.count);
-      continue;
-    }
-    const size_t first = ids.size();
-    encode(piece, ids);
-    const auto found = std::span(ids).subspan(first);
-    if (found.size() <= RecentPieces::kMaxIds) recent.set(number_, piece, found);
+    RecentPieces::append(number_, piece, Vocabulary::Key(piece).hash, ids,
+                         [&] { encode(piece, ids); });
   }
 }
 

@@ -9,6 +9,7 @@
 #include "base/files.h"
 #include "base/rng.h"
 #include "sample_text.h"
+#include "text/library_ids.h"
 #include "text/sentencepiece.h"
 
 namespace mythos {
@@ -50,14 +51,6 @@ std::string train(const std::string& options) {
       &lines, &model);
   EXPECT_TRUE(status.ok()) << status.ToString();
   return model;
-}
-
-std::vector<uint32_t> library_ids(const std::string& model, std::string_view text) {
-  sentencepiece::SentencePieceProcessor processor;
-  EXPECT_TRUE(processor.LoadFromSerializedProto(model).ok());
-  std::vector<int> ids;
-  EXPECT_TRUE(processor.Encode(text, &ids).ok());
-  return {ids.begin(), ids.end()};
 }
 
 std::string random_text(Rng& rng, size_t pieces) {

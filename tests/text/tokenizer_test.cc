@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "sample_text.h"
+#include "text/library_ids.h"
 #include "text/sentencepiece.h"
 
 namespace mythos {
@@ -23,15 +24,6 @@ const std::string& model_file(VocabType type) {
 
 std::unique_ptr<Tokenizer> parse(const std::string& content) {
   return parse_sentencepiece(content, "test.model");
-}
-
-// What the library itself gives for text that it leaves unaltered.
-std::vector<uint32_t> library_ids(const std::string& model, std::string_view text) {
-  sentencepiece::SentencePieceProcessor processor;
-  EXPECT_TRUE(processor.LoadFromSerializedProto(model).ok());
-  std::vector<int> ids;
-  EXPECT_TRUE(processor.Encode(text, &ids).ok());
-  return {ids.begin(), ids.end()};
 }
 
 class TempFile {
