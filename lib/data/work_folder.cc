@@ -1,9 +1,6 @@
 #include "data/work_folder.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -17,11 +14,6 @@ namespace mythos {
 namespace {
 
 constexpr const char* kLockName = "lock";
-
-[[noreturn]] void fail_folder(const char* action, const fs::path& path) {
-  fail(ErrorKind::resources,
-       strprintf("cannot %s %s: %s", action, path.c_str(), std::strerror(errno)));
-}
 
 }  // namespace
 
@@ -38,34 +30,23 @@ WorkFolder::WorkFolder(const fs::path& target) : path_(path_for(target)) {
 bool WorkFolder::lock() {
   std::error_code status;
   if (path_.has_parent_path()) fs::create_directories(path_.parent_path(), status);
-  if (mkdir(path_.c_str(), 0777) != 0 && errno != EEXIST) fail_folder("create directory", path_);
-  const fs::path name = path_ / kLockName;
-  const int fd = open(name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-  if (fd < 0 && errno == ENOENT) return false;
-  if (fd < 0) fail_folder("create", name);
-  if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-    const int code = errno;
-    close(fd);
-    errno = code;
-    if (code != EWOULDBLOCK) fail_folder("lock", name);
+  if (mkdir(path_.c_str(), 0777) != 0 && errno != EEXIST) {
+    fail(ErrorKind::resources,
+         strprintf("cannot create directory %s: %s", path_.c_str(), std::strerror(errno)));
+  }
+  const FileLock::Outcome outcome = lock_.owner(path_ / kLockName);
+  if (outcome == FileLock::Outcome::held) {
     fail(ErrorKind::usage,
-         path_.string() + " is in use: another process is writing to the same output.",
+         path_.string() + " is in use: " + FileLock::owner_of(path_ / kLockName) +
+             " is writing to the same output.",
          "Wait for it, or name another output.");
   }
-  struct stat held = {}, there = {};
-  const bool same = fstat(fd, &held) == 0 && stat(name.c_str(), &there) == 0 &&
-                    held.st_ino == there.st_ino && held.st_dev == there.st_dev;
-  if (same)
-    lock_fd_ = fd;
-  else
-    close(fd);
-  return same;
+  return outcome == FileLock::Outcome::locked;
 }
 
 WorkFolder::~WorkFolder() {
   std::error_code ignored;
   if (!kept_) fs::remove_all(path_, ignored);
-  close(lock_fd_);
 }
 
 void WorkFolder::clear() {

@@ -1,4 +1,5 @@
 #pragma once
+#include "base/file_lock.h"
 #include "base/files.h"
 
 namespace mythos {
@@ -27,7 +28,7 @@ class WorkFolder {
   bool lock();
 
   fs::path path_;
-  int lock_fd_ = -1;
+  FileLock lock_;
   bool kept_ = false;
 };
 
