@@ -15,12 +15,12 @@ using namespace mythos;
 namespace {
 
 struct Options {
-  std::string preset, config_file, run;
+  std::string preset, config_file, run, init_from;
   std::vector<std::string> data;
   std::vector<std::string> assignments;  // of --set, then of the options that stand for a key
   std::vector<std::string> shorthands;
   ComputeOptions compute;
-  bool resume = false, deterministic = false, as_json = false;
+  bool resume = false, overwrite = false, deterministic = false, as_json = false;
 };
 
 std::string summary(const TrainResult& result) {
@@ -55,6 +55,8 @@ int run(const Options& options) {
   train_options.data = parse_data_list(options.data);
   train_options.run = options.run;
   train_options.resume = options.resume;
+  train_options.overwrite = options.overwrite;
+  train_options.init_from = options.init_from;
   train_options.device = options.compute.device;
 
   const TrainResult result = train(train_options);
@@ -110,7 +112,14 @@ void declare(CLI::App& app, Options& o) {
   app.add_option("--set", o.assignments, "Change any key of the configuration; may be repeated")
       ->type_name("KEY=VALUE")
       ->allow_extra_args(false);
-  app.add_flag("--resume", o.resume, "Go on from the newest checkpoint of RUN, if there is one");
+  auto* resume =
+      app.add_flag("--resume", o.resume, "Go on from the newest checkpoint of RUN, if there is one");
+  app.add_flag("--overwrite", o.overwrite,
+               "Begin anew in a RUN that has checkpoints, which are removed")
+      ->excludes(resume);
+  app.add_option("--init-from", o.init_from,
+                 "Begin a new run with the weights of a checkpoint, or of a run's newest")
+      ->type_name("CHECKPOINT");
   o.compute.declare(app);
   app.add_flag("--deterministic", o.deterministic,
                "Only operators that give the same bits each time, on CUDA too");
@@ -126,6 +135,7 @@ int main(int argc, char** argv) {
                       R"(mythos train --preset tiny --data shards --out runs/tiny
           mythos train --preset nano --data shards --out runs/nano --steps 4000 --set train.lr=1e-3
           mythos train --data shards --out runs/nano --resume
+          mythos train --init-from runs/nano/best --data more --out runs/tuned --lr 3e-4 --steps 500
           mythos train --preset nano --data web:0.7 --data code:0.3 --out runs/mix --set packing=best-fit
           mythos train --config my.toml --data shards --out runs/my --device cuda --json)",
                       [&](CLI::App& app) { declare(app, options); }, [&] { return run(options); }});

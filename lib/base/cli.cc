@@ -1,6 +1,10 @@
 #include "base/cli.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <cmath>
 #include <csignal>
 #include <cstdio>
@@ -186,6 +190,15 @@ int guarded(const std::string& program, const std::function<int()>& job) {
   }
 }
 
+// Where standard input, output or error is closed, the next file to be opened would get its number,
+// and messages would be written into it. What takes its place fails on use, as a closed one does.
+void occupy_standard_descriptors() {
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (fcntl(fd, F_GETFD) >= 0 || errno != EBADF) continue;
+    open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+  }
+}
+
 int parse_and_run(int argc, char** argv, const Command& command) {
   CLI::App app(command.summary, command.name);
   app.formatter(std::make_shared<Formatter>(command.examples));
@@ -223,6 +236,7 @@ int parse_and_run(int argc, char** argv, const Command& command) {
 }  // namespace
 
 int run_command(int argc, char** argv, const Command& command) {
+  occupy_standard_descriptors();
   std::signal(SIGPIPE, SIG_DFL);
   // A file-size limit is then a failed write like a full disk: a message and the documented status.
   std::signal(SIGXFSZ, SIG_IGN);

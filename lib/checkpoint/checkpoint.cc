@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "base/file_lock.h"
 #include "base/log.h"
 #include "base/progress.h"
 #include "base/strings.h"
@@ -18,6 +19,7 @@ namespace mythos {
 namespace {
 
 constexpr std::string_view kStepPrefix = "step-";
+constexpr const char *kLatest = "latest", *kBest = "best";  // links in a run
 
 std::string step_name(int64_t step) {
   return strprintf("step-%06lld", static_cast<long long>(step));
@@ -36,12 +38,17 @@ struct Run {
   std::vector<fs::path> leftovers;                  // of saves that have not ended
 };
 
+bool is_link_leftover(const std::string& name) {
+  return name.starts_with(std::string(".") + kLatest + ".") ||
+         name.starts_with(std::string(".") + kBest + ".");
+}
+
 Run scan(const fs::path& directory) {
   Run run;
   std::error_code status;
   for (const auto& entry : fs::directory_iterator(directory, status)) {
     const std::string name = entry.path().filename().string();
-    if (is_unfinished(name) && (name.starts_with(".step-") || name.starts_with(".latest."))) {
+    if (is_unfinished(name) && (name.starts_with(".step-") || is_link_leftover(name))) {
       run.leftovers.push_back(entry.path());
     } else if (const auto step = step_of(name); step && entry.is_directory(status)) {
       run.steps.emplace_back(*step, entry.path());
@@ -123,15 +130,16 @@ fs::path hidden_name(const fs::path& run, const std::string& name) {
   return run / strprintf(".%s.%d.unfinished", name.c_str(), getpid());
 }
 
-void point_latest(const fs::path& run, const std::string& name) {
-  const fs::path link = hidden_name(run, "latest");
-  unlink(link.c_str());
-  if (symlink(name.c_str(), link.c_str()) != 0 ||
-      rename(link.c_str(), (run / "latest").c_str()) != 0) {
+// Moves the symbolic link RUN/link to the step directory `name` in one step.
+void point_link(const fs::path& run, const std::string& link, const std::string& name) {
+  const fs::path fresh = hidden_name(run, link);
+  unlink(fresh.c_str());
+  if (symlink(name.c_str(), fresh.c_str()) != 0 ||
+      rename(fresh.c_str(), (run / link).c_str()) != 0) {
     const int code = errno;
-    unlink(link.c_str());
-    fail(ErrorKind::resources,
-         strprintf("cannot move %s/latest to %s: %s", run.c_str(), name.c_str(), strerror(code)));
+    unlink(fresh.c_str());
+    fail(ErrorKind::resources, strprintf("cannot move %s/%s to %s: %s", run.c_str(), link.c_str(),
+                                         name.c_str(), strerror(code)));
   }
   sync_directory(run);
 }
@@ -149,7 +157,7 @@ void remove_checkpoint(const fs::path& directory) {
 
 void warn_of_leftovers(const Run& run) {
   for (const fs::path& leftover : run.leftovers) {
-    if (leftover.filename().string().starts_with(".latest.") || !is_abandoned(leftover)) continue;
+    if (is_link_leftover(leftover.filename().string()) || !is_abandoned(leftover)) continue;
     log_warning("passed over an unfinished save " + leftover.string() +
                 ": it was interrupted, and the next save removes it");
   }
@@ -180,15 +188,22 @@ void warn_of_leftovers(const Run& run) {
        "It holds: " + (there.empty() ? "nothing" : join(there, ", ")));
 }
 
-std::string earlier_hint(const fs::path& step_directory) {
+// What helps against damage: `fault` names the file.
+std::string repair_hint(const std::string& fault) {
+  const bool edited = fault.find("config.toml: bytes") != fault.npos;
+  return std::string("Restore the file from a copy") +
+         (edited ? "; a checkpoint's configuration is changed with --set, not in its file" : "");
+}
+
+std::string earlier_hint(const fs::path& step_directory, const std::string& fault) {
   const auto step = step_of(step_directory);
   const fs::path parent = step_directory.parent_path();
   for (const auto& [other, path] : scan(parent.empty() ? "." : parent).steps) {
     if (step && other < *step && !broken_reason(path)) {
-      return "Restore the file from a copy, or use the checkpoint before it: " + path.string();
+      return repair_hint(fault) + ", or use the checkpoint before it: " + path.string();
     }
   }
-  return "Restore the file from a copy.";
+  return repair_hint(fault);
 }
 
 std::vector<std::string> check_files(const fs::path& directory, const Manifest& manifest,
@@ -243,8 +258,12 @@ fs::path save_checkpoint(const fs::path& run, int64_t step, const CheckpointCont
          "The checkpoint of step " + std::to_string(step) + " was not saved; older ones in " +
              run.string() + " are as they were.");
   }
-  point_latest(run, name);
+  point_link(run, kLatest, name);
   return run / name;
+}
+
+void mark_best_checkpoint(const fs::path& run, int64_t step) {
+  point_link(run, kBest, step_name(step));
 }
 
 void prune_checkpoints(const fs::path& run, int64_t keep_last) {
@@ -253,13 +272,25 @@ void prune_checkpoints(const fs::path& run, int64_t keep_last) {
     std::error_code status;
     if (is_abandoned(leftover)) fs::remove_all(leftover, status);
   }
+  std::error_code status;
+  const fs::path best = fs::read_symlink(run / kBest, status);
   int64_t whole = 0;
   for (const auto& [step, path] : found.steps) {
-    if (keep_last > 0 && whole >= keep_last) {
-      remove_checkpoint(path);
-    } else if (!broken_reason(path)) {
-      ++whole;
+    if (keep_last <= 0 || whole < keep_last) {
+      if (!broken_reason(path)) ++whole;
+      continue;
     }
+    if (path.filename() == best) continue;
+    FileLock lock;
+    if (lock.exclusive(path / kManifestName) != FileLock::Outcome::held) remove_checkpoint(path);
+  }
+}
+
+void remove_checkpoints(const fs::path& run) {
+  for (const auto& [step, path] : scan(run).steps) remove_checkpoint(path);
+  std::error_code status;
+  for (const char* link : {kLatest, kBest}) {
+    if (fs::is_symlink(run / link, status)) fs::remove(run / link, status);
   }
 }
 
@@ -280,21 +311,6 @@ bool is_step_directory(const fs::path& path) {
 
 }  // namespace
 
-std::optional<fs::path> find_checkpoint(const fs::path& path) {
-  const fs::path target = target_of(path);
-  if (is_step_directory(target)) return target;
-  std::error_code status;
-  if (!fs::is_directory(target, status)) return std::nullopt;
-  const Run run = scan(target);
-  warn_of_leftovers(run);
-  for (const auto& [step, directory] : run.steps) {
-    const auto reason = broken_reason(directory);
-    if (!reason) return directory;
-    log_warning("passed over a checkpoint: " + *reason);
-  }
-  return std::nullopt;
-}
-
 std::vector<fs::path> checkpoint_directories(const fs::path& path) {
   const fs::path target = target_of(path);
   if (is_step_directory(target)) return {target};
@@ -313,18 +329,11 @@ std::vector<std::string> verify_checkpoint(const fs::path& step_directory) {
   }
 }
 
-LoadedCheckpoint load_checkpoint(const fs::path& path, at::Device device, bool with_optimizer) {
-  const auto found = find_checkpoint(path);
-  if (!found) fail_none(path);
-  const fs::path& directory = *found;
-  const Manifest manifest = read_manifest(directory);
-  const auto faults = check_files(directory, manifest,
-                                  with_optimizer ? std::vector<std::string>() : manifest.optimizer);
-  if (!faults.empty()) {
-    const std::string more =
-        faults.size() == 1 ? "" : strprintf(" (and %zu more)", faults.size() - 1);
-    fail(ErrorKind::data, faults[0] + more + ".", earlier_hint(directory));
-  }
+namespace {
+
+// Reads a checkpoint whose bytes are known to be whole.
+LoadedCheckpoint read_checkpoint(const fs::path& directory, const Manifest& manifest,
+                                 at::Device device, LoadFor purpose) {
   LoadedCheckpoint out;
   out.path = directory;
   out.config = load_config_file(directory / "config.toml");
@@ -333,15 +342,90 @@ LoadedCheckpoint load_checkpoint(const fs::path& path, at::Device device, bool w
   }
   out.state = nlohmann::json::parse(read_file(directory / "state.json"));
   out.model = std::make_unique<Model>(out.config.model, device);
-  if (!with_optimizer) {
-    out.model->parameters.adopt(read_tensors(directory, manifest.model), directory.string());
-  } else {
-    out.model->parameters.load(read_tensors(directory, manifest.model), directory.string());
-    out.optimizer = read_tensors(directory, manifest.optimizer);
-    for (auto& [name, tensor] : out.optimizer)
-      tensor = tensor.to(device, tensor.dtype(), false, true);
+  TensorMap weights = read_tensors(directory, manifest.model);
+  if (purpose == LoadFor::computing) {
+    out.model->parameters.adopt(std::move(weights), directory.string());
+    return out;
   }
+  out.model->parameters.load(std::move(weights), directory.string());
+  if (purpose == LoadFor::training) return out;
+  out.optimizer = read_tensors(directory, manifest.optimizer);
+  for (auto& [name, tensor] : out.optimizer) tensor = tensor.to(device, tensor.dtype(), false, true);
   return out;
+}
+
+// One checkpoint while it is tried: nobody prunes it, and every byte has been compared.
+struct Tried {
+  bool gone = false;  // it was pruned before it could be locked
+  std::string fault;  // empty when it is whole
+  Manifest manifest;
+  FileLock lock;
+};
+
+Tried try_checkpoint(const fs::path& directory, LoadFor purpose) {
+  Tried tried;
+  try {
+    // A file system that cannot lock takes a reader all the same.
+    tried.lock.shared(directory / kManifestName);
+  } catch (const Error&) {
+  }
+  std::error_code status;
+  tried.gone = !fs::exists(directory, status);
+  if (tried.gone) return tried;
+  try {
+    tried.manifest = read_manifest(directory);
+  } catch (const Error& error) {
+    tried.fault = error.message();
+    return tried;
+  }
+  const auto faults = check_files(
+      directory, tried.manifest,
+      purpose == LoadFor::resuming ? std::vector<std::string>() : tried.manifest.optimizer);
+  if (faults.empty()) return tried;
+  tried.fault = faults[0];
+  if (faults.size() > 1) tried.fault += strprintf(" (and %zu more)", faults.size() - 1);
+  return tried;
+}
+
+LoadedCheckpoint load_step(const fs::path& directory, at::Device device, LoadFor purpose) {
+  const Tried tried = try_checkpoint(directory, purpose);
+  if (tried.gone) fail_none(directory);
+  if (!tried.fault.empty()) {
+    fail(ErrorKind::data, tried.fault + ".", earlier_hint(directory, tried.fault));
+  }
+  return read_checkpoint(directory, tried.manifest, device, purpose);
+}
+
+}  // namespace
+
+LoadedCheckpoint load_checkpoint(const fs::path& path, at::Device device, LoadFor purpose) {
+  const fs::path target = target_of(path);
+  if (is_step_directory(target)) return load_step(target, device, purpose);
+  std::string newest_fault;
+  std::vector<fs::path> damaged;
+  for (bool again = true; again;) {
+    again = false;
+    const Run run = scan(target);
+    if (damaged.empty()) warn_of_leftovers(run);
+    for (const auto& [step, directory] : run.steps) {
+      if (std::ranges::find(damaged, directory) != damaged.end()) continue;
+      const Tried tried = try_checkpoint(directory, purpose);
+      again = tried.gone;  // the run goes on meanwhile: it has newer ones by now
+      if (again) break;
+      if (tried.fault.empty()) return read_checkpoint(directory, tried.manifest, device, purpose);
+      log_warning("passed over a checkpoint: " + tried.fault);
+      if (damaged.empty()) newest_fault = tried.fault;
+      damaged.push_back(directory);
+    }
+  }
+  if (damaged.empty()) fail_none(path);
+  fail(ErrorKind::data,
+       damaged.size() == 1
+           ? path.string() + ": its only checkpoint is damaged: " + newest_fault
+           : strprintf("%s: all %zu checkpoints are damaged, the newest: ", path.c_str(),
+                       damaged.size()) +
+                 newest_fault,
+       repair_hint(newest_fault));
 }
 
 }  // namespace mythos

@@ -17,6 +17,7 @@
 //                     state.json  manifest.json (checksums of every file, in blocks; written last)
 //                     Tensors beyond max_file_bytes go on in model-00002-of-00003.safetensors, …
 //   RUN/latest        symbolic link to the newest
+//   RUN/best          symbolic link to the one with the lowest loss, where the trainer knows it
 namespace mythos {
 
 struct CheckpointContent {
@@ -36,13 +37,15 @@ NamedTensors named_tensors(const Parameters& parameters);
 // directory.
 fs::path save_checkpoint(const fs::path& run, int64_t step, const CheckpointContent& content);
 
+// Moves RUN/best to the checkpoint of that step.
+void mark_best_checkpoint(const fs::path& run, int64_t step);
+
 // Removes all but the newest `keep_last` whole ones (0 keeps all) and any leftovers of killed
-// saves.
+// saves. What RUN/best leads to stays, and what someone is loading stays until the next call.
 void prune_checkpoints(const fs::path& run, int64_t keep_last);
 
-// The checkpoint that `path` means: `path` itself when it is a step directory, else the newest
-// whole one in the run. Incomplete ones are passed over with a warning. Nothing when there is none.
-std::optional<fs::path> find_checkpoint(const fs::path& path);
+// Removes every checkpoint of the run, whole or not, and its links.
+void remove_checkpoints(const fs::path& run);
 
 // Every step directory that `path` means, oldest first, whole or not: `path` itself when it is one,
 // else those of the run. Empty when there is none.
@@ -56,14 +59,22 @@ struct LoadedCheckpoint {
   Config config;
   std::unique_ptr<Tokenizer> tokenizer;  // null when it carries none
   std::unique_ptr<Model> model;
-  TensorMap optimizer;  // only when asked for
+  TensorMap optimizer;  // only for resuming
   nlohmann::json state;
 };
-// Every byte is compared with the manifest before use. Fails (data) when `path` holds no checkpoint
-// (names what is there), or a checksum, name or shape does not match (names file and byte range,
-// and the checkpoint before it). Without the optimizer the model is one to compute with: on a CPU
-// its values lie in the mapped files, which are read-only, and its tensors ask for no gradient.
+
+enum class LoadFor {
+  computing,  // on a CPU the values lie in the mapped files, read-only, and ask for no gradient
+  training,   // weights of their own that ask for gradients
+  resuming,   // the optimizer too
+};
+
+// Every byte is compared with the manifest before use. Of a run it is the newest checkpoint whose
+// bytes are all as they were written; damaged ones are passed over with a warning that names them.
+// Fails (data) when `path` holds none (names what is there, or file and byte range of the damage),
+// when `path` itself is a step directory with damage (names the checkpoint before it), or when a
+// tensor's name or shape does not match. Checkpoints that are loaded are not pruned meanwhile.
 LoadedCheckpoint load_checkpoint(const fs::path& path, at::Device device,
-                                 bool with_optimizer = false);
+                                 LoadFor purpose = LoadFor::computing);
 
 }  // namespace mythos

@@ -12,6 +12,7 @@ enum class LoopSampling { poisson, uniform, fixed };
 enum class ComputeType { automatic, fp32, bf16, tf32 };
 enum class DocumentMask { automatic, on, off };
 enum class Recompute { none, loop, block };
+enum class OnBlowUp { stop, warn };
 
 template <>
 struct EnumNames<Schedule> {
@@ -35,6 +36,11 @@ struct EnumNames<Recompute> {
   static constexpr std::array<std::string_view, 3> names = {"none", "loop", "block"};
 };
 
+template <>
+struct EnumNames<OnBlowUp> {
+  static constexpr std::array<std::string_view, 2> names = {"stop", "warn"};
+};
+
 // How a model is trained. One step takes batch_size·grad_accum sequences of seq_len tokens.
 struct TrainConfig {
   int64_t steps = 1000;
@@ -54,6 +60,7 @@ struct TrainConfig {
   double adam_eps = 1e-8;
   double weight_decay = 0.1;  // of matrices only
   double clip_norm = 1.0;     // largest gradient norm; 0 turns clipping off
+  OnBlowUp on_blow_up = OnBlowUp::stop;  // a loss that is finite but far above what it was
 
   LoopSampling loop_sampling = LoopSampling::poisson;
   double mean_loops = 0;          // 0 means the model's max_loop_iters
@@ -104,6 +111,8 @@ void TrainConfig::visit(Self& self, F&& f) {
   f(Field{"adam_eps", "AdamW epsilon", 1e-20, 1}, self.adam_eps);
   f(Field{"weight_decay", "decoupled weight decay of matrices", 0, 10}, self.weight_decay);
   f(Field{"clip_norm", "largest gradient norm; 0 turns clipping off", 0, 1e9}, self.clip_norm);
+  f(Field{"on_blow_up", "when the loss is far above its lowest: end the run, or only warn"},
+    self.on_blow_up);
   f(Field{"loop_sampling", "loop count of a training step"}, self.loop_sampling);
   f(Field{"mean_loops", "mean loop count; 0 means max_loop_iters", 0, 1 << 20}, self.mean_loops);
   f(Field{"max_sampled_loops", "largest sampled count; 0 means twice the mean", 0, 1 << 20},

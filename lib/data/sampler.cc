@@ -131,8 +131,9 @@ struct Sampler::State {
             {"packing", packing_name(options)},
             {"shuffle", options.shuffle}};
   }
-  [[noreturn]] void refuse(size_t source, const std::string& what) const {
-    fail(ErrorKind::data,
+  [[noreturn]] void refuse(size_t source, const std::string& what,
+                           ErrorKind kind = ErrorKind::data) const {
+    fail(kind,
          sources[source].shards->path().string() +
              ": the saved place in the data does not fit: " + what + ".",
          "Resume with the data and settings that the run was started with.");
@@ -192,7 +193,11 @@ json Sampler::cursor() const {
 void Sampler::State::require_equal(size_t source, const json& mine, const json& saved) const {
   for (const auto& [key, value] : mine.items()) {
     const json was = saved.value(key, json());
-    if (was != value) refuse(source, "'" + key + "' was " + was.dump() + " and is " + value.dump());
+    if (was == value) continue;
+    // Contents of the data cannot be asked for; all else is.
+    const bool contents = key == "data" || key == "tokens" || was.is_null();
+    refuse(source, "'" + key + "' was " + was.dump() + " and is " + value.dump(),
+           contents ? ErrorKind::data : ErrorKind::usage);
   }
 }
 
@@ -210,8 +215,10 @@ void Sampler::restore(const json& cursor) {
   const json parts = saved.value("sources", json());
   if (!parts.is_array()) s.refuse(0, "it has no 'sources'");
   if (parts.size() != s.sources.size()) {
-    s.refuse(0, strprintf("the run was started with %zu sources of data, not %zu", parts.size(),
-                          s.sources.size()));
+    s.refuse(0,
+             strprintf("the run was started with %zu sources of data, not %zu", parts.size(),
+                       s.sources.size()),
+             ErrorKind::usage);
   }
   std::vector<uint64_t> taken;
   uint64_t sum = 0;

@@ -57,7 +57,8 @@ class Sampler {
   // "seq_len":, "packing":, "shuffle":, "sources": [{"data": checksum, "tokens": of the split,
   // "weight": share, "sequences":, "epoch":, "group":, "index": of the next one}]}.
   nlohmann::json cursor() const;
-  // Fails (data) when the cursor belongs to other data, weights, packing, seed or sequence length.
+  // Fails when the cursor belongs to other weights, packing, seed or sequence length (usage), or to
+  // other data (data).
   // Reads the cursors of before there were several sources too: {"windows":, "seed":, "seq_len":,
   // "tokens":, "data":}.
   void restore(const nlohmann::json& cursor);

@@ -10,8 +10,9 @@
 namespace mythos {
 namespace {
 
-// The lines of steps up to `last_step`, each whole and parsable.
-std::string lines_up_to(const std::string& content, int64_t last_step) {
+// The lines of steps up to `last_step`, each whole and parsable. Of lines of validation the last is
+// left in `validation`.
+std::string lines_up_to(const std::string& content, int64_t last_step, nlohmann::json& validation) {
   std::string kept;
   for (size_t begin = 0; begin < content.size();) {
     const size_t end = content.find('\n', begin);
@@ -21,6 +22,7 @@ std::string lines_up_to(const std::string& content, int64_t last_step) {
     if (json.is_object() && json.contains("step") && json["step"].is_number_integer() &&
         json["step"].get<int64_t>() <= last_step) {
       kept += line;
+      if (json.contains("val_loss")) validation = json;
     }
     begin = end + 1;
   }
@@ -41,7 +43,9 @@ std::string norm_text(double norm) {
 
 MetricsFile::MetricsFile(const fs::path& path, int64_t resumed_step) : path_(path) {
   std::string kept;
-  if (resumed_step > 0 && fs::exists(path)) kept = lines_up_to(read_file(path), resumed_step);
+  if (resumed_step > 0 && fs::exists(path)) {
+    kept = lines_up_to(read_file(path), resumed_step, last_validation_);
+  }
   write_file_atomic(path, kept);
   file_ = std::fopen(path.c_str(), "ae");
   if (!file_) {

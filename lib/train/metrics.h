@@ -19,11 +19,15 @@ class MetricsFile {
   MetricsFile(const MetricsFile&) = delete;
   MetricsFile& operator=(const MetricsFile&) = delete;
 
+  // The newest line of validation that was kept; null when there is none.
+  const nlohmann::json& last_validation() const { return last_validation_; }
+
   // Fails (resources) when the line cannot be written.
   void append(const nlohmann::ordered_json& line);
 
  private:
   fs::path path_;
+  nlohmann::json last_validation_;
   std::FILE* file_ = nullptr;
 };
 

@@ -2,6 +2,7 @@
 
 #include <ATen/Parallel.h>
 
+#include <algorithm>
 #include <numeric>
 
 #include "base/error.h"
@@ -9,6 +10,7 @@
 #include "base/strings.h"
 #include "config/parameters.h"
 #include "text/load_tokenizer.h"
+#include "train/config_changes.h"
 #include "train/schedule.h"
 
 namespace mythos {
@@ -42,42 +44,24 @@ void fit_vocabulary(Config& config, const ShardDirectory& data, bool fixed) {
   size = needed;
 }
 
-void refuse_model_changes(const ModelConfig& before, const ModelConfig& after,
-                          const fs::path& checkpoint) {
-  if (before == after) return;
-  const nlohmann::json old_values = to_json(before), new_values = to_json(after);
-  for (const auto& [key, value] : old_values.items()) {
-    if (new_values.at(key) == value) continue;
-    fail(ErrorKind::usage,
-         strprintf("model.%s cannot change on --resume: %s has %s, asked for was %s.", key.c_str(),
-                   checkpoint.c_str(), value.dump().c_str(), new_values.at(key).dump().c_str()),
-         "Leave it out, or train a new model with another --out");
-  }
-}
-
-std::optional<fs::path> checkpoint_to_resume(const TrainOptions& options) {
+// Whether the run has checkpoints, whole or not. Fails (usage) where it cannot be a run, or where it
+// has some and nothing is said about them.
+bool has_checkpoints(const TrainOptions& options) {
+  const std::string run = options.run.string();
+  const std::vector<fs::path> found = checkpoint_directories(options.run);
   std::error_code status;
-  if (fs::exists(options.run, status) && !fs::is_directory(options.run, status)) {
-    fail(ErrorKind::usage, "--out " + options.run.string() + " is a file; name a directory");
+  if (found.size() == 1 && fs::equivalent(found[0], options.run, status)) {
+    fail(ErrorKind::usage, "--out " + run + " is one checkpoint; name the run that it belongs to");
   }
-  const auto found = find_checkpoint(options.run);
-  if (!found) {
-    if (options.resume) {
-      log_info(options.run.string() + " has no checkpoint to resume from: starting at step 0");
-    }
-    return std::nullopt;
+  if (found.empty() && options.resume) {
+    log_info(run + " has no checkpoint to resume from: starting at step 0");
   }
-  if (fs::equivalent(*found, options.run, status)) {
+  if (!found.empty() && !options.resume && !options.overwrite) {
     fail(ErrorKind::usage,
-         "--out " + options.run.string() + " is one checkpoint; name the run that it belongs to");
+         run + " already has checkpoints, the newest is " + found.back().filename().string() + ".",
+         "Use --resume to go on, --overwrite to remove them and begin anew, or another --out");
   }
-  if (!options.resume) {
-    fail(ErrorKind::usage,
-         options.run.string() + " already has checkpoints, the newest is " +
-             found->filename().string() + ".",
-         "Use --resume to go on, or choose another --out");
-  }
-  return found;
+  return !found.empty();
 }
 
 // The data of a run, opened.
@@ -111,20 +95,54 @@ TrainData open_data(const std::vector<DataEntry>& entries) {
   return data;
 }
 
-TrainSetup resume(const TrainOptions& options, const fs::path& checkpoint, TrainData data,
-                  at::Device device) {
-  LoadedCheckpoint loaded = load_checkpoint(checkpoint, device, /*with_optimizer=*/true);
-  if (!loaded.tokenizer || loaded.optimizer.empty() || !loaded.state.contains("cursor")) {
-    fail(ErrorKind::data, checkpoint.string() +
-                              ": it holds a model to compute with, not a training run (no "
-                              "optimizer, data cursor or tokenizer), so it cannot be resumed");
+LoadedCheckpoint load_to_resume(const TrainOptions& options, at::Device device) {
+  try {
+    return load_checkpoint(options.run, device, LoadFor::resuming);
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::data) throw;
+    fail(error.kind(), error.message(),
+         error.advice() + ". Nothing was changed; --overwrite instead of --resume begins anew");
   }
-  Config config = loaded.config;
+}
+
+// The configuration of a run that goes on: the checkpoint's, or the one that is given beside it.
+Config config_to_resume(const TrainOptions& options, const LoadedCheckpoint& loaded,
+                        const ShardDirectory& data) {
+  Config config = options.config.value_or(loaded.config);
   for (const std::string& assignment : options.assignments) set_value(config, assignment);
-  refuse_model_changes(loaded.config.model, config.model, checkpoint);
+  if (options.config && !sets_vocab_size(options.assignments)) {
+    config.model.vocab_size = std::max(loaded.config.model.vocab_size, data.manifest().vocab_size);
+  }
+  const std::vector<ConfigChange> fixed = fixed_changes(loaded.config, config);
+  if (!fixed.empty()) {
+    fail(ErrorKind::usage,
+         "cannot change on --resume: " + describe(fixed) + " (" + loaded.path.string() + ").",
+         "Leave out what is changed, or train a new model with another --out");
+  }
   config.validate();
+  for (const ConfigChange& change : config_changes(loaded.config, config)) {
+    log_info("changed: " + describe({change}));
+  }
+  const std::string jump =
+      learning_rate_jump(loaded.config.train, config.train, loaded.state.at("step"));
+  if (!jump.empty()) log_warning(jump);
+  return config;
+}
+
+TrainSetup resume(const TrainOptions& options, TrainData data, at::Device device) {
+  LoadedCheckpoint loaded = load_to_resume(options, device);
+  if (!loaded.tokenizer || loaded.optimizer.empty() || !loaded.state.contains("cursor")) {
+    fail(ErrorKind::data,
+         loaded.path.string() + ": it holds a model to compute with, not a training run (no "
+                                "optimizer, data cursor or tokenizer), so it cannot be resumed.",
+         "Begin a new run with its weights: --init-from " + loaded.path.string());
+  }
+  if (!options.init_from.empty()) {
+    log_info("--init-from counted when the run began; it goes on from its own checkpoint");
+  }
   data.shards[0].require_tokenizer(loaded.tokenizer->fingerprint(),
-                                   "the checkpoint " + checkpoint.string());
+                                   "the checkpoint " + loaded.path.string());
+  const Config config = config_to_resume(options, loaded, data.shards[0]);
   return {config,
           std::move(data.shards),
           std::move(data.weights),
@@ -132,13 +150,88 @@ TrainSetup resume(const TrainOptions& options, const fs::path& checkpoint, Train
           std::move(loaded.model),
           std::move(loaded.optimizer),
           std::move(loaded.state),
-          checkpoint};
+          loaded.path};
+}
+
+// Whether every token of the data means the same text in the checkpoint's vocabulary.
+bool is_compatible(const Tokenizer& data, const Tokenizer& checkpoint) {
+  if (data.vocab_size() > checkpoint.vocab_size()) return false;
+  for (int64_t id = 0; id < data.vocab_size(); ++id) {
+    const auto token = static_cast<uint32_t>(id);
+    if (data.token_bytes(token) != checkpoint.token_bytes(token)) return false;
+  }
+  return true;
+}
+
+// Fails unless the checkpoint to begin with can be trained on data of this tokenizer.
+void require_vocabulary(const LoadedCheckpoint& loaded, const ShardDirectory& data,
+                        const Tokenizer& tokenizer) {
+  if (loaded.tokenizer) {
+    if (loaded.tokenizer->fingerprint() == tokenizer.fingerprint() ||
+        is_compatible(tokenizer, *loaded.tokenizer)) {
+      return;
+    }
+    data.require_tokenizer(loaded.tokenizer->fingerprint(),
+                           "the checkpoint " + loaded.path.string());
+  }
+  if (tokenizer.vocab_size() > loaded.config.model.vocab_size) {
+    fail(ErrorKind::data, strprintf("%s has %lld tokens, %s only %lld.", data.path().c_str(),
+                                    ll(tokenizer.vocab_size()), loaded.path.c_str(),
+                                    ll(loaded.config.model.vocab_size)));
+  }
+  log_warning(loaded.path.string() +
+              " carries no tokenizer: whether the data's is the one that it was trained with is "
+              "not known");
+}
+
+bool have_equal_parameters(const ModelConfig& a, const ModelConfig& b) {
+  const auto shapes = [](const ModelConfig& config) {
+    std::vector<std::pair<std::string, std::vector<int64_t>>> found;
+    for (const ParameterSpec& spec : parameter_specs(config)) {
+      found.emplace_back(spec.name, spec.shape);
+    }
+    return found;
+  };
+  return shapes(a) == shapes(b);
+}
+
+// The weights of a checkpoint, with a schedule, an optimizer and an order of data of its own.
+TrainSetup start_from(const TrainOptions& options, TrainData data, at::Device device) {
+  LoadedCheckpoint loaded = load_checkpoint(options.init_from, device, LoadFor::training);
+  auto tokenizer = load_carried_tokenizer(data.shards[0].path());
+  require_vocabulary(loaded, data.shards[0], *tokenizer);
+  Config config = options.config.value_or(loaded.config);
+  config.model.vocab_size = loaded.config.model.vocab_size;
+  for (const std::string& assignment : options.assignments) set_value(config, assignment);
+  config.validate();
+  Config kept = config;
+  kept.model = loaded.config.model;
+  const std::vector<ConfigChange> changes = config_changes(kept, config);
+  if (!have_equal_parameters(kept.model, config.model)) {
+    fail(ErrorKind::usage,
+         "the weights of " + loaded.path.string() + " do not fit the model: " + describe(changes) +
+             ".",
+         "Leave out what is changed: without --preset and --config the checkpoint's is taken");
+  }
+  for (const ConfigChange& change : changes) log_info("changed: " + describe({change}));
+  loaded.model->config = config.model;
+  nlohmann::json state = {{"init_from", {{"checkpoint", loaded.path.string()},
+                                         {"step", loaded.state.value("step", int64_t{0})}}}};
+  return {config,
+          std::move(data.shards),
+          std::move(data.weights),
+          std::move(tokenizer),
+          std::move(loaded.model),
+          {},
+          std::move(state),
+          std::nullopt};
 }
 
 TrainSetup start(const TrainOptions& options, TrainData data, at::Device device) {
   if (!options.config) {
     fail(ErrorKind::usage,
-         "a new run needs --preset or --config. 'mythos presets list' shows the presets");
+         "a new run needs --preset, --config or --init-from. 'mythos presets list' shows the "
+         "presets");
   }
   Config config = *options.config;
   for (const std::string& assignment : options.assignments) set_value(config, assignment);
@@ -153,7 +246,7 @@ TrainSetup start(const TrainOptions& options, TrainData data, at::Device device)
           std::move(tokenizer),
           std::move(model),
           {},
-          nullptr,
+          nlohmann::json::object(),
           std::nullopt};
 }
 
@@ -200,10 +293,11 @@ std::vector<DataSource> TrainSetup::sources() const {
 }
 
 TrainSetup prepare(const TrainOptions& options, at::Device device) {
-  const auto checkpoint = checkpoint_to_resume(options);
+  const bool goes_on = has_checkpoints(options) && options.resume;
   TrainData data = open_data(options.data);
-  return checkpoint ? resume(options, *checkpoint, std::move(data), device)
-                    : start(options, std::move(data), device);
+  if (goes_on) return resume(options, std::move(data), device);
+  return options.init_from.empty() ? start(options, std::move(data), device)
+                                   : start_from(options, std::move(data), device);
 }
 
 int64_t trained_parameters(const ModelConfig& config) {
@@ -226,6 +320,11 @@ std::string describe(const TrainSetup& setup, const TrainOptions& options, at::D
       "model   %s parameters, on %s in %s%s\n",
       human_count(static_cast<double>(trained_parameters(setup.config.model))).c_str(),
       device.str().c_str(), compute_type == at::kBFloat16 ? "bf16" : "fp32", threads.c_str());
+  if (setup.state.contains("init_from")) {
+    const nlohmann::json& from = setup.state["init_from"];
+    text += strprintf("from    %s, step %lld\n", from.at("checkpoint").get<std::string>().c_str(),
+                      ll(from.at("step")));
+  }
   text += data_text(setup, total);
   text += strprintf("steps   %s of %s tokens, %s tokens in all", with_commas(train.steps).c_str(),
                     with_commas(train.tokens_per_step()).c_str(),

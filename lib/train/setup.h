@@ -12,15 +12,17 @@
 
 namespace mythos {
 
-// What a run begins with: a fresh model, or what its newest whole checkpoint holds.
+// What a run begins with: a fresh model, the weights of another checkpoint, or what its own newest
+// whole checkpoint holds.
 struct TrainSetup {
   Config config;
   std::vector<ShardDirectory> data;
   std::vector<double> weights;  // of the data
   std::unique_ptr<Tokenizer> tokenizer;
   std::unique_ptr<Model> model;
-  TensorMap optimizer;                   // empty for a fresh model
-  nlohmann::json state;                  // null for a fresh model
+  TensorMap optimizer;                   // empty unless the run is resumed
+  nlohmann::json state;                  // of the checkpoint that is resumed, else what a new run
+                                         // keeps: where its weights are from
   std::optional<fs::path> resumed_from;  // a step directory
 
   std::vector<DataSource> sources() const;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <limits>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -16,6 +17,7 @@
 #include "train/balance.h"
 #include "train/metrics.h"
 #include "train/optimizer.h"
+#include "train/run_lock.h"
 #include "train/schedule.h"
 #include "train/setup.h"
 #include "train/step.h"
@@ -26,6 +28,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 using Split = ShardDirectory::Split;
+
+constexpr double kNoLoss = std::numeric_limits<double>::infinity();
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
@@ -55,9 +59,22 @@ void take_metrics(const nlohmann::json& json, TrainResult& result) {
   take("val_loops", result.val_loops);
 }
 
+double number_or(const nlohmann::json& json, const char* key, double fallback) {
+  const auto found = json.find(key);
+  return found != json.end() && found->is_number() ? found->get<double>() : fallback;
+}
+
 bool every(int64_t interval, int64_t step) {
   return interval > 0 && step % interval == 0;
 }
+
+// A signal has come while the model was validated.
+struct ValidationStopped {};
+
+// A loss is far above what it was when more than half of what the uniform distribution costs has
+// been lost again; a run that stays so for this many lines of metrics is stopped.
+constexpr double kBlowUpShare = 0.5;
+constexpr int64_t kBlowUpLines = 5;
 
 class Trainer {
  public:
@@ -66,15 +83,23 @@ class Trainer {
 
  private:
   void restore(const nlohmann::json& state);
+  void train_to_the_end();
   void train_step();
   void log();
   void show_step();
   void validate();
   void save();
+  void save_before_ending();
+  void mark_best();
 
   void read_sums();
   void check_finite();
+  void watch_for_blow_up(double loss);
+  std::string kept_text() const;
   bool last_step() const { return step_ == train_.steps; }
+  bool validation_due() const {
+    return can_validate_ && step_ > 0 && (every(train_.val_every, step_) || last_step());
+  }
   // Seconds since the last call.
   double lap();
 
@@ -90,9 +115,12 @@ class Trainer {
   MetricsFile metrics_;
   Progress progress_;
 
+  bool can_validate_ = false;
   int64_t step_ = 0, tokens_ = 0;
-  int64_t loops_ = 0;  // of the last step
-  double lr_ = 0;      // ditto
+  nlohmann::json cursor_;        // the place in the data behind the last step
+  bool between_steps_ = true;    // false while the weights are being changed
+  int64_t loops_ = 0;            // of the last step
+  double lr_ = 0;                // of the last step
   Interval interval_;  // its nats and grad_norm are in sums_ until they are read
   Tensor sums_;        // [2] fp64 on the device: nats and gradient norms since the last line
   double waited_seconds_ = 0;  // for batches, up to the last line
@@ -100,14 +128,17 @@ class Trainer {
   Clock::time_point mark_;
   int64_t session_tokens_ = 0, session_steps_ = 0;
   int64_t logged_tokens_ = 0;  // session_tokens_ at the last line of metrics
-  std::optional<int64_t> saved_step_;
-  StepMetrics shown_;  // the newest line
+  std::optional<int64_t> saved_step_, tried_step_;  // the last that was saved, or was to be
+  double lowest_loss_ = kNoLoss;                    // of the lines of metrics
+  int64_t blown_lines_ = 0;                         // the newest in a row whose loss is blown up
+  bool blown_up_ = false;                           // the newest line's loss is
+  // The saved checkpoint with the lowest loss: of validation where there is any, else of training.
+  std::optional<int64_t> best_step_;
+  double best_loss_ = kNoLoss;
+  std::optional<int64_t> validated_step_;  // of result_.val_loss
+  StepMetrics shown_;                      // the newest line
   TrainResult result_;
 };
-
-nlohmann::json initial_state(const TrainSetup& setup) {
-  return setup.state.is_null() ? nlohmann::json::object() : setup.state;
-}
 
 Sampler make_sampler(const TrainSetup& setup) {
   const TrainConfig& train = setup.config.train;
@@ -132,9 +163,11 @@ Trainer::Trainer(const TrainOptions& options, TrainSetup setup, at::Device devic
       loop_distribution_(loop_distribution(train_, setup_.config.model)),
       batches_(make_sampler(setup_), 2 * static_cast<size_t>(train_.grad_accum)),
       optimizer_(setup_.model->parameters, train_),
-      metrics_(options.run / "metrics.jsonl", initial_state(setup_).value("step", int64_t{0})),
+      metrics_(options.run / "metrics.jsonl", setup_.state.value("step", int64_t{0})),
       progress_("", train_.steps, "steps"),
       sums_(at::zeros({2}, at::dtype(at::kDouble).device(device))) {
+  can_validate_ = std::ranges::any_of(setup_.data, has_validation_split);
+  cursor_ = batches_.cursor();
   if (setup_.resumed_from) restore(setup_.state);
   result_.first_step = step_;
   result_.device = device.str();
@@ -151,8 +184,24 @@ void Trainer::restore(const nlohmann::json& state) {
   interval_ = interval_from_json(state.at("interval"));
   sums_ = at::tensor({interval_.nats, interval_.grad_norm}, at::kDouble).to(device_);
   take_metrics(state, result_);
-  saved_step_ = step_;
+  saved_step_ = tried_step_ = step_;
   result_.checkpoint = *setup_.resumed_from;
+  // Older checkpoints do not tell these.
+  lowest_loss_ = number_or(state, "lowest_loss", kNoLoss);
+  blown_lines_ = state.value("blown_lines", int64_t{0});
+  if (state.contains("best") && state["best"].is_object()) {
+    best_step_ = state["best"].at("step").get<int64_t>();
+    best_loss_ = state["best"].at("loss").get<double>();
+  }
+  // A step is saved before it is validated, so metrics know of a validation that the state does not.
+  const nlohmann::json& line = metrics_.last_validation();
+  if (line.is_object() && line.at("step") == step_) {
+    result_.val_loss = line.at("val_loss").get<double>();
+    result_.val_bpb = line.at("val_bpb").get<double>();
+    result_.val_loops = line.at("loops").get<int64_t>();
+    validated_step_ = step_;
+  }
+  if (!validation_due() || validated_step_ == step_) mark_best();
 }
 
 double Trainer::lap() {
@@ -171,6 +220,7 @@ void Trainer::train_step() {
   const Parameters& parameters = setup_.model->parameters;
   const StepResult step =
       forward_backward(setup_.config, parameters, batches, count.targets, loops_, compute_type_);
+  between_steps_ = false;
   const Tensor norm = optimizer_.step(lr_);
   optimizer_.zero_grad();
   balance_router_bias(parameters, step.expert_load, train_.balance_rate);
@@ -185,6 +235,8 @@ void Trainer::train_step() {
   interval_.bytes += count.bytes;
   interval_.loops += loops_;
   interval_.places += train_.tokens_per_step();
+  cursor_ = batches_.cursor();
+  between_steps_ = true;
   // Reading a number waits for a CUDA device, so there it is left to the steps that need one.
   if (device_.is_cpu()) check_finite();
 }
@@ -199,9 +251,6 @@ void Trainer::check_finite() {
   read_sums();
   if (std::isfinite(interval_.nats) && std::isfinite(interval_.grad_norm)) return;
   const bool loss = !std::isfinite(interval_.nats);
-  const std::string kept =
-      saved_step_ ? "The checkpoint " + result_.checkpoint.string() + " is from before it"
-                  : std::string("No checkpoint was saved before it");
   const std::string where =
       device_.is_cpu() || interval_.steps == 1
           ? strprintf("at step %lld", static_cast<long long>(step_))
@@ -211,7 +260,40 @@ void Trainer::check_finite() {
        strprintf("training diverged: the %s is not finite %s (lr %.2e, %lld loops).",
                  loss ? "loss" : "gradient norm", where.c_str(), lr_,
                  static_cast<long long>(loops_)),
-       kept + "; try a lower train.lr, a longer train.warmup_steps or a smaller train.clip_norm");
+       kept_text() + "; try a lower train.lr, a longer train.warmup_steps or a smaller train.clip_norm");
+}
+
+std::string Trainer::kept_text() const {
+  if (!saved_step_) return "No checkpoint was saved before it";
+  std::string text = "The checkpoint " + result_.checkpoint.string() + " is from before it";
+  if (best_step_ && best_step_ != saved_step_) {
+    text += "; the best one, of step " + std::to_string(*best_step_) + ", is " +
+            (options_.run / "best").string();
+  }
+  return text;
+}
+
+// Judges the mean loss of the newest line of metrics.
+void Trainer::watch_for_blow_up(double loss) {
+  const double uniform = std::log(static_cast<double>(setup_.config.model.vocab_size));
+  const double limit = std::min(lowest_loss_, uniform) + kBlowUpShare * uniform;
+  // A model whose first weights are far off may come down from there.
+  const bool was_sound = lowest_loss_ <= limit;
+  blown_up_ = loss > limit;
+  blown_lines_ = blown_up_ && was_sound ? blown_lines_ + 1 : 0;
+  lowest_loss_ = std::min(lowest_loss_, loss);
+  if (blown_lines_ == 0) return;
+  const std::string what =
+      strprintf("the loss at step %lld, %.4g nats, is far above the lowest, %.4g",
+                static_cast<long long>(step_), loss, lowest_loss_);
+  if (blown_lines_ == 1) log_warning(what);
+  if (blown_lines_ < kBlowUpLines || last_step() || train_.on_blow_up == OnBlowUp::warn) return;
+  fail(ErrorKind::diverged,
+       strprintf("training diverged: %s, and has been for %lld lines of metrics.", what.c_str(),
+                 static_cast<long long>(blown_lines_)),
+       kept_text() +
+           "; try a lower train.lr or a longer train.warmup_steps, or go on regardless with --set "
+           "train.on_blow_up=warn");
 }
 
 void Trainer::log() {
@@ -240,9 +322,11 @@ void Trainer::log() {
   result_.loss = interval_.loss();
   result_.bpb = interval_.bits_per_byte();
   result_.tokens_per_second = static_cast<double>(session_tokens_) / session_seconds_;
+  const double loss = interval_.loss();
   interval_ = {};
   interval_seconds_ = 0;
   sums_.zero_();
+  watch_for_blow_up(loss);
 }
 
 // Between lines of metrics a terminal sees the steps go by.
@@ -263,6 +347,9 @@ void Trainer::validate() {
   options.seq_len = train_.seq_len;
   options.batch_size = train_.batch_size;
   options.max_tokens = train_.val_tokens;
+  options.on_progress = [](int64_t) {
+    if (stop_signal() != 0) throw ValidationStopped{};
+  };
   const Model& model = *setup_.model;
   const Weights weights = make_weights(model.config, model.parameters, compute_type_);
   const Validation found =
@@ -285,10 +372,22 @@ void Trainer::validate() {
   result_.val_loss = found.loss;
   result_.val_bpb = found.bits_per_byte;
   result_.val_loops = found.loops;
+  validated_step_ = step_;
+  mark_best();
   lap();
 }
 
+// Judges the checkpoint of this step, if there is one.
+void Trainer::mark_best() {
+  const std::optional<double> loss = can_validate_ ? result_.val_loss : result_.loss;
+  if (saved_step_ != step_ || !loss || !(*loss < best_loss_)) return;
+  best_loss_ = *loss;
+  best_step_ = step_;
+  mark_best_checkpoint(options_.run, step_);
+}
+
 void Trainer::save() {
+  tried_step_ = step_;
   check_finite();
   interval_seconds_ += lap();
   CheckpointContent content;
@@ -300,35 +399,78 @@ void Trainer::save() {
                    {"tokens", tokens_},
                    {"seconds", seconds_ + interval_seconds_},
                    {"interval", to_json(interval_)},
-                   {"cursor", batches_.cursor()}};
+                   {"lowest_loss", nullptr},
+                   {"blown_lines", blown_lines_},
+                   {"best", nullptr},
+                   {"cursor", cursor_}};
+  if (lowest_loss_ < kNoLoss) content.state["lowest_loss"] = lowest_loss_;
+  if (best_step_) content.state["best"] = {{"step", *best_step_}, {"loss", best_loss_}};
+  if (setup_.state.contains("init_from")) content.state["init_from"] = setup_.state["init_from"];
   put_metrics(content.state, result_);
   result_.checkpoint = save_checkpoint(options_.run, step_, content);
   saved_step_ = step_;
+  if (!validation_due() || validated_step_ == step_) mark_best();
   prune_checkpoints(options_.run, train_.keep_last);
   log_debug("saved " + result_.checkpoint.string());
   lap();
 }
 
-TrainResult Trainer::run() {
-  const bool can_validate = std::ranges::any_of(setup_.data, has_validation_split);
-  if (step_ > 0 && step_ >= train_.steps) {
-    log_info(strprintf("nothing to do: step %lld of %lld is done. Give more --steps to go on",
-                       static_cast<long long>(step_), static_cast<long long>(train_.steps)));
+// What has been done since the last checkpoint, when something other than the model goes wrong.
+void Trainer::save_before_ending() {
+  if (!between_steps_ || step_ == 0 || saved_step_ == step_ || tried_step_ == step_) return;
+  try {
+    save();
+    log_info("saved " + result_.checkpoint.string() + " before ending; --resume goes on from there");
+  } catch (const std::exception& error) {
+    log_warning(strprintf("step %lld could not be saved: %s", static_cast<long long>(step_),
+                          split(error.what(), '\n')[0].c_str()));
   }
-  mark_ = Clock::now();
-  while (step_ < train_.steps && result_.signal == 0) {
+}
+
+void Trainer::train_to_the_end() {
+  if (validation_due() && validated_step_ != step_) validate();
+  while (step_ < train_.steps) {
     train_step();
     if (every(train_.log_every, step_) || last_step())
       log();
     else
       show_step();
-    if (can_validate && (every(train_.val_every, step_) || last_step())) validate();
-    result_.signal = stop_signal();
     const bool asked = take_save_request();
-    if (every(train_.save_every, step_) || last_step() || asked || result_.signal != 0) save();
+    if (every(train_.save_every, step_) || last_step() || asked || stop_signal() != 0) save();
     if (asked) log_info("saved " + result_.checkpoint.string() + " on SIGUSR1");
+    if (stop_signal() != 0) return;
+    if (validation_due()) validate();
   }
-  if (!saved_step_) save();
+}
+
+TrainResult Trainer::run() {
+  if (step_ > 0 && step_ >= train_.steps) {
+    log_info(strprintf("nothing to do: step %lld of %lld is done. Give more --steps to go on",
+                       static_cast<long long>(step_), static_cast<long long>(train_.steps)));
+  }
+  mark_ = Clock::now();
+  try {
+    train_to_the_end();
+  } catch (const ValidationStopped&) {
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::diverged) save_before_ending();
+    throw;
+  } catch (...) {
+    save_before_ending();
+    throw;
+  }
+  result_.signal = stop_signal();
+  if (saved_step_ != step_) save();
+  if (blown_up_ && last_step() && train_.on_blow_up == OnBlowUp::stop) {
+    fail(ErrorKind::diverged,
+         strprintf("training diverged: the last loss, %.4g nats, is far above %s.", *result_.loss,
+                   lowest_loss_ < *result_.loss
+                       ? strprintf("the lowest, %.4g", lowest_loss_).c_str()
+                       : "that of the uniform distribution"),
+         "It was saved as " + result_.checkpoint.string() +
+             (best_step_ ? ", and the best checkpoint is " + (options_.run / "best").string() : "") +
+             "; try a lower train.lr or a longer train.warmup_steps");
+  }
   result_.step = step_;
   result_.tokens = tokens_;
   result_.seconds = seconds_ + interval_seconds_;
@@ -349,11 +491,11 @@ void warn_of_little_space(const fs::path& run, const Config& config) {
 }  // namespace
 
 TrainResult train(const TrainOptions& options) {
+  outlive_readers();
   check_output(options.run, OutputKind::contents);
   const at::Device device = resolve_device(options.device);
+  const RunLock lock(options.run);
   TrainSetup setup = prepare(options, device);
-  std::error_code status;
-  fs::create_directories(options.run, status);
   const TrainConfig& train = setup.config.train;
   const at::ScalarType compute = training_compute_type(train.compute_type, device);
   for (const std::string& line : split(describe(setup, options, device, compute), '\n')) {
@@ -367,6 +509,7 @@ TrainResult train(const TrainOptions& options) {
                 "; 'mythos shards split --val-fraction' makes one");
   }
   warn_of_little_space(options.run, setup.config);
+  if (options.overwrite) remove_checkpoints(options.run);
   watch_signals();
   Trainer trainer(options, std::move(setup), device);
   return trainer.run();

@@ -12,14 +12,17 @@
 namespace mythos {
 
 struct TrainOptions {
-  // Of a preset or file. Not needed when the run is resumed: its checkpoint's is used then.
+  // Of a preset or file. Not needed with a checkpoint to resume or to begin with: its own is used
+  // then.
   std::optional<Config> config;
-  // "key=value", applied in order over the configuration or over the resumed checkpoint's.
+  // "key=value", applied in order over the configuration.
   std::vector<std::string> assignments;
   // Shard directories. Without weights sequences are drawn in proportion to their tokens.
   std::vector<DataEntry> data;
   fs::path run;  // where checkpoints and metrics.jsonl go
   bool resume = false;
+  bool overwrite = false;   // begin anew in a run that has checkpoints, which are removed
+  fs::path init_from;       // weights of a new run: a checkpoint or a run; empty: drawn
   std::string device = "auto";
 };
 
@@ -35,16 +38,22 @@ struct TrainResult {
   // Of the newest lines of metrics; nothing before the first.
   std::optional<double> loss, bpb, val_loss, val_bpb;
   std::optional<int64_t> val_loops;
-  int signal = 0;  // SIGINT or SIGTERM when one ended the run, after a checkpoint was saved
+  int signal = 0;  // SIGINT, SIGTERM or SIGHUP when one ended the run, after a checkpoint was saved
 };
 
 // Trains to train.steps, from the start or from the run's newest whole checkpoint, and saves
-// checkpoints. Watches SIGINT, SIGTERM and SIGUSR1 (base/signals.h). The result of a run that was
-// interrupted and resumed is that of one that was not, bit for bit.
-//   usage     the run has checkpoints and resume is not asked for; a key of [model] is changed on
-//             resume; the configuration is invalid
-//   data      the shards belong to another tokenizer, or hold too few tokens
-//   diverged  the loss or the gradient norm is not finite; the checkpoints saved before stay
+// checkpoints. Watches signals (base/signals.h). The result of a run that was interrupted and
+// resumed is that of one that was not, bit for bit.
+// Whatever ends the run, the steps since the last checkpoint are saved first where they are sound:
+// when data or the disk fail, when memory runs out. The run directory belongs to one process at a
+// time.
+//   usage      the run has checkpoints and neither resume nor overwrite is asked for; another
+//              process trains in it; a key that cannot change is changed on resume; the
+//              configuration is invalid or does not fit the checkpoint to begin with
+//   data       the shards belong to another tokenizer, or hold too few tokens; every checkpoint of
+//              the run to be resumed is damaged
+//   diverged   the loss or the gradient norm is not finite, and nothing is saved; or the loss is
+//              far above its lowest (train.on_blow_up)
 TrainResult train(const TrainOptions& options);
 
 // One object, schema "mythos.train/1" (mythos-train(1)).

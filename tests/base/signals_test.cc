@@ -32,6 +32,24 @@ TEST(SignalsDeathTest, TheSecondStopEndsTheProcess) {
       testing::KilledBySignal(SIGINT), "");
 }
 
+TEST(SignalsDeathTest, HangUpIsNotedUnlessItWasIgnored) {
+  EXPECT_EXIT(
+      {
+        watch_signals();
+        std::raise(SIGHUP);
+        _exit(stop_signal() == SIGHUP ? 0 : 1);
+      },
+      testing::ExitedWithCode(0), "");
+  EXPECT_EXIT(
+      {
+        std::signal(SIGHUP, SIG_IGN);
+        watch_signals();
+        std::raise(SIGHUP);
+        _exit(stop_signal() == 0 ? 0 : 1);
+      },
+      testing::ExitedWithCode(0), "");
+}
+
 TEST(SignalsDeathTest, ExitBySignalLooksLikeTheSignal) {
   EXPECT_EXIT(
       {

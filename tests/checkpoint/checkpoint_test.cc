@@ -9,6 +9,7 @@
 #include <algorithm>
 
 #include "../scratch.h"
+#include "base/file_lock.h"
 #include "base/strings.h"
 #include "checkpoint/manifest.h"
 #include "sample.h"
@@ -44,10 +45,12 @@ class CheckpointTest : public testing::Test {
     return found;
   }
 
-  // What find_checkpoint says on stderr while it looks.
-  std::string warnings_of_find(std::optional<fs::path>& found) const {
+  fs::path loaded(const fs::path& path) const { return load_checkpoint(path, at::kCPU).path; }
+
+  // What load_checkpoint says on stderr while it looks for the run's newest.
+  std::string warnings_of_load(fs::path& found) const {
     testing::internal::CaptureStderr();
-    found = find_checkpoint(run_);
+    found = loaded(run_);
     return testing::internal::GetCapturedStderr();
   }
 
@@ -75,7 +78,7 @@ TEST_F(CheckpointTest, LoadsWhatWasSaved) {
   EXPECT_EQ(names(saved), expected);
   EXPECT_EQ(verify_checkpoint(saved), Names{});
 
-  const LoadedCheckpoint loaded = load_checkpoint(run_, at::kCPU, true);
+  const LoadedCheckpoint loaded = load_checkpoint(run_, at::kCPU, LoadFor::resuming);
   EXPECT_EQ(loaded.path, saved);
   EXPECT_EQ(loaded.config, content_.config);
   nlohmann::json state = content_.state;
@@ -91,7 +94,7 @@ TEST_F(CheckpointTest, LoadsWhatWasSaved) {
 TEST_F(CheckpointTest, OptimizerOnlyWhenAskedAndFreeToBeWritten) {
   save(1);
   EXPECT_TRUE(load_checkpoint(run_, at::kCPU).optimizer.empty());
-  TensorMap optimizer = load_checkpoint(run_, at::kCPU, true).optimizer;
+  TensorMap optimizer = load_checkpoint(run_, at::kCPU, LoadFor::resuming).optimizer;
   optimizer.at("step") += 1;
   EXPECT_EQ(optimizer.at("step").item<int64_t>(), 13);
 }
@@ -102,7 +105,7 @@ TEST_F(CheckpointTest, TokenizerAndOptimizerMayBeAbsent) {
   const fs::path saved = save(0);
   EXPECT_EQ(names(saved),
             (Names{"config.toml", "manifest.json", "model.safetensors", "state.json"}));
-  const LoadedCheckpoint loaded = load_checkpoint(saved, at::kCPU, true);
+  const LoadedCheckpoint loaded = load_checkpoint(saved, at::kCPU, LoadFor::resuming);
   EXPECT_EQ(loaded.tokenizer, nullptr);
   EXPECT_TRUE(loaded.optimizer.empty());
 }
@@ -119,17 +122,17 @@ TEST_F(CheckpointTest, LatestFollowsTheNewest) {
   save(100);
   save(200);
   EXPECT_EQ(fs::read_symlink(run_ / "latest"), "step-000200");
-  EXPECT_EQ(find_checkpoint(run_), run_ / "step-000200");
-  EXPECT_EQ(find_checkpoint(run_ / "latest"), run_ / "step-000200");
-  EXPECT_EQ(find_checkpoint(run_ / "step-000100"), run_ / "step-000100");
-  EXPECT_EQ(find_checkpoint(run_ / "step-000100/"), run_ / "step-000100");
+  EXPECT_EQ(loaded(run_), run_ / "step-000200");
+  EXPECT_EQ(loaded(run_ / "latest"), run_ / "step-000200");
+  EXPECT_EQ(loaded(run_ / "step-000100"), run_ / "step-000100");
+  EXPECT_EQ(loaded(run_ / "step-000100/"), run_ / "step-000100");
   EXPECT_EQ(load_checkpoint(run_ / "step-000100", at::kCPU).state["step"], 100);
 }
 
 TEST_F(CheckpointTest, NewestIsByNumberNotByName) {
   save(999'999);
   save(1'000'000);
-  EXPECT_EQ(find_checkpoint(run_), run_ / "step-1000000");
+  EXPECT_EQ(loaded(run_), run_ / "step-1000000");
 }
 
 TEST_F(CheckpointTest, LargeTensorsGoToSeveralFiles) {
@@ -141,7 +144,7 @@ TEST_F(CheckpointTest, LargeTensorsGoToSeveralFiles) {
             strprintf("model-00002-of-%05zu.safetensors", manifest.model.size()));
   EXPECT_EQ(manifest.optimizer, (Names{"optimizer-00001-of-00002.safetensors",
                                        "optimizer-00002-of-00002.safetensors"}));
-  const LoadedCheckpoint loaded = load_checkpoint(run_, at::kCPU, true);
+  const LoadedCheckpoint loaded = load_checkpoint(run_, at::kCPU, LoadFor::resuming);
   expect_equal(as_map(named_tensors(loaded.model->parameters)), as_map(content_.model));
   expect_equal(loaded.optimizer, as_map(content_.optimizer));
 }
@@ -161,7 +164,7 @@ TEST_F(CheckpointTest, OneFlippedByteIsFoundInEveryFile) {
       EXPECT_LE(parse_int(range[0]), place) << faults[0];
       EXPECT_GE(parse_int(range[1]), place) << faults[0];
       const std::string message =
-          error_of(ErrorKind::data, [&] { load_checkpoint(saved, at::kCPU, true); });
+          error_of(ErrorKind::data, [&] { load_checkpoint(saved, at::kCPU, LoadFor::resuming); });
       EXPECT_TRUE(contains(message, path.string() + ": bytes ")) << message;
       flip_byte(path, place);
     }
@@ -178,12 +181,43 @@ TEST_F(CheckpointTest, DamageIsNarrowedToABlockAndItsTensor) {
                                "tensor embed.weight.exp_avg";
   EXPECT_EQ(verify_checkpoint(saved), Names{expected});
   const std::string message =
-      error_of(ErrorKind::data, [&] { load_checkpoint(run_, at::kCPU, true); });
+      error_of(ErrorKind::data, [&] { load_checkpoint(saved, at::kCPU, LoadFor::resuming); });
   EXPECT_TRUE(contains(message, expected)) << message;
   EXPECT_TRUE(contains(message, "use the checkpoint before it: " + (run_ / "step-000001").string()))
       << message;
   // The optimizer is not read for computing only.
-  EXPECT_EQ(load_checkpoint(run_, at::kCPU).path, saved);
+  EXPECT_EQ(loaded(saved), saved);
+}
+
+// What the advice about a step directory names is what is taken when the run is given.
+TEST_F(CheckpointTest, DamagedContentIsPassedOverLikeACutFile) {
+  save(1);
+  const fs::path saved = save(2);
+  flip_byte(saved / "model.safetensors", 5000);
+  fs::path found;
+  const std::string warnings = warnings_of_load(found);
+  EXPECT_EQ(found, run_ / "step-000001");
+  EXPECT_TRUE(contains(warnings, "passed over a checkpoint: " + (saved / "model.safetensors").string() +
+                                     ": bytes 0-44303: checksum differs"))
+      << warnings;
+}
+
+TEST_F(CheckpointTest, ARunWithoutAWholeCheckpointNamesTheDamage) {
+  const fs::path saved = save(2);
+  write_file_atomic(saved / "config.toml", read_file(saved / "config.toml") + "# a remark\n");
+  std::string message = error_of(ErrorKind::data, [&] { loaded(run_); });
+  EXPECT_TRUE(contains(message, run_.string() + ": its only checkpoint is damaged: " +
+                                    (saved / "config.toml").string() + ": bytes"))
+      << message;
+  EXPECT_TRUE(contains(message, "Restore the file from a copy; a checkpoint's configuration is "
+                                "changed with --set"))
+      << message;
+  fs::remove(save(3) / "model.safetensors");
+  message = error_of(ErrorKind::data, [&] { loaded(run_); });
+  EXPECT_TRUE(contains(message, "all 2 checkpoints are damaged, the newest: " +
+                                    (run_ / "step-000003/model.safetensors").string() +
+                                    ": missing"))
+      << message;
 }
 
 TEST_F(CheckpointTest, CutOffAndMissingFilesAreNamed) {
@@ -204,12 +238,12 @@ TEST_F(CheckpointTest, PassesOverWhatIsNotWholeAndSaysWhy) {
   flip_byte(save(3) / kManifestName, 30);
   fs::resize_file(save(4) / "model.safetensors", 100);
   fs::create_directory(run_ / ".step-000005.999999999.unfinished");
-  std::optional<fs::path> found;
-  const std::string warnings = warnings_of_find(found);
+  fs::path found;
+  const std::string warnings = warnings_of_load(found);
   EXPECT_EQ(found, run_ / "step-000001");
   EXPECT_TRUE(contains(warnings, "step-000002/manifest.json is missing")) << warnings;
   EXPECT_TRUE(contains(warnings, "step-000003/manifest.json: bytes 0-")) << warnings;
-  EXPECT_TRUE(contains(warnings, "step-000004/model.safetensors: 100 bytes, expected")) << warnings;
+  EXPECT_TRUE(contains(warnings, "step-000004/model.safetensors: bytes 100-")) << warnings;
   EXPECT_TRUE(contains(warnings, "passed over an unfinished save " +
                                      (run_ / ".step-000005.999999999.unfinished").string()))
       << warnings;
@@ -226,7 +260,6 @@ TEST_F(CheckpointTest, SaysWhatIsThereInstead) {
   EXPECT_TRUE(contains(
       error_of(ErrorKind::data, [&] { load_checkpoint(run_ / "metrics.jsonl", at::kCPU); }),
       "not a directory"));
-  EXPECT_EQ(find_checkpoint(run_), std::nullopt);
 }
 
 TEST_F(CheckpointTest, RefusesALaterVersion) {
@@ -275,12 +308,12 @@ TEST_F(CheckpointTest, KillDuringASaveLeavesTheLastWholeOne) {
 
   const fs::path leftover = run_ / strprintf(".step-000002.%d.unfinished", child);
   ASSERT_TRUE(fs::exists(leftover / "model.safetensors"));
-  std::optional<fs::path> found;
-  const std::string warnings = warnings_of_find(found);
+  fs::path found;
+  const std::string warnings = warnings_of_load(found);
   EXPECT_EQ(found, run_ / "step-000001");
   EXPECT_TRUE(contains(warnings, "passed over an unfinished save " + leftover.string()))
       << warnings;
-  EXPECT_EQ(verify_checkpoint(*found), Names{});
+  EXPECT_EQ(verify_checkpoint(found), Names{});
   prune_checkpoints(run_, 0);
   EXPECT_EQ(names(run_), (Names{"latest", "step-000001"}));
 }
@@ -289,8 +322,8 @@ TEST_F(CheckpointTest, SaveInProgressElsewhereIsLeftAlone) {
   save(1);
   const fs::path busy = run_ / strprintf(".step-000002.%d.unfinished", getppid());
   fs::create_directory(busy);
-  std::optional<fs::path> found;
-  EXPECT_EQ(warnings_of_find(found), "");
+  fs::path found;
+  EXPECT_EQ(warnings_of_load(found), "");
   prune_checkpoints(run_, 1);
   EXPECT_TRUE(fs::exists(busy));
 }
@@ -304,6 +337,59 @@ TEST_F(CheckpointTest, PruneKeepsTheNewestWholeOnes) {
   prune_checkpoints(run_, 2);
   EXPECT_EQ(names(run_),
             (Names{"latest", "metrics.jsonl", "step-000002", "step-000003", "step-000004"}));
+}
+
+TEST_F(CheckpointTest, PruneKeepsTheBest) {
+  for (const int64_t step : {1, 2, 3, 4}) save(step);
+  mark_best_checkpoint(run_, 2);
+  EXPECT_EQ(loaded(run_ / "best"), run_ / "step-000002");
+  prune_checkpoints(run_, 1);
+  EXPECT_EQ(names(run_), (Names{"best", "latest", "step-000002", "step-000004"}));
+  mark_best_checkpoint(run_, 4);
+  prune_checkpoints(run_, 1);
+  EXPECT_EQ(names(run_), (Names{"best", "latest", "step-000004"}));
+}
+
+TEST_F(CheckpointTest, WhatSomeoneLoadsIsNotPruned) {
+  for (const int64_t step : {1, 2, 3}) save(step);
+  FileLock reader;
+  ASSERT_EQ(reader.shared(run_ / "step-000001" / kManifestName), FileLock::Outcome::locked);
+  prune_checkpoints(run_, 1);
+  EXPECT_EQ(names(run_), (Names{"latest", "step-000001", "step-000003"}));
+  reader.release();
+  prune_checkpoints(run_, 1);
+  EXPECT_EQ(names(run_), (Names{"latest", "step-000003"}));
+}
+
+// Readers that load while another process saves and prunes as fast as it can.
+TEST_F(CheckpointTest, ReadersAreNotDisturbedByPruning) {
+  save(1);
+  const pid_t child = fork();
+  if (child == 0) {
+    for (int64_t step = 2; step < 60; ++step) {
+      save(step);
+      prune_checkpoints(run_, 1);
+    }
+    _exit(0);
+  }
+  int status = 0;
+  int loads = 0;
+  while (waitpid(child, &status, WNOHANG) == 0) {
+    const LoadedCheckpoint found = load_checkpoint(run_, at::kCPU, LoadFor::resuming);
+    EXPECT_EQ(found.state.at("step"), *parse_int(found.path.filename().string().substr(5)));
+    ++loads;
+  }
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+  EXPECT_GT(loads, 0);
+}
+
+TEST_F(CheckpointTest, RemoveTakesEveryCheckpointAndNothingElse) {
+  save(1);
+  fs::remove(save(2) / kManifestName);
+  mark_best_checkpoint(run_, 1);
+  write_file_atomic(run_ / "metrics.jsonl", "{}\n");
+  remove_checkpoints(run_);
+  EXPECT_EQ(names(run_), (Names{"metrics.jsonl"}));
 }
 
 }  // namespace

@@ -2,7 +2,7 @@
 # needs: torch
 # fixture: text
 mythos train --config "$SOURCE/tests/cli/fixtures/small.toml" --data "$FIXTURES/text/data" --out run \
-  --set save_every=0 --set val_every=0 --set log_every=1 --steps 100000 > out 2> err &
+  --set save_every=0 --set val_every=0 --set log_every=1 --set schedule=constant --steps 100000 > out 2> err &
 pid=$!
 wait_for 60 test -s run/metrics.jsonl
 kill -USR1 $pid

@@ -131,14 +131,15 @@ TEST_F(Sources, GoOnWithAnotherNumberOfRanks) {
 
 TEST_F(Sources, RefuseTheCursorOfAnotherList) {
   const auto cursor = sampler(Packing::contiguous, 4).cursor();
-  const auto error = [&](const std::vector<DataSource>& sources) {
+  const auto error = [&](const std::vector<DataSource>& sources,
+                         ErrorKind kind = ErrorKind::usage) {
     Sampler other(sources, Split::train, options(Packing::contiguous, 4));
-    return error_of(ErrorKind::data, [&] { other.restore(cursor); });
+    return error_of(kind, [&] { other.restore(cursor); });
   };
   EXPECT_TRUE(contains(error(list(0.4, 0.4, 0.2)), "'weight' was 0.5 and is 0.4"));
   EXPECT_TRUE(contains(error({{&large_.shards(), 1}}), "started with 3 sources of data, not 1"));
   const std::string swapped =
-      error({{&large_.shards(), 0.5}, {&middle_.shards(), 0.3}, {&small_.shards(), 0.2}});
+      error({{&large_.shards(), 0.5}, {&middle_.shards(), 0.3}, {&small_.shards(), 0.2}}, ErrorKind::data);
   EXPECT_TRUE(contains(swapped, middle_.shards().path().string() + ": ")) << swapped;
   Sampler same(list(5, 3, 2), Split::train, options(Packing::contiguous, 4));
   same.restore(cursor);

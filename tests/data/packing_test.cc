@@ -252,7 +252,7 @@ TEST(BestFit, RefusesTheCursorOfAnotherPacking) {
   const auto cursor = make(data, 16, Packing::best_fit, true).cursor();
   const auto error = [&](Packing packing, bool begins) {
     Sampler sampler = make(data, 16, packing, begins);
-    return error_of(ErrorKind::data, [&] { sampler.restore(cursor); });
+    return error_of(ErrorKind::usage, [&] { sampler.restore(cursor); });
   };
   EXPECT_TRUE(contains(error(Packing::contiguous, true), "'packing'"));
   EXPECT_TRUE(contains(error(Packing::best_fit, false),

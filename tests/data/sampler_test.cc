@@ -141,12 +141,13 @@ TEST(Sampler, RefusesACursorOfAnotherRun) {
   const Counting data(1000), longer(1001), other(1000, 1);
   const nlohmann::json cursor = Sampler(data, Split::train, options(2, 5)).cursor();
   const auto error = [&](const Counting& with, const Sampler::Options& how,
-                         const nlohmann::json& saved) {
+                         const nlohmann::json& saved, ErrorKind kind = ErrorKind::data) {
     Sampler sampler(with, Split::train, how);
-    return error_of(ErrorKind::data, [&] { sampler.restore(saved); });
+    return error_of(kind, [&] { sampler.restore(saved); });
   };
-  EXPECT_TRUE(contains(error(data, options(2, 5, 0, 1, 9), cursor), "'seed' was 1 and is 9"));
-  EXPECT_TRUE(contains(error(data, options(2, 6), cursor), "'seq_len' was 5 and is 6"));
+  const auto asked = ErrorKind::usage;
+  EXPECT_TRUE(contains(error(data, options(2, 5, 0, 1, 9), cursor, asked), "'seed' was 1 and is 9"));
+  EXPECT_TRUE(contains(error(data, options(2, 6), cursor, asked), "'seq_len' was 5 and is 6"));
   EXPECT_TRUE(contains(error(longer, options(2, 5), cursor), "'tokens'") ||
               contains(error(longer, options(2, 5), cursor), "'data'"));
   EXPECT_TRUE(contains(error(other, options(2, 5), cursor), "'data'"));
@@ -177,12 +178,12 @@ TEST(Sampler, RestoresAnOldCursor) {
   EXPECT_EQ(resumed.cursor(), now);
   EXPECT_EQ(order_of(resumed, 100), order_of(first, 100));
   old["seed"] = 2;
-  EXPECT_TRUE(contains(error_of(ErrorKind::data, [&] { resumed.restore(old); }), "'seed'"));
+  EXPECT_TRUE(contains(error_of(ErrorKind::usage, [&] { resumed.restore(old); }), "'seed'"));
   old["seed"] = 1;
   Sampler::Options packed = options(3, 5);
   packed.packing = Packing::best_fit;
   Sampler other(data, Split::train, packed);
-  EXPECT_TRUE(contains(error_of(ErrorKind::data, [&] { other.restore(old); }),
+  EXPECT_TRUE(contains(error_of(ErrorKind::usage, [&] { other.restore(old); }),
                        R"('packing' was "contiguous" and is "best-fit")"));
 }
 

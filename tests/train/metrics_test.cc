@@ -11,9 +11,10 @@ TEST(MetricsFile, KeepsTheLinesUpToTheResumedStep) {
   write_file_atomic(
       path,
       "{\"step\":10,\"loss\":3}\n{\"step\":20,\"loss\":2}\n{\"step\":20,\"val_loss\":2}\n"
-      "{\"step\":30,\"loss\":1}\n{\"step\":3");
+      "{\"step\":30,\"val_loss\":1}\n{\"step\":3");
   {
     MetricsFile metrics(path, 20);
+    EXPECT_EQ(metrics.last_validation(), nlohmann::json({{"step", 20}, {"val_loss", 2}}));
     metrics.append({{"step", 25}});
   }
   EXPECT_EQ(read_file(path),
@@ -26,6 +27,7 @@ TEST(MetricsFile, BeginsEmptyAtStepZero) {
   const fs::path path = scratch / "metrics.jsonl";
   write_file_atomic(path, "{\"step\":10}\n");
   const MetricsFile metrics(path, 0);
+  EXPECT_TRUE(metrics.last_validation().is_null());
   EXPECT_EQ(read_file(path), "");
 }
 

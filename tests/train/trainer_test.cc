@@ -5,11 +5,15 @@
 #include <ATen/core/grad_mode.h>
 
 #include <csignal>
+#include <cmath>
 #include <cstdlib>
+#include <limits>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "../scratch.h"
 #include "../small_data.h"
+#include "base/file_lock.h"
 #include "base/log.h"
 #include "base/signals.h"
 #include "base/strings.h"
@@ -144,13 +148,13 @@ TEST_F(TrainerTest, AResumedMixturePackedByBestFitEqualsAnUninterruptedOne) {
   resume.assignments = {"train.steps=14"};
   const auto refused = [&](const std::vector<DataEntry>& list) {
     resume.data = list;
-    return error_of(ErrorKind::data, [&] { train(resume); });
+    return error_of(ErrorKind::usage, [&] { train(resume); });
   };
   EXPECT_TRUE(contains(refused({{data(), 0.5}, {scratch_ / "more", 0.5}}), "'weight' was 0.7"));
   EXPECT_TRUE(contains(refused({{data(), std::nullopt}}), "2 sources of data, not 1"));
   resume.assignments.push_back("train.packing=contiguous");
   EXPECT_TRUE(
-      contains(refused(options.data), R"('packing' was "best-fit-masked" and is "contiguous")"));
+      contains(refused(options.data), R"(train.packing = "contiguous" instead of "best-fit")"));
 }
 
 TEST_F(TrainerTest, SourcesAreValidatedByWeight) {
@@ -267,6 +271,7 @@ TEST_F(TrainerTest, ARunThatExistsIsNotTouchedWithoutResume) {
   const std::string message = error_of(ErrorKind::usage, [&] { train(options("run")); });
   EXPECT_TRUE(contains(message, "--resume")) << message;
   EXPECT_TRUE(contains(message, "another --out")) << message;
+  EXPECT_TRUE(contains(message, "--overwrite")) << message;
   EXPECT_EQ(read_file(scratch_ / "run/metrics.jsonl"), before);
   TrainOptions inside = options("run/" + result.checkpoint.filename().string());
   inside.resume = true;
@@ -289,19 +294,241 @@ TEST_F(TrainerTest, ResumeTakesTrainingKeysAndRefusesModelKeys) {
   train(options("run"));
   TrainOptions resume = options("run");
   resume.resume = true;
-  resume.config->train.lr = 9;  // the checkpoint's configuration counts
-  resume.assignments = {"model.dim=64"};
+  resume.assignments = {"model.dim=64", "train.seed=7"};
   const std::string message = error_of(ErrorKind::usage, [&] { train(resume); });
-  EXPECT_TRUE(contains(message, "model.dim")) << message;
-  EXPECT_TRUE(contains(message, "has 32")) << message;
+  EXPECT_TRUE(contains(message, "cannot change on --resume: model.dim = 64 instead of 32, "
+                                "train.seed = 7 instead of 1"))
+      << message;
+  // The configuration given beside --resume counts, and what it changes is said.
+  resume.config->train.lr = 5e-3;
   resume.assignments = {"model.dim=32", "train.steps=14"};
+  set_log_level(LogLevel::info);
+  testing::internal::CaptureStderr();
   const TrainResult result = train(resume);
+  const std::string said = testing::internal::GetCapturedStderr();
+  set_log_level(LogLevel::error);
+  EXPECT_TRUE(contains(said, "changed: train.steps = 14 instead of 12\n")) << said;
+  EXPECT_TRUE(contains(said, "changed: train.lr = 0.005 instead of 0.003\n")) << said;
+  EXPECT_TRUE(contains(said, "the learning rate goes from 3.00e-04 at step 12 to ")) << said;
   EXPECT_EQ(result.first_step, 12);
   EXPECT_EQ(result.step, 14);
-  EXPECT_EQ(load_checkpoint(result.checkpoint, at::kCPU).config.train.lr, 3e-3);
+  EXPECT_EQ(load_checkpoint(result.checkpoint, at::kCPU).config.train.lr, 5e-3);
   const TrainResult again = train(resume);
   EXPECT_EQ(again.first_step, 14);
   EXPECT_EQ(again.checkpoint.filename(), "step-000014");
+}
+
+// Name and content of every file of a run but its lock.
+std::map<std::string, std::string> content_of(const fs::path& run) {
+  std::map<std::string, std::string> files;
+  for (const auto& entry : fs::recursive_directory_iterator(run)) {
+    if (entry.is_regular_file() && entry.path().filename() != ".lock") {
+      files[entry.path().lexically_relative(run)] = read_file(entry.path());
+    }
+  }
+  return files;
+}
+
+TEST_F(TrainerTest, ARunWhoseOnlyCheckpointIsDamagedIsNotStartedOver) {
+  TrainOptions options = this->options("run");
+  options.assignments = {"train.save_every=0"};
+  train(options);
+  const fs::path model = scratch_ / "run/step-000012/model.safetensors";
+  fs::resize_file(model, fs::file_size(model) - 1);
+  const auto before = content_of(options.run);
+  EXPECT_TRUE(contains(error_of(ErrorKind::usage, [&] { train(options); }), "--overwrite"));
+  options.resume = true;
+  const std::string message = error_of(ErrorKind::data, [&] { train(options); });
+  EXPECT_TRUE(contains(message, "its only checkpoint is damaged: " + model.string())) << message;
+  EXPECT_TRUE(contains(message, "--overwrite")) << message;
+  EXPECT_EQ(content_of(options.run), before);
+  options.resume = false;
+  options.overwrite = true;
+  options.assignments = {"train.steps=3"};
+  EXPECT_EQ(train(options).first_step, 0);
+  EXPECT_FALSE(fs::exists(model));
+  EXPECT_EQ(load_checkpoint(options.run, at::kCPU).path, options.run / "step-000003");
+}
+
+TEST_F(TrainerTest, ADamagedCheckpointIsPassedOverForTheOneBefore) {
+  train(options("whole"));
+  train(options("run"));
+  const fs::path config = scratch_ / "run/step-000012/config.toml";
+  write_file_atomic(config, read_file(config) + "\n");
+  TrainOptions resume = options("run");
+  resume.resume = true;
+  EXPECT_EQ(train(resume).first_step, 6);
+  expect_same_run(scratch_ / "run", scratch_ / "whole", "step-000012");
+}
+
+TEST_F(TrainerTest, OneProcessAtATimeTrainsInARun) {
+  TrainOptions options = this->options("run");
+  fs::create_directories(options.run);
+  FileLock other;
+  ASSERT_EQ(other.owner(options.run / ".lock"), FileLock::Outcome::locked);
+  const std::string message = error_of(ErrorKind::usage, [&] { train(options); });
+  EXPECT_TRUE(contains(message, options.run.string() + " is in use: process ")) << message;
+  other.release();  // as a process that dies does: the file stays
+  EXPECT_EQ(train(options).step, 12);
+  EXPECT_FALSE(fs::exists(options.run / ".lock"));
+}
+
+TEST_F(TrainerTest, TheBestCheckpointStaysBesideTheNewest) {
+  TrainOptions options = this->options("run");
+  options.assignments = {"train.save_every=1", "train.val_every=1", "train.keep_last=1",
+                         "train.lr=0.3", "train.warmup_steps=0", "train.schedule=constant"};
+  train(options);
+  int64_t best = 0;
+  double lowest = std::numeric_limits<double>::infinity();
+  for (const nlohmann::json& line : untimed(options.run / "metrics.jsonl")) {
+    if (!line.contains("val_loss") || line["val_loss"].get<double>() >= lowest) continue;
+    lowest = line["val_loss"];
+    best = line["step"];
+  }
+  ASSERT_NE(best, 12) << "the learning rate should have been too high";
+  EXPECT_EQ(fs::read_symlink(options.run / "best"), strprintf("step-%06d", static_cast<int>(best)));
+  EXPECT_EQ(checkpoint_directories(options.run).size(), 2U);
+  const nlohmann::json state = load_checkpoint(options.run, at::kCPU).state;
+  EXPECT_EQ(state.at("best").at("step"), best);
+  EXPECT_EQ(state.at("best").at("loss"), lowest);
+}
+
+TEST_F(TrainerTest, AStepIsSavedBeforeItIsValidated) {
+  TrainOptions options = this->options("run");
+  train(options);
+  const std::string whole = read_file(options.run / "metrics.jsonl");
+  const auto lines = untimed(options.run / "metrics.jsonl");
+  ASSERT_TRUE(lines.back().contains("val_loss"));
+  // As if the process had been killed while it validated.
+  write_file_atomic(options.run / "metrics.jsonl",
+                    whole.substr(0, whole.rfind('\n', whole.size() - 2) + 1));
+  options.resume = true;
+  const TrainResult result = train(options);
+  EXPECT_EQ(result.first_step, 12);
+  EXPECT_EQ(untimed(options.run / "metrics.jsonl"), lines);
+  EXPECT_EQ(*result.val_loss, lines.back().at("val_loss").get<double>());
+}
+
+TEST_F(TrainerTest, WhatEndsARunComesAfterASave) {
+  TrainOptions options = this->options("run");
+  options.assignments = {"train.save_every=0"};
+  fs::create_directories(options.run);
+  fs::create_symlink("/dev/full", options.run / "metrics.jsonl");
+  const std::string message = error_of(ErrorKind::resources, [&] { train(options); });
+  EXPECT_TRUE(contains(message, "metrics.jsonl: No space left on device")) << message;
+  fs::remove(options.run / "metrics.jsonl");
+  options.resume = true;
+  EXPECT_EQ(train(options).first_step, 4);
+}
+
+// A run of 4 steps that goes on from a checkpoint which says that the loss was lower than it is.
+class BlowUpTest : public TrainerTest {
+ protected:
+  BlowUpTest() {
+    TrainOptions first = options("run");
+    first.assignments = {"train.steps=4"};
+    train(first);
+    LoadedCheckpoint loaded = load_checkpoint(first.run, at::kCPU, LoadFor::resuming);
+    CheckpointContent content;
+    content.config = loaded.config;
+    content.tokenizer = loaded.tokenizer.get();
+    content.model = named_tensors(loaded.model->parameters);
+    for (const auto& [name, tensor] : loaded.optimizer) content.optimizer.emplace_back(name, tensor);
+    content.state = loaded.state;
+    content.state["lowest_loss"] = 0.01;
+    save_checkpoint(first.run, 4, content);
+    resume_ = options("run");
+    resume_.resume = true;
+    resume_.assignments = {"train.log_every=1"};
+  }
+  TrainOptions resume_;
+};
+
+TEST_F(BlowUpTest, StopsWhereItStays) {
+  resume_.assignments.push_back("train.save_every=7");
+  const std::string message = error_of(ErrorKind::diverged, [&] { train(resume_); });
+  EXPECT_TRUE(contains(message, "training diverged: the loss at step 9, ")) << message;
+  EXPECT_TRUE(contains(message, "is far above the lowest, 0.01, and has been for 5 lines")) << message;
+  EXPECT_TRUE(contains(message, "train.on_blow_up=warn")) << message;
+  EXPECT_EQ(load_checkpoint(resume_.run, at::kCPU).path.filename(), "step-000007");
+}
+
+TEST_F(BlowUpTest, AtTheEndIsSavedAndIsNoSuccess) {
+  resume_.assignments.push_back("train.steps=7");
+  const std::string message = error_of(ErrorKind::diverged, [&] { train(resume_); });
+  EXPECT_TRUE(contains(message, "the last loss, ")) << message;
+  EXPECT_TRUE(contains(message, "saved as " + (resume_.run / "step-000007").string())) << message;
+  EXPECT_EQ(load_checkpoint(resume_.run, at::kCPU).path.filename(), "step-000007");
+}
+
+TEST_F(BlowUpTest, WarnsWhereAsked) {
+  resume_.assignments.push_back("train.on_blow_up=warn");
+  set_log_level(LogLevel::warning);
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(train(resume_).step, 12);
+  const std::string said = testing::internal::GetCapturedStderr();
+  set_log_level(LogLevel::error);
+  EXPECT_TRUE(contains(said, "the loss at step 5, ")) << said;
+  EXPECT_FALSE(contains(said, "the loss at step 6, ")) << said;
+}
+
+TEST_F(TrainerTest, ANewRunBeginsWithTheWeightsOfACheckpoint) {
+  train(options("first"));
+  TrainOptions options = this->options("second");
+  options.config.reset();
+  options.init_from = scratch_ / "first";
+  options.assignments = {"train.steps=0", "train.lr=1e-4", "model.max_seq_len=128"};
+  const TrainResult fresh = train(options);
+  EXPECT_EQ(fresh.checkpoint.filename(), "step-000000");
+  const fs::path from = scratch_ / "first/step-000012";
+  EXPECT_EQ(read_file(fresh.checkpoint / "model.safetensors"), read_file(from / "model.safetensors"));
+  const LoadedCheckpoint loaded = load_checkpoint(fresh.checkpoint, at::kCPU);
+  EXPECT_EQ(loaded.config.train.lr, 1e-4);
+  EXPECT_EQ(loaded.config.model.max_seq_len, 128);
+  EXPECT_EQ(loaded.state.at("init_from"),
+            nlohmann::json({{"checkpoint", from.string()}, {"step", 12}}));
+
+  // The same command goes on where it was.
+  options.assignments[0] = "train.steps=2";
+  options.resume = true;
+  const TrainResult result = train(options);
+  EXPECT_EQ(result.first_step, 0);
+  EXPECT_EQ(result.step, 2);
+  EXPECT_EQ(load_checkpoint(options.run, at::kCPU).state.at("init_from").at("step"), 12);
+}
+
+TEST_F(TrainerTest, WeightsThatDoNotFitAreRefused) {
+  train(options("first"));
+  TrainOptions options = this->options("second");
+  options.init_from = scratch_ / "first";
+  options.assignments = {"model.expert_dim=24"};
+  std::string message = error_of(ErrorKind::usage, [&] { train(options); });
+  EXPECT_TRUE(contains(message, "do not fit the model: model.expert_dim = 24 instead of 16")) << message;
+  options.assignments.clear();
+  write_small_shards(scratch_ / "other", 40, "xyzzy plugh xyzzy plugh");
+  options.data = {{scratch_ / "other", std::nullopt}};
+  message = error_of(ErrorKind::data, [&] { train(options); });
+  EXPECT_TRUE(contains(message, "the checkpoint " + (scratch_ / "first").string())) << message;
+  EXPECT_FALSE(fs::exists(options.run));
+}
+
+// An imported model carries no tokenizer and no optimizer.
+TEST_F(TrainerTest, AModelWithoutTokenizerCanBeTrainedOn) {
+  const TrainResult first = train(options("first"));
+  LoadedCheckpoint loaded = load_checkpoint(first.checkpoint, at::kCPU);
+  CheckpointContent content;
+  content.config = loaded.config;
+  content.model = named_tensors(loaded.model->parameters);
+  content.state = {{"step", 0}};
+  save_checkpoint(scratch_ / "imported", 0, content);
+  TrainOptions options = this->options("second");
+  options.config.reset();
+  options.init_from = scratch_ / "imported";
+  EXPECT_LT(*train(options).loss, *first.loss);
+  options.init_from.clear();
+  options.resume = true;
+  options.run = scratch_ / "imported";
+  EXPECT_TRUE(contains(error_of(ErrorKind::data, [&] { train(options); }), "--init-from"));
 }
 
 TEST_F(TrainerTest, ResumeRefusesShardsOfAnotherTokenizer) {
@@ -318,7 +545,7 @@ TEST_F(TrainerTest, ResumeRefusesShardsOfAnotherTokenizer) {
 
 TEST_F(TrainerTest, DivergenceStopsBeforeAnythingIsSaved) {
   train(options("run"));
-  LoadedCheckpoint loaded = load_checkpoint(scratch_ / "run", at::kCPU, true);
+  LoadedCheckpoint loaded = load_checkpoint(scratch_ / "run", at::kCPU, LoadFor::resuming);
   {
     const at::NoGradGuard no_grad;
     Tensor weight = loaded.model->parameters.at("norm.weight");
@@ -334,12 +561,13 @@ TEST_F(TrainerTest, DivergenceStopsBeforeAnythingIsSaved) {
   save_checkpoint(scratch_ / "run", 12, content);
 
   TrainOptions resume = options("run");
+  resume.config.reset();
   resume.resume = true;
   const std::string message = error_of(ErrorKind::diverged, [&] { train(resume); });
   EXPECT_TRUE(contains(message, "the loss is not finite at step 13")) << message;
   EXPECT_TRUE(contains(message, "train.lr")) << message;
   EXPECT_TRUE(contains(message, "step-000012")) << message;
-  EXPECT_EQ(find_checkpoint(scratch_ / "run")->filename(), "step-000012");
+  EXPECT_EQ(load_checkpoint(scratch_ / "run", at::kCPU).path.filename(), "step-000012");
 }
 
 TEST_F(TrainerTest, WithoutStepsTheFreshModelIsSaved) {
@@ -386,7 +614,7 @@ TEST(TrainerDeathTest, SigtermSavesAndEndsTheProcess) {
       },
       testing::KilledBySignal(SIGTERM), "");
   unsetenv("MYTHOS_TEST_FOLDER");
-  EXPECT_EQ(find_checkpoint(options.run)->filename(), "step-000001");
+  EXPECT_EQ(load_checkpoint(options.run, at::kCPU).path.filename(), "step-000001");
   options.resume = true;
   EXPECT_EQ(train(options).first_step, 1);
   options.run = folder / "undisturbed";
