@@ -72,9 +72,9 @@ bool every(int64_t interval, int64_t step) {
 struct ValidationStopped {};
 
 // A loss is far above what it was when more than half of what the uniform distribution costs has
-// been lost again; a run that stays so for this many lines of metrics is stopped.
+// been lost again; a run whose lines of metrics all say so for this many steps is stopped.
 constexpr double kBlowUpShare = 0.5;
-constexpr int64_t kBlowUpLines = 5;
+constexpr int64_t kBlowUpSteps = 50;
 
 class Trainer {
  public:
@@ -130,7 +130,7 @@ class Trainer {
   int64_t logged_tokens_ = 0;  // session_tokens_ at the last line of metrics
   std::optional<int64_t> saved_step_, tried_step_;  // the last that was saved, or was to be
   double lowest_loss_ = kNoLoss;                    // of the lines of metrics
-  int64_t blown_lines_ = 0;                         // the newest in a row whose loss is blown up
+  std::optional<int64_t> blown_since_;              // step of the first line in a row that says so
   bool blown_up_ = false;                           // the newest line's loss is
   // The saved checkpoint with the lowest loss: of validation where there is any, else of training.
   std::optional<int64_t> best_step_;
@@ -188,7 +188,9 @@ void Trainer::restore(const nlohmann::json& state) {
   result_.checkpoint = *setup_.resumed_from;
   // Older checkpoints do not tell these.
   lowest_loss_ = number_or(state, "lowest_loss", kNoLoss);
-  blown_lines_ = state.value("blown_lines", int64_t{0});
+  if (state.contains("blown_since") && !state["blown_since"].is_null()) {
+    blown_since_ = state["blown_since"].get<int64_t>();
+  }
   if (state.contains("best") && state["best"].is_object()) {
     best_step_ = state["best"].at("step").get<int64_t>();
     best_loss_ = state["best"].at("loss").get<double>();
@@ -280,17 +282,19 @@ void Trainer::watch_for_blow_up(double loss) {
   // A model whose first weights are far off may come down from there.
   const bool was_sound = lowest_loss_ <= limit;
   blown_up_ = loss > limit;
-  blown_lines_ = blown_up_ && was_sound ? blown_lines_ + 1 : 0;
+  if (!blown_up_ || !was_sound) blown_since_.reset();
   lowest_loss_ = std::min(lowest_loss_, loss);
-  if (blown_lines_ == 0) return;
+  if (!blown_up_ || !was_sound) return;
   const std::string what =
       strprintf("the loss at step %lld, %.4g nats, is far above the lowest, %.4g",
                 static_cast<long long>(step_), loss, lowest_loss_);
-  if (blown_lines_ == 1) log_warning(what);
-  if (blown_lines_ < kBlowUpLines || last_step() || train_.on_blow_up == OnBlowUp::warn) return;
+  if (!blown_since_) log_warning(what);
+  blown_since_ = blown_since_.value_or(step_);
+  const int64_t steps = step_ - *blown_since_;
+  if (steps < kBlowUpSteps || last_step() || train_.on_blow_up == OnBlowUp::warn) return;
   fail(ErrorKind::diverged,
-       strprintf("training diverged: %s, and has been for %lld lines of metrics.", what.c_str(),
-                 static_cast<long long>(blown_lines_)),
+       strprintf("training diverged: %s, and has been for %lld steps.", what.c_str(),
+                 static_cast<long long>(steps)),
        kept_text() +
            "; try a lower train.lr or a longer train.warmup_steps, or go on regardless with --set "
            "train.on_blow_up=warn");
@@ -400,10 +404,11 @@ void Trainer::save() {
                    {"seconds", seconds_ + interval_seconds_},
                    {"interval", to_json(interval_)},
                    {"lowest_loss", nullptr},
-                   {"blown_lines", blown_lines_},
+                   {"blown_since", nullptr},
                    {"best", nullptr},
                    {"cursor", cursor_}};
   if (lowest_loss_ < kNoLoss) content.state["lowest_loss"] = lowest_loss_;
+  if (blown_since_) content.state["blown_since"] = *blown_since_;
   if (best_step_) content.state["best"] = {{"step", *best_step_}, {"loss", best_loss_}};
   if (setup_.state.contains("init_from")) content.state["init_from"] = setup_.state["init_from"];
   put_metrics(content.state, result_);

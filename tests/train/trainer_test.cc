@@ -445,12 +445,12 @@ class BlowUpTest : public TrainerTest {
 };
 
 TEST_F(BlowUpTest, StopsWhereItStays) {
-  resume_.assignments.push_back("train.save_every=7");
+  resume_.assignments.insert(resume_.assignments.end(), {"train.save_every=7", "train.steps=80", "train.lr=1e-6"});
   const std::string message = error_of(ErrorKind::diverged, [&] { train(resume_); });
-  EXPECT_TRUE(contains(message, "training diverged: the loss at step 9, ")) << message;
-  EXPECT_TRUE(contains(message, "is far above the lowest, 0.01, and has been for 5 lines")) << message;
+  EXPECT_TRUE(contains(message, "training diverged: the loss at step 55, ")) << message;
+  EXPECT_TRUE(contains(message, "is far above the lowest, 0.01, and has been for 50 steps")) << message;
   EXPECT_TRUE(contains(message, "train.on_blow_up=warn")) << message;
-  EXPECT_EQ(load_checkpoint(resume_.run, at::kCPU).path.filename(), "step-000007");
+  EXPECT_EQ(load_checkpoint(resume_.run, at::kCPU).path.filename(), "step-000049");
 }
 
 TEST_F(BlowUpTest, AtTheEndIsSavedAndIsNoSuccess) {
