@@ -1,4 +1,6 @@
 #include <cstdio>
+#include <iterator>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "base/cli.h"
@@ -40,6 +42,30 @@ nlohmann::json state_of(const fs::path& directory) {
   return state.is_object() ? state : nlohmann::json::object();
 }
 
+// The newest validation up to each checkpoint's step: a step is saved before it is validated, so the
+// run's metrics know more than the checkpoint.
+class Validations {
+ public:
+  explicit Validations(const fs::path& metrics) {
+    std::error_code status;
+    if (!fs::is_regular_file(metrics, status)) return;
+    for (const std::string& text : split(read_file(metrics), '\n')) {
+      const nlohmann::json line = nlohmann::json::parse(text, nullptr, false);
+      if (!line.is_object() || !line.contains("val_loss") || !line.contains("step")) continue;
+      if (line["step"].is_number_integer()) lines_[line["step"].get<int64_t>()] = line;
+    }
+  }
+  void add_to(nlohmann::json& state) const {
+    if (!state.contains("step") || !state["step"].is_number_integer()) return;
+    const auto after = lines_.upper_bound(state["step"].get<int64_t>());
+    if (after == lines_.begin()) return;
+    for (const char* key : {"val_loss", "val_bpb"}) state[key] = std::prev(after)->second.value(key, nlohmann::json());
+  }
+
+ private:
+  std::map<int64_t, nlohmann::json> lines_;
+};
+
 std::string number(const nlohmann::json& state, const char* key, const char* format) {
   const auto found = state.find(key);
   return found != state.end() && found->is_number() ? strprintf(format, found->get<double>()) : "-";
@@ -52,21 +78,30 @@ int list(const Options& options) {
     std::printf("%-14s %14s %10s %10s %12s\n", "checkpoint", "tokens", "val loss", "val bpb",
                 "stored");
   }
-  for (const fs::path& directory : directories(options)) {
-    const nlohmann::json state = state_of(directory);
+  const std::vector<fs::path> found = directories(options);
+  const fs::path run = found[0].has_parent_path() ? found[0].parent_path() : fs::path(".");
+  const Validations validations(run / "metrics.jsonl");
+  std::error_code status;
+  const fs::path best = fs::read_symlink(run / "best", status);
+  for (const fs::path& directory : found) {
+    nlohmann::json state = state_of(directory);
+    validations.add_to(state);
+    const bool is_best = directory.filename() == best;
     if (options.json) {
       out["checkpoints"].push_back({{"path", directory.string()},
                                     {"step", state.value("step", nlohmann::json())},
                                     {"tokens", state.value("tokens", nlohmann::json())},
                                     {"val_loss", state.value("val_loss", nlohmann::json())},
                                     {"val_bpb", state.value("val_bpb", nlohmann::json())},
+                                    {"best", is_best},
                                     {"bytes", stored_bytes(directory)}});
       continue;
     }
-    std::printf("%-14s %14s %10s %10s %12s\n", shown(directory.filename().string()).c_str(),
+    std::printf("%-14s %14s %10s %10s %12s%s\n", shown(directory.filename().string()).c_str(),
                 number(state, "tokens", "%.0f").c_str(), number(state, "val_loss", "%.4f").c_str(),
                 number(state, "val_bpb", "%.4f").c_str(),
-                human_bytes(static_cast<double>(stored_bytes(directory))).c_str());
+                human_bytes(static_cast<double>(stored_bytes(directory))).c_str(),
+                is_best ? "  best" : "");
   }
   if (options.json) print_json(out);
   return 0;
