@@ -15,6 +15,7 @@
 #include "base/strings.h"
 #include "kernels/device.h"
 #include "train/balance.h"
+#include "train/blow_up.h"
 #include "train/metrics.h"
 #include "train/optimizer.h"
 #include "train/run_lock.h"
@@ -59,22 +60,12 @@ void take_metrics(const nlohmann::json& json, TrainResult& result) {
   take("val_loops", result.val_loops);
 }
 
-double number_or(const nlohmann::json& json, const char* key, double fallback) {
-  const auto found = json.find(key);
-  return found != json.end() && found->is_number() ? found->get<double>() : fallback;
-}
-
 bool every(int64_t interval, int64_t step) {
   return interval > 0 && step % interval == 0;
 }
 
 // A signal has come while the model was validated.
 struct ValidationStopped {};
-
-// A loss is far above what it was when more than half of what the uniform distribution costs has
-// been lost again; a run whose lines of metrics all say so for this many steps is stopped.
-constexpr double kBlowUpShare = 0.5;
-constexpr int64_t kBlowUpSteps = 50;
 
 class Trainer {
  public:
@@ -129,9 +120,7 @@ class Trainer {
   int64_t session_tokens_ = 0, session_steps_ = 0;
   int64_t logged_tokens_ = 0;  // session_tokens_ at the last line of metrics
   std::optional<int64_t> saved_step_, tried_step_;  // the last that was saved, or was to be
-  double lowest_loss_ = kNoLoss;                    // of the lines of metrics
-  std::optional<int64_t> blown_since_;              // step of the first line in a row that says so
-  bool blown_up_ = false;                           // the newest line's loss is
+  BlowUpWatch blow_up_;
   // The saved checkpoint with the lowest loss: of validation where there is any, else of training.
   std::optional<int64_t> best_step_;
   double best_loss_ = kNoLoss;
@@ -165,7 +154,8 @@ Trainer::Trainer(const TrainOptions& options, TrainSetup setup, at::Device devic
       optimizer_(setup_.model->parameters, train_),
       metrics_(options.run / "metrics.jsonl", setup_.state.value("step", int64_t{0})),
       progress_("", train_.steps, "steps"),
-      sums_(at::zeros({2}, at::dtype(at::kDouble).device(device))) {
+      sums_(at::zeros({2}, at::dtype(at::kDouble).device(device))),
+      blow_up_(setup_.config.model.vocab_size) {
   can_validate_ = std::ranges::any_of(setup_.data, has_validation_split);
   cursor_ = batches_.cursor();
   if (setup_.resumed_from) restore(setup_.state);
@@ -186,11 +176,7 @@ void Trainer::restore(const nlohmann::json& state) {
   take_metrics(state, result_);
   saved_step_ = tried_step_ = step_;
   result_.checkpoint = *setup_.resumed_from;
-  // Older checkpoints do not tell these.
-  lowest_loss_ = number_or(state, "lowest_loss", kNoLoss);
-  if (state.contains("blown_since") && !state["blown_since"].is_null()) {
-    blown_since_ = state["blown_since"].get<int64_t>();
-  }
+  blow_up_.restore(state);
   if (state.contains("best") && state["best"].is_object()) {
     best_step_ = state["best"].at("step").get<int64_t>();
     best_loss_ = state["best"].at("loss").get<double>();
@@ -277,24 +263,16 @@ std::string Trainer::kept_text() const {
 
 // Judges the mean loss of the newest line of metrics.
 void Trainer::watch_for_blow_up(double loss) {
-  const double uniform = std::log(static_cast<double>(setup_.config.model.vocab_size));
-  const double limit = std::min(lowest_loss_, uniform) + kBlowUpShare * uniform;
-  // A model whose first weights are far off may come down from there.
-  const bool was_sound = lowest_loss_ <= limit;
-  blown_up_ = loss > limit;
-  if (!blown_up_ || !was_sound) blown_since_.reset();
-  lowest_loss_ = std::min(lowest_loss_, loss);
-  if (!blown_up_ || !was_sound) return;
+  using Verdict = BlowUpWatch::Verdict;
+  const Verdict verdict = blow_up_.judge(step_, loss);
   const std::string what =
       strprintf("the loss at step %lld, %.4g nats, is far above the lowest, %.4g",
-                static_cast<long long>(step_), loss, lowest_loss_);
-  if (!blown_since_) log_warning(what);
-  blown_since_ = blown_since_.value_or(step_);
-  const int64_t steps = step_ - *blown_since_;
-  if (steps < kBlowUpSteps || last_step() || train_.on_blow_up == OnBlowUp::warn) return;
+                static_cast<long long>(step_), loss, blow_up_.lowest());
+  if (verdict == Verdict::begins) log_warning(what);
+  if (verdict != Verdict::lasts || last_step() || train_.on_blow_up == OnBlowUp::warn) return;
   fail(ErrorKind::diverged,
        strprintf("training diverged: %s, and has been for %lld steps.", what.c_str(),
-                 static_cast<long long>(steps)),
+                 static_cast<long long>(blow_up_.steps())),
        kept_text() +
            "; try a lower train.lr or a longer train.warmup_steps, or go on regardless with --set "
            "train.on_blow_up=warn");
@@ -403,12 +381,9 @@ void Trainer::save() {
                    {"tokens", tokens_},
                    {"seconds", seconds_ + interval_seconds_},
                    {"interval", to_json(interval_)},
-                   {"lowest_loss", nullptr},
-                   {"blown_since", nullptr},
                    {"best", nullptr},
                    {"cursor", cursor_}};
-  if (lowest_loss_ < kNoLoss) content.state["lowest_loss"] = lowest_loss_;
-  if (blown_since_) content.state["blown_since"] = *blown_since_;
+  blow_up_.save(content.state);
   if (best_step_) content.state["best"] = {{"step", *best_step_}, {"loss", best_loss_}};
   if (setup_.state.contains("init_from")) content.state["init_from"] = setup_.state["init_from"];
   put_metrics(content.state, result_);
@@ -466,11 +441,11 @@ TrainResult Trainer::run() {
   }
   result_.signal = stop_signal();
   if (saved_step_ != step_) save();
-  if (blown_up_ && last_step() && train_.on_blow_up == OnBlowUp::stop) {
+  if (blow_up_.above_limit() && last_step() && train_.on_blow_up == OnBlowUp::stop) {
     fail(ErrorKind::diverged,
          strprintf("training diverged: the last loss, %.4g nats, is far above %s.", *result_.loss,
-                   lowest_loss_ < *result_.loss
-                       ? strprintf("the lowest, %.4g", lowest_loss_).c_str()
+                   blow_up_.lowest() < *result_.loss
+                       ? strprintf("the lowest, %.4g", blow_up_.lowest()).c_str()
                        : "that of the uniform distribution"),
          "It was saved as " + result_.checkpoint.string() +
              (best_step_ ? ", and the best checkpoint is " + (options_.run / "best").string() : "") +
