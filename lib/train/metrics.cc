@@ -22,7 +22,8 @@ std::string lines_up_to(const std::string& content, int64_t last_step, nlohmann:
     if (json.is_object() && json.contains("step") && json["step"].is_number_integer() &&
         json["step"].get<int64_t>() <= last_step) {
       kept += line;
-      if (json.contains("val_loss")) validation = json;
+      // A value that is not finite is null in JSON.
+      if (json.contains("val_loss") && json["val_loss"].is_number()) validation = json;
     }
     begin = end + 1;
   }
