@@ -3,6 +3,7 @@
 #include <tuple>
 
 #include "base/error.h"
+#include "base/pointer_file.h"
 #include "base/strings.h"
 #include "config/apply.h"
 #include "config/config_toml.h"
@@ -26,7 +27,9 @@ class Loader {
 
   void file(const fs::path& path) {
     open_.push_back(fs::weakly_canonical(path));
-    text(read_file(path), path.string(), path.parent_path());
+    const std::string content = read_file(path);
+    refuse_pointer(path, content);
+    text(content, path.string(), path.parent_path());
     open_.pop_back();
   }
 

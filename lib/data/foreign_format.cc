@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/pointer_file.h"
 #include "base/strings.h"
 #include "data/shard_format.h"
 
@@ -43,12 +44,6 @@ constexpr Signature kSignatures[] = {
     {0, "\0\0\xFE\xFF"sv, "text in UTF-32", kIconv},
     {0, "\xFF\xFE"sv, "text in UTF-16", kIconv},
     {0, "\xFE\xFF"sv, "text in UTF-16", kIconv},
-    {0, "version https://git-lfs.github.com/spec/"sv,
-     "a Git LFS pointer, which stands for a file that was not fetched", "Run git lfs pull"},
-    {0, "# xet version 0\n"sv, "a Xet pointer, which stands for a file that was not fetched",
-     "Fetch the file itself"},
-    {0, "/annex/objects/"sv, "a git-annex pointer, which stands for a file that was not fetched",
-     "Run git annex get FILE"},
     {0, "%PDF-"sv, "a PDF document", "Extract its text first: pdftotext FILE -"},
     {0, "\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1"sv, "a document of Microsoft Office", kToText},
     {0, "{\\rtf"sv, "an RTF document", kToText},
@@ -145,6 +140,9 @@ ForeignFormat described(const Signature& signature) {
 }  // namespace
 
 std::optional<ForeignFormat> foreign_format(std::string_view start, std::string_view path) {
+  if (const auto pointer = pointer_file(start)) {
+    return ForeignFormat{pointer->what, pointer->advice};
+  }
   for (const Signature& signature : kSignatures) {
     const std::string_view rest = start.substr(std::min(signature.offset, start.size()));
     if (rest.starts_with(signature.bytes)) return described(signature);

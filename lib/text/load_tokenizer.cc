@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/pointer_file.h"
 #include "base/strings.h"
 #include "text/carried_name.h"
 #include "text/hf_special_files.h"
@@ -83,6 +84,7 @@ NamedFile resolve(const fs::path& path) {
 std::unique_ptr<Tokenizer> parse(const NamedFile& file) {
   const std::string source = file.path.string();
   std::string content = read_file(file.path);
+  refuse_pointer(file.path, content);
   const bool has_ranks = looks_like_tiktoken(content);
   if (file.has_encoding && !has_ranks) {
     fail(ErrorKind::usage, source + ": not a tiktoken rank file, so it takes no encoding ('" +
