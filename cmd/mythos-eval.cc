@@ -142,6 +142,16 @@ void check_exit(const Options& options) {
              : "--exit-threshold belongs to --exit latent and --exit kl");
 }
 
+// The table has been printed, so that what was finite can be read.
+void require_finite(const EvalReport& report, const NonFinite& weights) {
+  const std::string rows = report.nonfinite_rows();
+  if (rows.empty()) return;
+  fail(ErrorKind::check_failed,
+       report.checkpoint + ": the likelihood is not a finite number at " + rows + ".",
+       weights.none() ? "All weights are finite: 'mythos stability-check' shows what overflows."
+                      : "Of the weights, " + weights.text() + ".");
+}
+
 int run(const Options& options) {
   check_exit(options);
   const at::Device device = options.compute.select();
@@ -149,6 +159,7 @@ int run(const Options& options) {
   const EvalReport report = Evaluation(options, loaded, device).report(options);
   if (options.as_json) {
     print_json(to_json(report));
+    require_finite(report, loaded.nonfinite);
     return 0;
   }
   const Likelihood& any = report.loops.front();
@@ -157,6 +168,7 @@ int run(const Options& options) {
                      with_commas(any.tokens).c_str(), with_commas(any.bytes).c_str(),
                      static_cast<long long>(report.seq_len)));
   print_lines(eval_table(report));
+  require_finite(report, loaded.nonfinite);
   return 0;
 }
 

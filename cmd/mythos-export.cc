@@ -1,4 +1,5 @@
 // Writes a checkpoint's model in a format that other programs read, and proves that it reads back.
+#include <cmath>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
@@ -52,16 +53,31 @@ void check_output(const Options& options) {
   }
 }
 
-// Reads what was written and compares. Fails (check_failed) when the logits are not the same.
+// Reads what was written and compares. Fails (check_failed) when the logits are not the same, or
+// not finite.
 Parity require_parity(const Model& original, ExchangeFormat format, const fs::path& directory) {
   const ExchangedModel read =
       read_exchanged(format, directory / "model.safetensors", directory / "config.json");
   const Parity parity = compare_logits(original, *read.model);
   if (parity.largest_difference == 0) return parity;
+  if (!std::isfinite(parity.largest_difference)) {
+    const NonFinite weights = find_nonfinite(named_tensors(original.parameters));
+    fail(ErrorKind::check_failed,
+         "the model's logits are not finite, so they cannot be compared; nothing was written.",
+         weights.none() ? "All weights are finite: 'mythos stability-check' shows what overflows."
+                        : "Of the weights, " + weights.text() + ".");
+  }
   fail(ErrorKind::check_failed,
        strprintf("parity lost: the written model's logits differ by up to %g (0 expected).",
                  parity.largest_difference),
        "Nothing was written. Check the checkpoint's weights with 'mythos stability-check'.");
+}
+
+// bf16 has the range of fp32 but for its last half unit.
+void require_rounding(const NonFinite& before, const NonFinite& after) {
+  if (after.count() <= before.count()) return;
+  fail(ErrorKind::check_failed, "rounded to bf16, " + after.text() + "; nothing was written.",
+       "Export with --dtype fp32.");
 }
 
 void print_result(const Options& options, const std::vector<std::string>& files,
@@ -106,6 +122,7 @@ int run(const Options& options) {
     parity = require_parity(original, format, directory.path());
   } else {
     const Model stored = rounded(original, dtype);
+    require_rounding(checkpoint.nonfinite, find_nonfinite(named_tensors(stored.parameters)));
     parity = require_parity(stored, format, directory.path());
     rounding = compare_logits(original, stored).largest_difference;
   }

@@ -55,6 +55,7 @@ void check_checkpoint(const Options& options, StabilityReport& report) {
   const LoadedCheckpoint loaded =
       load_checkpoint(options.run.empty() ? options.checkpoint : options.run, device);
   report.subject = loaded.path.string();
+  report.weights = loaded.nonfinite;
   report.config = loaded.config.model;
   measure(options, *loaded.model, loaded.tokenizer ? loaded.tokenizer->fingerprint() : "", device,
           report);
@@ -76,6 +77,7 @@ void check_preset(const Options& options, StabilityReport& report) {
     try {
       Model model(config.model, device);
       model.parameters.initialize(config.model, options.seed);
+      report.weights = find_nonfinite(named_tensors(model.parameters));
       measure(options, model, "", device, report);
       return;
     } catch (const c10::OutOfMemoryError&) {
@@ -99,7 +101,8 @@ int run(const Options& options) {
   StabilityReport report;
   report.thresholds = options.thresholds;
   options.preset.empty() ? check_checkpoint(options, report) : check_preset(options, report);
-  report.verdict = judge(report.spectral, &report.dynamics, report.thresholds);
+  report.verdict = judge(report.spectral, &report.dynamics, report.thresholds,
+                         report.weights.value_or(NonFinite()));
   const std::string text =
       options.as_json ? json_text(to_json(report)) : to_text(report, isatty(STDOUT_FILENO) == 1);
   print_lines(text);
@@ -129,6 +132,9 @@ void declare(CLI::App& app, Options& o) {
                  "The check fails if the state grows more than X-fold beyond max_loop_iters; "
                  "default: 10")
       ->type_name("X");
+  app.add_option("--max-state", o.thresholds.max_state,
+                 "The check fails if the state's mean norm is above X at a loop; default: 65536")
+      ->type_name("X");
   o.compute.declare(app);
   app.add_option("--seed", o.seed, "Of random ids and of initial weights; default: 1")
       ->type_name("N");
@@ -139,14 +145,14 @@ void declare(CLI::App& app, Options& o) {
 
 int main(int argc, char** argv) {
   Options options;
-  return run_command(
-      argc, argv,
-      {"mythos-stability-check",
-       "Check that a model's recurrence is stable: the spectral radius of its linear part, and the "
-       "state over more loops than it was made for.",
-       R"(mythos stability-check runs/nano --data data/
+  return run_command(argc, argv,
+                     {"mythos-stability-check",
+                      "Check that a model's recurrence is stable: that its weights are finite, the "
+                      "spectral radius "
+                      "of its linear part, and the state over more loops than it was made for.",
+                      R"(mythos stability-check runs/nano --data data/
           mythos stability-check runs/nano --loops 64 --max-growth 2 --json
           mythos stability-check --preset mythos-1t
           mythos stability-check --preset nano --set injection=add)",
-       [&](CLI::App& app) { declare(app, options); }, [&] { return run(options); }});
+                      [&](CLI::App& app) { declare(app, options); }, [&] { return run(options); }});
 }

@@ -237,6 +237,10 @@ TensorMap read_tensors(const fs::path& directory, const std::vector<std::string>
   return tensors;
 }
 
+void warn_of(const NonFinite& nonfinite, const fs::path& directory) {
+  if (!nonfinite.none()) log_warning(directory.string() + ": " + nonfinite.text());
+}
+
 }  // namespace
 
 NamedTensors named_tensors(const Parameters& parameters) {
@@ -323,7 +327,13 @@ std::vector<fs::path> checkpoint_directories(const fs::path& path) {
 
 std::vector<std::string> verify_checkpoint(const fs::path& step_directory) {
   try {
-    return check_files(step_directory, read_manifest(step_directory), {});
+    const Manifest manifest = read_manifest(step_directory);
+    const auto faults = check_files(step_directory, manifest, {});
+    // What was saved is what lies there, broken or not.
+    if (faults.empty()) {
+      warn_of(find_nonfinite(read_tensors(step_directory, manifest.model)), step_directory);
+    }
+    return faults;
   } catch (const Error& error) {
     return {error.what()};
   }
@@ -342,15 +352,21 @@ LoadedCheckpoint read_checkpoint(const fs::path& directory, const Manifest& mani
   }
   out.state = nlohmann::json::parse(read_file(directory / "state.json"));
   out.model = std::make_unique<Model>(out.config.model, device);
-  TensorMap weights = read_tensors(directory, manifest.model);
+  const TensorMap weights = read_tensors(directory, manifest.model);
+  out.nonfinite = find_nonfinite(weights);
   if (purpose == LoadFor::computing) {
-    out.model->parameters.adopt(std::move(weights), directory.string());
-    return out;
+    out.model->parameters.adopt(weights, directory.string());
+  } else {
+    out.model->parameters.load(weights, directory.string());
   }
-  out.model->parameters.load(std::move(weights), directory.string());
-  if (purpose == LoadFor::training) return out;
-  out.optimizer = read_tensors(directory, manifest.optimizer);
-  for (auto& [name, tensor] : out.optimizer) tensor = tensor.to(device, tensor.dtype(), false, true);
+  if (purpose == LoadFor::resuming) {
+    out.optimizer = read_tensors(directory, manifest.optimizer);
+    for (auto& [name, tensor] : out.optimizer) {
+      out.nonfinite.look_at(name, tensor);
+      tensor = tensor.to(device, tensor.dtype(), false, true);
+    }
+  }
+  warn_of(out.nonfinite, directory);
   return out;
 }
 

@@ -10,6 +10,7 @@
 #include "checkpoint/safetensors.h"
 #include "config/config.h"
 #include "nn/model.h"
+#include "nn/nonfinite.h"
 #include "text/tokenizer.h"
 
 // Checkpoints on disk: man/mythos-checkpoint.5 is the format.
@@ -51,7 +52,8 @@ void remove_checkpoints(const fs::path& run);
 // else those of the run. Empty when there is none.
 std::vector<fs::path> checkpoint_directories(const fs::path& path);
 
-// One line per fault: file, byte range and what. Reads everything.
+// One line per fault: file, byte range and what. Reads everything. Weights that are not finite, yet
+// are what was saved, are no fault but have a warning.
 std::vector<std::string> verify_checkpoint(const fs::path& step_directory);
 
 struct LoadedCheckpoint {
@@ -61,6 +63,7 @@ struct LoadedCheckpoint {
   std::unique_ptr<Model> model;
   TensorMap optimizer;  // only for resuming
   nlohmann::json state;
+  NonFinite nonfinite;  // of the model's tensors, then of the optimizer's
 };
 
 enum class LoadFor {
@@ -74,6 +77,7 @@ enum class LoadFor {
 // Fails (data) when `path` holds none (names what is there, or file and byte range of the damage),
 // when `path` itself is a step directory with damage (names the checkpoint before it), or when a
 // tensor's name or shape does not match. Checkpoints that are loaded are not pruned meanwhile.
+// Values that are not finite are loaded, with one warning that counts them.
 LoadedCheckpoint load_checkpoint(const fs::path& path, at::Device device,
                                  LoadFor purpose = LoadFor::computing);
 

@@ -1,5 +1,6 @@
 #include "eval/report.h"
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "base/strings.h"
@@ -116,34 +117,49 @@ std::string decode_text(const EvalReport& report) {
 
 }  // namespace
 
-size_t EvalReport::best() const {
-  size_t best = 0;
-  for (size_t i = 1; i < loops.size(); ++i) {
-    if (loops[i].nats < loops[best].nats ||
-        (loops[i].nats == loops[best].nats && loops[i].loops < loops[best].loops)) {
+std::optional<size_t> EvalReport::best() const {
+  std::optional<size_t> best;
+  for (size_t i = 0; i < loops.size(); ++i) {
+    if (!std::isfinite(loops[i].nats)) continue;
+    if (!best || loops[i].nats < loops[*best].nats ||
+        (loops[i].nats == loops[*best].nats && loops[i].loops < loops[*best].loops)) {
       best = i;
     }
   }
   return best;
 }
 
+std::string EvalReport::nonfinite_rows() const {
+  std::vector<std::string> counts, rows;
+  for (const Likelihood& row : loops) {
+    if (!std::isfinite(row.nats)) counts.push_back(std::to_string(row.loops));
+  }
+  if (!counts.empty()) {
+    rows.push_back(join(counts, ", ") + (counts.back() == "1" ? " loop" : " loops"));
+  }
+  if (untrained && !std::isfinite(untrained->nats)) rows.emplace_back("of the untrained model");
+  return join(rows, " and ");
+}
+
 nlohmann::ordered_json to_json(const EvalReport& report) {
-  const Likelihood& best = report.loops.at(report.best());
+  const Likelihood& any = report.loops.at(0);
+  const auto best = report.best();
   nlohmann::ordered_json json;
   json["schema"] = "mythos.eval/1";
   json["checkpoint"] = report.checkpoint;
   json["step"] = report.step;
   json["data"] = report.data;
   json["split"] = report.split;
-  json["tokens"] = best.tokens;
-  json["bytes"] = best.bytes;
+  json["tokens"] = any.tokens;
+  json["bytes"] = any.bytes;
   json["seq_len"] = report.seq_len;
   json["device"] = report.device;
   json["compute_type"] = report.compute_type;
   if (report.decode) json["decode"] = decode_json(report);
   json["loops"] = nlohmann::ordered_json::array();
   for (const Likelihood& row : report.loops) json["loops"].push_back(row_json(row));
-  json["best_loops"] = best.loops;
+  json["best_loops"] = nullptr;
+  if (best) json["best_loops"] = report.loops[*best].loops;
   if (report.unigram) json["unigram"] = row_json(*report.unigram);
   if (report.untrained) json["untrained"] = row_json(*report.untrained);
   return json;

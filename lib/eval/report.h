@@ -20,8 +20,11 @@ struct EvalReport {
   std::optional<Likelihood> unigram;       // the train split's unigram distribution
   std::optional<Likelihood> untrained;     // the same configuration with fresh weights
 
-  // Index in `loops` of the fewest bits per byte, the fewer loops of equals. Needs one row.
-  size_t best() const;
+  // Index in `loops` of the fewest bits per byte, the fewer loops of equals; nothing where no row's
+  // likelihood is finite.
+  std::optional<size_t> best() const;
+  // The rows whose likelihood is not finite: "1, 4 loops and of the untrained model"; "" for none.
+  std::string nonfinite_rows() const;
 };
 
 // One object, schema "mythos.eval/1" (mythos-eval(1)).

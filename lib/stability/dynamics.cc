@@ -95,7 +95,8 @@ DynamicsReport measure_dynamics(const ModelConfig& config, const Weights& weight
   DynamicsReport report;
   Progress progress("measuring", static_cast<int64_t>(batches.size()), "batches");
   for (size_t i = 0; i < batches.size(); ++i) {
-    forward(config, weights, batches[i], options);
+    const Tensor hidden = forward(config, weights, batches[i], options).hidden;
+    report.output_finite = report.output_finite && at::isfinite(hidden).all().item<bool>();
     report.tokens += batches[i].numel();
     progress.update(static_cast<int64_t>(i + 1));
   }

@@ -27,6 +27,7 @@ struct DynamicsReport {
   // is more. NaN when a state is not finite.
   double growth = 0;
   int64_t first_nonfinite_loop = 0;   // 0: none
+  bool output_finite = true;          // the hidden states behind the coda and the last norm
   std::vector<LoopStatistics> loops;  // fewer than asked for when halting ended them
 };
 

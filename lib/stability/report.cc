@@ -29,6 +29,22 @@ std::string injection_name(Injection injection) {
   return std::string(enum_name(injection));
 }
 
+std::string weights_text(const std::optional<NonFinite>& weights) {
+  constexpr size_t kLines = 16;
+  if (!weights) return {};
+  if (weights->none()) return "weights    all finite\n";
+  std::string out = strprintf("weights    %s not finite\n", with_commas(weights->count()).c_str());
+  for (const NonFiniteTensor& tensor : weights->tensors) {
+    if (&tensor - weights->tensors.data() == kLines) {
+      return out + strprintf("  and in %zu more tensors\n", weights->tensors.size() - kLines);
+    }
+    out += strprintf("  %s: %s, the first %g at %s\n", shown(tensor.name).c_str(),
+                     with_commas(tensor.count).c_str(), tensor.value,
+                     shape_text(tensor.index).c_str());
+  }
+  return out;
+}
+
 std::string spectral_text(const SpectralReport& s, bool bars) {
   if (!s.applicable) {
     return "injection  " + injection_name(s.injection) +
@@ -74,6 +90,18 @@ std::string dynamics_text(const StabilityReport& report) {
   return out;
 }
 
+nlohmann::json weights_json(const std::optional<NonFinite>& weights) {
+  if (!weights) return nullptr;
+  nlohmann::json tensors = nlohmann::json::array();
+  for (const NonFiniteTensor& tensor : weights->tensors) {
+    tensors.push_back({{"tensor", tensor.name},
+                       {"count", tensor.count},
+                       {"first_index", tensor.index},
+                       {"first_value", strprintf("%g", tensor.value)}});
+  }
+  return {{"finite", weights->none()}, {"nonfinite", std::move(tensors)}};
+}
+
 nlohmann::json spectral_json(const SpectralReport& s) {
   nlohmann::json json = {{"injection", injection_name(s.injection)}, {"applicable", s.applicable}};
   if (!s.applicable) return json;
@@ -109,14 +137,16 @@ nlohmann::json dynamics_json(const StabilityReport& report) {
           {"growth", d.growth},
           {"first_nonfinite_loop",
            d.first_nonfinite_loop ? nlohmann::json(d.first_nonfinite_loop) : nlohmann::json()},
+          {"output_finite", d.output_finite},
           {"loops", std::move(loops)}};
 }
 
 }  // namespace
 
 std::string to_text(const StabilityReport& report, bool bars) {
-  return "model      " + shown(report.subject) + "\n" + spectral_text(report.spectral, bars) +
-         dynamics_text(report) + "\n" + report.verdict.line + "\n";
+  return "model      " + shown(report.subject) + "\n" + weights_text(report.weights) +
+         spectral_text(report.spectral, bars) + dynamics_text(report) + "\n" + report.verdict.line +
+         "\n";
 }
 
 nlohmann::json to_json(const StabilityReport& report) {
@@ -127,7 +157,10 @@ nlohmann::json to_json(const StabilityReport& report) {
           {"verdict", report.verdict.line},
           {"failures", report.verdict.failures},
           {"thresholds",
-           {{"max_rho", report.thresholds.max_rho}, {"max_growth", report.thresholds.max_growth}}},
+           {{"max_rho", report.thresholds.max_rho},
+            {"max_growth", report.thresholds.max_growth},
+            {"max_state", report.thresholds.max_state}}},
+          {"weights", weights_json(report.weights)},
           {"static", spectral_json(report.spectral)},
           {"dynamic", dynamics_json(report)}};
 }

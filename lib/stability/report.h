@@ -1,5 +1,6 @@
 #pragma once
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 
 #include "stability/verdict.h"
@@ -9,7 +10,8 @@ namespace mythos {
 struct StabilityReport {
   std::string subject;  // the checkpoint or preset
   ModelConfig config;
-  std::string probe;  // what the dynamics were measured on; empty when they were not
+  std::string probe;                 // what the dynamics were measured on; empty when they were not
+  std::optional<NonFinite> weights;  // nothing where the weights were not looked at
   SpectralReport spectral;
   DynamicsReport dynamics;  // `loops` empty when not measured
   StabilityThresholds thresholds;

@@ -1,5 +1,6 @@
 #include "stability/verdict.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/error.h"
@@ -26,6 +27,32 @@ std::string dynamic_summary(const DynamicsReport& dynamics) {
                    dynamics.growth > kStillGrowing ? ", still growing" : "");
 }
 
+// What the states over the loops fail of.
+void judge_states(const DynamicsReport& dynamics, const StabilityThresholds& thresholds,
+                  std::vector<std::string>& failures) {
+  if (dynamics.first_nonfinite_loop) {
+    failures.push_back(strprintf("the state is not finite after loop %lld",
+                                 static_cast<long long>(dynamics.first_nonfinite_loop)));
+    return;
+  }
+  if (!(dynamics.growth <= thresholds.max_growth)) {
+    failures.push_back(
+        strprintf("the state grows %.3g-fold from loop %lld to %lld, more than %g (--max-growth)",
+                  dynamics.growth, static_cast<long long>(dynamics.reference_loop),
+                  static_cast<long long>(dynamics.loops.back().loop), thresholds.max_growth));
+  }
+  const auto largest = std::ranges::max_element(dynamics.loops, {}, &LoopStatistics::state_mean);
+  if (!(largest->state_mean <= thresholds.max_state)) {
+    failures.push_back(strprintf(
+        "the state's norm is %.3g after loop %lld, more than %g (--max-state): what fp32 adds to "
+        "it is lost",
+        largest->state_mean, static_cast<long long>(largest->loop), thresholds.max_state));
+  }
+  if (!dynamics.output_finite) {
+    failures.emplace_back("the output of the coda is not finite, though the state is");
+  }
+}
+
 }  // namespace
 
 void StabilityThresholds::validate() const {
@@ -34,6 +61,9 @@ void StabilityThresholds::validate() const {
   }
   if (!(max_growth > 0)) {
     fail(ErrorKind::usage, strprintf("max-growth is %g; allowed: more than 0", max_growth));
+  }
+  if (!(max_state > 0)) {
+    fail(ErrorKind::usage, strprintf("max-state is %g; allowed: more than 0", max_state));
   }
 }
 
@@ -44,23 +74,16 @@ std::string format_radius(double radius) {
 }
 
 Verdict judge(const SpectralReport& spectral, const DynamicsReport* dynamics,
-              const StabilityThresholds& thresholds) {
+              const StabilityThresholds& thresholds, const NonFinite& weights) {
   Verdict verdict;
+  if (!weights.none()) verdict.failures.push_back(weights.text());
   if (spectral.applicable && !(spectral.radius < thresholds.max_rho)) {
     verdict.failures.push_back(strprintf("ρ(A) = %s is not below %g (--max-rho)",
                                          format_radius(spectral.radius).c_str(),
                                          thresholds.max_rho));
   }
   const bool measured = dynamics && !dynamics->loops.empty();
-  if (measured && dynamics->first_nonfinite_loop) {
-    verdict.failures.push_back(strprintf("the state is not finite after loop %lld",
-                                         static_cast<long long>(dynamics->first_nonfinite_loop)));
-  } else if (measured && !(dynamics->growth <= thresholds.max_growth)) {
-    verdict.failures.push_back(
-        strprintf("the state grows %.3g-fold from loop %lld to %lld, more than %g (--max-growth)",
-                  dynamics->growth, static_cast<long long>(dynamics->reference_loop),
-                  static_cast<long long>(dynamics->loops.back().loop), thresholds.max_growth));
-  }
+  if (measured) judge_states(*dynamics, thresholds, verdict.failures);
   if (verdict.stable()) {
     verdict.line = "stable: " + static_summary(spectral, thresholds) + "; " +
                    (measured ? dynamic_summary(*dynamics) : "the dynamics were not measured");

@@ -2,6 +2,7 @@
 #include <string>
 #include <vector>
 
+#include "nn/nonfinite.h"
 #include "stability/dynamics.h"
 #include "stability/spectral.h"
 
@@ -10,6 +11,10 @@ namespace mythos {
 struct StabilityThresholds {
   double max_rho = 1;      // ρ(A) must be below
   double max_growth = 10;  // DynamicsReport::growth must be at most this
+  // LoopStatistics::state_mean must be at most this at every loop. What layers add to the state
+  // comes out of norms and is of the order of 1: beside a state of 2^16, 8 of the 24 significant
+  // bits of fp32 (IEEE 754) are left for it, as many as bf16 has; fp16 ends at 65504.
+  double max_state = 65536;
 
   // Fails (usage) naming the option, its value and what is allowed.
   void validate() const;
@@ -23,9 +28,10 @@ struct Verdict {
   std::string line;
 };
 
-// `dynamics` is null when only the static part was looked at.
+// `dynamics` is null when only the static part was looked at. `weights` are the values of the
+// model's tensors that are not finite: any is a failure.
 Verdict judge(const SpectralReport& spectral, const DynamicsReport* dynamics,
-              const StabilityThresholds& thresholds);
+              const StabilityThresholds& thresholds, const NonFinite& weights = {});
 
 // ρ(A) so that a value just below 1 does not round to it: "0.912", "1 − 6.0e-08".
 std::string format_radius(double radius);

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include <nlohmann/json.hpp>
 
 #include "../scratch.h"
@@ -21,6 +23,22 @@ EvalReport sample() {
 
 TEST(EvalReport, TheBestOfEqualsHasFewerLoops) {
   EXPECT_EQ(sample().best(), 1U);
+}
+
+TEST(EvalReport, WhatIsNotFiniteIsNeverTheBest) {
+  EvalReport report = sample();
+  EXPECT_EQ(report.nonfinite_rows(), "");
+  report.loops[0].nats = report.loops[1].nats = NAN;
+  EXPECT_EQ(report.best(), 2U);
+  EXPECT_EQ(report.nonfinite_rows(), "1, 4 loops");
+  EXPECT_EQ(to_json(report).at("best_loops"), 8);
+  report.loops[2].nats = INFINITY;
+  report.untrained = Likelihood{2, 1000, 2500, NAN, 0.1};
+  EXPECT_FALSE(report.best().has_value());
+  EXPECT_FALSE(contains(eval_table(report), "best"));
+  EXPECT_TRUE(to_json(report).at("best_loops").is_null());
+  EXPECT_EQ(to_json(report).at("tokens"), 1000);
+  EXPECT_EQ(report.nonfinite_rows(), "1, 4, 8 loops and of the untrained model");
 }
 
 TEST(EvalReport, Table) {

@@ -124,6 +124,23 @@ TEST_F(DynamicsOfAdd, OverflowIsFoundAtTheLoopWhereItHappens) {
   EXPECT_NE(verdict(report).line.find("the state is not finite after loop"), std::string::npos);
 }
 
+TEST_F(Dynamics, AHugeStateThatHasSettledIsUnstable) {
+  scale("core.0.attn.wo.weight", 1e27);
+  const DynamicsReport report = measure(12);
+  EXPECT_EQ(report.first_nonfinite_loop, 0);
+  EXPECT_LT(report.growth, 10);
+  EXPECT_NE(verdict(report).line.find("(--max-state)"), std::string::npos) << verdict(report).line;
+}
+
+TEST_F(Dynamics, ACodaThatOverflowsIsFound) {
+  set("coda.0.attn.wo.weight",
+      at::full_like(model_.parameters.at("coda.0.attn.wo.weight"), INFINITY));
+  const DynamicsReport report = measure(8);
+  EXPECT_EQ(report.first_nonfinite_loop, 0);
+  EXPECT_FALSE(report.output_finite);
+  EXPECT_FALSE(verdict(report).stable());
+}
+
 TEST_F(DynamicsOfAdd, AModelLeftAsItIsPasses) {
   const DynamicsReport report = measure(8);
   const Verdict result = verdict(report);

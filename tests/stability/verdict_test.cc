@@ -65,6 +65,34 @@ TEST(Verdict, GrowthBeyondTheLimitFails) {
   EXPECT_EQ(line(spectral_of(0.5), dynamics_of(1, 10)).find("stable"), 0u);
 }
 
+TEST(Verdict, AHugeStateFailsWhetherItGrowsOrNot) {
+  EXPECT_EQ(line(spectral_of(0.5), dynamics_of(1e27, 1e27)),
+            "unstable: the state's norm is 1e+27 after loop 1, more than 65536 (--max-state): what "
+            "fp32 adds to it is lost");
+  EXPECT_NE(line(spectral_of(0.5), dynamics_of(1e12, 3e12)).find("3e+12 after loop 2"),
+            std::string::npos);
+  EXPECT_EQ(line(spectral_of(0.5), dynamics_of(65536, 65536)).find("stable"), 0u);
+  EXPECT_EQ(line(spectral_of(0.5), dynamics_of(200, 200), {.max_state = 100}).find("unstable"), 0u);
+}
+
+TEST(Verdict, AnOutputThatIsNotFiniteFails) {
+  DynamicsReport dynamics = dynamics_of(1, 1);
+  dynamics.output_finite = false;
+  EXPECT_EQ(line(spectral_of(0.5), dynamics),
+            "unstable: the output of the coda is not finite, though the state is");
+}
+
+NonFinite broken_norm() {
+  return {{{"norm.weight", 2, {5}, kNan}, {"embed.weight", 1, {3, 4}, kNan}}};
+}
+
+TEST(Verdict, WeightsThatAreNotFiniteFailWithTensorAndIndex) {
+  const DynamicsReport dynamics = dynamics_of(1, 1);
+  EXPECT_EQ(judge(spectral_of(0.5), &dynamics, {}, broken_norm()).line,
+            "unstable: 3 values in 2 tensors are not finite (2 in 'norm.weight', 1 in "
+            "'embed.weight'), the first nan in 'norm.weight' at [5]");
+}
+
 TEST(Verdict, EveryFailureIsNamed) {
   EXPECT_EQ(judge(spectral_of(1.5), nullptr, {}).failures.size(), 1u);
   const DynamicsReport growing = dynamics_of(1, 100);
@@ -95,6 +123,7 @@ TEST(Verdict, ThresholdsOutOfRangeNameKeyAndValue) {
   EXPECT_EQ(message({}), "");
   EXPECT_EQ(message({.max_rho = 0}), "max-rho is 0; allowed: more than 0");
   EXPECT_EQ(message({.max_growth = -1}), "max-growth is -1; allowed: more than 0");
+  EXPECT_EQ(message({.max_state = 0}), "max-state is 0; allowed: more than 0");
 }
 
 StabilityReport full_report() {
@@ -117,6 +146,21 @@ TEST(StabilityReport, JsonHoldsBothPartsAndTheVerdict) {
   EXPECT_EQ(json["dynamic"]["loops"].size(), 2u);
   // Not a number has no JSON form.
   EXPECT_NE(json.dump().find("\"contraction\":null"), std::string::npos);
+}
+
+TEST(StabilityReport, CountsWeightsThatAreNotFiniteByTensor) {
+  StabilityReport report = full_report();
+  EXPECT_TRUE(to_json(report)["weights"].is_null());
+  report.weights.emplace();
+  EXPECT_EQ(to_json(report)["weights"].dump(), R"({"finite":true,"nonfinite":[]})");
+  EXPECT_NE(to_text(report, false).find("\nweights    all finite\n"), std::string::npos);
+  report.weights = broken_norm();
+  EXPECT_EQ(to_json(report)["weights"]["nonfinite"][1].dump(),
+            R"({"count":1,"first_index":[3,4],"first_value":"nan","tensor":"embed.weight"})");
+  EXPECT_NE(to_text(report, false)
+                .find("\nweights    3 not finite\n  norm.weight: 2, the first nan at [5]\n"
+                      "  embed.weight: 1, the first nan at [3,4]\n"),
+            std::string::npos);
 }
 
 TEST(StabilityReport, TextHasALinePerLoopAndEndsWithTheVerdict) {
