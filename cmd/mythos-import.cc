@@ -34,6 +34,12 @@ std::unique_ptr<Tokenizer> read_tokenizer(const Options& options, const ModelCon
                    options.tokenizer.path.c_str(), static_cast<long long>(tokenizer->vocab_size()),
                    static_cast<long long>(model.vocab_size)));
   }
+  if (tokenizer->vocab_size() < model.vocab_size) {
+    log_warning(strprintf(
+        "%s has %lld tokens, the model's vocabulary %lld: ids from %lld on stand for no token",
+        options.tokenizer.path.c_str(), static_cast<long long>(tokenizer->vocab_size()),
+        static_cast<long long>(model.vocab_size), static_cast<long long>(tokenizer->vocab_size())));
+  }
   return tokenizer;
 }
 
@@ -45,6 +51,10 @@ int run(const Options& options) {
     fail(ErrorKind::usage, options.output + " is not empty; name a new run directory.");
   }
   const ExchangedModel read = read_exchanged(format, options.weights, options.config);
+  if (!read.nonfinite.none()) {
+    fail(ErrorKind::data, options.weights + ": " + read.nonfinite.text() + ".",
+         "Get the weights again from where they were made.");
+  }
   const auto tokenizer = read_tokenizer(options, read.config.model);
   CheckpointContent content;
   content.config = read.config;
@@ -82,7 +92,8 @@ int main(int argc, char** argv) {
       "--output runs/copy";
   command.options = [&](CLI::App& app) {
     app.add_option("--format", options.format, "safetensors or openmythos")->capture_default_str();
-    app.add_option("--weights", options.weights, "A .safetensors file, or a directory of them")
+    app.add_option("--weights", options.weights,
+                   "A .safetensors file, a directory of them, or their index.json")
         ->required();
     app.add_option("--config", options.config, "Its config.json, or a .toml file (safetensors)")
         ->required();

@@ -5,8 +5,11 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "base/rng.h"
 #include "base/strings.h"
+#include "checkpoint/json_file.h"
+#include "checkpoint/weight_files.h"
 
 namespace mythos {
 namespace {
@@ -14,16 +17,6 @@ namespace {
 constexpr std::string_view kModelSchema = "mythos.model/1";
 // Loaders of the wider ecosystem look for this key.
 const std::map<std::string, std::string> kMetadata = {{"format", "pt"}};
-
-nlohmann::json read_json(const fs::path& path) {
-  const std::string text = read_file(path);
-  try {
-    return nlohmann::json::parse(text);
-  } catch (const nlohmann::json::parse_error& error) {
-    fail(ErrorKind::data, strprintf("%s: byte %zu: not valid JSON", path.c_str(),
-                                    error.byte > 0 ? error.byte - 1 : 0));
-  }
-}
 
 ModelConfig native_config(nlohmann::json json, const fs::path& path) {
   if (json.is_object()) {
@@ -52,29 +45,19 @@ Config read_config(ExchangeFormat format, const fs::path& path) {
   return config;
 }
 
-std::vector<fs::path> weight_files(const fs::path& path) {
-  std::error_code status;
-  if (!fs::is_directory(path, status)) return {path};
-  std::vector<fs::path> files;
-  for (const auto& entry : fs::directory_iterator(path, status)) {
-    if (entry.path().extension() == ".safetensors") files.push_back(entry.path());
-  }
-  if (files.empty()) fail(ErrorKind::data, path.string() + ": no .safetensors file in it.");
-  std::sort(files.begin(), files.end());
-  return files;
-}
-
-TensorMap read_weights(const fs::path& path) {
-  TensorMap tensors;
-  for (const fs::path& file : weight_files(path)) {
-    for (const auto& [name, tensor] : read_safetensors(file).tensors) {
-      if (!tensors.emplace(name, tensor).second) {
-        fail(ErrorKind::data, file.string() + ": tensor '" + escaped(name) +
-                                  "' is also in another file of " + path.string() + ".");
-      }
-    }
-  }
-  return tensors;
+// What a loader could only guess the meaning of: whole numbers are quantized weights or none.
+void check_types(const TensorMap& tensors, const std::string& origin) {
+  const auto is_other = [](const auto& item) { return !item.second.is_floating_point(); };
+  const auto first = std::ranges::find_if(tensors, is_other);
+  if (first == tensors.end()) return;
+  const auto others = std::ranges::count_if(tensors, is_other);
+  const std::string more =
+      others == 1 ? "" : strprintf(" (and %lld more)", static_cast<long long>(others - 1));
+  fail(ErrorKind::data,
+       origin + ": tensor '" + escaped(first->first) + "' is of type " +
+           std::string(stored_type_name(first->second.scalar_type())) + more +
+           "; weights are of type F16, BF16, F32 or F64.",
+       "Quantized weights must be converted back to floating point first.");
 }
 
 TensorMap stored_tensors(const Parameters& parameters, at::ScalarType dtype) {
@@ -106,9 +89,17 @@ ExchangeFormat exchange_format(const std::string& name) {
 
 ExchangedModel read_exchanged(ExchangeFormat format, const fs::path& weights,
                               const fs::path& config) {
-  ExchangedModel out{read_config(format, config), nullptr};
-  TensorMap tensors = read_weights(weights);
-  if (format == ExchangeFormat::openmythos) {
+  ExchangedModel out{read_config(format, config), nullptr, {}};
+  const bool reference = format == ExchangeFormat::openmythos;
+  TensorMap tensors = read_weights(
+      weights, reference ? is_openmythos_table : std::function<bool(const std::string&)>());
+  const std::string prefix = take_wrapper_prefix(tensors);
+  if (!prefix.empty()) {
+    log_info(strprintf("%s: took the prefix '%s' off all names", weights.c_str(), prefix.c_str()));
+  }
+  check_types(tensors, weights.string());
+  out.nonfinite = find_nonfinite(tensors);
+  if (reference) {
     tensors = from_openmythos(out.config.model, tensors, weights.string());
   }
   out.model = std::make_unique<Model>(out.config.model);

@@ -18,10 +18,12 @@ ExchangeFormat exchange_format(const std::string& name);
 struct ExchangedModel {
   Config config;
   std::unique_ptr<Model> model;
+  NonFinite nonfinite;  // of the tensors as the files name them
 };
 
-// `weights` is a .safetensors file or a directory of them; `config` a .json file, or a .toml file
-// (safetensors only). Fails (data) naming the tensor that is missing, unknown or of another shape.
+// `weights` is what read_weights (weight_files.h) takes; `config` a .json file, or a .toml file
+// (safetensors only). Wrappers' prefixes of names are taken off, which is told. Fails (data) naming
+// the tensor that is missing, unknown, of another shape or not of a floating-point type.
 ExchangedModel read_exchanged(ExchangeFormat format, const fs::path& weights,
                               const fs::path& config);
 

@@ -141,15 +141,10 @@ at::Tensor joinable(const Packing& packing, const Piece& piece, const at::Tensor
   return tensor.reshape({packing.groups, piece.shape[0] / packing.groups, -1});
 }
 
-bool is_ignored(const std::string& name) {
-  return name == "head.weight" || name.starts_with("freqs_cis") ||
-         name.find(".freqs_cis") != std::string::npos;
-}
-
 void check_names(const std::set<std::string>& known, const TensorMap& reference,
                  const std::string& origin) {
   for (const auto& [name, tensor] : reference) {
-    if (known.count(name) || is_ignored(name)) continue;
+    if (known.count(name) || name == "head.weight" || is_openmythos_table(name)) continue;
     fail(ErrorKind::data,
          origin + ": tensor '" + escaped(name) + "' does not belong to this configuration." +
              did_you_mean(name, std::vector<std::string>(known.begin(), known.end())));
@@ -161,7 +156,13 @@ void check_names(const std::set<std::string>& known, const TensorMap& reference,
 void check_head(const TensorMap& reference, const std::string& origin) {
   const auto head = reference.find("head.weight"), embed = reference.find("embed.weight");
   if (head == reference.end() || embed == reference.end()) return;
-  if (!at::equal(head->second, embed->second)) {
+  // A value that is not a number is still the same value, and another fault.
+  const auto same = [](const at::Tensor& a, const at::Tensor& b) {
+    if (a.sizes() != b.sizes()) return false;
+    return (a.scalar_type() == b.scalar_type() && at::equal(a, b)) ||
+           at::allclose(a.to(at::kFloat), b.to(at::kFloat), 0, 0, /*equal_nan=*/true);
+  };
+  if (!same(head->second, embed->second)) {
     fail(ErrorKind::data, origin +
                               ": tensor 'head.weight' differs from 'embed.weight'; "
                               "the reference ties them.");
@@ -184,6 +185,10 @@ const at::Tensor& find_piece(const TensorMap& reference, const Piece& piece,
 }
 
 }  // namespace
+
+bool is_openmythos_table(const std::string& name) {
+  return name.starts_with("freqs_cis") || name.find(".freqs_cis") != std::string::npos;
+}
 
 TensorMap from_openmythos(const ModelConfig& config, const TensorMap& reference,
                           const std::string& origin) {

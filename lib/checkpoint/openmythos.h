@@ -18,4 +18,7 @@ TensorMap from_openmythos(const ModelConfig& config, const TensorMap& reference,
                           const std::string& origin);
 TensorMap to_openmythos(const ModelConfig& config, const TensorMap& native);
 
+// Whether a tensor of the reference's files is one of its RoPE tables, which are of a complex type.
+bool is_openmythos_table(const std::string& name);
+
 }  // namespace mythos

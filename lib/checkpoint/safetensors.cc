@@ -9,6 +9,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "base/pointer_file.h"
 #include "base/strings.h"
 
 namespace mythos {
@@ -33,17 +34,10 @@ constexpr TypeName kTypes[] = {
     {"F32", at::kFloat}, {"F64", at::kDouble},
 };
 
-std::string_view type_name(at::ScalarType type, const std::string& tensor) {
-  for (const TypeName& known : kTypes) {
-    if (known.type == type) return known.name;
-  }
-  fail(ErrorKind::internal, "tensor '" + tensor + "': type " + c10::toString(type) +
-                                " cannot be stored in a .safetensors file");
-}
-
 class HeaderReader {
  public:
-  explicit HeaderReader(const MappedFile& file) : file_(file) {}
+  HeaderReader(const MappedFile& file, const std::function<bool(const std::string&)>& passed_over)
+      : file_(file), passed_over_(passed_over) {}
 
   // Fills metadata and extents, in file order.
   void read(SafetensorsFile& out) {
@@ -80,6 +74,7 @@ class HeaderReader {
 
   void locate() {
     const uint64_t size = file_.bytes().size();
+    refuse_pointer(file_.path(), file_.text());
     if (file_.text().starts_with("PK\x03\x04")) {
       bad(0, "a zip archive (a PyTorch .pt file?), not a .safetensors file.",
           "Pickled weights are not read; convert them with safetensors.torch.save_file.");
@@ -176,8 +171,9 @@ class HeaderReader {
     if (!entry.is_object()) bad_tensor(name, "its entry is not an object");
     TensorExtent extent;
     extent.name = name;
-    extent.dtype = read_type(name, entry);
-    const uint64_t bytes = read_shape(name, entry, extent);
+    const bool passed_over = passed_over_ && passed_over_(name);
+    extent.dtype = passed_over ? at::ScalarType::Undefined : read_type(name, entry);
+    const uint64_t bytes = passed_over ? 0 : read_shape(name, entry, extent);
     const auto offsets = entry.find("data_offsets");
     if (offsets == entry.end() || !offsets->is_array() || offsets->size() != 2 ||
         !(*offsets)[0].is_number_unsigned() || !(*offsets)[1].is_number_unsigned()) {
@@ -189,7 +185,7 @@ class HeaderReader {
                  strprintf("data_offsets %s reach outside the %llu bytes of data: truncated?",
                            offsets->dump().c_str(), static_cast<unsigned long long>(data_bytes_)));
     }
-    if (end - begin != bytes) {
+    if (!passed_over && end - begin != bytes) {
       bad_tensor(name,
                  strprintf("data_offsets %s hold %llu bytes, but dtype %s and shape %s take %llu",
                            offsets->dump().c_str(), static_cast<unsigned long long>(end - begin),
@@ -224,6 +220,7 @@ class HeaderReader {
   }
 
   const MappedFile& file_;
+  const std::function<bool(const std::string&)>& passed_over_;
   uint64_t data_begin_ = 0, data_bytes_ = 0;
 };
 
@@ -251,7 +248,7 @@ std::string make_header(const NamedTensors& tensors,
       fail(ErrorKind::internal, "tensor name '" + name + "' cannot be stored twice or is reserved");
     }
     const uint64_t end = offset + tensor.nbytes();
-    header[name] = {{"dtype", type_name(tensor.scalar_type(), name)},
+    header[name] = {{"dtype", stored_type_name(tensor.scalar_type())},
                     {"shape", tensor.sizes().vec()},
                     {"data_offsets", {offset, end}}};
     offset = end;
@@ -288,11 +285,21 @@ void write_safetensors(const fs::path& path, const NamedTensors& tensors,
   file.commit();
 }
 
-SafetensorsFile read_safetensors(const fs::path& path) {
+std::string_view stored_type_name(at::ScalarType type) {
+  for (const TypeName& known : kTypes) {
+    if (known.type == type) return known.name;
+  }
+  fail(ErrorKind::internal,
+       strprintf("type %s cannot be stored in a .safetensors file", c10::toString(type)));
+}
+
+SafetensorsFile read_safetensors(const fs::path& path,
+                                 const std::function<bool(const std::string&)>& passed_over) {
   const auto file = std::make_shared<MappedFile>(path);
   SafetensorsFile out;
-  HeaderReader(*file).read(out);
+  HeaderReader(*file, passed_over).read(out);
   for (const TensorExtent& extent : out.extents) {
+    if (extent.dtype == at::ScalarType::Undefined) continue;
     out.tensors.emplace(extent.name, map_tensor(file, extent));
   }
   return out;

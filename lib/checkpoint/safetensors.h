@@ -1,8 +1,10 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
+#include <functional>
 #include <map>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -22,7 +24,7 @@ void write_safetensors(const fs::path& path, const NamedTensors& tensors,
 // Where one tensor's data lie in its file: bytes begin … end-1, counted from the start of the file.
 struct TensorExtent {
   std::string name;
-  at::ScalarType dtype = at::kFloat;
+  at::ScalarType dtype = at::kFloat;  // Undefined, without shape, where passed over
   std::vector<int64_t> shape;
   uint64_t begin = 0, end = 0;
 };
@@ -36,6 +38,11 @@ struct SafetensorsFile {
 };
 // Fails (data), naming file, byte offset and tensor, when the header is malformed, an entry reaches
 // outside the file, entries overlap or leave gaps, a name occurs twice, or a type is not known.
-SafetensorsFile read_safetensors(const fs::path& path);
+// Those that `passed_over` takes by name may have any type; they are among the extents alone.
+SafetensorsFile read_safetensors(const fs::path& path,
+                                 const std::function<bool(const std::string&)>& passed_over = {});
+
+// "F32": the format's name of a type. Fails (internal) for one that it lacks.
+std::string_view stored_type_name(at::ScalarType type);
 
 }  // namespace mythos

@@ -1,6 +1,10 @@
 #include "checkpoint/exchange.h"
 
+#include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
+
+#include <cmath>
+#include <cstring>
 
 #include "../scratch.h"
 #include "sample.h"
@@ -101,6 +105,99 @@ TEST_F(ExchangeTest, SafetensorsReadsEitherConfigAndADirectory) {
   const auto back = read_exchanged(ExchangeFormat::safetensors, scratch_ / "out",
                                    scratch_ / "out" / "config.toml");
   EXPECT_EQ(back.config, checkpoint_.config);
+}
+
+// The tensors that write() left, changed, in the place of that file.
+class ChangedExchange : public ExchangeTest {
+ protected:
+  void change(ExchangeFormat format, const std::function<void(TensorMap&)>& change) {
+    fs::remove_all(scratch_ / "out");
+    write(format, "out");
+    TensorMap tensors;
+    for (const auto& [name, tensor] : read_safetensors(file_).tensors) {
+      tensors[name] = tensor.clone();
+    }
+    change(tensors);
+    write_safetensors(file_, {tensors.begin(), tensors.end()});
+  }
+  std::string refusal(ExchangeFormat format) {
+    return error_of(ErrorKind::data, [&] { read(format, "out"); });
+  }
+  const fs::path file_ = scratch_ / "out" / "model.safetensors";
+};
+
+TEST_F(ChangedExchange, WholeNumbersAreRefusedByNameAndType) {
+  const std::map<at::ScalarType, std::string> names = {
+      {at::kChar, "I8"}, {at::kByte, "U8"}, {at::kBool, "BOOL"}, {at::kInt, "I32"}};
+  for (const auto& [type, name] : names) {
+    change(ExchangeFormat::safetensors, [&, to = type](TensorMap& tensors) {
+      tensors["norm.weight"] = tensors["norm.weight"].to(to);
+    });
+    const std::string message = refusal(ExchangeFormat::safetensors);
+    EXPECT_TRUE(contains(message, file_.string() + ": tensor 'norm.weight' is of type " + name +
+                                      "; weights are of type F16, BF16, F32 or F64."))
+        << message;
+  }
+  change(ExchangeFormat::openmythos, [](TensorMap& tensors) {
+    tensors["recurrent.block.attn.wo.weight"] =
+        tensors["recurrent.block.attn.wo.weight"].to(at::kChar);
+  });
+  EXPECT_TRUE(contains(refusal(ExchangeFormat::openmythos), "attn.wo.weight' is of type I8"));
+}
+
+TEST_F(ChangedExchange, CountsValuesThatAreNotFinite) {
+  for (const ExchangeFormat format : {ExchangeFormat::safetensors, ExchangeFormat::openmythos}) {
+    change(format, [](TensorMap& tensors) {
+      tensors["norm.weight"][5] = NAN;
+      tensors["embed.weight"] = tensors["embed.weight"].to(at::kDouble);
+      tensors["embed.weight"][7][2] = 1e300;
+    });
+    EXPECT_EQ(read(format, "out").nonfinite.text(),
+              "2 values in 2 tensors are not finite (1 in 'embed.weight', 1 in 'norm.weight'), the "
+              "first 1e+300 (infinite in fp32) in 'embed.weight' at [7,2]");
+  }
+}
+
+TEST_F(ChangedExchange, PrefixesOfWrappersAreTakenOff) {
+  for (const std::string prefix : {"_orig_mod.", "module.", "module._orig_mod.",
+                                   "_orig_mod.module.", "module.module._orig_mod."}) {
+    for (const ExchangeFormat format : {ExchangeFormat::safetensors, ExchangeFormat::openmythos}) {
+      change(format, [&](TensorMap& tensors) {
+        TensorMap longer;
+        for (const auto& [name, tensor] : tensors) longer[prefix + name] = tensor;
+        tensors = longer;
+      });
+      const ExchangedModel back = read(format, "out");
+      expect_equal(as_map(named_tensors(back.model->parameters)),
+                   as_map(named_tensors(checkpoint_.model->parameters)));
+    }
+  }
+}
+
+TEST_F(ChangedExchange, APrefixOfSomeNamesStays) {
+  change(ExchangeFormat::safetensors, [](TensorMap& tensors) {
+    tensors["module.norm.weight"] = tensors["norm.weight"];
+    tensors.erase("norm.weight");
+  });
+  EXPECT_TRUE(contains(refusal(ExchangeFormat::safetensors),
+                       "tensor 'module.norm.weight' is not part of this model"));
+}
+
+TEST_F(ChangedExchange, ARoPETableOfComplexNumbersIsPassedOver) {
+  change(ExchangeFormat::openmythos, [](TensorMap&) {});
+  // safetensors.torch writes complex64 as C64, which no tensor here is written as.
+  std::string bytes = read_file(file_);
+  uint64_t length = 0;
+  std::memcpy(&length, bytes.data(), 8);
+  auto header = nlohmann::json::parse(bytes.substr(8, length));
+  const size_t end = bytes.size() - 8 - length;
+  header["freqs_cis"] = {{"dtype", "C64"}, {"shape", {4, 2}}, {"data_offsets", {end, end + 64}}};
+  const std::string text = header.dump();
+  const uint64_t new_length = text.size();
+  std::string out(reinterpret_cast<const char*>(&new_length), 8);
+  write_file_atomic(file_, out + text + bytes.substr(8 + length) + std::string(64, '\0'));
+  expect_equal(as_map(named_tensors(read(ExchangeFormat::openmythos, "out").model->parameters)),
+               as_map(named_tensors(checkpoint_.model->parameters)));
 }
 
 TEST_F(ExchangeTest, CarriesTheTokenizer) {

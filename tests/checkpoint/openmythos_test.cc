@@ -119,6 +119,15 @@ TEST(OpenMythosMap, IgnoresTablesAndTheTiedHead) {
   reference["freqs_cis_mla"] = at::zeros(3);
   reference["head.weight"] = reference["embed.weight"].clone();
   EXPECT_EQ(from_openmythos(c, reference, "test").size(), parameter_specs(c).size());
+  // Another type or a value that is not a number does not make another head.
+  reference["embed.weight"] = reference["embed.weight"].to(at::kFloat);
+  reference["embed.weight"][0][0] = NAN;
+  reference["head.weight"] = reference["embed.weight"].to(at::kDouble);
+  EXPECT_EQ(from_openmythos(c, reference, "test").size(), parameter_specs(c).size());
+  reference["head.weight"] = reference["embed.weight"].slice(0, 1);
+  EXPECT_TRUE(contains(error_of(ErrorKind::data, [&] { from_openmythos(c, reference, "f.st"); }),
+                       "f.st: tensor 'head.weight' differs"));
+  reference["head.weight"] = reference["embed.weight"].clone();
   reference["head.weight"] += 1;
   EXPECT_TRUE(contains(error_of(ErrorKind::data, [&] { from_openmythos(c, reference, "f.st"); }),
                        "f.st: tensor 'head.weight' differs"));

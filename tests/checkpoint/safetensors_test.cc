@@ -153,6 +153,32 @@ TEST(Safetensors, RefusesFilesThatAreNone) {
   EXPECT_TRUE(contains(error_of(ErrorKind::data, read), "Pickled weights are not read"));
 }
 
+TEST(Safetensors, NamesAPointerToAFileThatWasNotFetched) {
+  const Scratch scratch;
+  const fs::path path = scratch / "x.safetensors";
+  write_file_atomic(path, "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 9\n");
+  const std::string message = error_of(ErrorKind::data, [&] { read_safetensors(path); });
+  EXPECT_TRUE(contains(message, path.string() + ": a Git LFS pointer")) << message;
+  EXPECT_TRUE(contains(message, "git lfs pull")) << message;
+}
+
+TEST(Safetensors, TensorsThatArePassedOverMayHaveAnyType) {
+  const Scratch scratch;
+  const fs::path path = scratch / "x.safetensors";
+  write_raw(path,
+            R"({"table":{"dtype":"C64","shape":[2],"data_offsets":[0,16]},)"
+            R"("x":{"dtype":"F32","shape":[2],"data_offsets":[16,24]}})",
+            24);
+  const auto file = read_safetensors(path, [](const std::string& name) { return name == "table"; });
+  EXPECT_EQ(file.tensors.size(), 1u);
+  EXPECT_EQ(file.tensors.count("x"), 1u);
+  EXPECT_EQ(file.extents.at(0).name, "table");
+  EXPECT_TRUE(contains(error_of(ErrorKind::data, [&] { read_safetensors(path); }),
+                       "tensor 'table': unknown dtype 'C64'"));
+  const auto none = [](const std::string&) { return false; };
+  EXPECT_TRUE(contains(error_of(ErrorKind::data, [&] { read_safetensors(path, none); }), "'C64'"));
+}
+
 TEST(Safetensors, RefusesToWriteANameTwice) {
   const Scratch scratch;
   const NamedTensors twice = {{"x", at::ones(1)}, {"x", at::ones(1)}};

@@ -1,0 +1,253 @@
+#include "checkpoint/weight_files.h"
+
+#include <algorithm>
+#include <optional>
+#include <set>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/strings.h"
+#include "checkpoint/json_file.h"
+
+namespace mythos {
+namespace {
+
+constexpr std::string_view kWeights = ".safetensors", kIndex = ".safetensors.index.json";
+
+std::vector<fs::path> files_ending(const fs::path& directory, std::string_view ending) {
+  std::vector<fs::path> files;
+  std::error_code status;
+  for (const auto& entry : fs::directory_iterator(directory, status)) {
+    const std::string name = entry.path().filename().string();
+    if (name.ends_with(ending) && name[0] != '.') files.push_back(entry.path());
+  }
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+fs::path folder_of(const fs::path& file) {
+  return file.has_parent_path() ? file.parent_path() : fs::path(".");
+}
+
+std::string in_quotes(const std::string& name) {
+  return strprintf("'%s'", escaped(name).c_str());
+}
+
+// One line of several faults.
+std::string listed(const std::vector<std::string>& faults) {
+  constexpr size_t kShown = 8;
+  const size_t some = std::min(faults.size(), kShown);
+  std::string text = join({faults.begin(), faults.begin() + static_cast<ptrdiff_t>(some)}, "; ");
+  if (faults.size() > some) text += strprintf("; and %zu more", faults.size() - some);
+  return text;
+}
+
+// The shard of each tensor, by its file name.
+using WeightMap = std::map<std::string, std::string>;
+
+WeightMap read_index(const fs::path& path) {
+  const nlohmann::json json = read_json(path);
+  const auto found = json.is_object() ? json.find("weight_map") : json.end();
+  if (!json.is_object() || found == json.end() || !found->is_object() || found->empty()) {
+    fail(ErrorKind::data, path.string() +
+                              ": not an index of .safetensors files: it has no \"weight_map\" that "
+                              "names a file for each tensor.");
+  }
+  WeightMap map;
+  for (const auto& [tensor, file] : found->items()) {
+    const std::string name = file.is_string() ? file.get<std::string>() : "";
+    if (name.empty() || fs::path(name).filename() != fs::path(name) || name == "..") {
+      fail(ErrorKind::data, path.string() + ": tensor " + in_quotes(tensor) + ": " +
+                                escaped(file.dump()) + " is not the name of a file beside it.");
+    }
+    map[tensor] = name;
+  }
+  return map;
+}
+
+std::set<std::string> shards_of(const WeightMap& map) {
+  std::set<std::string> shards;
+  for (const auto& [tensor, shard] : map) shards.insert(shard);
+  return shards;
+}
+
+// All files of the set that NAME-NNNNN-of-MMMMM.safetensors belongs to by its name.
+std::vector<fs::path> numbered_set(const fs::path& file) {
+  constexpr size_t kDigits = 5;
+  const std::string name = file.filename().string();
+  const std::string stem = name.substr(0, name.size() - kWeights.size());
+  const size_t tail = 1 + kDigits + 4 + kDigits;  // "-NNNNN-of-MMMMM"
+  if (!name.ends_with(kWeights) || stem.size() <= tail) return {file};
+  const std::string part = stem.substr(stem.size() - tail);
+  const auto number = [&](size_t at) -> std::optional<int64_t> {
+    const std::string digits = part.substr(at, kDigits);
+    if (digits.find_first_not_of("0123456789") != std::string::npos) return std::nullopt;
+    return parse_int(digits);
+  };
+  const auto count = number(tail - kDigits);
+  if (part[0] != '-' || part.substr(1 + kDigits, 4) != "-of-" || !number(1) || !count) {
+    return {file};
+  }
+  std::vector<fs::path> files;
+  for (int64_t i = 1; i <= *count; ++i) {
+    files.push_back(file.parent_path() /
+                    (stem.substr(0, stem.size() - tail) +
+                     strprintf("-%05lld-of-%05lld.safetensors", static_cast<long long>(i),
+                               static_cast<long long>(*count))));
+  }
+  if (std::ranges::find(files, file) == files.end()) return {file};
+  return files;
+}
+
+struct Source {
+  fs::path index;  // empty: none
+  WeightMap map;   // of the index
+  std::vector<fs::path> files;
+};
+
+Source indexed(const fs::path& index) {
+  Source source{index, read_index(index), {}};
+  for (const std::string& shard : shards_of(source.map)) {
+    source.files.push_back(index.parent_path() / shard);
+  }
+  return source;
+}
+
+Source in_directory(const fs::path& directory) {
+  const auto indices = files_ending(directory, kIndex);
+  if (indices.size() > 1) {
+    std::vector<std::string> names;
+    for (const fs::path& index : indices) names.push_back(escaped(index.filename().string()));
+    fail(ErrorKind::usage,
+         directory.string() + ": holds several indices: " + join(names, ", ") + ".",
+         "Name one of them.");
+  }
+  if (indices.size() == 1) return indexed(indices[0]);
+  std::set<fs::path> files;
+  for (const fs::path& file : files_ending(directory, kWeights)) {
+    for (const fs::path& one : numbered_set(file)) files.insert(one);
+  }
+  if (files.empty()) fail(ErrorKind::data, directory.string() + ": no .safetensors file in it.");
+  return {{}, {}, {files.begin(), files.end()}};
+}
+
+Source find_source(const fs::path& path) {
+  std::error_code status;
+  if (fs::is_directory(path, status)) return in_directory(path);
+  if (path.extension() == ".json") return indexed(path);
+  for (const fs::path& index : files_ending(folder_of(path), kIndex)) {
+    Source source = indexed(index);
+    if (shards_of(source.map).count(path.filename().string())) return source;
+  }
+  return {{}, {}, numbered_set(path)};
+}
+
+// Collects the shards' tensors, and what is wrong with them.
+class Reader {
+ public:
+  Reader(const fs::path& path, const std::function<bool(const std::string&)>& passed_over)
+      : path_(path), passed_over_(passed_over), source_(find_source(path)) {}
+
+  TensorMap read() {
+    if (source_.files.size() == 1 && source_.index.empty()) {
+      return read_safetensors(source_.files[0], passed_over_).tensors;
+    }
+    log_info(strprintf("reading %zu files of %s", source_.files.size(), path_.c_str()));
+    for (const fs::path& file : source_.files) read_file(file);
+    if (!source_.index.empty()) compare_with_index();
+    if (!faults_.empty()) {
+      const fs::path& origin = source_.index.empty() ? path_ : source_.index;
+      fail(ErrorKind::data, origin.string() + ": " + listed(faults_));
+    }
+    return std::move(tensors_);
+  }
+
+ private:
+  void read_file(const fs::path& file) {
+    const std::string name = file.filename().string();
+    std::error_code status;
+    if (!fs::exists(file, status)) {
+      faults_.push_back("shard " + in_quotes(name) + " is absent");
+      return;
+    }
+    try {
+      SafetensorsFile read = read_safetensors(file, passed_over_);
+      for (const TensorExtent& extent : read.extents) {
+        const auto [other, fresh] = shard_of_.emplace(extent.name, name);
+        if (!fresh) {
+          faults_.push_back("tensor " + in_quotes(extent.name) + " is in both " +
+                            in_quotes(other->second) + " and " + in_quotes(name));
+        }
+      }
+      tensors_.merge(read.tensors);
+      whole_.insert(name);
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::data) throw;
+      faults_.push_back(error.message());
+    }
+  }
+
+  void compare_with_index() {
+    for (const auto& [tensor, shard] : shard_of_) {
+      if (!source_.map.count(tensor)) {
+        faults_.push_back("tensor " + in_quotes(tensor) + " of " + in_quotes(shard) +
+                          " is not in the index");
+      }
+    }
+    for (const auto& [tensor, shard] : source_.map) {
+      const auto found = shard_of_.find(tensor);
+      if (found == shard_of_.end() ? !whole_.count(shard) : found->second == shard) continue;
+      faults_.push_back("tensor " + in_quotes(tensor) + " is not in " + in_quotes(shard) +
+                        ", where the index has it" +
+                        (found == shard_of_.end() ? "" : ", but in " + in_quotes(found->second)));
+    }
+    std::vector<std::string> strays;
+    const std::set<std::string> shards = shards_of(source_.map);
+    for (const fs::path& file : files_ending(folder_of(source_.index), kWeights)) {
+      const std::string name = file.filename().string();
+      if (!shards.count(name)) strays.push_back(in_quotes(name));
+    }
+    if (!strays.empty()) {
+      log_warning(source_.index.string() + ": does not name, so left out: " + listed(strays));
+    }
+  }
+
+  const fs::path& path_;
+  const std::function<bool(const std::string&)>& passed_over_;
+  const Source source_;
+  TensorMap tensors_;
+  std::map<std::string, std::string> shard_of_;  // of each tensor, those passed over too
+  std::set<std::string> whole_;                  // shards that could be read
+  std::vector<std::string> faults_;
+};
+
+}  // namespace
+
+TensorMap read_weights(const fs::path& path,
+                       const std::function<bool(const std::string&)>& passed_over) {
+  return Reader(path, passed_over).read();
+}
+
+std::string take_wrapper_prefix(TensorMap& tensors) {
+  constexpr std::string_view kPrefixes[] = {"_orig_mod.", "module."};
+  const auto all_begin_with = [&](std::string_view prefix) {
+    return !tensors.empty() && std::ranges::all_of(tensors, [&](const auto& item) {
+      return item.first.starts_with(prefix) && item.first.size() > prefix.size();
+    });
+  };
+  std::string taken;
+  for (bool again = true; again;) {
+    again = false;
+    for (const std::string_view prefix : kPrefixes) {
+      if (!all_begin_with(prefix)) continue;
+      TensorMap shorter;
+      for (const auto& [name, tensor] : tensors) shorter[name.substr(prefix.size())] = tensor;
+      tensors = std::move(shorter);
+      taken += prefix;
+      again = true;
+    }
+  }
+  return taken;
+}
+
+}  // namespace mythos
