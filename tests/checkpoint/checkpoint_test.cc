@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "../scratch.h"
 #include "base/file_lock.h"
@@ -97,6 +98,31 @@ TEST_F(CheckpointTest, OptimizerOnlyWhenAskedAndFreeToBeWritten) {
   TensorMap optimizer = load_checkpoint(run_, at::kCPU, LoadFor::resuming).optimizer;
   optimizer.at("step") += 1;
   EXPECT_EQ(optimizer.at("step").item<int64_t>(), 13);
+}
+
+TEST_F(CheckpointTest, CountsValuesThatAreNotFiniteInOneWarning) {
+  for (auto& [name, tensor] : content_.model) {
+    if (name != "norm.weight" && name != "embed.weight") continue;
+    tensor = tensor.clone();
+    tensor.view({-1})[2] = NAN;
+  }
+  content_.optimizer[0].second[7] = -INFINITY;
+  const fs::path saved = save(1);
+  const auto warning_of = [](const std::function<void()>& body) {
+    testing::internal::CaptureStderr();
+    body();
+    return testing::internal::GetCapturedStderr();
+  };
+  const std::string model =
+      "2 values in 2 tensors are not finite (1 in 'embed.weight', 1 in 'norm.weight')";
+  const std::string first = ", the first nan in 'embed.weight' at [0,2]\n";
+  const std::string prefix = "warning: " + saved.string() + ": ";
+  EXPECT_EQ(warning_of([&] { load_checkpoint(run_, at::kCPU); }), prefix + model + first);
+  EXPECT_EQ(warning_of([&] { EXPECT_EQ(verify_checkpoint(saved), Names{}); }),
+            prefix + model + first);
+  const std::string with_optimizer = warning_of([&] { load_checkpoint(run_, at::kCPU, true); });
+  EXPECT_TRUE(contains(with_optimizer, "3 values in 3 tensors")) << with_optimizer;
+  EXPECT_TRUE(contains(with_optimizer, "1 in 'embed.weight.exp_avg'")) << with_optimizer;
 }
 
 TEST_F(CheckpointTest, TokenizerAndOptimizerMayBeAbsent) {
