@@ -120,7 +120,8 @@ TEST_F(CheckpointTest, CountsValuesThatAreNotFiniteInOneWarning) {
   EXPECT_EQ(warning_of([&] { load_checkpoint(run_, at::kCPU); }), prefix + model + first);
   EXPECT_EQ(warning_of([&] { EXPECT_EQ(verify_checkpoint(saved), Names{}); }),
             prefix + model + first);
-  const std::string with_optimizer = warning_of([&] { load_checkpoint(run_, at::kCPU, true); });
+  const std::string with_optimizer =
+      warning_of([&] { load_checkpoint(run_, at::kCPU, LoadFor::resuming); });
   EXPECT_TRUE(contains(with_optimizer, "3 values in 3 tensors")) << with_optimizer;
   EXPECT_TRUE(contains(with_optimizer, "1 in 'embed.weight.exp_avg'")) << with_optimizer;
 }
