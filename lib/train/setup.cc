@@ -177,7 +177,8 @@ void require_vocabulary(const LoadedCheckpoint& loaded, const ShardDirectory& da
   if (tokenizer.vocab_size() > loaded.config.model.vocab_size) {
     fail(ErrorKind::data, strprintf("%s has %lld tokens, %s only %lld.", data.path().c_str(),
                                     ll(tokenizer.vocab_size()), loaded.path.c_str(),
-                                    ll(loaded.config.model.vocab_size)));
+                                    ll(loaded.config.model.vocab_size)),
+         "Make the data with the tokenizer of the model: mythos tokenize --tokenizer TOK");
   }
   log_warning(loaded.path.string() +
               " carries no tokenizer: whether the data's is the one that it was trained with is "
