@@ -60,6 +60,7 @@ int run(const Options& options) {
   content.config = read.config;
   content.tokenizer = tokenizer.get();
   content.model = named_tensors(read.model->parameters);
+  content.documents = read.documents;
   const fs::path saved = save_checkpoint(options.output, 0, content);
   int64_t numbers = 0;
   for (const auto& [name, tensor] : content.model) numbers += tensor.numel();

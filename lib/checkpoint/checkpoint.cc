@@ -113,6 +113,7 @@ void write_content(const fs::path& directory, int64_t step, const CheckpointCont
   }
   nlohmann::json state = content.state;
   state["step"] = step;
+  if (content.documents) state["documents"] = to_json(*content.documents);
   write("state.json", state.dump(1) + "\n");
   manifest.model = write_tensors(directory, "model", content.model, content.max_file_bytes);
   manifest.optimizer =
@@ -351,6 +352,9 @@ LoadedCheckpoint read_checkpoint(const fs::path& directory, const Manifest& mani
     out.tokenizer = load_carried_tokenizer(directory / manifest.tokenizer);
   }
   out.state = nlohmann::json::parse(read_file(directory / "state.json"));
+  if (const auto documents = out.state.find("documents"); documents != out.state.end()) {
+    out.documents = document_ends_from_json(*documents, (directory / "state.json").string());
+  }
   out.model = std::make_unique<Model>(out.config.model, device);
   const TensorMap weights = read_tensors(directory, manifest.model);
   out.nonfinite = find_nonfinite(weights);

@@ -9,6 +9,7 @@
 #include "checkpoint/openmythos.h"
 #include "checkpoint/safetensors.h"
 #include "config/config.h"
+#include "config/document_ends.h"
 #include "nn/model.h"
 #include "nn/nonfinite.h"
 #include "text/tokenizer.h"
@@ -23,11 +24,12 @@ namespace mythos {
 
 struct CheckpointContent {
   Config config;
-  const Tokenizer* tokenizer = nullptr;  // may be null: an imported model without one
-  NamedTensors model;                    // native names, fp32
-  NamedTensors optimizer;                // empty: a checkpoint to compute with, not to resume from
-  nlohmann::json state;                  // step, tokens, loss, data cursor, random state
-  uint64_t max_file_bytes = 4ULL << 30;  // of one tensor file; a larger tensor has one to itself
+  const Tokenizer* tokenizer = nullptr;   // may be null: an imported model without one
+  NamedTensors model;                     // native names, fp32
+  NamedTensors optimizer;                 // empty: a checkpoint to compute with, not to resume from
+  nlohmann::json state;                   // step, tokens, loss, data cursor, random state
+  std::optional<DocumentEnds> documents;  // of the training; not known of an imported model
+  uint64_t max_file_bytes = 4ULL << 30;   // of one tensor file; a larger tensor has one to itself
 };
 
 // A model's tensors as save_checkpoint takes them, without gradient.
@@ -64,6 +66,10 @@ struct LoadedCheckpoint {
   TensorMap optimizer;  // only for resuming
   nlohmann::json state;
   NonFinite nonfinite;  // of the model's tensors, then of the optimizer's
+  std::optional<DocumentEnds> documents;  // of the training; not known of imported and old ones
+
+  // Whether config.train is what the model was trained by. Of an imported one it need not be.
+  bool was_trained() const { return state.contains("cursor"); }
 };
 
 enum class LoadFor {

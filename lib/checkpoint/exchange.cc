@@ -17,6 +17,7 @@ namespace {
 constexpr std::string_view kModelSchema = "mythos.model/1";
 // Loaders of the wider ecosystem look for this key.
 const std::map<std::string, std::string> kMetadata = {{"format", "pt"}};
+constexpr const char* kDocuments = "mythos.documents";
 
 ModelConfig native_config(nlohmann::json json, const fs::path& path) {
   if (json.is_object()) {
@@ -60,6 +61,14 @@ void check_types(const TensorMap& tensors, const std::string& origin) {
        "Quantized weights must be converted back to floating point first.");
 }
 
+// What an export says of the training's documents in the metadata of its tensors.
+std::optional<DocumentEnds> documents_of(const StoredWeights& stored, const std::string& origin) {
+  const auto text = stored.metadata.find(kDocuments);
+  if (text == stored.metadata.end()) return std::nullopt;
+  return document_ends_from_json(nlohmann::json::parse(text->second, nullptr, false),
+                                 origin + ": metadata");
+}
+
 TensorMap stored_tensors(const Parameters& parameters, at::ScalarType dtype) {
   TensorMap tensors;
   for (const Parameters::Item& item : parameters.items()) {
@@ -89,10 +98,11 @@ ExchangeFormat exchange_format(const std::string& name) {
 
 ExchangedModel read_exchanged(ExchangeFormat format, const fs::path& weights,
                               const fs::path& config) {
-  ExchangedModel out{read_config(format, config), nullptr, {}};
+  ExchangedModel out{read_config(format, config), nullptr, {}, std::nullopt};
   const bool reference = format == ExchangeFormat::openmythos;
-  TensorMap tensors = read_weights(
+  StoredWeights stored = read_weights(
       weights, reference ? is_openmythos_table : std::function<bool(const std::string&)>());
+  TensorMap& tensors = stored.tensors;
   const std::string prefix = take_wrapper_prefix(tensors);
   if (!prefix.empty()) {
     log_info(strprintf("%s: took the prefix '%s' off all names", weights.c_str(), prefix.c_str()));
@@ -104,6 +114,7 @@ ExchangedModel read_exchanged(ExchangeFormat format, const fs::path& weights,
   }
   out.model = std::make_unique<Model>(out.config.model);
   out.model->parameters.load(tensors, weights.string());
+  out.documents = documents_of(stored, weights.string());
   return out;
 }
 
@@ -122,7 +133,9 @@ std::vector<std::string> write_exchanged(ExchangeFormat format, const fs::path& 
     names.emplace_back("config.toml");
     write_file_atomic(directory / names.back(), to_toml(checkpoint.config));
   }
-  write_safetensors(directory / names[0], {tensors.begin(), tensors.end()}, kMetadata);
+  auto metadata = kMetadata;
+  if (checkpoint.documents) metadata[kDocuments] = to_json(*checkpoint.documents).dump();
+  write_safetensors(directory / names[0], {tensors.begin(), tensors.end()}, metadata);
   write_file_atomic(directory / names[1], json.dump(2) + "\n");
   if (checkpoint.tokenizer) {
     names.push_back(checkpoint.tokenizer->file_name());

@@ -19,6 +19,7 @@ struct ExchangedModel {
   Config config;
   std::unique_ptr<Model> model;
   NonFinite nonfinite;  // of the tensors as the files name them
+  std::optional<DocumentEnds> documents;  // where an export of this program tells them
 };
 
 // `weights` is what read_weights (weight_files.h) takes; `config` a .json file, or a .toml file

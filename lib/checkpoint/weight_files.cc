@@ -148,9 +148,10 @@ class Reader {
   Reader(const fs::path& path, const std::function<bool(const std::string&)>& passed_over)
       : path_(path), passed_over_(passed_over), source_(find_source(path)) {}
 
-  TensorMap read() {
+  StoredWeights read() {
     if (source_.files.size() == 1 && source_.index.empty()) {
-      return read_safetensors(source_.files[0], passed_over_).tensors;
+      SafetensorsFile file = read_safetensors(source_.files[0], passed_over_);
+      return {std::move(file.tensors), std::move(file.metadata)};
     }
     log_info(strprintf("reading %zu files of %s", source_.files.size(), path_.c_str()));
     for (const fs::path& file : source_.files) read_file(file);
@@ -159,7 +160,7 @@ class Reader {
       const fs::path& origin = source_.index.empty() ? path_ : source_.index;
       fail(ErrorKind::data, origin.string() + ": " + listed(faults_));
     }
-    return std::move(tensors_);
+    return std::move(weights_);
   }
 
  private:
@@ -179,7 +180,8 @@ class Reader {
                             in_quotes(other->second) + " and " + in_quotes(name));
         }
       }
-      tensors_.merge(read.tensors);
+      weights_.tensors.merge(read.tensors);
+      weights_.metadata.merge(read.metadata);
       whole_.insert(name);
     } catch (const Error& error) {
       if (error.kind() != ErrorKind::data) throw;
@@ -215,7 +217,7 @@ class Reader {
   const fs::path& path_;
   const std::function<bool(const std::string&)>& passed_over_;
   const Source source_;
-  TensorMap tensors_;
+  StoredWeights weights_;
   std::map<std::string, std::string> shard_of_;  // of each tensor, those passed over too
   std::set<std::string> whole_;                  // shards that could be read
   std::vector<std::string> faults_;
@@ -223,8 +225,8 @@ class Reader {
 
 }  // namespace
 
-TensorMap read_weights(const fs::path& path,
-                       const std::function<bool(const std::string&)>& passed_over) {
+StoredWeights read_weights(const fs::path& path,
+                           const std::function<bool(const std::string&)>& passed_over) {
   return Reader(path, passed_over).read();
 }
 

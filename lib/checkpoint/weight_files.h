@@ -4,6 +4,12 @@
 
 namespace mythos {
 
+// What the .safetensors files of a model hold together.
+struct StoredWeights {
+  TensorMap tensors;
+  std::map<std::string, std::string> metadata;  // of the files, the first's where they differ
+};
+
 // The tensors of a model that another program wrote, in one .safetensors file or in several. `path`
 // is a file, a directory, or an index such as model.safetensors.index.json, which names the shard
 // of each tensor. Read are
@@ -13,8 +19,8 @@ namespace mythos {
 // Fails (data) naming every shard that is absent or damaged, tensors that the index and the shards
 // do not agree on, and a tensor that two files hold. Warns of files that the index does not name.
 // Tensors that `passed_over` takes by name are left out, whatever their type.
-TensorMap read_weights(const fs::path& path,
-                       const std::function<bool(const std::string&)>& passed_over);
+StoredWeights read_weights(const fs::path& path,
+                           const std::function<bool(const std::string&)>& passed_over);
 
 // Takes the prefixes that wrappers of PyTorch give to every name ("_orig_mod." of torch.compile,
 // "module." of data parallelism, in any order and number) off all names, where all have them, and

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/files.h"
+#include "config/document_ends.h"
 
 // Token shards on disk: man/mythos-shards.5 is the format.
 namespace mythos {
@@ -38,6 +39,10 @@ struct ShardManifest {
   bool bos = false, eos = true;  // whether each document begins and ends with that token
   SplitInfo train, val;
   std::vector<SourceInfo> sources;  // empty where not recorded
+
+  DocumentEnds document_ends() const {
+    return {bos ? Share::all : Share::none, eos ? Share::all : Share::none};
+  }
 };
 
 // A shard directory opened for reading. Opening reads the manifest and compares the tokenizer's

@@ -40,13 +40,19 @@ double Generation::mean_loops() const {
   return static_cast<double>(loops_run) / static_cast<double>(decode_steps);
 }
 
-std::vector<uint32_t> prompt_ids(const Tokenizer& tokenizer, std::string_view text) {
-  if (!text.empty()) return tokenizer.encode(text);
-  if (const auto id = tokenizer.bos_id()) return {*id};
-  if (const auto id = tokenizer.eos_id()) return {*id};
-  fail(ErrorKind::data,
-       "the prompt is empty and the tokenizer has neither a BOS nor an EOS token to start from; "
-       "give at least one character");
+std::vector<uint32_t> prompt_ids(const Tokenizer& tokenizer, std::string_view text,
+                                 const std::optional<DocumentEnds>& documents) {
+  std::vector<uint32_t> ids;
+  const auto bos = tokenizer.bos_id(), eos = tokenizer.eos_id();
+  if (documents && documents->bos != Share::none && bos) ids.push_back(*bos);
+  tokenizer.encode(text, ids, Specials::as_text);
+  if (!ids.empty()) return ids;
+  if (!documents && bos) return {*bos};
+  if ((!documents || documents->eos != Share::none) && eos) return {*eos};
+  fail(ErrorKind::data, std::string("the prompt is empty, and ") +
+                            (documents ? "documents began and ended without a token in training"
+                                       : "the tokenizer has neither a BOS nor an EOS token") +
+                            ", so there is none to start from; give at least one character");
 }
 
 void check_tokenizer(const Tokenizer& tokenizer, int64_t vocab_size) {
@@ -77,7 +83,7 @@ uint32_t Continuation::sample(std::span<const float> logits) const {
 
 bool Continuation::push(uint32_t id) {
   out_.decode_steps = length();
-  if (tokenizer_.eos_id() == id) return end(StopReason::eos);
+  if (ends_document(id)) return end(StopReason::eos);
   out_.ids.push_back(id);
   show(filter_.push(decoder_.push(id)));
   if (filter_.stopped()) return end(StopReason::stop);
@@ -89,6 +95,12 @@ bool Continuation::push(uint32_t id) {
 
 int64_t Continuation::left() const {
   return std::min(options_.max_tokens, room_ + 1) - length();
+}
+
+// BOS begins the next document, which tells where those end that have no EOS.
+bool Continuation::ends_document(uint32_t id) const {
+  const bool begins = options_.documents && options_.documents->bos != Share::none;
+  return tokenizer_.eos_id() == id || (begins && tokenizer_.bos_id() == id);
 }
 
 bool Continuation::end(StopReason reason) {

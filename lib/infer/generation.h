@@ -1,11 +1,13 @@
 #pragma once
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "config/document_ends.h"
 #include "infer/sampling.h"
 #include "infer/speculate.h"
 #include "infer/stop_filter.h"
@@ -23,6 +25,7 @@ struct GenerateOptions {
   std::vector<std::string> stop;  // the text ends before the first of these
   uint64_t stream = 0;            // tells samples of one prompt and seed apart
   SpeculationOptions speculation;
+  std::optional<DocumentEnds> documents;  // of the model's training, where known
   std::function<bool()> cancelled;
 
   // Fails (usage) naming the option, its value and what is allowed.
@@ -51,9 +54,12 @@ struct Generation {
   double mean_loops() const;
 };
 
-// The ids of a prompt. An empty one is unconditional: BOS, or else EOS, which ends the document
-// before. Fails (data) when the tokenizer has neither.
-std::vector<uint32_t> prompt_ids(const Tokenizer& tokenizer, std::string_view text);
+// The ids of a prompt, which is the beginning of a document: behind BOS where the documents of the
+// training began so. An empty one then is BOS alone, or else EOS, which ends the document before.
+// Where those documents are not known, only an empty prompt begins with BOS. Fails (data) when an
+// empty prompt has nothing to start from.
+std::vector<uint32_t> prompt_ids(const Tokenizer& tokenizer, std::string_view text,
+                                 const std::optional<DocumentEnds>& documents = {});
 
 // Fails (data) when the tokenizer has ids that the model lacks.
 void check_tokenizer(const Tokenizer& tokenizer, int64_t vocab_size);
@@ -84,6 +90,7 @@ class Continuation {
   Generation finish();
 
  private:
+  bool ends_document(uint32_t id) const;
   bool end(StopReason reason);
   void show(const std::string& text);
 

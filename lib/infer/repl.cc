@@ -101,7 +101,9 @@ void Repl::set(const std::string& name, std::string_view value) {
 
 void Repl::continue_prompt(std::string_view prompt) {
   const InterruptGuard guard;
-  if (!generator_.set_prompt(prompt_ids(tokenizer_, prompt), options_.cancelled)) return;
+  if (!generator_.set_prompt(prompt_ids(tokenizer_, prompt, options_.documents),
+                             options_.cancelled))
+    return;
   const Generation generation = generator_.generate(options_, output_.text);
   if (!generation.text.ends_with('\n')) output_.text("\n");
   output_.statistics(describe(generation, session_.decoder()));

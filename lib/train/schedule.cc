@@ -43,23 +43,6 @@ double learning_rate(const TrainConfig& config, int64_t step) {
   return config.lr;
 }
 
-LoopDistribution loop_distribution(const TrainConfig& train, const ModelConfig& model) {
-  LoopDistribution out;
-  out.kind = train.loop_sampling;
-  out.mean = train.mean_loops > 0 ? train.mean_loops : static_cast<double>(model.max_loop_iters);
-  const auto doubled = std::max<int64_t>(2, std::llround(2 * out.mean));
-  out.max = train.max_sampled_loops > 0 ? train.max_sampled_loops : doubled;
-  if (out.kind == LoopSampling::uniform) {
-    out.max = std::min(out.max, doubled - 1);
-    out.min = std::max<int64_t>(1, doubled - out.max);
-  }
-  if (out.kind == LoopSampling::fixed) {
-    out.min = out.max = std::llround(out.mean);
-    out.mean = static_cast<double>(out.max);
-  }
-  return out;
-}
-
 int64_t loops_of_step(const LoopDistribution& distribution, uint64_t seed, int64_t step) {
   Rng rng(seed, kLoopStream, static_cast<uint64_t>(step) * kNumbersPerStep);
   switch (distribution.kind) {

@@ -1,8 +1,7 @@
 #pragma once
 #include <cstdint>
 
-#include "config/model_config.h"
-#include "config/train_config.h"
+#include "config/loop_distribution.h"
 
 namespace mythos {
 
@@ -13,14 +12,6 @@ namespace mythos {
 //                    (Hägele et al. 2024)
 //   constant         the peak to the end
 double learning_rate(const TrainConfig& config, int64_t step);
-
-// How many loops training steps run: a distribution over [min, max] with the given mean.
-struct LoopDistribution {
-  LoopSampling kind = LoopSampling::fixed;
-  double mean = 1;
-  int64_t min = 1, max = 1;
-};
-LoopDistribution loop_distribution(const TrainConfig& train, const ModelConfig& model);
 
 // Loops of one step; every micro-batch of the step runs the same number. A model trained at one
 // fixed depth degrades at every other, so the depth is drawn anew each step (Geiping et al. 2025,

@@ -293,6 +293,12 @@ std::vector<DataSource> TrainSetup::sources() const {
   return sources;
 }
 
+DocumentEnds TrainSetup::document_ends() const {
+  DocumentEnds ends = data[0].manifest().document_ends();
+  for (const ShardDirectory& shards : data) ends = both(ends, shards.manifest().document_ends());
+  return ends;
+}
+
 TrainSetup prepare(const TrainOptions& options, at::Device device) {
   const bool goes_on = has_checkpoints(options) && options.resume;
   TrainData data = open_data(options.data);

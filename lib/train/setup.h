@@ -26,6 +26,8 @@ struct TrainSetup {
   std::optional<fs::path> resumed_from;  // a step directory
 
   std::vector<DataSource> sources() const;
+  // What the documents of all data begin and end with.
+  DocumentEnds document_ends() const;
 };
 
 // Fails as train() does.

@@ -377,6 +377,7 @@ void Trainer::save() {
   content.tokenizer = setup_.tokenizer.get();
   content.model = named_tensors(setup_.model->parameters);
   content.optimizer = optimizer_.state();
+  content.documents = setup_.document_ends();
   content.state = {{"step", step_},
                    {"tokens", tokens_},
                    {"seconds", seconds_ + interval_seconds_},

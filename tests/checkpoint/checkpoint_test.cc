@@ -85,11 +85,23 @@ TEST_F(CheckpointTest, LoadsWhatWasSaved) {
   nlohmann::json state = content_.state;
   state["step"] = 200;
   EXPECT_EQ(loaded.state, state);
+  EXPECT_TRUE(loaded.was_trained());
+  EXPECT_EQ(loaded.documents, std::nullopt);
   ASSERT_NE(loaded.tokenizer, nullptr);
   EXPECT_EQ(loaded.tokenizer->file_content(), tokenizer_->file_content());
   EXPECT_EQ(loaded.tokenizer->fingerprint(), tokenizer_->fingerprint());
   expect_equal(as_map(named_tensors(loaded.model->parameters)), as_map(content_.model));
   expect_equal(loaded.optimizer, as_map(content_.optimizer));
+}
+
+TEST_F(CheckpointTest, CarriesWhatDocumentsBeganAndEndedWith) {
+  content_.documents = DocumentEnds{Share::some, Share::all};
+  content_.state.erase("cursor");
+  save(1);
+  const LoadedCheckpoint loaded = load_checkpoint(run_, at::kCPU);
+  EXPECT_EQ(loaded.documents, content_.documents);
+  EXPECT_EQ(loaded.state.at("documents").dump(), R"({"bos":"some","eos":"all"})");
+  EXPECT_FALSE(loaded.was_trained());
 }
 
 TEST_F(CheckpointTest, OptimizerOnlyWhenAskedAndFreeToBeWritten) {

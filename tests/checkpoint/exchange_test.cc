@@ -65,11 +65,21 @@ TEST_P(EveryFormat, ReadsBackEqual) {
   }
 }
 
+TEST_P(EveryFormat, CarriesWhatDocumentsBeganAndEndedWith) {
+  write(GetParam(), "unknown");
+  EXPECT_EQ(read(GetParam(), "unknown").documents, std::nullopt);
+  checkpoint_.documents = DocumentEnds{Share::none, Share::some};
+  write(GetParam(), "known");
+  EXPECT_EQ(read(GetParam(), "known").documents, checkpoint_.documents);
+}
+
 TEST_P(EveryFormat, WrittenAgainAfterImportIsTheSameFile) {
+  checkpoint_.documents = DocumentEnds{Share::all, Share::all};
   const auto names = write(GetParam(), "first");
   ExchangedModel back = read(GetParam(), "first");
   checkpoint_.config = back.config;
   checkpoint_.config.train.seq_len = 32;
+  checkpoint_.documents = back.documents;
   checkpoint_.model = std::move(back.model);
   write(GetParam(), "second");
   for (const std::string& name : names) {

@@ -24,7 +24,7 @@ class WeightFiles : public testing::Test {
   }
   void cut(const fs::path& file) { fs::resize_file(file, fs::file_size(file) - 1); }
 
-  static TensorMap read(const fs::path& path) { return read_weights(path, {}); }
+  static TensorMap read(const fs::path& path) { return read_weights(path, {}).tensors; }
   static std::string refusal(const fs::path& path, ErrorKind kind = ErrorKind::data) {
     return error_of(kind, [&] { read(path); });
   }
@@ -116,7 +116,7 @@ TEST_F(WeightFiles, ATensorOfTwoShardsIsNamed) {
 
 TEST_F(WeightFiles, TensorsThatArePassedOverMayBeInTheIndex) {
   const auto passed_over = [](const std::string& name) { return name == "b"; };
-  EXPECT_EQ(read_weights(index_, passed_over).size(), 2u);
+  EXPECT_EQ(read_weights(index_, passed_over).tensors.size(), 2u);
 }
 
 TEST_F(WeightFiles, OtherJsonIsNoIndex) {

@@ -218,5 +218,42 @@ TEST(PromptIds, AnEmptyPromptStartsFromBosOrElseFromEos) {
   EXPECT_EQ(prompt_ids(ByteTokenizer(true, true), "ab"), (Ids{97, 98}));
 }
 
+// A prompt begins as the documents of the training did.
+TEST(PromptIds, BeginAsDocumentsDid) {
+  using Ids = std::vector<uint32_t>;
+  constexpr uint32_t kBos = ByteTokenizer::kBos, kEos = ByteTokenizer::kEos;
+  const ByteTokenizer tokenizer(true, true);
+  const DocumentEnds bos_alone{Share::all, Share::none}, some_bos{Share::some, Share::all},
+      eos_alone{Share::none, Share::all}, neither;
+  for (const DocumentEnds& with_bos : {bos_alone, some_bos}) {
+    EXPECT_EQ(prompt_ids(tokenizer, "ab", with_bos), (Ids{kBos, 97, 98}));
+    EXPECT_EQ(prompt_ids(tokenizer, "", with_bos), Ids{kBos});
+  }
+  EXPECT_EQ(prompt_ids(tokenizer, "ab", eos_alone), (Ids{97, 98}));
+  EXPECT_EQ(prompt_ids(tokenizer, "", eos_alone), Ids{kEos});
+  EXPECT_EQ(prompt_ids(tokenizer, "ab", neither), (Ids{97, 98}));
+  try {
+    prompt_ids(tokenizer, "", neither);
+    FAIL() << "no error";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::data);
+    EXPECT_TRUE(error.message().starts_with("the prompt is empty, and documents began"))
+        << error.what();
+  }
+}
+
+// BOS ends a text where documents began with it: another one begins.
+TEST(Continuation, EndsWhereTheNextDocumentBegins) {
+  const ByteTokenizer tokenizer(true, true);
+  GenerateOptions options;
+  const auto goes_on = [&](uint32_t id) { return Continuation(tokenizer, options, 1, 9).push(id); };
+  EXPECT_TRUE(goes_on(ByteTokenizer::kBos));
+  EXPECT_FALSE(goes_on(ByteTokenizer::kEos));
+  options.documents = DocumentEnds{Share::none, Share::all};
+  EXPECT_TRUE(goes_on(ByteTokenizer::kBos));
+  options.documents = DocumentEnds{Share::all, Share::none};
+  EXPECT_FALSE(goes_on(ByteTokenizer::kBos));
+}
+
 }  // namespace
 }  // namespace mythos

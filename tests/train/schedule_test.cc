@@ -102,20 +102,6 @@ INSTANTIATE_TEST_SUITE_P(
                     LoopCase{LoopSampling::uniform, 8, 10}, LoopCase{LoopSampling::uniform, 7.5, 0},
                     LoopCase{LoopSampling::uniform, 1, 0}, LoopCase{LoopSampling::fixed, 8, 0}));
 
-TEST(LoopDistribution, TakesTheModelsLoopsUnlessToldOtherwise) {
-  ModelConfig model;
-  model.max_loop_iters = 6;
-  TrainConfig train;
-  EXPECT_EQ(loop_distribution(train, model).mean, 6);
-  EXPECT_EQ(loop_distribution(train, model).max, 12);
-  train.loop_sampling = LoopSampling::uniform;
-  EXPECT_EQ(loop_distribution(train, model).min, 1);
-  EXPECT_EQ(loop_distribution(train, model).max, 11);
-  train.loop_sampling = LoopSampling::fixed;
-  EXPECT_EQ(loop_distribution(train, model).min, 6);
-  EXPECT_EQ(loop_distribution(train, model).max, 6);
-}
-
 TEST(LoopsOfStepAlone, DependsOnSeedAndStepOnly) {
   const LoopDistribution loops{LoopSampling::poisson, 8, 1, 16};
   int same_as_next = 0, same_as_other_seed = 0;

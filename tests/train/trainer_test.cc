@@ -116,9 +116,12 @@ TEST_F(TrainerTest, AResumedRunEqualsAnUninterruptedOneBitForBit) {
 }
 
 // A second source, with the tokenizer of the first: documents of its own, some for validation.
-void write_more_shards(const fs::path& directory, const fs::path& first, bool val = true) {
+void write_more_shards(const fs::path& directory, const fs::path& first, bool val = true,
+                       bool bos = false) {
   const auto tokenizer = load_carried_tokenizer(first);
-  ShardWriter writer(directory, *tokenizer, {});
+  ShardWriterOptions options;
+  options.bos = bos;
+  ShardWriter writer(directory, *tokenizer, options);
   size_t i = 0;
   for (const std::string& text : small_documents(30, 77)) {
     const auto split =
@@ -155,6 +158,23 @@ TEST_F(TrainerTest, AResumedMixturePackedByBestFitEqualsAnUninterruptedOne) {
   resume.assignments.push_back("train.packing=contiguous");
   EXPECT_TRUE(
       contains(refused(options.data), R"(train.packing = "contiguous" instead of "best-fit")"));
+}
+
+TEST_F(TrainerTest, CheckpointsTellWhatDocumentsBeganAndEndedWith) {
+  write_more_shards(scratch_ / "bos", data(), /*val=*/true, /*bos=*/true);
+  const auto ends_of = [&](const std::string& run, const std::vector<DataEntry>& data) {
+    TrainOptions options = this->options(run);
+    options.data = data;
+    options.assignments = {"train.steps=2", "train.save_every=1"};
+    train(options);
+    EXPECT_EQ(load_checkpoint(scratch_ / run / "step-000001", at::kCPU).documents,
+              load_checkpoint(scratch_ / run / "step-000002", at::kCPU).documents);
+    return load_checkpoint(scratch_ / run, at::kCPU).documents.value();
+  };
+  EXPECT_EQ(ends_of("plain", {{data(), 1}}), (DocumentEnds{Share::none, Share::all}));
+  EXPECT_EQ(ends_of("with-bos", {{scratch_ / "bos", 1}}), (DocumentEnds{Share::all, Share::all}));
+  EXPECT_EQ(ends_of("both", {{data(), 1}, {scratch_ / "bos", 1}}),
+            (DocumentEnds{Share::some, Share::all}));
 }
 
 TEST_F(TrainerTest, SourcesAreValidatedByWeight) {

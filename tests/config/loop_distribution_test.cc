@@ -1,0 +1,80 @@
+#include "config/loop_distribution.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+namespace mythos {
+namespace {
+
+ModelConfig model_of(int64_t max_loop_iters) {
+  ModelConfig model;
+  model.max_loop_iters = max_loop_iters;
+  return model;
+}
+
+TEST(LoopDistribution, TakesTheModelsLoopsUnlessToldOtherwise) {
+  const ModelConfig model = model_of(6);
+  TrainConfig train;
+  EXPECT_EQ(loop_distribution(train, model).mean, 6);
+  EXPECT_EQ(loop_distribution(train, model).max, 12);
+  train.loop_sampling = LoopSampling::uniform;
+  EXPECT_EQ(loop_distribution(train, model).min, 1);
+  EXPECT_EQ(loop_distribution(train, model).max, 11);
+  train.loop_sampling = LoopSampling::fixed;
+  EXPECT_EQ(loop_distribution(train, model).min, 6);
+  EXPECT_EQ(loop_distribution(train, model).max, 6);
+}
+
+TEST(LoopDistribution, APoissonMeanOfOneIsOneLoop) {
+  EXPECT_EQ(loop_distribution(TrainConfig{}, model_of(1)).max, 1);
+}
+
+// What a warning says of these numbers of loops, one after the other.
+std::string warnings(DepthWarning depth, const std::vector<int64_t>& loops) {
+  testing::internal::CaptureStderr();
+  for (const int64_t n : loops) depth.check(n);
+  return testing::internal::GetCapturedStderr();
+}
+
+TEST(DepthWarning, NamesTheTrainedRangeOnce) {
+  TrainConfig train;
+  const ModelConfig model = model_of(8);
+  EXPECT_EQ(warnings({train, model, true}, {1, 8, 16}), "");
+  EXPECT_EQ(warnings({train, model, true}, {16, 17, 64}),
+            "warning: 17 loops are outside the training's 1 to 16 loops a step (poisson, mean 8): "
+            "quality may fall\n");
+  train.loop_sampling = LoopSampling::uniform;
+  train.max_sampled_loops = 10;
+  EXPECT_EQ(warnings({train, model, true}, {6, 10, 5}),
+            "warning: 5 loops are outside the training's 6 to 10 loops a step (uniform, mean 8): "
+            "quality may fall\n");
+  train.loop_sampling = LoopSampling::fixed;
+  EXPECT_EQ(
+      warnings({train, model, true}, {8, 4}),
+      "warning: 4 loops are outside the training's 8 loops in every step: quality may fall\n");
+}
+
+TEST(DepthWarning, KnowsOfAnImportedModelItsLoopsAlone) {
+  TrainConfig train;
+  train.mean_loops = 2;
+  EXPECT_EQ(
+      warnings({train, model_of(8), false}, {1, 8, 9}),
+      "warning: 9 loops are more than model.max_loop_iters = 8, which is all that an imported "
+      "model tells of its training: quality may fall\n");
+}
+
+TEST(DepthWarning, LoopsThatTokensMayLeaveEarlyAreNotTooFew) {
+  TrainConfig train;
+  train.loop_sampling = LoopSampling::fixed;
+  DepthWarning depth(train, model_of(8), true);
+  testing::internal::CaptureStderr();
+  depth.check_most(2);
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+  testing::internal::CaptureStderr();
+  depth.check_most(9);
+  EXPECT_NE(testing::internal::GetCapturedStderr(), "");
+}
+
+}  // namespace
+}  // namespace mythos
