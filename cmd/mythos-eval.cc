@@ -11,6 +11,7 @@
 #include "base/strings.h"
 #include "checkpoint/checkpoint.h"
 #include "config/field_value.h"
+#include "config/loop_distribution.h"
 #include "eval/decode_likelihood.h"
 #include "eval/report.h"
 #include "kernels/compute_options.h"
@@ -22,7 +23,7 @@ namespace {
 
 struct Options {
   std::string checkpoint, data, loops, split = "val";
-  int64_t max_tokens = 0, batch_size = 0, seq_len = 0;
+  int64_t max_tokens = 0, batch_size = 0, seq_len = 0, stride = 0;
   ComputeOptions compute;
   Decoder::Options decoder;
   bool decode = false, threshold_given = false;
@@ -50,6 +51,7 @@ class Evaluation {
     }
     data_.require_tokenizer(loaded.tokenizer->fingerprint(),
                             "the checkpoint " + loaded.path.string());
+    hint_at_documents();
     byte_lengths_ = loaded.tokenizer->byte_lengths();
     compute_type_ = resolve_compute_type(options.compute.compute_type(), device);
     if (options.decode) {
@@ -64,6 +66,11 @@ class Evaluation {
       fail(ErrorKind::usage, strprintf("--seq-len %lld: at most model.max_seq_len = %lld",
                                        static_cast<long long>(likelihood_.seq_len),
                                        static_cast<long long>(config.model.max_seq_len)));
+    }
+    if (options.stride > likelihood_.seq_len) {
+      fail(ErrorKind::usage, strprintf("--stride %lld: at most the window, --seq-len = %lld",
+                                       static_cast<long long>(options.stride),
+                                       static_cast<long long>(likelihood_.seq_len)));
     }
     likelihood_.split =
         options.split == "val" ? ShardDirectory::Split::val : ShardDirectory::Split::train;
@@ -87,8 +94,11 @@ class Evaluation {
     const int64_t total = likelihood_.max_tokens > 0 ? std::min(all, likelihood_.max_tokens) : all;
     std::vector<Likelihood> out;
     for (const int64_t n : loops) {
-      Progress progress(label + strprintf("%lld loops:", static_cast<long long>(n)), total,
-                        "tokens");
+      std::string title = label + strprintf("%lld loops", static_cast<long long>(n));
+      if (likelihood_.stride > 0) {
+        title += strprintf(", stride %lld", static_cast<long long>(likelihood_.stride));
+      }
+      Progress progress(title + ":", total, "tokens");
       likelihood_.loops = n;
       likelihood_.on_progress = [&](int64_t tokens) { progress.update(tokens); };
       out.push_back(decoder ? evaluate_decode(*decoder, data_, byte_lengths_, likelihood_)
@@ -109,8 +119,14 @@ class Evaluation {
     report.seq_len = likelihood_.seq_len;
     const auto loops = options.loops.empty() ? default_loops(config.max_loop_iters)
                                              : parse_int_list(options.loops, "--loops");
+    warn_of_depth(loops, !options.loops.empty());
     report.decode = decode_;
     report.loops = rows(*loaded_.model, loops, report);
+    if (options.stride > 0) {
+      report.stride = likelihood_.stride = options.stride;
+      report.sliding = rows(*loaded_.model, loops, report);
+      likelihood_.stride = 0;
+    }
     if (options.untrained) {
       Model fresh(config, device_);
       fresh.parameters.initialize(config, static_cast<uint64_t>(loaded_.config.train.seed));
@@ -124,6 +140,20 @@ class Evaluation {
   }
 
  private:
+  void hint_at_documents() const {
+    const DocumentEnds here = data_.manifest().document_ends();
+    if (!loaded_.documents || !differs(here, *loaded_.documents)) return;
+    log_warning(data_.path().string() + ": documents stand " + describe(here) +
+                "; in training they stood " + describe(*loaded_.documents) +
+                ", so the model is measured on what it was not taught");
+  }
+
+  // Fewer loops than in training are worth a word only where they were `asked` for.
+  void warn_of_depth(const std::vector<int64_t>& loops, bool asked) const {
+    DepthWarning depth(loaded_.config.train, loaded_.config.model, loaded_.was_trained());
+    for (const int64_t n : loops) asked ? depth.check(n) : depth.check_most(n);
+  }
+
   const LoadedCheckpoint& loaded_;
   ShardDirectory data_;
   at::Device device_;
@@ -163,10 +193,13 @@ int run(const Options& options) {
     return 0;
   }
   const Likelihood& any = report.loops.front();
-  log_info(strprintf("%s on the %s split of %s: %s tokens, %s bytes, windows of %lld",
-                     report.checkpoint.c_str(), report.split.c_str(), report.data.c_str(),
-                     with_commas(any.tokens).c_str(), with_commas(any.bytes).c_str(),
-                     static_cast<long long>(report.seq_len)));
+  std::string windows = strprintf("windows of %lld", static_cast<long long>(report.seq_len));
+  if (report.stride > 0) {
+    windows += strprintf(", then one every %lld tokens", static_cast<long long>(report.stride));
+  }
+  log_info(strprintf("%s on the %s split of %s: %s tokens, %s bytes, %s", report.checkpoint.c_str(),
+                     report.split.c_str(), report.data.c_str(), with_commas(any.tokens).c_str(),
+                     with_commas(any.bytes).c_str(), windows.c_str()));
   print_lines(eval_table(report));
   require_finite(report, loaded.nonfinite);
   return 0;
@@ -223,6 +256,11 @@ void declare(CLI::App& app, Options& o) {
       ->type_name("N")
       ->check(count);
   app.add_option("--seq-len", o.seq_len, "Tokens of a window; default: that of training")
+      ->type_name("N")
+      ->check(count);
+  app.add_option("--stride", o.stride,
+                 "Measure with overlapping windows as well, one every N tokens, at most --seq-len: "
+                 "each token is predicted once, from more of what came before it")
       ->type_name("N")
       ->check(count);
   app.add_option("--batch-size", o.batch_size,

@@ -243,21 +243,27 @@ double Sampler::epoch() const {
 }
 
 Batch sequential_batch(const ShardDirectory& data, Split split, uint64_t first_window,
-                       int64_t batch_size, int64_t seq_len) {
-  const uint64_t tokens = data.tokens(split), windows = count_windows(tokens, seq_len);
+                       int64_t batch_size, int64_t seq_len, int64_t stride) {
+  const auto length = static_cast<uint64_t>(seq_len);
+  const uint64_t step = stride > 0 ? static_cast<uint64_t>(stride) : length;
+  const uint64_t tokens = data.tokens(split);
+  // Windows whose last target the one before does not have.
+  const uint64_t windows =
+      tokens < 2 ? 0 : 1 + (std::max(tokens - 1, length) - length + step - 1) / step;
   if (first_window >= windows) return {{}, {}, {}, 0, seq_len};
   const auto rows = static_cast<int64_t>(
       std::min<uint64_t>(static_cast<uint64_t>(batch_size), windows - first_window));
-  const auto length = static_cast<uint64_t>(seq_len);
   Batch batch = make_batch(rows, seq_len, /*document_begins=*/false);
   std::vector<uint32_t> buffer;
   for (int64_t row = 0; row < rows; ++row) {
-    const uint64_t first = (first_window + static_cast<uint64_t>(row)) * length;
+    const uint64_t window = first_window + static_cast<uint64_t>(row);
+    const uint64_t first = window * step, known = window == 0 ? 0 : length - step;
     buffer.resize(std::min(length + 1, tokens - first));
     data.read(split, first, buffer);
     const SequenceRow to = row_of(batch, row);
     std::copy(buffer.begin(), buffer.end() - 1, to.inputs.begin());
     std::copy(buffer.begin() + 1, buffer.end(), to.targets.begin());
+    std::fill_n(to.targets.begin(), known, -1);
   }
   return batch;
 }

@@ -90,9 +90,12 @@ class Prefetcher {
   std::unique_ptr<State> state_;
 };
 
-// Windows first … of a split in stream order for validation: every target once, the last window
-// padded with target -1. Empty when the end is reached.
+// Windows first … of a split in stream order for validation, each beginning `stride` tokens (at
+// most seq_len, which is what 0 means) behind the one before: every target once, in the first
+// window that has it. Where another window has it, and where the last window is padded, the target
+// is -1. Empty when the end is reached.
 Batch sequential_batch(const ShardDirectory& data, ShardDirectory::Split split,
-                       uint64_t first_window, int64_t batch_size, int64_t seq_len);
+                       uint64_t first_window, int64_t batch_size, int64_t seq_len,
+                       int64_t stride = 0);
 
 }  // namespace mythos

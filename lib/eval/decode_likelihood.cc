@@ -20,6 +20,13 @@ class Windows {
   double nats(const Batch& batch, std::vector<int64_t>& loops_run) {
     double sum = 0;
     for (const auto& cache : caches_) cache->truncate(0);
+    ends_.clear();
+    for (int64_t window = 0; window < batch.batch_size; ++window) {
+      const auto first = batch.targets.begin() + window * batch.seq_len;
+      int64_t end = batch.seq_len;
+      while (end > 0 && first[end - 1] < 0) --end;
+      ends_.push_back(end);
+    }
     for (int64_t at = 0; at < batch.seq_len; ++at) sum += step(batch, at, loops_run);
     return sum;
   }
@@ -27,23 +34,27 @@ class Windows {
   int64_t cache_bytes_per_token() const { return caches_.front()->bytes_per_token(); }
 
  private:
-  // One token of every window that still has targets.
+  // One token of every window that still has targets; those without one are context.
   double step(const Batch& batch, int64_t at, std::vector<int64_t>& loops_run) {
     std::vector<Decoder::Row> rows;
     std::vector<int64_t> targets;
     for (int64_t window = 0; window < batch.batch_size; ++window) {
       const auto place = static_cast<size_t>(window * batch.seq_len + at);
-      if (batch.targets[place] < 0) continue;
-      const auto row = static_cast<int64_t>(rows.size());
+      if (at >= ends_[static_cast<size_t>(window)]) continue;
+      const bool scored = batch.targets[place] >= 0;
+      const auto row = static_cast<int64_t>(targets.size());
       rows.push_back({caches_[static_cast<size_t>(window)].get(),
                       static_cast<uint32_t>(batch.inputs[place]), 0,
-                      logits_.data_ptr<float>() + row * logits_.size(1), 0});
-      targets.push_back(batch.targets[place]);
+                      scored ? logits_.data_ptr<float>() + row * logits_.size(1) : nullptr, 0});
+      if (scored) targets.push_back(batch.targets[place]);
     }
     if (rows.empty()) return 0;
     decoder_.step(rows);
-    for (const Decoder::Row& row : rows) ++loops_run[static_cast<size_t>(row.loops_run - 1)];
-    const auto count = static_cast<int64_t>(rows.size());
+    for (const Decoder::Row& row : rows) {
+      if (row.logits) ++loops_run[static_cast<size_t>(row.loops_run - 1)];
+    }
+    if (targets.empty()) return 0;
+    const auto count = static_cast<int64_t>(targets.size());
     const Tensor wanted = at::from_blob(targets.data(), {count}, at::kLong);
     return at::cross_entropy_loss(logits_.narrow(0, 0, count), wanted, {}, at::Reduction::None)
         .sum(at::kDouble)
@@ -53,6 +64,7 @@ class Windows {
   Decoder& decoder_;
   Tensor logits_;
   std::vector<std::unique_ptr<KvCache>> caches_;
+  std::vector<int64_t> ends_;  // of each window of the batch: behind its last target
 };
 
 }  // namespace

@@ -73,7 +73,12 @@ Likelihood evaluate(const ModelConfig& config, const Weights& weights, const Sha
     const Tensor inputs = at::from_blob(batch.inputs.data(), shape, at::kLong).to(device);
     const Tensor targets = at::from_blob(batch.targets.data(), shape, at::kLong).to(device);
     const ForwardResult result = forward(config, weights, inputs, forward_options);
-    nats += token_losses(weights, result.hidden, targets).sum(at::kDouble);
+    // What all windows of the batch know already needs no logits.
+    const int64_t known = batch.targets[0] < 0 ? options.seq_len - options.stride : 0;
+    const int64_t scored = options.seq_len - known;
+    nats += token_losses(weights, result.hidden.narrow(1, known, scored),
+                         targets.narrow(1, known, scored))
+                .sum(at::kDouble);
     if (result.loops_run.defined()) count_loops(result.loops_run, targets, counts);
   });
   out.nats = nats.item<double>();

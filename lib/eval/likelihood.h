@@ -10,8 +10,12 @@ namespace mythos {
 
 struct LikelihoodOptions {
   ShardDirectory::Split split = ShardDirectory::Split::val;
-  int64_t loops = 0;       // 0 means the model's max_loop_iters
-  int64_t seq_len = 256;   // tokens of a window; each window is read without what came before it
+  int64_t loops = 0;      // 0 means the model's max_loop_iters
+  int64_t seq_len = 256;  // tokens of a window; each window is read without what came before it
+  // Tokens from the beginning of a window to that of the next, up to seq_len, which is what 0
+  // means. With less a token is predicted, once, from seq_len − stride tokens before it at least,
+  // as far as the split has them.
+  int64_t stride = 0;
   int64_t batch_size = 0;  // windows of a batch; 0 means as many as hold 8192 tokens
   int64_t max_tokens = 0;  // targets to read; 0 means the whole split
   std::function<void(int64_t tokens)> on_progress;

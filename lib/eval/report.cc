@@ -26,6 +26,18 @@ nlohmann::ordered_json row_json(const Likelihood& row) {
   return json;
 }
 
+nlohmann::ordered_json loops_json(const EvalReport& report) {
+  nlohmann::ordered_json json = nlohmann::ordered_json::array();
+  for (size_t i = 0; i < report.loops.size(); ++i) {
+    json.push_back(row_json(report.loops[i]));
+    if (report.sliding.empty()) continue;
+    nlohmann::ordered_json sliding = row_json(report.sliding[i]);
+    sliding.erase("loops");
+    json.back()["sliding"] = std::move(sliding);
+  }
+  return json;
+}
+
 std::string untrained_label(const EvalReport& report) {
   return "untrained, " + std::to_string(report.untrained->loops) + " loops";
 }
@@ -59,7 +71,13 @@ std::string halting_table(const EvalReport& report) {
     text += strprintf("%-18s %8.3f %11.1f%%  %s\n", label.c_str(), row.mean_loops(),
                       100 * row.flops_saved, loops_text(row.loops_run).c_str());
   };
-  for (const Likelihood& row : report.loops) add(std::to_string(row.loops), row);
+  for (size_t i = 0; i < report.loops.size(); ++i) {
+    const std::string label = std::to_string(report.loops[i].loops);
+    add(label, report.loops[i]);
+    if (!report.sliding.empty()) {
+      add(label + ", stride " + std::to_string(report.stride), report.sliding[i]);
+    }
+  }
   if (report.untrained) add(untrained_label(report), *report.untrained);
   if (text.empty()) return text;
   return strprintf("\n%-18s %8s %12s  %s\n", "loops", "mean run", "FLOPs saved",
@@ -153,11 +171,11 @@ nlohmann::ordered_json to_json(const EvalReport& report) {
   json["tokens"] = any.tokens;
   json["bytes"] = any.bytes;
   json["seq_len"] = report.seq_len;
+  if (report.stride > 0) json["stride"] = report.stride;
   json["device"] = report.device;
   json["compute_type"] = report.compute_type;
   if (report.decode) json["decode"] = decode_json(report);
-  json["loops"] = nlohmann::ordered_json::array();
-  for (const Likelihood& row : report.loops) json["loops"].push_back(row_json(row));
+  json["loops"] = loops_json(report);
   json["best_loops"] = nullptr;
   if (best) json["best_loops"] = report.loops[*best].loops;
   if (report.unigram) json["unigram"] = row_json(*report.unigram);
@@ -170,7 +188,10 @@ std::string eval_table(const EvalReport& report) {
                                "bits/byte", "tokens/s");
   for (size_t i = 0; i < report.loops.size(); ++i) {
     const bool marked = report.loops.size() > 1 && i == report.best();
-    text += row_text(std::to_string(report.loops[i].loops), report.loops[i], marked ? "best" : "");
+    const std::string label = std::to_string(report.loops[i].loops);
+    text += row_text(label, report.loops[i], marked ? "best" : "");
+    if (report.sliding.empty()) continue;
+    text += row_text(label + ", stride " + std::to_string(report.stride), report.sliding[i], "");
   }
   if (report.untrained) {
     text += row_text(untrained_label(report), *report.untrained, "");

@@ -15,10 +15,12 @@ struct EvalReport {
   int64_t step = 0;
   int64_t seq_len = 0;
   std::optional<Decoder::Options> decode;  // computed as text is generated
-  int64_t weight_bytes = 0;                // ditto
+  int64_t weight_bytes = 0;                // of the decoder
   std::vector<Likelihood> loops;           // one for each loop count asked for
-  std::optional<Likelihood> unigram;       // the train split's unigram distribution
-  std::optional<Likelihood> untrained;     // the same configuration with fresh weights
+  int64_t stride = 0;                      // of `sliding`
+  std::vector<Likelihood> sliding;      // with windows that overlap, for each of `loops`, or none
+  std::optional<Likelihood> unigram;    // the train split's unigram distribution
+  std::optional<Likelihood> untrained;  // the same configuration with fresh weights
 
   // Index in `loops` of the fewest bits per byte, the fewer loops of equals; nothing where no row's
   // likelihood is finite.

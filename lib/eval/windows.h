@@ -21,8 +21,8 @@ class Stopwatch {
 // where there are none.
 int64_t target_count(const ShardDirectory& data, ShardDirectory::Split split, int64_t max_tokens);
 
-// f(batch) for batches of `batch_size` windows in stream order, targets beyond the last one wanted
-// being -1. Counts tokens and bytes into `out`, and reports progress.
+// f(batch) for batches of `batch_size` windows in stream order (sequential_batch), targets beyond
+// the last one wanted being -1. Counts tokens and bytes into `out`, and reports progress.
 void for_each_batch(const ShardDirectory& data, const std::vector<int32_t>& byte_lengths,
                     const LikelihoodOptions& options, int64_t batch_size, Likelihood& out,
                     const std::function<void(Batch& batch)>& f);

@@ -218,5 +218,33 @@ TEST(SequentialBatch, CoversEveryTargetOnceInOrder) {
   EXPECT_EQ(sequential_batch(data.shards(), Split::val, 0, 3, 4).batch_size, 0);
 }
 
+// Windows that overlap give each target once, behind what the window before has.
+TEST(SequentialBatch, OverlappingWindowsGiveEveryTargetOnce) {
+  for (const int64_t tokens : {2, 9, 10, 64, 65}) {
+    const Counting data(static_cast<uint64_t>(tokens));
+    for (const int64_t stride : {1, 3, 8}) {
+      std::map<int64_t, int> counts;
+      int64_t window = 0;
+      while (true) {
+        const Batch batch = sequential_batch(data.shards(), Split::train,
+                                             static_cast<uint64_t>(window), 3, 8, stride);
+        if (batch.batch_size == 0) break;
+        for (int64_t row = 0; row < batch.batch_size; ++row) {
+          const auto* targets = &batch.targets[static_cast<size_t>(row * 8)];
+          const int64_t first = (window + row) * stride, known = first > 0 ? 8 - stride : 0;
+          EXPECT_EQ(batch.inputs[static_cast<size_t>(row * 8)], first);
+          EXPECT_EQ(targets[known], first + known + 1);  // there is at least one
+          if (known > 0) {
+            EXPECT_EQ(targets[known - 1], -1);
+          }
+        }
+        counts = count_targets(batch, counts);
+        window += batch.batch_size;
+      }
+      expect_each_once(counts, tokens);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace mythos

@@ -89,6 +89,23 @@ TEST_F(DecodeLikelihood, ReadsTheWholeSplitAndShortWindows) {
   EXPECT_NEAR(found.nats, want.nats, 1e-5 * want.nats);
 }
 
+TEST_F(DecodeLikelihood, EqualsWindowsThatOverlap) {
+  for (const int64_t stride : {5, 16}) {
+    options_.stride = stride;
+    for (const int64_t batch_size : {0, 3}) {
+      options_.batch_size = batch_size;
+      const Likelihood found = decoded(model_), want = plain(model_);
+      EXPECT_EQ(found.tokens, 100);
+      EXPECT_EQ(found.bytes, want.bytes);
+      EXPECT_NEAR(found.nats, want.nats, 1e-5 * want.nats);
+    }
+  }
+  Decoder::Options exits;
+  exits.exit = ExitRule::latent;
+  exits.exit_threshold = 1e30;
+  EXPECT_EQ(decoded(model_, exits).loops_run, (std::vector<int64_t>{100, 0, 0}));
+}
+
 // Fewer bits cost more, by little.
 TEST_F(DecodeLikelihood, RoundedWeightsAreNear) {
   const double exact = nats({});

@@ -94,6 +94,46 @@ TEST_F(LikelihoodTest, EqualsTheCrossEntropyByHand) {
   EXPECT_NEAR(found.bits_per_byte(), found.nats / std::log(2.0) / static_cast<double>(bytes), 1e-9);
 }
 
+// With overlap each target counts once, in the first window that has it, whatever the batch; with a
+// limit too.
+TEST_F(LikelihoodTest, OverlappingWindowsByHand) {
+  const at::NoGradGuard no_grad;
+  const std::vector<int64_t> ids = stream(Split::val);
+  ForwardOptions forward_options;
+  forward_options.loops = 2;
+  for (const auto& [stride, targets] :
+       {std::pair<int64_t, size_t>{4, ids.size() - 1}, {5, ids.size() - 1}, {1, 40}, {16, 50}}) {
+    double nats = 0;
+    size_t done = 0;
+    for (size_t first = 0; done < targets; first += static_cast<size_t>(stride)) {
+      const size_t length = std::min<size_t>(16, ids.size() - 1 - first);
+      const auto begin = ids.begin() + static_cast<ptrdiff_t>(first);
+      const Tensor window =
+          at::tensor(std::vector<int64_t>(begin, begin + static_cast<ptrdiff_t>(length)))
+              .unsqueeze(0);
+      const Tensor scores =
+          logits(weights_, forward(model_.config, weights_, window, forward_options).hidden)[0]
+              .to(at::kDouble)
+              .log_softmax(-1);
+      for (; done < targets && done < first + length; ++done) {
+        if (first > 0) {
+          EXPECT_GE(done - first, static_cast<size_t>(16 - stride));
+        }
+        nats -= scores[static_cast<int64_t>(done - first)][ids[done + 1]].item<double>();
+      }
+    }
+    options_.stride = stride;
+    options_.loops = 2;
+    options_.max_tokens = static_cast<int64_t>(targets);
+    for (const int64_t batch_size : {1, 3, 0}) {
+      options_.batch_size = batch_size;
+      const Likelihood found = evaluate_model();
+      EXPECT_EQ(found.tokens, static_cast<int64_t>(targets));
+      EXPECT_NEAR(found.nats, nats, 1e-5 * nats) << "stride " << stride;
+    }
+  }
+}
+
 TEST_F(LikelihoodTest, DoesNotDependOnTheBatch) {
   const Likelihood whole = evaluate_model();
   for (const int64_t batch_size : {1, 3}) {

@@ -63,6 +63,27 @@ TEST(EvalReport, Json) {
   EXPECT_FALSE(json.contains("untrained"));
 }
 
+TEST(EvalReport, OverlappingWindowsBesideThePlainOnes) {
+  EvalReport report = sample();
+  EXPECT_FALSE(to_json(report).contains("stride"));
+  EXPECT_FALSE(to_json(report).at("loops")[0].contains("sliding"));
+  report.loops.pop_back();
+  report.unigram.reset();
+  report.stride = 64;
+  report.sliding = {{1, 1000, 2500, 3100, 1}, {4, 1000, 2500, 2900, 2}};
+  EXPECT_EQ(eval_table(report),
+            "loops                  loss   perplexity  bits/byte   tokens/s\n"
+            "1                    3.2000       24.533     1.8466     2.00 K\n"
+            "1, stride 64         3.1000       22.198     1.7889     1.00 K\n"
+            "4                    3.0000       20.086     1.7312     1.00 K  best\n"
+            "4, stride 64         2.9000       18.174     1.6735        500\n");
+  const nlohmann::ordered_json json = to_json(report);
+  EXPECT_EQ(json.at("stride"), 64);
+  EXPECT_DOUBLE_EQ(json.at("loops")[1].at("loss"), 3.0);
+  EXPECT_DOUBLE_EQ(json.at("loops")[1].at("sliding").at("loss"), 2.9);
+  EXPECT_FALSE(json.at("loops")[1].at("sliding").contains("loops"));
+}
+
 TEST(EvalReport, LoopsRunAndFlopsSavedWhereTokensHalt) {
   EvalReport report = sample();
   report.unigram.reset();
