@@ -207,6 +207,7 @@ void GenerateCommand::complete(const ModelConfig& config, at::Device device) {
   session.exits = auto_loops();
   if (!max_loops) max_loops = config.max_loop_iters;
   if (auto_loops()) session.loops = *max_loops;
+  if (session.loops == 0) session.loops = config.max_loop_iters;
 }
 
 }  // namespace mythos

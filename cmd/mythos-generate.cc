@@ -12,6 +12,7 @@
 #include "base/signals.h"
 #include "base/strings.h"
 #include "checkpoint/checkpoint.h"
+#include "config/loop_distribution.h"
 #include "generate_options.h"
 #include "infer/batch.h"
 #include "infer/generate.h"
@@ -50,7 +51,12 @@ std::string choose_prompt(const GenerateCommand& options) {
   return text;
 }
 
-int converse(Session& session, const Tokenizer& tokenizer, const GenerateCommand& options) {
+void check_depth(DepthWarning& depth, int64_t loops, bool exits) {
+  exits ? depth.check_most(loops) : depth.check(loops);
+}
+
+int converse(Session& session, const Tokenizer& tokenizer, const GenerateCommand& options,
+             DepthWarning& depth) {
   Repl repl(
       session, tokenizer, options.generate,
       {print, [](const std::string& message) { std::fputs((message + "\n").c_str(), stderr); },
@@ -63,6 +69,7 @@ int converse(Session& session, const Tokenizer& tokenizer, const GenerateCommand
     std::fputs("> ", stderr);
     if (!std::getline(std::cin, line)) break;
     if (!repl.handle(line)) return 0;
+    check_depth(depth, session.loops(), session.exits());
   }
   std::fputs("\n", stderr);
   return 0;
@@ -73,8 +80,8 @@ int complete(Session& session, const Tokenizer& tokenizer, GenerateCommand& opti
   const InterruptGuard guard;
   options.generate.cancelled = InterruptGuard::interrupted;
   Generator generator(session, tokenizer);
-  const bool ready =
-      generator.set_prompt(prompt_ids(tokenizer, prompt), InterruptGuard::interrupted);
+  const bool ready = generator.set_prompt(prompt_ids(tokenizer, prompt, options.generate.documents),
+                                          InterruptGuard::interrupted);
   for (int64_t i = 0; ready && i < options.num_samples && !InterruptGuard::interrupted(); ++i) {
     options.generate.stream = static_cast<uint64_t>(i);
     if (options.as_json) {
@@ -104,8 +111,19 @@ void log_batch(const BatchCounts& counts, double seconds) {
                      static_cast<double>(counts.tokens) / seconds, counts.mean_rows()));
 }
 
+// Tells how many lines got no text, and of the first why. Fails (data) when there is one.
+void fail_of_refused(const BatchCounts& counts, const std::string& first) {
+  if (counts.refused == 0) return;
+  fail(ErrorKind::data, strprintf("%s of %s prompts got an error instead of a text; the first: ",
+                                  with_commas(counts.refused).c_str(),
+                                  with_commas(counts.refused + counts.texts).c_str()) +
+                            first);
+}
+
 int complete_lines(Decoder& decoder, const Tokenizer& tokenizer, const GenerateCommand& options,
-                   const fs::path& path) {
+                   const fs::path& path, DepthWarning& depth) {
+  // Results that may wait for an earlier one, so that memory is bounded.
+  constexpr size_t kMostWaiting = 4096;
   const InterruptGuard guard;
   BatchRequest defaults;
   defaults.options = options.generate;
@@ -114,19 +132,34 @@ int complete_lines(Decoder& decoder, const Tokenizer& tokenizer, const GenerateC
   JsonlPrompts prompts(options.jsonl, defaults, *options.max_loops);
   OrderedLines ordered(print);
   const auto source = [&](BatchRequest& request, bool wait) {
-    return prompts.next(request, wait, InterruptGuard::interrupted);
+    if (!wait && ordered.waiting() >= kMostWaiting) return Arrival::not_yet;
+    const Arrival arrival = prompts.next(request, wait, InterruptGuard::interrupted);
+    if (arrival == Arrival::here && !request.fault)
+      check_depth(depth, request.loops, request.exits);
+    return arrival;
   };
-  const auto sink = [&](const BatchRequest& request, const Generation& generation) {
-    const JsonlPrompts::Label label = prompts.take_label(request.number);
-    nlohmann::json json = to_json(generation, decoder, request.options, request.prompt);
+  const auto give = [&](uint64_t number, const JsonlPrompts::Label& label, nlohmann::json json) {
     json["checkpoint"] = path.string();
     json["sample"] = 0;
     json["line"] = label.line;
     json["id"] = label.id;
-    options.unordered ? print(json_line(json)) : ordered.add(request.number, json_line(json));
+    options.unordered ? print(json_line(json)) : ordered.add(number, json_line(json));
+  };
+  const auto sink = [&](const BatchRequest& request, const Generation& generation) {
+    give(request.number, prompts.take_label(request.number),
+         to_json(generation, decoder, request.options, request.prompt));
+  };
+  std::string first_refused;
+  const auto refuse = [&](const BatchRequest& request, const Error& error) {
+    const JsonlPrompts::Label label = prompts.take_label(request.number);
+    if (first_refused.empty()) {
+      first_refused =
+          strprintf("%s:%llu: ", prompts.name().c_str(), ull(label.line)) + error.message();
+    }
+    give(request.number, label, error_json(error));
   };
   const auto start = std::chrono::steady_clock::now();
-  BatchGenerator batch(decoder, tokenizer, options.batch_size, source, sink);
+  BatchGenerator batch(decoder, tokenizer, options.batch_size, source, sink, refuse);
   try {
     batch.run(InterruptGuard::interrupted);
   } catch (const Error&) {
@@ -137,6 +170,7 @@ int complete_lines(Decoder& decoder, const Tokenizer& tokenizer, const GenerateC
   log_batch(batch.counts(),
             std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   if (InterruptGuard::interrupted()) exit_by_signal(SIGINT);
+  fail_of_refused(batch.counts(), first_refused);
   return 0;
 }
 
@@ -152,13 +186,16 @@ int run(GenerateCommand& options) {
          "Import the model again with 'mythos import --tokenizer TOK'");
   }
   options.complete(loaded.model->config, device);
+  options.generate.documents = loaded.documents;
+  DepthWarning depth(loaded.config.train, loaded.config.model, loaded.was_trained());
   if (options.is_batch()) {
     Decoder decoder(std::move(*loaded.model), options.session);
-    return complete_lines(decoder, *loaded.tokenizer, options, loaded.path);
+    return complete_lines(decoder, *loaded.tokenizer, options, loaded.path, depth);
   }
+  check_depth(depth, options.session.loops, options.session.exits);
   Session session(std::move(*loaded.model), options.session);
   return prompted ? complete(session, *loaded.tokenizer, options, prompt, loaded.path)
-                  : converse(session, *loaded.tokenizer, options);
+                  : converse(session, *loaded.tokenizer, options, depth);
 }
 
 }  // namespace

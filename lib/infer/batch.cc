@@ -30,12 +30,13 @@ double BatchCounts::mean_rows() const {
 }
 
 BatchGenerator::BatchGenerator(Decoder& decoder, const Tokenizer& tokenizer, int64_t batch_size,
-                               Source source, Sink sink)
+                               Source source, Sink sink, Refuse refuse)
     : decoder_(decoder),
       tokenizer_(tokenizer),
       batch_size_(static_cast<size_t>(batch_size)),
       source_(std::move(source)),
       sink_(std::move(sink)),
+      refuse_(std::move(refuse)),
       logits_(batch_size_ * static_cast<size_t>(decoder.config().vocab_size)) {
   if (batch_size < 1 || batch_size > Decoder::kMaxRows) {
     fail(ErrorKind::usage,
@@ -50,14 +51,18 @@ BatchGenerator::~BatchGenerator() = default;
 void BatchGenerator::run(const std::function<bool()>& cancelled) {
   while (true) {
     admit(cancelled);
-    if (active_.empty()) break;
-    step();
+    if (!active_.empty()) {
+      step();
+    } else if (!open_) {
+      break;
+    }
   }
   if (fault_) std::rethrow_exception(fault_);
 }
 
+// At most as many requests as share a step, so that texts go on beside any number that are refused.
 void BatchGenerator::admit(const std::function<bool()>& cancelled) {
-  while (open_ && active_.size() < batch_size_) {
+  for (size_t i = 0; open_ && i < batch_size_ && active_.size() < batch_size_; ++i) {
     BatchRequest request;
     try {
       const Arrival arrival =
@@ -66,45 +71,45 @@ void BatchGenerator::admit(const std::function<bool()>& cancelled) {
       open_ = arrival == Arrival::here;
       if (!open_) return;
     } catch (const Error&) {
-      note_fault("");
+      note_fault();
       return;
     }
-    const std::string where = request.where;
     try {
-      if (auto sequence = start(std::move(request), cancelled)) {
-        active_.push_back(std::move(sequence));
-      }
-    } catch (const Error&) {
-      note_fault(where);
+      if (request.fault) throw *request.fault;
+      if (auto sequence = start(request, cancelled)) active_.push_back(std::move(sequence));
+    } catch (const Error& error) {
+      refuse(request, error);
     }
   }
 }
 
 // Called where an Error is caught.
-void BatchGenerator::note_fault(const std::string& where) {
+void BatchGenerator::note_fault() {
   open_ = false;
-  if (fault_) return;
-  try {
-    throw;
-  } catch (const Error& error) {
-    const bool in_line = error.kind() == ErrorKind::usage || error.kind() == ErrorKind::data;
-    fault_ = where.empty() || !in_line
-                 ? std::current_exception()
-                 : std::make_exception_ptr(
-                       Error(ErrorKind::data, where + ": " + error.message(), error.advice()));
+  if (!fault_) fault_ = std::current_exception();
+}
+
+// Called where `error` is caught.
+void BatchGenerator::refuse(const BatchRequest& request, const Error& error) {
+  if (error.kind() != ErrorKind::usage && error.kind() != ErrorKind::data) {
+    note_fault();
+    return;
   }
+  ++counts_.refused;
+  refuse_(request, error);
 }
 
 // Computes the prompt and draws the first token. Null when the text ends with that already, or when
 // it was cancelled.
 std::unique_ptr<BatchGenerator::Sequence> BatchGenerator::start(
-    BatchRequest&& request, const std::function<bool()>& cancelled) {
+    BatchRequest& request, const std::function<bool()>& cancelled) {
   const ModelConfig& config = decoder_.config();
   if (request.loops == 0) request.loops = config.max_loop_iters;
   if (cancelled) request.options.cancelled = cancelled;
   check_exits(decoder_, request.exits);
   const auto start = Clock::now();
-  const std::vector<uint32_t> ids = prompt_ids(tokenizer_, request.prompt);
+  const std::vector<uint32_t> ids =
+      prompt_ids(tokenizer_, request.prompt, request.options.documents);
   check_tokens(config, 0, ids);
   const auto count = static_cast<int64_t>(ids.size());
   auto sequence = std::make_unique<Sequence>(Sequence{
@@ -117,7 +122,7 @@ std::unique_ptr<BatchGenerator::Sequence> BatchGenerator::start(
   out.loops = request.loops;
   out.exits = request.exits;
   out.cache_bytes_per_token = sequence->cache->bytes_per_token();
-  sequence->request = std::move(request);
+  sequence->request = request;
   sequence->start = Clock::now();
   counts_.prompt_tokens += count;
   advance(sequence, logits);
@@ -136,11 +141,10 @@ void BatchGenerator::step() {
   counts_.rows += static_cast<int64_t>(rows_.size());
   for (size_t i = 0; i < active_.size(); ++i) {
     active_[i]->text.result().loops_run += rows_[i].loops_run;
-    const std::string where = active_[i]->request.where;
     try {
       advance(active_[i], std::span(logits_).subspan(i * vocab, vocab));
-    } catch (const Error&) {
-      note_fault(where);
+    } catch (const Error& error) {
+      refuse(active_[i]->request, error);
       active_[i].reset();
     }
   }

@@ -3,9 +3,11 @@
 #include <exception>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "base/error.h"
 #include "infer/decoder.h"
 #include "infer/generation.h"
 #include "infer/line_reader.h"
@@ -15,15 +17,16 @@ namespace mythos {
 // One text to generate beside others.
 struct BatchRequest {
   uint64_t number = 0;  // of those of the batch, from 0
-  std::string where;    // in messages: "prompts.jsonl:3"
   std::string prompt;
   GenerateOptions options;
-  int64_t loops = 0;   // 0 means the model's max_loop_iters
-  bool exits = false;  // at most that many: the decoder's exit rule applies
+  int64_t loops = 0;           // 0 means the model's max_loop_iters
+  bool exits = false;          // at most that many: the decoder's exit rule applies
+  std::optional<Error> fault;  // why there is nothing to generate: the source's to tell
 };
 
 struct BatchCounts {
   int64_t texts = 0, prompt_tokens = 0, tokens = 0;
+  int64_t refused = 0;          // requests that got no text
   int64_t steps = 0, rows = 0;  // passes, and tokens computed in them
 
   double mean_rows() const;  // of a step
@@ -36,16 +39,19 @@ class BatchGenerator {
   // Gives the next request if there is one; with `wait` nothing else is left to do.
   using Source = std::function<Arrival(BatchRequest&, bool wait)>;
   using Sink = std::function<void(const BatchRequest&, const Generation&)>;
+  // Of a request that cannot be done: its own fault, or what is wrong with its prompt or options.
+  using Refuse = std::function<void(const BatchRequest&, const Error&)>;
 
   // Decoder and tokenizer must outlive it. At most `batch_size` texts share a step, itself at most
   // Decoder::kMaxRows. Fails (data) when the tokenizer has ids that the model lacks.
   BatchGenerator(Decoder& decoder, const Tokenizer& tokenizer, int64_t batch_size, Source source,
-                 Sink sink);
+                 Sink sink, Refuse refuse);
   ~BatchGenerator();
 
   // Until the source has ended and all texts are done, or `cancelled` ends them where they are. A
-  // source or request that fails ends the source: what came before is finished, then this fails
-  // (data), naming where.
+  // request that fails by its own content (usage, data) is refused, and the others go on. A source
+  // that fails, and any other fault, ends the source: what came before is finished, then this
+  // fails.
   void run(const std::function<bool()>& cancelled = {});
   const BatchCounts& counts() const { return counts_; }
 
@@ -53,17 +59,19 @@ class BatchGenerator {
   struct Sequence;
 
   void admit(const std::function<bool()>& cancelled);
-  std::unique_ptr<Sequence> start(BatchRequest&& request, const std::function<bool()>& cancelled);
+  std::unique_ptr<Sequence> start(BatchRequest& request, const std::function<bool()>& cancelled);
   void step();
   void advance(std::unique_ptr<Sequence>& sequence, std::span<const float> logits);
   void finish(std::unique_ptr<Sequence>& sequence);
-  void note_fault(const std::string& where);
+  void note_fault();
+  void refuse(const BatchRequest& request, const Error& error);
 
   Decoder& decoder_;
   const Tokenizer& tokenizer_;
   size_t batch_size_;
   Source source_;
   Sink sink_;
+  Refuse refuse_;
   bool open_ = true;
   std::exception_ptr fault_;  // the first
   std::vector<std::unique_ptr<Sequence>> active_;

@@ -9,6 +9,8 @@ namespace {
 
 using nlohmann::json;
 
+constexpr const char* kSchema = "mythos.generate/1";
+
 std::string why_stopped(const Generation& generation, const Decoder& decoder) {
   if (generation.reason == StopReason::stop) return "stop '" + escaped(generation.stop) + "'";
   if (generation.reason == StopReason::context) {
@@ -78,12 +80,19 @@ std::string describe(const Generation& generation, const Decoder& decoder) {
       why_stopped(generation, decoder).c_str());
 }
 
+json error_json(const Error& error) {
+  return {{"schema", kSchema},
+          {"error",
+           {{"message", error.message()},
+            {"advice", error.advice().empty() ? json() : json(error.advice())}}}};
+}
+
 json to_json(const Generation& generation, const Decoder& decoder, const GenerateOptions& options,
              const std::string& prompt) {
   const SamplingOptions& sampling = options.sampling;
   const bool stopped = generation.reason == StopReason::stop;
   const bool speculative = options.speculation.draft_loops > 0;
-  return {{"schema", "mythos.generate/1"},
+  return {{"schema", kSchema},
           {"sample", options.stream},
           {"prompt", prompt},
           {"text", generation.text},

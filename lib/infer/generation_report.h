@@ -2,6 +2,7 @@
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 
+#include "base/error.h"
 #include "infer/decoder.h"
 #include "infer/generation.h"
 
@@ -14,5 +15,9 @@ std::string describe(const Generation& generation, const Decoder& decoder);
 // the keys.
 nlohmann::json to_json(const Generation& generation, const Decoder& decoder,
                        const GenerateOptions& options, const std::string& prompt);
+
+// The object that a request gets instead of a text: "schema" and "error" with "message" and
+// "advice" (null where there is none).
+nlohmann::json error_json(const Error& error);
 
 }  // namespace mythos

@@ -82,19 +82,30 @@ void set_member(const std::string& key, const json& value, BatchRequest& to) {
 }
 
 json parse(const std::string& line) {
+  // Values of any depth could not be printed again.
+  constexpr int kMostDepth = 256;
+  const auto shallow = [](int depth, json::parse_event_t, const json&) {
+    if (depth > kMostDepth) {
+      fail(ErrorKind::data, strprintf("nests deeper than %d values", kMostDepth));
+    }
+    return true;
+  };
   try {
-    json object = json::parse(line);
+    json object = json::parse(line, shallow);
     if (object.is_object()) return object;
   } catch (const json::parse_error& error) {
     fail(ErrorKind::data, strprintf("not valid JSON at column %zu", error.byte));
+  } catch (const json::out_of_range&) {
+    fail(ErrorKind::data, "has a number that is too large");
   }
   fail(ErrorKind::data, "not a JSON object");
 }
 
 }  // namespace
 
-JsonlPrompts::JsonlPrompts(const std::string& path, BatchRequest defaults, int64_t auto_loops)
-    : lines_(path), defaults_(std::move(defaults)), auto_loops_(auto_loops) {}
+JsonlPrompts::JsonlPrompts(const std::string& path, BatchRequest defaults, int64_t auto_loops,
+                           size_t max_line_bytes)
+    : lines_(path, max_line_bytes), defaults_(std::move(defaults)), auto_loops_(auto_loops) {}
 
 Arrival JsonlPrompts::next(BatchRequest& request, bool wait,
                            const std::function<bool()>& cancelled) {
@@ -102,30 +113,37 @@ Arrival JsonlPrompts::next(BatchRequest& request, bool wait,
   do {
     const Arrival arrival = lines_.next(line, wait, cancelled);
     if (arrival != Arrival::here) return arrival;
-  } while (trim(line).empty());
+  } while (!lines_.too_long() && trim(line).empty());
   request = defaults_;
   request.number = given_;
-  request.where = lines_.where();
   request.options.stream = given_;  // each prompt has random numbers of its own
   Label label{lines_.line_number(), {}};
   try {
-    const json object = parse(line);
-    if (!object.contains("prompt")) fail(ErrorKind::data, "has no member \"prompt\"");
-    for (const auto& [key, value] : object.items()) {
-      if (key == "id") {
-        label.id = value;
-      } else if (key == "loops") {
-        set_loops(value, auto_loops_, request);
-      } else {
-        set_member(key, value, request);
-      }
-    }
-    request.options.validate();
+    read_line(line, request, label);
   } catch (const Error& error) {
-    fail(ErrorKind::data, request.where + ": " + error.message(), error.advice());
+    request.fault = error;
   }
   labels_.emplace(given_++, std::move(label));
   return Arrival::here;
+}
+
+void JsonlPrompts::read_line(const std::string& line, BatchRequest& request, Label& label) const {
+  if (lines_.too_long()) {
+    fail(ErrorKind::data,
+         "longer than a line may be, " + human_bytes(static_cast<double>(lines_.max_line_bytes())));
+  }
+  const json object = parse(line);
+  if (const auto id = object.find("id"); id != object.end()) label.id = *id;
+  if (!object.contains("prompt")) fail(ErrorKind::data, "has no member \"prompt\"");
+  for (const auto& [key, value] : object.items()) {
+    if (key == "id") continue;
+    if (key == "loops") {
+      set_loops(value, auto_loops_, request);
+    } else {
+      set_member(key, value, request);
+    }
+  }
+  request.options.validate();
 }
 
 JsonlPrompts::Label JsonlPrompts::take_label(uint64_t number) {

@@ -16,10 +16,11 @@ namespace mythos {
 class JsonlPrompts {
  public:
   // `defaults`: what a line does not say; `auto_loops`: the most of a line that says "auto".
-  JsonlPrompts(const std::string& path, BatchRequest defaults, int64_t auto_loops);
+  JsonlPrompts(const std::string& path, BatchRequest defaults, int64_t auto_loops,
+               size_t max_line_bytes = LineReader::kMaxLineBytes);
 
-  // As BatchGenerator::Source. Blank lines are skipped. Fails (data) with FILE:LINE, the fault and
-  // what is allowed.
+  // As BatchGenerator::Source. Blank lines are skipped. A line that is none of use gives a request
+  // with a fault (data or usage) that says what is allowed. Fails (data) when reading fails.
   Arrival next(BatchRequest& request, bool wait, const std::function<bool()>& cancelled = {});
 
   // Of a request that was given: the line and the member "id" of its object (null without one).
@@ -29,8 +30,11 @@ class JsonlPrompts {
   };
   // Once for each request.
   Label take_label(uint64_t number);
+  const std::string& name() const { return lines_.name(); }  // of the file, for messages
 
  private:
+  void read_line(const std::string& line, BatchRequest& request, Label& label) const;
+
   LineReader lines_;
   BatchRequest defaults_;
   int64_t auto_loops_;
@@ -43,6 +47,8 @@ class OrderedLines {
  public:
   explicit OrderedLines(std::function<void(const std::string&)> print) : print_(std::move(print)) {}
   void add(uint64_t number, std::string line);
+  // Lines that wait for an earlier one.
+  size_t waiting() const { return waiting_.size(); }
   // Numbers that never came are passed over.
   void flush();
 

@@ -19,9 +19,10 @@ constexpr int kPatience = 200;  // milliseconds
 
 }  // namespace
 
-LineReader::LineReader(const std::string& path)
+LineReader::LineReader(const std::string& path, size_t max_line_bytes)
     : name_(path == "-" ? "standard input" : path),
-      fd_(path == "-" ? STDIN_FILENO : open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
+      fd_(path == "-" ? STDIN_FILENO : open(path.c_str(), O_RDONLY | O_CLOEXEC)),
+      max_line_bytes_(max_line_bytes) {
   if (fd_ < 0) fail(ErrorKind::data, name_ + ": cannot open: " + std::strerror(errno));
 }
 
@@ -55,13 +56,23 @@ bool LineReader::readable(bool wait, const std::function<bool()>& cancelled) con
 }
 
 bool LineReader::take(std::string& line) {
-  size_t end = buffer_.find('\n', at_);
+  size_t end = buffer_.find('\n', scanned_);
+  if (end == std::string::npos && !ended_) {
+    scanned_ = buffer_.size();
+    if (buffer_.size() - at_ > max_line_bytes_) {
+      skipping_ = true;
+      at_ = scanned_;
+    }
+    return false;
+  }
   if (end == std::string::npos) {
-    if (!ended_ || at_ == buffer_.size()) return false;
+    if (at_ == buffer_.size() && !skipping_) return false;
     end = buffer_.size();  // the last line has no line feed
   }
-  line.assign(buffer_, at_, end - at_);
-  at_ = std::min(end + 1, buffer_.size());
+  too_long_ = skipping_ || end - at_ > max_line_bytes_;
+  too_long_ ? line.clear() : void(line.assign(buffer_, at_, end - at_));
+  skipping_ = false;
+  at_ = scanned_ = std::min(end + 1, buffer_.size());
   return true;
 }
 
@@ -71,6 +82,7 @@ void LineReader::fill() {
   if (size < 0 && errno == EINTR) return;
   if (size < 0) fail(ErrorKind::data, name_ + ": cannot read: " + std::strerror(errno));
   buffer_.erase(0, at_);
+  scanned_ -= at_;
   at_ = 0;
   buffer_.append(block, static_cast<size_t>(size));
   ended_ = size == 0;

@@ -27,11 +27,11 @@ generate --jsonl prompts --batch-size 2 > out 2> log
 sed -E 's/in [0-9.]+s .*tok.s\)/in TIME/' log >&2
 json 'sorted(d)' < <(head -n 1 out)
 # One by one: greedy at two depths, and with a seed.
-ids() { json 'd["ids"]'; }
-generate --prompt "The miller" --temperature 0 --json --quiet | ids > alone
-generate --prompt "A long prompt that is computed in pieces" --loops 5 --temperature 0 --json --quiet | ids >> alone
-generate --prompt "The sea" --seed 7 --json --quiet | ids >> alone
-sed -n '1p;2p;4p' out | while read -r line; do printf '%s\n' "$line" | ids; done > together
+ids_of() { json 'd["ids"]'; }
+generate --prompt "The miller" --temperature 0 --json --quiet | ids_of > alone
+generate --prompt "A long prompt that is computed in pieces" --loops 5 --temperature 0 --json --quiet | ids_of >> alone
+generate --prompt "The sea" --seed 7 --json --quiet | ids_of >> alone
+sed -n '1p;2p;4p' out | while read -r line; do printf '%s\n' "$line" | ids_of; done > together
 same alone together
 
 # A pipe gets its answers before it ends: the second prompt is written once the first answer is there.
@@ -45,12 +45,42 @@ exec 4>&-
 wait
 wc -l < answers
 
-# What came before a bad line is printed.
-{ head -n 2 prompts; echo '{"prompt": "x", "max_token": 3}'; echo '{"prompt": "y"}'; } > bad
-generate --jsonl bad | sed 's/^{.*/a result/'
-{ echo '{"prompt": "x"}'; echo '{"prompt": '; } | generate --jsonl | sed 's/^{.*/a result/'
-"$PYTHON" -c 'import json; print(json.dumps({"prompt": "The miller mends a copper kettle by the river. " * 50}))' > long
-generate --jsonl long
+# A line that is of no use gets an error in its place, and costs no other line its text.
+"$PYTHON" > bad -c '
+import json
+print("""{"prompt": "x", "id": 1}
+{"prompt": "y"
+[1]
+{"id": 4}
+{"prompt": "x", "max_token": 3}
+{"prompt": "x", "temperature": 1e999}
+{"prompt": "x", "loops": 0}""")
+print(json.dumps({"prompt": "The miller mends a copper kettle by the river. " * 50, "id": "long"}))
+print("""{"prompt": "x", "id": """ + "[" * 100000 + "]" * 100000 + "}")
+print("""{"prompt": \"""" + "x" * (65 << 20) + """\"}""")
+print("""{"prompt": "z", "id": 11}""")'
+outcomes() { "$PYTHON" -c '
+import json, sys
+for line in sys.stdin:
+    d = json.loads(line)
+    print(d["line"], d["id"], d["error"]["message"] if "error" in d else len(d["ids"]))'; }
+generate --jsonl bad --quiet > results
+outcomes < <(head -n 11 results) | tee together
+tail -n 1 results
+sed -n 8p results | json 'sorted(d)' 'd["error"]["advice"]'
+generate --jsonl bad --quiet --batch-size 1 2> /dev/null | head -n 11 | outcomes > one-by-one
+same together one-by-one
+generate --jsonl bad --quiet --unordered 2> /dev/null | head -n 11 | outcomes | sort > sorted
+sort together > together.sorted
+same sorted together.sorted
+# The last gets what it gets without such lines before it.
+tail -n 1 bad > good
+ids() { "$PYTHON" -c '
+import json, sys
+print(*[d["ids"] for d in map(json.loads, sys.stdin) if "ids" in d])'; }
+generate --jsonl good --temperature 0 --quiet | ids > alone
+generate --jsonl bad --temperature 0 --quiet 2> /dev/null | sed -n 11p | ids > beside
+same alone beside
 generate --jsonl nowhere
 generate --jsonl prompts --num-samples 2
 generate --jsonl prompts --prompt x

@@ -25,7 +25,6 @@ std::vector<BatchRequest> mixed_requests(size_t count, bool some_exit) {
   for (size_t i = 0; i < count; ++i) {
     BatchRequest& request = requests[i];
     request.number = i;
-    request.where = "line " + std::to_string(i);
     request.prompt = std::string("the sea has many voices, many gods").substr(0, 1 + i * 7 % 30);
     request.prompt[0] = static_cast<char>('a' + i);
     request.loops = static_cast<int64_t>(1 + i % 4);
@@ -35,6 +34,10 @@ std::vector<BatchRequest> mixed_requests(size_t count, bool some_exit) {
     request.options.stream = i;
   }
   return requests;
+}
+
+void refuse_none(const BatchRequest& request, const Error& error) {
+  ADD_FAILURE() << "request " << request.number << ": " << error.what();
 }
 
 class Batch : public testing::TestWithParam<std::tuple<Attention, ExitRule>> {
@@ -55,7 +58,8 @@ class Batch : public testing::TestWithParam<std::tuple<Attention, ExitRule>> {
         },
         [&](const BatchRequest& request, const Generation& done) {
           EXPECT_TRUE(results.emplace(request.number, done).second);
-        });
+        },
+        refuse_none);
     batch.run();
     if (counts) *counts = batch.counts();
     return results;
@@ -84,7 +88,8 @@ TEST_P(Batch, GivesEachTextTheTokensThatItGetsAlone) {
     saved += want.decode_steps * want.loops - want.loops_run;
     for (int i = 0; i < 3; ++i) {
       const Generation& got = by_size[i].at(request.number);
-      const std::string what = request.where + " of " + std::to_string(sizes[i]);
+      const std::string what =
+          "line " + std::to_string(request.number) + " of " + std::to_string(sizes[i]);
       EXPECT_EQ(got.ids, want.ids) << what;
       EXPECT_EQ(got.text, want.text) << what;
       EXPECT_EQ(got.reason, want.reason) << what;
@@ -127,26 +132,77 @@ TEST_F(BatchOf, AFinishedTextMakesRoomAtOnce) {
   EXPECT_DOUBLE_EQ(counts.mean_rows(), 2);
 }
 
-TEST_F(BatchOf, APromptThatFailsEndsTheSourceAndWhatWasBeforeIsFinished) {
+// A prompt that is too long, one without tokens and one that its source could not read, among
+// others.
+TEST_F(BatchOf, ARequestThatFailsIsRefusedAndTheOthersGoOn) {
+  int asked = 0;
+  std::vector<uint64_t> done;
+  std::map<uint64_t, std::string> refused;
+  BatchGenerator batch(
+      decoder_, tokenizer_, 2,
+      [&](BatchRequest& to, bool) {
+        if (asked == 7) return Arrival::ended;
+        to.number = static_cast<uint64_t>(asked++);
+        to.prompt = to.number == 2 ? std::string(60, 'x') : to.number == 3 ? "" : "ab";
+        if (to.number == 0) to.options.max_tokens = 0;
+        if (to.number == 5) to.fault = Error(ErrorKind::data, "no JSON");
+        if (to.number > 0) to.options.max_tokens = 6;
+        return Arrival::here;
+      },
+      [&](const BatchRequest& request, const Generation&) { done.push_back(request.number); },
+      [&](const BatchRequest& request, const Error& error) {
+        refused[request.number] = error.message();
+      });
+  batch.run();
+  EXPECT_EQ(done, (std::vector<uint64_t>{1, 4, 6}));
+  ASSERT_EQ(refused.size(), 4u);
+  EXPECT_EQ(refused[0], "max-tokens is 0; allowed: 1 or more");
+  EXPECT_TRUE(refused[2].starts_with("the prompt has 60 tokens")) << refused[2];
+  EXPECT_TRUE(refused[3].starts_with("the prompt is empty, and the tokenizer")) << refused[3];
+  EXPECT_EQ(refused[5], "no JSON");
+  EXPECT_EQ(batch.counts().texts, 3);
+  EXPECT_EQ(batch.counts().refused, 4);
+}
+
+// However many requests are refused in a row, a text beside them goes on, and the run ends with the
+// source.
+TEST_F(BatchOf, RefusedRequestsDoNotHoldUpATextOrEndTheRun) {
+  int asked = 0, before_done = 0, refused = 0;
+  BatchGenerator batch(
+      decoder_, tokenizer_, 4,
+      [&](BatchRequest& to, bool) {
+        if (asked == 100) return Arrival::ended;
+        to.prompt = "ab";
+        to.options.max_tokens = 6;
+        if (asked++ != 10) to.fault = Error(ErrorKind::data, "no JSON");
+        return Arrival::here;
+      },
+      [&](const BatchRequest&, const Generation&) { before_done = refused; },
+      [&](const BatchRequest&, const Error&) { ++refused; });
+  batch.run();
+  EXPECT_EQ(refused, 99);
+  EXPECT_EQ(before_done, 10 + 1 + 5 * 4 - 4);  // four at a time for each of five steps
+}
+
+TEST_F(BatchOf, AnotherFaultEndsTheSourceAndWhatWasBeforeIsFinished) {
   int asked = 0;
   std::vector<uint64_t> done;
   BatchGenerator batch(
       decoder_, tokenizer_, 4,
       [&](BatchRequest& to, bool) {
         to.number = static_cast<uint64_t>(asked++);
-        to.where = "prompts:" + std::to_string(asked);
-        to.prompt = asked == 3 ? std::string(60, 'x') : "ab";
+        to.prompt = "ab";
         to.options.max_tokens = 6;
+        if (asked == 3) fail(ErrorKind::data, "cannot read");
         return Arrival::here;
       },
-      [&](const BatchRequest& request, const Generation&) { done.push_back(request.number); });
+      [&](const BatchRequest& request, const Generation&) { done.push_back(request.number); },
+      refuse_none);
   try {
     batch.run();
     FAIL() << "no error";
   } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), ErrorKind::data);
-    EXPECT_TRUE(std::string(error.what()).starts_with("prompts:3: the prompt has 60 tokens"))
-        << error.what();
+    EXPECT_STREQ(error.what(), "cannot read");
   }
   EXPECT_EQ(asked, 3);
   EXPECT_EQ(done, (std::vector<uint64_t>{0, 1}));
@@ -163,7 +219,8 @@ TEST_F(BatchOf, CancellingEndsTheTextsWhereTheyAre) {
         ++given;
         return Arrival::here;
       },
-      [&](const BatchRequest&, const Generation& generation) { done.push_back(generation); });
+      [&](const BatchRequest&, const Generation& generation) { done.push_back(generation); },
+      refuse_none);
   batch.run([&] { return ++asked > 20; });
   ASSERT_EQ(done.size(), 3u);
   EXPECT_EQ(given, 3);
@@ -190,15 +247,15 @@ TEST_F(BatchOf, WaitsForPromptsOnlyWhenThereIsNothingToDo) {
         to.options.max_tokens = 4;
         return Arrival::here;
       },
-      [&](const BatchRequest&, const Generation&) { first_done = true; });
+      [&](const BatchRequest&, const Generation&) { first_done = true; }, refuse_none);
   batch.run();
   EXPECT_EQ(batch.counts().texts, 2);
 }
 
 TEST_F(BatchOf, MoreThanAStepHoldsIsAnError) {
   const auto source = [](BatchRequest&, bool) { return Arrival::ended; };
-  EXPECT_THROW(BatchGenerator(decoder_, tokenizer_, 33, source, {}), Error);
-  EXPECT_THROW(BatchGenerator(decoder_, tokenizer_, 0, source, {}), Error);
+  EXPECT_THROW(BatchGenerator(decoder_, tokenizer_, 33, source, {}, {}), Error);
+  EXPECT_THROW(BatchGenerator(decoder_, tokenizer_, 0, source, {}, {}), Error);
 }
 
 }  // namespace

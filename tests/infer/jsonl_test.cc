@@ -14,27 +14,19 @@ namespace {
 
 class Jsonl : public testing::Test {
  protected:
-  // The requests of a file, and what went wrong.
-  std::vector<BatchRequest> read(const std::string& content, const BatchRequest& defaults = {}) {
+  std::vector<BatchRequest> read(const std::string& content, const BatchRequest& defaults = {},
+                                 size_t max_line_bytes = 1 << 20) {
     const std::string path = (scratch_.path() / "p.jsonl").string();
     std::ofstream(path) << content;
-    prompts_ = std::make_unique<JsonlPrompts>(path, defaults, 7);
+    prompts_ = std::make_unique<JsonlPrompts>(path, defaults, 7, max_line_bytes);
     std::vector<BatchRequest> out;
-    error_.clear();
-    try {
-      BatchRequest request;
-      while (prompts_->next(request, true) == Arrival::here) out.push_back(request);
-    } catch (const Error& error) {
-      EXPECT_EQ(error.kind(), ErrorKind::data);
-      error_ = error.what();
-      error_ = error_.substr(error_.find("p.jsonl"));
-    }
+    BatchRequest request;
+    while (prompts_->next(request, true) == Arrival::here) out.push_back(request);
     return out;
   }
 
   Scratch scratch_;
   std::unique_ptr<JsonlPrompts> prompts_;
-  std::string error_;
 };
 
 TEST_F(Jsonl, ALineOverridesWhatTheCommandLineSaid) {
@@ -48,7 +40,7 @@ TEST_F(Jsonl, ALineOverridesWhatTheCommandLineSaid) {
       "\"top_p\":0.5,\"min_p\":0.1,\"seed\":8,\"loops\":2,\"stop\":[\"x\",\"y\"]}\n"
       "{\"loops\":\"auto\",\"stop\":\"z\",\"prompt\":\"\"}",
       defaults);
-  ASSERT_EQ(got.size(), 3u) << error_;
+  ASSERT_EQ(got.size(), 3u);
   EXPECT_EQ(got[0].prompt, "a");
   EXPECT_EQ(got[0].loops, 4);
   EXPECT_EQ(got[0].options.max_tokens, 9);
@@ -78,7 +70,8 @@ TEST_F(Jsonl, EachLineHasRandomNumbersOfItsOwnUnlessItNamesASeed) {
   for (size_t i = 0; i < 4; ++i) EXPECT_EQ(got[i].options.stream, streams[i]) << i;
 }
 
-TEST_F(Jsonl, AFaultNamesTheLineAndWhatIsAllowed) {
+// A line that is none of use has a fault that says what is allowed; those around it are read.
+TEST_F(Jsonl, AFaultyLineCostsNoOther) {
   const std::pair<const char*, const char*> cases[] = {
       {"{\"prompt\":", "not valid JSON at column 11"},
       {"[1]", "not a JSON object"},
@@ -95,13 +88,71 @@ TEST_F(Jsonl, AFaultNamesTheLineAndWhatIsAllowed) {
       {"{\"prompt\":\"a\",\"loops\":0}", "\"loops\" is 0; allowed: \"auto\" or a whole number"},
       {"{\"prompt\":\"a\",\"loops\":\"many\"}", "\"loops\" is \"many\"; allowed: \"auto\""},
       {"{\"prompt\":\"a\",\"stop\":[1]}", "\"stop\" is [1]; allowed: a string or a list"},
-      {"{\"prompt\":\"a\xff\"}", "not valid JSON at column 13"}};
+      {"{\"prompt\":\"a\xff\"}", "not valid JSON at column 13"},
+      {"{\"prompt\":\"a\",\"temperature\":1e999}", "has a number that is too large"},
+      {"null", "not a JSON object"},
+      {"}", "not valid JSON at column 1"}};
+  std::string file;
   for (const auto& [line, message] : cases) {
-    const auto got =
-        read("{\"prompt\":\"first\"}\n" + std::string(line) + "\n{\"prompt\":\"c\"}\n");
-    EXPECT_EQ(got.size(), 1u) << line;
-    EXPECT_TRUE(error_.starts_with("p.jsonl:2: " + std::string(message))) << error_;
+    file += "{\"prompt\":\"good\"}\n" + std::string(line) + "\n";
   }
+  const auto got = read(file);
+  ASSERT_EQ(got.size(), 2 * std::size(cases));
+  for (size_t i = 0; i < got.size(); ++i) {
+    EXPECT_EQ(got[i].number, i);
+    if (i % 2 == 0) {
+      EXPECT_FALSE(got[i].fault) << got[i].fault->what();
+      EXPECT_EQ(got[i].prompt, "good");
+      EXPECT_EQ(got[i].options.stream, i);
+    } else {
+      const auto& [line, message] = cases[i / 2];
+      ASSERT_TRUE(got[i].fault) << line;
+      EXPECT_TRUE(got[i].fault->message().starts_with(message)) << got[i].fault->message();
+    }
+    EXPECT_EQ(prompts_->take_label(i).line, i + 1);
+  }
+}
+
+TEST_F(Jsonl, AFaultyLineKeepsItsId) {
+  const auto got = read("{\"prompt\":3,\"id\":\"x\"}\n{\"id\":[7]}\n");
+  ASSERT_EQ(got.size(), 2u);
+  EXPECT_TRUE(got[0].fault && got[1].fault);
+  EXPECT_EQ(prompts_->take_label(0).id, "x");
+  EXPECT_EQ(prompts_->take_label(1).id, nlohmann::json::parse("[7]"));
+}
+
+TEST_F(Jsonl, NestingOfAnyDepthIsAFaultOfItsLine) {
+  const auto nested = [](size_t depth) {
+    return "{\"prompt\":\"a\",\"id\":" + std::string(depth, '[') + std::string(depth, ']') + "}\n";
+  };
+  const auto got =
+      read(nested(200) + nested(200'000) + std::string(200'000, '[') + "\n" + nested(1));
+  ASSERT_EQ(got.size(), 4u);
+  EXPECT_FALSE(got[0].fault);
+  for (const size_t i : {1u, 2u}) {
+    ASSERT_TRUE(got[i].fault);
+    EXPECT_EQ(got[i].fault->message(), "nests deeper than 256 values");
+  }
+  EXPECT_FALSE(got[3].fault);
+}
+
+TEST_F(Jsonl, ALineThatIsTooLongIsAFaultOfItsOwn) {
+  const auto line = [](size_t length) {
+    return "{\"prompt\":\"" + std::string(length, 'x') + "\"}";
+  };
+  // Longer than a block of the reader, at the end too.
+  const auto got = read(line(80'000) + "\n" + line(300'000) + "\n" + line(99'987) + "\n" +
+                            line(99'988) + "\n" + line(1) + "\n" + line(200'000),
+                        {}, 100'000);
+  ASSERT_EQ(got.size(), 6u);
+  const bool too_long[] = {false, true, false, true, false, true};
+  for (size_t i = 0; i < got.size(); ++i) {
+    ASSERT_EQ(got[i].fault.has_value(), too_long[i]) << i;
+    EXPECT_EQ(prompts_->take_label(i).line, i + 1);
+    if (!too_long[i]) continue;
+    EXPECT_EQ(got[i].fault->message(), "longer than a line may be, 97.7 KiB");
+  }
+  EXPECT_EQ(got[2].prompt.size(), 99'987u);
 }
 
 TEST(LineReader, GivesTheLinesOfAPipeAsTheyCome) {
@@ -144,6 +195,7 @@ TEST(OrderedLines, PrintsInOrderWhatComesInAny) {
   EXPECT_EQ(printed, "ab");
   lines.add(4, "e");
   lines.add(3, "d");
+  EXPECT_EQ(lines.waiting(), 2u);
   lines.flush();
   EXPECT_EQ(printed, "abde");
 }
