@@ -29,6 +29,9 @@ if(NOT MYTHOS_TORCH)
   return()
 endif()
 
+# The line editor of 'mythos generate'.
+pkg_check_modules(libedit REQUIRED IMPORTED_TARGET libedit)
+
 # LibTorch. Its own TorchConfig.cmake asks for a CUDA toolkit of the wheel's version; the libraries
 # do not need one, so they are linked directly. libtorch_cuda is loaded at run time, only when a
 # CUDA device is used: processes on a CPU start faster, and binaries run without a driver.

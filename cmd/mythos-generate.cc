@@ -20,6 +20,7 @@
 #include "infer/interrupt.h"
 #include "infer/jsonl.h"
 #include "infer/repl.h"
+#include "prompt_editor.h"
 
 using namespace mythos;
 
@@ -55,6 +56,22 @@ void check_depth(DepthWarning& depth, int64_t loops, bool exits) {
   exits ? depth.check_most(loops) : depth.check(loops);
 }
 
+// A line from where it is typed; false at the end.
+bool read_line(std::optional<PromptEditor>& editor, std::string& line) {
+  if (editor) {
+    const PromptEditor::Event event = editor->read(line);
+    if (event == PromptEditor::Event::line) return true;
+    editor.reset();  // the terminal is as it was
+    if (event == PromptEditor::Event::interrupted) exit_by_signal(SIGINT);
+    if (event == PromptEditor::Event::terminated) exit_by_signal(SIGTERM);
+    return false;
+  }
+  std::fputs("> ", stderr);
+  if (std::getline(std::cin, line)) return true;
+  std::fputs("\n", stderr);
+  return false;
+}
+
 int converse(Session& session, const Tokenizer& tokenizer, const GenerateCommand& options,
              DepthWarning& depth) {
   Repl repl(
@@ -64,14 +81,16 @@ int converse(Session& session, const Tokenizer& tokenizer, const GenerateCommand
       *options.max_loops);
   log_info(strprintf("%s%lld loops. Type a prompt, or :help", session.exits() ? "at most " : "",
                      static_cast<long long>(session.loops())));
+  std::optional<PromptEditor> editor;
+  if (PromptEditor::possible()) {
+    const auto file = history_file();
+    editor.emplace(file ? std::optional<PromptHistory>(*file) : std::nullopt);
+  }
   std::string line;
-  while (true) {
-    std::fputs("> ", stderr);
-    if (!std::getline(std::cin, line)) break;
-    if (!repl.handle(line)) return 0;
+  while (read_line(editor, line)) {
+    if (!repl.handle(line)) break;
     check_depth(depth, session.loops(), session.exits());
   }
-  std::fputs("\n", stderr);
   return 0;
 }
 
