@@ -141,8 +141,14 @@ AttentionContext attention_context(const ModelConfig& config, int64_t length, Kv
   return context;
 }
 
-AttentionContext loop_context(const AttentionContext& context, const Tensor& running) {
+AttentionContext counting_context(const AttentionContext& context, const Tensor& running) {
   AttentionContext some = context;
+  some.counted = context.counted.defined() ? context.counted.logical_and(running) : running;
+  return some;
+}
+
+AttentionContext loop_context(const AttentionContext& context, const Tensor& running) {
+  AttentionContext some = counting_context(context, running);
   if (!context.skips) {
     some.running = running;
     return some;
@@ -155,6 +161,7 @@ AttentionContext loop_context(const AttentionContext& context, const Tensor& run
   if (context.document_begins.defined()) {
     some.document_begins = context.document_begins.flatten().index_select(0, some.places);
   }
+  some.counted = some.counted.flatten().index_select(0, some.places).unsqueeze(0);
   const int64_t past = context.cache ? context.cache->length() : 0;
   some.rows.position = (position + past).to(at::kInt);
   const Tensor ends = running.sum(1).cumsum(0).to(at::kCPU);  // [B] int64

@@ -11,7 +11,10 @@ struct AttentionContext {
   KvCache* cache = nullptr;  // null: the S tokens are the whole sequence
   Tensor document_begins;    // as in ForwardOptions
   bool last_query = false;   // only the last position's result is wanted
-  bool recompute = false;    // each block is computed again in the backward pass
+  // Positions whose experts are counted, bool of the shape that the layers see ([B,S] or [1,N]).
+  // Undefined: all.
+  Tensor counted;
+  bool recompute = false;  // each block is computed again in the backward pass
   // Where positions have halted: either all are computed and `running`, [B,S] bool, tells the
   // others, or x is [1,N,D] and holds the `rows` that run only, which have the indices `places`,
   // [N] int64, among the B·S positions. Then cos, sin and document_begins are those of the rows.
@@ -42,8 +45,10 @@ struct KeptKeys {
 AttentionContext attention_context(const ModelConfig& config, int64_t length, KvCache* cache,
                                    at::Device device);
 
-// The context of a loop that only some positions run, [B,S] bool.
+// The context of a loop that only some positions run, [B,S] bool; the others are not counted.
 AttentionContext loop_context(const AttentionContext& context, const Tensor& running);
+// The same where the others are computed all the same.
+AttentionContext counting_context(const AttentionContext& context, const Tensor& running);
 
 // Causal self-attention: grouped-query (Ainslie et al. 2023) or multi-head latent (DeepSeek-V2,
 // 2024). x [B,S,D] in the compute type → [B,S,D]; `slot` is the layer's place in the cache. Where

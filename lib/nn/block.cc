@@ -14,7 +14,7 @@ namespace {
 // Router: experts are chosen by score plus bias (the bias balances load and carries no gradient,
 // Wang et al. 2024), and weighted by their softmax scores renormalised over the chosen ones.
 Tensor mixture(const ModelConfig& config, const LayerWeights& w, const Tensor& x,
-               const Tensor& load, const Tensor& running) {
+               const Tensor& load, const Tensor& counted) {
   const Tensor rows = x.flatten(0, 1);                                       // [N,D]
   const Tensor router_logits = apply_linear(rows.to(at::kFloat), w.router);  // [N,E]
   const Tensor chosen =
@@ -22,7 +22,7 @@ Tensor mixture(const ModelConfig& config, const LayerWeights& w, const Tensor& x
   const Tensor scores = router_logits.softmax(-1).gather(1, chosen);
   const Tensor weights = scores / scores.sum(-1, true);
   if (load.defined()) {
-    const Tensor one = running.defined() ? running.flatten().to(load.scalar_type()).unsqueeze(1)
+    const Tensor one = counted.defined() ? counted.flatten().to(load.scalar_type()).unsqueeze(1)
                                          : at::ones({1, 1}, load.options());
     load.scatter_add_(0, chosen.flatten(), one.expand(chosen.sizes()).flatten());
   }
@@ -40,14 +40,14 @@ Tensor plain_block(const ModelConfig& config, const LayerWeights& w, const Tenso
   const auto [sum, ffn_input] =
       add_rms_norm(queried(x, context), attention(config, w, normed, context, slot, kept), {},
                    w.ffn_norm, config.norm_eps);
-  return sum + feed_forward(config, w, ffn_input, load, context.running);
+  return sum + feed_forward(config, w, ffn_input, load, context.counted);
 }
 
 }  // namespace
 
 Tensor feed_forward(const ModelConfig& config, const LayerWeights& w, const Tensor& x,
-                    const Tensor& load, const Tensor& running) {
-  if (w.router.defined()) return mixture(config, w, x, load, running);
+                    const Tensor& load, const Tensor& counted) {
+  if (w.router.defined()) return mixture(config, w, x, load, counted);
   return apply_linear(swiglu(apply_linear(x, w.gate_up)), w.ffn_down);
 }
 

@@ -57,8 +57,4 @@ Tensor HaltingState::weights() const {
   return at::stack(all, -1);
 }
 
-Tensor HaltingState::ponder() const {
-  return (state_.steps + state_.remainder).mean();
-}
-
 }  // namespace mythos

@@ -27,8 +27,8 @@ class HaltingState {
   Tensor output() const { return state_.output; }  // [B,S,D] fp32
   Tensor weights() const;                          // [B,S,T] fp32; 0 for loops after the last
   Tensor loops_run() const { return state_.steps.to(at::kLong); }  // [B,S]
-  // Mean over positions of loops run plus the remainder, the differentiable cost (eq. 12).
-  Tensor ponder() const;
+  // Loops run plus the remainder, the differentiable cost (eq. 12), [B,S] fp32.
+  Tensor ponder() const { return state_.steps + state_.remainder; }
 
  private:
   const ModelConfig& config_;

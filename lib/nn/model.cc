@@ -27,6 +27,7 @@ ForwardResult forward(const ModelConfig& config, const Weights& w, const Tensor&
   }
   AttentionContext context = attention_context(config, ids.size(1), cache, ids.device());
   context.document_begins = options.document_begins;
+  context.counted = options.counted;
   context.recompute = options.recompute == Recompute::block && at::GradMode::is_enabled();
   Tensor x = embed(w.embed, ids);  // [B,S,D]
   for (int64_t i = 0; i < config.prelude_layers; ++i) {

@@ -22,6 +22,8 @@ struct ForwardOptions {
   Tensor document_begins;
   LoopObserver observer;
   bool count_experts = false;  // fill expert_load
+  // [B,S] bool: the positions that expert_load counts, such as those with a target. Undefined: all.
+  Tensor counted;
   // The hidden state of the last position alone, [B,1,D]; of the others only what it needs.
   bool last_only = false;
   // Where positions halt (halting = act) and no gradient is recorded, those that have halted are
@@ -36,8 +38,11 @@ struct ForwardResult {
   Tensor hidden;        // [B,S or 1,D] after the final norm, in the compute type
   Tensor halt_weights;  // [B,S,T] fp32 share of each loop's state; undefined if no halting
   Tensor loops_run;     // [B,S] int64 loops until each position halted; defined with halting = act
-  Tensor ponder;        // [] mean of loops run + remainder (Graves 2016, eq. 12); ditto
-  // Per core layer: [E] running tokens routed, summed over loops.
+  // [B,S] fp32 loops run + remainder of each position (Graves 2016, eq. 12), the differentiable
+  // cost of halting; undefined if no halting.
+  Tensor ponder;
+  // Per core layer: [E] tokens of ForwardOptions::counted that were routed while they ran, summed
+  // over loops.
   std::vector<Tensor> expert_load;
 };
 

@@ -196,7 +196,11 @@ Tensor recurrent_core(const ModelConfig& config, const Weights& w, const Tensor&
   std::vector<KeptKeys> kept(static_cast<size_t>(freezes ? config.core_layers : 0));
   Tensor h = config.initial_state == InitialState::input ? e : at::zeros_like(e);
   for (int64_t t = 0; t < loops; ++t) {
-    const AttentionContext now = freezes && t > 0 ? loop_context(every, halting.running()) : every;
+    AttentionContext now = every;
+    if (halts && t > 0) {
+      now = freezes ? loop_context(every, halting.running())
+                    : counting_context(every, halting.running());
+    }
     Tensor before = h;
     if (now.places.defined()) {
       if (options.observer) before = h.clone();

@@ -12,7 +12,8 @@ void balance_router_bias(const Parameters& parameters, const std::vector<Tensor>
     const Tensor load = expert_load[layer].to(at::kDouble);
     // A reference to the stored buffer: Parameters hands out shared tensors.
     Tensor bias = parameters.at("core." + std::to_string(layer) + ".ffn.router_bias");
-    bias.add_(at::sign(load.mean() - load).to(bias.dtype()), rate);
+    const Tensor moved = bias.to(at::kDouble) + rate * at::sign(load.mean() - load);
+    bias.copy_(moved - moved.mean());
   }
 }
 

@@ -51,6 +51,7 @@ StepResult forward_backward(const Config& config, const Parameters& parameters,
     const Weights weights = make_weights(config.model, parameters, compute_type);
     const Tensor inputs = to_device(batch.inputs, batch, device);
     const Tensor expected = to_device(batch.targets, batch, device);
+    options.counted = expected.ge(0);
     options.document_begins =
         batch.document_begins.empty() ? Tensor() : to_device(batch.document_begins, batch, device);
     const ForwardResult result = forward(config.model, weights, inputs, options);
@@ -58,8 +59,8 @@ StepResult forward_backward(const Config& config, const Parameters& parameters,
         loss_sum(weights, result.hidden, expected, 1.0 / static_cast<double>(targets));
     Tensor objective = loss;
     if (result.ponder.defined() && config.train.ponder_cost > 0) {
-      objective = objective + result.ponder * (config.train.ponder_cost /
-                                               static_cast<double>(micro_batches.size()));
+      objective = objective + result.ponder.masked_fill(expected.lt(0), 0).sum() *
+                                  (config.train.ponder_cost / static_cast<double>(targets));
     }
     objective.backward();
     out.nats += loss.detach().to(at::kDouble) * static_cast<double>(targets);

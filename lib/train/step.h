@@ -11,13 +11,15 @@ namespace mythos {
 // What one pass over a step's micro-batches leaves, besides the gradients in the parameters.
 // Tensors lie on the parameters' device and are not waited for.
 struct StepResult {
-  Tensor nats;                      // [] fp64, sum of the targets' cross-entropy
-  std::vector<Tensor> expert_load;  // per core layer [E]; empty without balancing
+  Tensor nats;  // [] fp64, sum of the targets' cross-entropy
+  // Per core layer [E], of the positions with a target; empty without balancing.
+  std::vector<Tensor> expert_load;
 };
 
 // Forward and backward of all micro-batches of one step. The objective is the mean cross-entropy of
-// the step's `targets` targets, plus ponder_cost times the mean ponder where the model halts; its
-// gradients, in fp32, are added to those that the parameters hold.
+// the step's `targets` targets, plus ponder_cost times the mean ponder of the positions that have
+// them where the model halts; its gradients, in fp32, are added to those that the parameters hold.
+// Padding and how positions are spread over sequences and micro-batches change none of it.
 StepResult forward_backward(const Config& config, const Parameters& parameters,
                             const std::vector<Batch>& micro_batches, int64_t targets, int64_t loops,
                             at::ScalarType compute_type);

@@ -154,6 +154,7 @@ TEST_P(HaltedPositions, CachedInPiecesEqualsTheWhole) {
 void expect_same_without_skipping(const ModelConfig& config, const Weights& w, const Tensor& ids,
                                   ForwardOptions options) {
   options.count_experts = true;
+  options.counted = ids.remainder(3).ne(0);
   std::vector<Tensor> states, masked_states;
   options.observer = [&](int64_t, const Tensor& before, const Tensor& after) {
     states.push_back(before.clone());
@@ -167,7 +168,7 @@ void expect_same_without_skipping(const ModelConfig& config, const Weights& w, c
   ASSERT_TRUE(at::equal(got.loops_run, want.loops_run)) << got.loops_run << want.loops_run;
   EXPECT_LE((got.hidden - want.hidden).abs().max().item<double>(), 1e-4);
   EXPECT_LE((got.halt_weights - want.halt_weights).abs().max().item<double>(), 1e-5);
-  EXPECT_NEAR(got.ponder.item<double>(), want.ponder.item<double>(), 1e-5);
+  EXPECT_LE((got.ponder - want.ponder).abs().max().item<double>(), 1e-5);
   for (size_t i = 0; i < want.expert_load.size(); ++i) {
     EXPECT_TRUE(at::equal(got.expert_load[i], want.expert_load[i])) << i;
   }
@@ -263,7 +264,7 @@ TEST_P(HaltedPositions, GradientsMatchFiniteDifferences) {
     const ForwardResult result = forward(config(), weights(), ids, options);
     depths = result.loops_run;
     load = result.expert_load.empty() ? at::zeros({1}) : result.expert_load[0];
-    return loss_sum(weights(), result.hidden, targets) + result.ponder;
+    return loss_sum(weights(), result.hidden, targets) + result.ponder.mean();
   };
   loss().backward();
   const Tensor depths_here = depths, load_here = load;
@@ -303,7 +304,7 @@ TEST_P(HaltedPositions, RecomputationChangesNothing) {
     options.recompute = recompute;
     const Weights w = weights();
     const ForwardResult result = forward(config(), w, ids, options);
-    const Tensor objective = loss_sum(w, result.hidden, targets) + result.ponder;
+    const Tensor objective = loss_sum(w, result.hidden, targets) + result.ponder.mean();
     objective.backward();
     if (recompute == Recompute::none) loss = objective.item<double>();
     EXPECT_EQ(objective.item<double>(), loss);

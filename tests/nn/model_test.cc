@@ -173,7 +173,7 @@ TEST_P(EveryMechanism, RecomputationChangesNothing) {
       const Weights weights = make_weights(config(), model.parameters, type);
       const ForwardResult result = forward(config(), weights, ids, options);
       Tensor objective = loss_sum(weights, result.hidden, targets);
-      if (result.ponder.defined()) objective = objective + 0.1 * result.ponder;
+      if (result.ponder.defined()) objective = objective + 0.1 * result.ponder.mean();
       objective.backward();
       size_t i = 0;
       for (const Parameters::Item& item : model.parameters.items()) {
@@ -248,6 +248,10 @@ TEST(Model, ExpertLoadCountsEveryTokenOfEveryLoop) {
   const ForwardResult result = forward(config, weights, sample_ids(config, 2, 5), options);
   ASSERT_EQ(result.expert_load.size(), 1u);
   EXPECT_EQ(result.expert_load[0].sum().item<float>(), 2 * 5 * 3 * config.n_experts_per_tok);
+  options.counted = at::ones({2, 5}, at::kBool);
+  options.counted[1].narrow(0, 2, 3).fill_(false);
+  const ForwardResult some = forward(config, weights, sample_ids(config, 2, 5), options);
+  EXPECT_EQ(some.expert_load[0].sum().item<float>(), 7 * 3 * config.n_experts_per_tok);
 }
 
 TEST(Model, ACacheMadeForOtherLoopsIsRefused) {

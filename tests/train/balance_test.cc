@@ -22,5 +22,20 @@ TEST(RouterBalance, MovesTheBiasTowardsEvenLoad) {
   EXPECT_TRUE(at::equal(first, at::tensor({-1.F, 1.F, 0.F, 0.F})));
 }
 
+// One expert below the mean and three above it would otherwise lower every step's mean.
+TEST(RouterBalance, KeepsTheMeanOfTheBiasAtZero) {
+  ModelConfig config;
+  config.n_experts = 4;
+  Parameters parameters(config, at::kCPU);
+  parameters.initialize(config, 1);
+  const Tensor bias = parameters.at("core.0.ffn.router_bias");
+  bias.fill_(3);  // as an older checkpoint may have it
+  for (int step = 1; step <= 50; ++step) {
+    balance_router_bias(parameters, {at::tensor({4, 32, 32, 32}, at::kLong)}, 0.5);
+    EXPECT_NEAR(bias.mean().item<double>(), 0, 1e-6) << step;
+    EXPECT_NEAR((bias[0] - bias[1]).item<double>(), step, 1e-4);
+  }
+}
+
 }  // namespace
 }  // namespace mythos

@@ -3,6 +3,8 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include "train/balance.h"
+
 namespace mythos {
 namespace {
 
@@ -72,7 +74,7 @@ TEST(ForwardBackward, MicroBatchesAddUpToOneBatch) {
     EXPECT_LT((found.at(name) - gradient).abs().max().item<double>(), 1e-6) << name;
   }
   ASSERT_EQ(two.expert_load.size(), 1U);
-  EXPECT_EQ(two.expert_load[0].sum().item<double>(), 4 * 6 * 3 * 2);
+  EXPECT_EQ(two.expert_load[0].sum().item<double>(), 21 * 3 * 2);
   EXPECT_TRUE(at::equal(one.expert_load[0], two.expert_load[0]));
 }
 
@@ -96,9 +98,84 @@ TEST(ForwardBackward, PackedDocumentsAddUpToTheirGradients) {
       forward_backward(config, parameters, {part(0, 4), part(4, 9)}, 9, 3, at::kFloat);
   const auto expected = take_gradients(parameters);
   const StepResult together = forward_backward(config, parameters, {packed}, 9, 3, at::kFloat);
+  EXPECT_TRUE(at::equal(together.expert_load[0], apart.expert_load[0]));
   EXPECT_NEAR(together.nats.item<double>(), apart.nats.item<double>(), 1e-4);
   for (const auto& [name, gradient] : take_gradients(parameters)) {
     EXPECT_LT((gradient - expected.at(name)).abs().max().item<double>(), 1e-6) << name;
+  }
+}
+
+// The documents of `lengths` in rows of `places`, each row a list of documents. As in best-fit
+// packing a document's last token stands in its row only where there is room left, and has no
+// target.
+Batch rows_of_documents(const std::vector<std::vector<int64_t>>& rows, int64_t places) {
+  Batch batch;
+  batch.batch_size = static_cast<int64_t>(rows.size());
+  batch.seq_len = places;
+  for (const std::vector<int64_t>& row : rows) {
+    const size_t end = batch.inputs.size() + static_cast<size_t>(places);
+    for (const int64_t length : row) {
+      const auto begin = static_cast<int32_t>(static_cast<int64_t>(batch.inputs.size()) % places);
+      for (int64_t i = 0; i < length && batch.inputs.size() < end; ++i) {
+        batch.inputs.push_back((length * length + i * 3) % 40);
+        batch.targets.push_back(i + 1 < length ? (length * length + (i + 1) * 3) % 40 : -1);
+        batch.document_begins.push_back(begin);
+      }
+    }
+    while (batch.inputs.size() < end) {
+      batch.document_begins.push_back(
+          static_cast<int32_t>(static_cast<int64_t>(batch.inputs.size()) % places));
+      batch.inputs.push_back(0);
+      batch.targets.push_back(-1);
+    }
+  }
+  return batch;
+}
+
+// Five documents in different rows and micro-batches, with much padding and with hardly any.
+TEST(ForwardBackward, PaddingAndPackingChangeNothing) {
+  const std::vector<std::vector<Batch>> packings = {
+      {rows_of_documents({{4, 5}, {9}, {7, 2}}, 8)},
+      {rows_of_documents({{4, 5}, {9}, {7, 2}}, 24)},
+      {rows_of_documents({{4}}, 3), rows_of_documents({{9}, {5, 2}, {}, {7}}, 15)},
+      {rows_of_documents({{9, 4}}, 16), rows_of_documents({{2, 5, 7}}, 13)}};
+  constexpr int64_t kTargets = 3 + 4 + 8 + 6 + 1;
+  for (const Halting halting : {Halting::none, Halting::act, Halting::act_reference}) {
+    for (const Recompute recompute : {Recompute::none, Recompute::loop, Recompute::block}) {
+      Config config = small_config();
+      config.model.halting = halting;
+      config.train.ponder_cost = halting == Halting::none ? 0 : 0.5;
+      config.train.recompute = recompute;
+      double nats = 0;
+      Tensor load, bias;
+      std::map<std::string, Tensor> gradients;
+      for (size_t i = 0; i < packings.size(); ++i) {
+        Parameters parameters(config.model, at::kCPU);
+        parameters.initialize(config.model, 2);
+        EXPECT_EQ(count_targets(packings[i], std::vector<int32_t>(40, 1)).targets, kTargets);
+        const StepResult step =
+            forward_backward(config, parameters, packings[i], kTargets, 3, at::kFloat);
+        balance_router_bias(parameters, step.expert_load, 0.5);
+        const Tensor moved = parameters.at("core.0.ffn.router_bias");
+        const auto found = take_gradients(parameters);
+        if (i == 0) {
+          nats = step.nats.item<double>(), load = step.expert_load[0], bias = moved;
+          gradients = found;
+          EXPECT_GT(bias.abs().max().item<double>(), 0);
+          if (halting == Halting::none) {
+            EXPECT_EQ(load.sum().item<double>(), kTargets * 3 * 2);
+          }
+          continue;
+        }
+        EXPECT_NEAR(step.nats.item<double>(), nats, 1e-4) << i;
+        EXPECT_TRUE(at::equal(step.expert_load[0], load)) << i << load << step.expert_load[0];
+        EXPECT_TRUE(at::equal(moved, bias)) << i << bias << moved;
+        ASSERT_EQ(found.size(), gradients.size());
+        for (const auto& [name, gradient] : gradients) {
+          EXPECT_LT((found.at(name) - gradient).abs().max().item<double>(), 2e-6) << i << name;
+        }
+      }
+    }
   }
 }
 
