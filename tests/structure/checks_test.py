@@ -14,6 +14,7 @@ import unittest
 import include_graph
 import lifetimes
 import messages
+import shared_symbols
 import symbols
 import torch_free
 
@@ -81,6 +82,39 @@ class Symbols(unittest.TestCase):
     def test_overloads_and_inline_functions_are_good(self):
         inline = "inline int g() { return 1; } "
         self.assertEqual(self.faults(inline + "int f(int) { return g(); }", inline + "int f(char) { return g(); }"), [])
+
+
+class SharedSymbols(unittest.TestCase):
+    def faults(self, program, **sources):
+        with tempfile.TemporaryDirectory() as name:
+            folder = pathlib.Path(name)
+            libraries = []
+            for stem, source in sources.items():
+                libraries.append(str(folder / f"lib{stem}.so"))
+                self.compile(source, "-shared", "-fPIC", "-o", libraries[-1])
+            self.compile(program, "-o", str(folder / "program"), *libraries, f"-Wl,-rpath,{folder}")
+            return shared_symbols.faults(shared_symbols.libraries_of(folder / "program", folder))
+
+    def compile(self, source, *options):
+        subprocess.run(["g++", "-x", "c++", "-", "-x", "none", "-Wl,--no-as-needed", *options],
+                       input=source, text=True, check=True)
+
+    def test_one_symbol_in_two_libraries_is_found(self):
+        self.assertEqual(self.faults("int main() {}", a="int level = 1; void f() {}", b="int level = 2; void g() {}"),
+                         ["liba.so and libb.so define 1 symbols both: level"])
+
+    def test_one_symbol_in_program_and_library_is_found(self):
+        self.assertEqual(self.faults("void f() {} void g(); int main() { g(); }", a="void f() {} void g() { f(); }"),
+                         ["liba.so and program define 1 symbols both: _Z1fv"])
+
+    def test_a_library_opened_later_is_compared(self):
+        with_name = 'extern const char name[] = "libmythos_parquet.so"; int main() { return name[0] == 0; }'
+        self.assertEqual(self.faults(with_name, a="int level = 1;", mythos_parquet="int level = 2;"),
+                         ["liba.so and libmythos_parquet.so define 1 symbols both: level"])
+
+    def test_hidden_and_weak_symbols_are_good(self):
+        source = '__attribute__((visibility("hidden"))) int level; inline int f() { static int i; return ++i; } int %s() { return f(); }'
+        self.assertEqual(self.faults("int main() {}", a=source % "g", b=source % "h"), [])
 
 
 @unittest.skipUnless(shutil.which("clang++"), "clang++ is not installed")
