@@ -133,5 +133,6 @@ int main(int argc, char** argv) {
                         const BenchResult result = measure(name, common, options);
                         print_lines(format_bench(result, common.format()));
                         return 0;
-                      }});
+                      },
+                      "A smaller model, batch or sequence needs less."});
 }

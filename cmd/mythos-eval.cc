@@ -286,5 +286,6 @@ int main(int argc, char** argv) {
           mythos eval --checkpoint runs/nano --data shards --loops 1,2,4,8,16,32 --baseline
           mythos eval --checkpoint runs/nano --data shards --untrained --json
           mythos eval --checkpoint runs/nano --data shards --weights int4 --cache-type int8)",
-       [&](CLI::App& app) { declare(app, options); }, [&] { return run(options); }});
+       [&](CLI::App& app) { declare(app, options); }, [&] { return run(options); },
+       "A smaller --batch-size or --seq-len needs less."});
 }

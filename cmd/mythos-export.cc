@@ -10,6 +10,7 @@
 #include "base/print.h"
 #include "base/strings.h"
 #include "checkpoint/exchange.h"
+#include "kernels/compute_options.h"
 
 namespace mythos {
 namespace {
@@ -107,6 +108,7 @@ void print_result(const Options& options, const std::vector<std::string>& files,
 }
 
 int run(const Options& options) {
+  ComputeOptions().set_threads();
   const ExchangeFormat format = exchange_format(options.format);
   const at::ScalarType dtype = stored_type(options.dtype);
   check_output(options);
@@ -153,5 +155,6 @@ int main(int argc, char** argv) {
     app.add_flag("--json", options.json, "Print the result as one JSON object");
   };
   command.run = [&] { return mythos::run(options); };
+  command.memory_advice = "The model is held twice, as it is and as it reads back.";
   return mythos::run_command(argc, argv, command);
 }

@@ -229,5 +229,7 @@ int main(int argc, char** argv) {
           echo "The sea" | mythos generate --checkpoint runs/nano --num-samples 3 --json
           mythos generate --checkpoint runs/nano --jsonl prompts.jsonl > texts.jsonl
           mythos generate --checkpoint runs/nano)",
-       [&](CLI::App& app) { options.declare(app); }, [&] { return run(options); }});
+       [&](CLI::App& app) { options.declare(app); }, [&] { return run(options); },
+       "A smaller --prefill-chunk, fewer --max-tokens, --cache-type int8 or --weights int8 needs "
+       "less."});
 }

@@ -9,6 +9,7 @@
 #include "base/print.h"
 #include "base/strings.h"
 #include "checkpoint/exchange.h"
+#include "kernels/compute_options.h"
 #include "text/tokenizer_options.h"
 
 namespace mythos {
@@ -44,6 +45,7 @@ std::unique_ptr<Tokenizer> read_tokenizer(const Options& options, const ModelCon
 }
 
 int run(const Options& options) {
+  ComputeOptions().set_threads();
   const ExchangeFormat format = exchange_format(options.format);
   check_output(options.output, OutputKind::contents);
   std::error_code status;
@@ -103,5 +105,6 @@ int main(int argc, char** argv) {
     app.add_flag("--json", options.json, "Print the result as one JSON object");
   };
   command.run = [&] { return mythos::run(options); };
+  command.memory_advice = "The weights are held in fp32.";
   return mythos::run_command(argc, argv, command);
 }

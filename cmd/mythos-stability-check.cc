@@ -154,5 +154,6 @@ int main(int argc, char** argv) {
           mythos stability-check runs/nano --loops 64 --max-growth 2 --json
           mythos stability-check --preset mythos-1t
           mythos stability-check --preset nano --set injection=add)",
-                      [&](CLI::App& app) { declare(app, options); }, [&] { return run(options); }});
+       [&](CLI::App& app) { declare(app, options); }, [&] { return run(options); },
+       "Fewer --max-tokens need less."});
 }

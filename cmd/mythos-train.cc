@@ -130,13 +130,16 @@ void declare(CLI::App& app, Options& o) {
 
 int main(int argc, char** argv) {
   Options options;
-  return run_command(argc, argv,
-                     {"mythos-train", "Train a recurrent-depth transformer on token shards.",
-                      R"(mythos train --preset tiny --data shards --out runs/tiny
+  return run_command(
+      argc, argv,
+      {"mythos-train", "Train a recurrent-depth transformer on token shards.",
+       R"(mythos train --preset tiny --data shards --out runs/tiny
           mythos train --preset nano --data shards --out runs/nano --steps 4000 --set train.lr=1e-3
           mythos train --data shards --out runs/nano --resume
           mythos train --init-from runs/nano/best --data more --out runs/tuned --lr 3e-4 --steps 500
           mythos train --preset nano --data web:0.7 --data code:0.3 --out runs/mix --set packing=best-fit
           mythos train --config my.toml --data shards --out runs/my --device cuda --json)",
-                      [&](CLI::App& app) { declare(app, options); }, [&] { return run(options); }});
+       [&](CLI::App& app) { declare(app, options); }, [&] { return run(options); },
+       "train.batch_size (with more train.grad_accum), train.seq_len and "
+       "train.recompute=block save memory; 'mythos plan' estimates what is needed."});
 }

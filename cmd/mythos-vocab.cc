@@ -67,16 +67,20 @@ double bytes_per_token(const Tokenizer& tokenizer, const std::vector<std::string
 class Ticker {
  public:
   explicit Ticker(const std::string& label)
-      : thread_([this, label](const std::stop_token& stop) {
-          Progress progress(label, 0, "");
-          std::unique_lock lock(mutex_);
-          while (!stopped_.wait_for(lock, stop, std::chrono::milliseconds(200),
-                                    [&] { return stop.stop_requested(); })) {
-            progress.line(label + ", " + human_duration(progress.elapsed_seconds()));
-          }
-        }) {}
+      : thread_([this, label](const std::stop_token& stop) { show(label, stop); }) {}
 
  private:
+  // Where memory is short, there is nothing to be seen, and the step itself tells.
+  void show(const std::string& label, const std::stop_token& stop) try {
+    Progress progress(label, 0, "");
+    std::unique_lock lock(mutex_);
+    while (!stopped_.wait_for(lock, stop, std::chrono::milliseconds(200),
+                              [&] { return stop.stop_requested(); })) {
+      progress.line(label + ", " + human_duration(progress.elapsed_seconds()));
+    }
+  } catch (const std::bad_alloc&) {
+  }
+
   std::mutex mutex_;
   std::condition_variable_any stopped_;
   std::jthread thread_;  // the last member: it ends before the others do

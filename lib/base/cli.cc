@@ -1,6 +1,7 @@
 #include "base/cli.h"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -9,9 +10,11 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <iostream>
 #include <new>
 #include <stdexcept>
+#include <system_error>
 
 #include "base/error.h"
 #include "base/files.h"
@@ -148,8 +151,12 @@ LogLevel log_level_of(const char* name) {
   return static_cast<LogLevel>(found - names.begin());
 }
 
-// What LibTorch says of memory: an allocation that failed, or a size that overflows.
+// What LibTorch says of memory: an allocation that failed, or a size that overflows. oneDNN, which
+// it takes for products of matrices, says no more than that it could not go on.
 bool is_out_of_memory(std::string_view what) {
+  if (what == "could not create a primitive" || what == "could not execute a primitive") {
+    return true;
+  }
   constexpr std::string_view kWords[] = {"out of memory", "can't allocate memory",
                                          "Storage size calculation overflowed",
                                          "integer multiplication overflow"};
@@ -168,25 +175,54 @@ std::string memory_message(std::string_view what) {
          std::string(rest.substr(0, std::min(rest.find(". "), rest.find('\n'))));
 }
 
+// What to do where memory has run out.
+std::string memory_advice(const Command& command) {
+  rlimit limit = {};
+  if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) {
+    return command.memory_advice;
+  }
+  const std::string bytes = human_bytes(static_cast<double>(limit.rlim_cur));
+  return command.memory_advice + (command.memory_advice.empty() ? "" : " ") +
+         "This process is limited to " + bytes + " of address space (ulimit -v).";
+}
+
+int report_memory(const Command& command, const std::string& message) {
+  return report(command.name, message, static_cast<int>(ErrorKind::resources),
+                memory_advice(command));
+}
+
+// Of the standard library and LibTorch, not of mythos.
+int report_foreign(const Command& command, const std::exception& error) {
+  const std::string what = error.what();
+  if (is_out_of_memory(what)) return report_memory(command, memory_message(what));
+  return report(command.name, "internal error: " + what, static_cast<int>(ErrorKind::internal));
+}
+
 // The job's status, or that of what it throws, which is told.
-int guarded(const std::string& program, const std::function<int()>& job) {
-  constexpr int kResources = static_cast<int>(ErrorKind::resources);
+int guarded(const Command& command, const std::function<int()>& job) {
   try {
     return job();
   } catch (const Error& error) {
-    return report(program, error.message(), static_cast<int>(error.kind()), error.advice());
-  } catch (const std::bad_alloc&) {
-    return report(program, "out of memory", kResources);
-  } catch (const std::length_error&) {
-    return report(program, "out of memory: a size is larger than any memory", kResources);
-  } catch (const fs::filesystem_error& error) {
-    return report(program, message_of(error), static_cast<int>(ErrorKind::data));
-  } catch (const std::exception& error) {
-    const std::string what = error.what();
-    if (is_out_of_memory(what)) {
-      return report(program, memory_message(what), kResources);
+    // "cannot map FILE: Cannot allocate memory"
+    if (error.kind() == ErrorKind::resources && error.message().ends_with(std::strerror(ENOMEM))) {
+      return report_memory(command, error.message());
     }
-    return report(program, "internal error: " + what, static_cast<int>(ErrorKind::internal));
+    return report(command.name, error.message(), static_cast<int>(error.kind()), error.advice());
+  } catch (const std::bad_alloc&) {
+    return report_memory(command, "out of memory");
+  } catch (const std::length_error&) {
+    return report_memory(command, "out of memory: a size is larger than any memory");
+  } catch (const fs::filesystem_error& error) {
+    return report(command.name, message_of(error), static_cast<int>(ErrorKind::data));
+  } catch (const std::system_error& error) {
+    if (error.code() != std::errc::resource_unavailable_try_again) {
+      return report_foreign(command, error);
+    }
+    return report(command.name, "cannot start a thread: " + error.code().message(),
+                  static_cast<int>(ErrorKind::resources),
+                  "Memory or a limit of processes does not suffice for one more.");
+  } catch (const std::exception& error) {
+    return report_foreign(command, error);
   }
 }
 
@@ -197,6 +233,23 @@ void occupy_standard_descriptors() {
     if (fcntl(fd, F_GETFD) >= 0 || errno != EBADF) continue;
     open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
   }
+}
+
+const Command* running = nullptr;
+
+// Tells of an exception that nothing can catch, as those in threads of other libraries, instead of
+// aborting.
+[[noreturn]] void end_program() {
+  const std::exception_ptr error = std::current_exception();
+  if (!error) std::abort();
+  int status = static_cast<int>(ErrorKind::resources);
+  try {
+    status = guarded(*running, [&]() -> int { std::rethrow_exception(error); });
+  } catch (const std::exception&) {  // there is no memory for a message
+    constexpr std::string_view kText = "error: out of memory\n";
+    [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, kText.data(), kText.size());
+  }
+  std::_Exit(status);
 }
 
 int parse_and_run(int argc, char** argv, const Command& command) {
@@ -240,7 +293,11 @@ int run_command(int argc, char** argv, const Command& command) {
   std::signal(SIGPIPE, SIG_DFL);
   // A file-size limit is then a failed write like a full disk: a message and the documented status.
   std::signal(SIGXFSZ, SIG_IGN);
-  return guarded(command.name, [&] { return parse_and_run(argc, argv, command); });
+  running = &command;
+  const std::terminate_handler before = std::set_terminate(end_program);
+  const int status = guarded(command, [&] { return parse_and_run(argc, argv, command); });
+  std::set_terminate(before);
+  return status;
 }
 
 }  // namespace mythos

@@ -15,10 +15,12 @@ struct Command {
   std::function<void(CLI::App&)> options;
   // The job. Returns the exit status, 0 for success; throws Error otherwise.
   std::function<int()> run;
+  // What makes the job need less memory, told where memory runs out: a sentence.
+  std::string memory_advice = {};
 };
 
-// The main() of every program: parses, runs, and turns what is thrown into one message on stderr
-// and the documented exit status. Adds --version, --quiet and --verbose.
+// The main() of every program: parses, runs, and turns what is thrown, in whichever thread, into one
+// message on stderr and the documented exit status. Adds --version, --quiet and --verbose.
 int run_command(int argc, char** argv, const Command& command);
 
 }  // namespace mythos

@@ -56,40 +56,43 @@ class PipelineRun {
     Item item;
     size_t weight = 0;
     bool done = false;
-    std::exception_ptr error;  // thrown when the item's turn to be consumed comes
+    std::exception_ptr error;  // of work, thrown when the item's turn to be consumed comes
   };
 
   void produce() {
-    while (produce_one()) {
+    std::exception_ptr error;
+    try {
+      while (produce_one()) {
+      }
+    } catch (...) {
+      error = std::current_exception();
     }
     const std::lock_guard lock(mutex_);
     ended_ = true;
+    produce_error_ = error;
     changed_.notify_one();
   }
 
   // False when there is nothing more to do.
   bool produce_one() {
     auto slot = std::make_unique<Slot>();
-    try {
-      if (!steps_.produce(slot->item)) return false;
-      slot->weight = steps_.weight(slot->item);
-    } catch (...) {
-      slot->error = std::current_exception();
-    }
+    if (!steps_.produce(slot->item)) return false;
+    slot->weight = steps_.weight(slot->item);
     std::unique_lock lock(mutex_);
     room_.wait(lock, [&] {
       return cancelled_ || weight_ == 0 || weight_ + slot->weight <= steps_.max_weight;
     });
     if (cancelled_) return false;
-    weight_ += slot->weight;
     Slot* const produced = slot.get();
     series_.push_back(std::move(slot));
-    if (produced->error) {
-      produced->done = true;
-      return false;
+    try {
+      pool_.submit([this, produced] { work(*produced); });
+    } catch (...) {
+      series_.pop_back();
+      throw;
     }
+    weight_ += produced->weight;
     ++submitted_;
-    pool_.submit([this, produced] { work(*produced); });
     return true;
   }
 
@@ -109,7 +112,10 @@ class PipelineRun {
   std::unique_ptr<Slot> next_done() {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [&] { return series_.empty() ? ended_ : series_.front()->done; });
-    if (series_.empty()) return nullptr;
+    if (series_.empty()) {
+      if (produce_error_) std::rethrow_exception(produce_error_);
+      return nullptr;
+    }
     std::unique_ptr<Slot> slot = std::move(series_.front());
     series_.pop_front();
     return slot;
@@ -134,6 +140,7 @@ class PipelineRun {
   size_t submitted_ = 0;                      // of them, not done
   size_t weight_ = 0;                         // of series_ and the item being consumed
   bool ended_ = false, cancelled_ = false;
+  std::exception_ptr produce_error_;  // behind the last of series_
   std::thread producer_;
 };
 

@@ -11,6 +11,7 @@ namespace mythos {
 // Threads that run small tasks.
 class WorkerPool {
  public:
+  // Fails with std::system_error where a thread cannot start.
   explicit WorkerPool(size_t threads);
   // Ends after the tasks that run; those that wait are dropped.
   ~WorkerPool();
@@ -24,6 +25,7 @@ class WorkerPool {
 
  private:
   void work();
+  void stop();
 
   std::mutex mutex_;
   std::condition_variable wake_;

@@ -41,31 +41,25 @@ struct Prefetcher::State {
 };
 
 void Prefetcher::State::run() {
-  while (true) {
-    {
-      std::unique_lock lock(mutex);
-      emptied.wait(lock, [&] { return stop || items.size() < depth; });
-      if (stop) return;
-    }
-    Item item;
-    std::exception_ptr failure;
-    try {
-      item.batch = sampler.next();
-      item.cursor = sampler.cursor();
-      item.epoch = sampler.epoch();
-    } catch (...) {
-      failure = std::current_exception();
-    }
-    {
-      const std::lock_guard lock(mutex);
-      if (failure)
-        error = failure;
-      else
+  try {
+    while (true) {
+      {
+        std::unique_lock lock(mutex);
+        emptied.wait(lock, [&] { return stop || items.size() < depth; });
+        if (stop) return;
+      }
+      Item item{.batch = sampler.next(), .cursor = sampler.cursor(), .epoch = sampler.epoch()};
+      {
+        const std::lock_guard lock(mutex);
         items.push_back(std::move(item));
+      }
+      filled.notify_one();
     }
-    filled.notify_one();
-    if (failure) return;
+  } catch (...) {
+    const std::lock_guard lock(mutex);
+    error = std::current_exception();
   }
+  filled.notify_one();
 }
 
 Prefetcher::Prefetcher(Sampler sampler, size_t depth)

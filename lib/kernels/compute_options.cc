@@ -4,8 +4,16 @@
 #include <ATen/Parallel.h>
 #include <malloc.h>
 
+#include <latch>
+#include <system_error>
+#include <thread>
+#include <vector>
+
 #include "base/cpu.h"
+#include "base/error.h"
+#include "base/strings.h"
 #include "kernels/device.h"
+#include "kernels/limited_memory.h"
 
 namespace mythos {
 namespace {
@@ -18,11 +26,32 @@ void keep_freed_memory() {
   mallopt(M_TOP_PAD, 64 << 20);
 }
 
+// Where OpenMP cannot start its threads, it ends the process; this fails before that, and has them
+// started while there is memory for them.
+void start_threads(int64_t count) {
+  std::latch started(1);
+  std::vector<std::jthread> others;
+  try {
+    for (int64_t i = 1; i < count; ++i) others.emplace_back([&] { started.wait(); });
+    started.count_down();
+  } catch (const std::system_error& error) {
+    started.count_down();
+    fail(ErrorKind::resources,
+         strprintf("cannot start %lld threads: %s", static_cast<long long>(count),
+                   error.code().message().c_str()),
+         "--threads (or MYTHOS_THREADS) asks for fewer.");
+  }
+  others.clear();
+  at::set_num_threads(static_cast<int>(count));
+  at::parallel_for(0, count, 1, [](int64_t, int64_t) {});
+}
+
 }  // namespace
 
 void ComputeOptions::set_threads() const {
   keep_freed_memory();
-  at::set_num_threads(static_cast<int>(threads > 0 ? threads : physical_cores()));
+  reserve_small_memory();
+  start_threads(threads > 0 ? threads : physical_cores());
 }
 
 at::Device ComputeOptions::select() const {

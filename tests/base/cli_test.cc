@@ -1,6 +1,11 @@
 #include "base/cli.h"
 
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include <new>
+#include <system_error>
+#include <thread>
 
 #include "../scratch.h"
 #include "base/log.h"
@@ -256,6 +261,59 @@ TEST(Cli, QuietAndVerbose) {
   EXPECT_EQ(run({}, talk).err, "news\nwarning: careful\n");
   EXPECT_EQ(run({"-q"}, talk).err, "warning: careful\n");
   EXPECT_EQ(run({"--verbose"}, talk).err, "debug: detail\nnews\nwarning: careful\n");
+}
+
+TEST(Cli, WhatOneDnnSaysWithoutMemoryIsResources) {
+  const Outcome o =
+      run({}, []() -> int { throw std::runtime_error("could not create a primitive"); });
+  EXPECT_EQ(o.status, 4);
+  EXPECT_EQ(o.err, "mythos-test: error: out of memory\n");
+}
+
+TEST(Cli, AThreadThatCannotStartIsResources) {
+  const Outcome o = run({}, []() -> int {
+    throw std::system_error(std::make_error_code(std::errc::resource_unavailable_try_again));
+  });
+  EXPECT_EQ(o.status, 4);
+  EXPECT_TRUE(contains(o.err, "cannot start a thread: Resource temporarily unavailable\n"));
+}
+
+// Runs a job in which memory ends, in a process with a limited address space.
+void run_out_of_memory(const std::function<int()>& job) {
+  const rlimit limit{rlim_t{1} << 44, rlim_t{1} << 44};
+  setrlimit(RLIMIT_AS, &limit);
+  std::string program = "mythos-test";
+  char* argv[] = {program.data(), nullptr};
+  const Command command{program, "Test.", "", [](CLI::App&) {}, job, "Ask for less."};
+  _exit(run_command(1, argv, command));
+}
+
+TEST(CliDeathTest, WhatHelpsAgainstALackOfMemoryIsTold) {
+  EXPECT_EXIT(run_out_of_memory([]() -> int { throw std::bad_alloc(); }),
+              testing::ExitedWithCode(4),
+              "mythos-test: error: out of memory\nAsk for less. This process is limited to 16.* of "
+              "address space \\(ulimit -v\\)\\.\n");
+}
+
+TEST(CliDeathTest, AFileThatCannotBeMappedIsALackOfMemory) {
+  const auto job = []() -> int {
+    fail(ErrorKind::resources, "cannot map x: Cannot allocate memory");
+  };
+  EXPECT_EXIT(run_out_of_memory(job), testing::ExitedWithCode(4),
+              "cannot map x: Cannot allocate memory\nAsk for less. This process");
+}
+
+TEST(CliDeathTest, WhatAThreadThrowsIsTold) {
+  EXPECT_EXIT(run_out_of_memory([] {
+                std::thread([] { throw std::bad_alloc(); }).join();
+                return 0;
+              }),
+              testing::ExitedWithCode(4), "mythos-test: error: out of memory\n");
+  EXPECT_EXIT(run_out_of_memory([] {
+                std::thread([] { throw std::runtime_error("odd"); }).join();
+                return 0;
+              }),
+              testing::ExitedWithCode(70), "mythos-test: error: internal error: odd\n");
 }
 
 }  // namespace

@@ -1,9 +1,14 @@
 #include "base/pipeline.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
+#include <fstream>
+#include <new>
+#include <system_error>
 
 #include "../scratch.h"
 #include "base/error.h"
@@ -133,6 +138,47 @@ TEST(WorkerPool, UrgentTasksGoFirst) {
   changed.wait(lock, [&] { return order.size() == 4; });
   // The task that holds the only thread may not have been taken yet when the urgent ones came.
   EXPECT_EQ(order, (std::vector<int>{3, 4, 1, 2}));
+}
+
+struct FifthThrows : Item {
+  FifthThrows() {
+    if (++made == 5) throw std::bad_alloc();
+  }
+  static inline int made = 0;
+};
+
+TEST(Pipeline, AnItemThatCannotBeMadeEndsTheRun) {
+  WorkerPool pool(2);
+  Pipeline<FifthThrows> steps;
+  int consumed = 0;
+  steps.produce = [](FifthThrows&) { return true; };
+  steps.work = [](FifthThrows&) {};
+  steps.consume = [&](FifthThrows&) { return ++consumed > 0; };
+  steps.weight = [](const FifthThrows&) { return size_t{1}; };
+  steps.max_weight = 10;
+  EXPECT_THROW(run_pipeline(steps, pool), std::bad_alloc);
+  EXPECT_EQ(consumed, 4);
+}
+
+// 1 GiB of address space more than is in use has room for some stacks of threads, not for all.
+void start_too_many_threads() {
+  size_t pages = 0;
+  std::ifstream("/proc/self/statm") >> pages;
+  const rlim_t bytes = pages * 4096 + (rlim_t{1} << 30);
+  const rlimit limit{bytes, bytes};
+  setrlimit(RLIMIT_AS, &limit);
+  try {
+    const WorkerPool pool(10000);
+  } catch (const std::system_error&) {
+    _exit(4);
+  }
+}
+
+TEST(WorkerPoolDeathTest, ThreadsThatCannotStartAreAnError) {
+#ifdef __SANITIZE_ADDRESS__
+  GTEST_SKIP() << "the sanitizer itself needs address space without bound";
+#endif
+  EXPECT_EXIT(start_too_many_threads(), testing::ExitedWithCode(4), "");
 }
 
 }  // namespace
