@@ -66,6 +66,10 @@ void HfJson::refuse(const std::string& what) const {
   fail(ErrorKind::data, source_ + ": " + (path_.empty() ? "" : path_ + ": ") + what);
 }
 
+void HfJson::refuse(const Error& error) const {
+  refuse(error.message() + ": " + error.advice());
+}
+
 std::string HfJson::shown() const {
   return escaped(value_.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace), 60);
 }

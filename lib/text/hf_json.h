@@ -3,6 +3,8 @@
 #include <string>
 #include <string_view>
 
+#include "base/error.h"
+
 namespace mythos {
 
 // Fails (data), naming `source` and the byte, on what is not JSON.
@@ -31,6 +33,8 @@ class HfJson {
   static bool is_id(const nlohmann::json& value);
 
   [[noreturn]] void refuse(const std::string& what) const;
+  // With what a part of the value was refused for, in one line.
+  [[noreturn]] void refuse(const Error& error) const;
   // "a long value cut short", for messages.
   std::string shown() const;
 

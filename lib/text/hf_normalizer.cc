@@ -15,7 +15,7 @@ std::unique_ptr<NormalizerStep> make_replace(const HfJson& json) {
   try {
     return make_replace_regex_step(text, std::move(content));
   } catch (const Error& error) {
-    pattern.refuse(error.message() + ": " + error.advice());
+    pattern.refuse(error);
   }
 }
 

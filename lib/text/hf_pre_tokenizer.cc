@@ -44,7 +44,7 @@ void add_split(const HfJson& json, PreTokenizer& out) {
   try {
     out.add(make_split_step(text, Dialect::oniguruma, behavior, invert));
   } catch (const Error& error) {
-    pattern.refuse(error.message() + ": " + error.advice());
+    pattern.refuse(error);
   }
 }
 

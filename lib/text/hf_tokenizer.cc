@@ -7,12 +7,12 @@
 
 #include "base/error.h"
 #include "base/strings.h"
-#include "text/byte_bpe.h"
 #include "text/hf_decoder.h"
 #include "text/hf_json.h"
 #include "text/hf_model.h"
 #include "text/hf_normalizer.h"
 #include "text/hf_pre_tokenizer.h"
+#include "text/staged_tokenizer.h"
 
 namespace mythos {
 namespace {
@@ -24,7 +24,7 @@ constexpr const char* kEosNames[] = {"<|endoftext|>", "<|end_of_text|>", "</s>",
                                      "<|eot_id|>",    "<|im_end|>"};
 
 void read_added_tokens(const HfJson& json, const HfIds& ids, const HfDecoder& decoder,
-                       ByteBpeParts& parts) {
+                       TokenizerParts& parts) {
   std::map<uint32_t, std::string> seen;
   for (size_t i = 0; i < json.size(); ++i) {
     const HfJson item = json.at(i);
@@ -57,7 +57,7 @@ void read_added_tokens(const HfJson& json, const HfIds& ids, const HfDecoder& de
 }
 
 // What a TemplateProcessing puts before and behind a single text.
-void read_template(const HfJson& processor, ByteBpeParts& parts) {
+void read_template(const HfJson& processor, TokenizerParts& parts) {
   if (processor.type() == "Sequence") {
     const HfJson processors = processor["processors"];
     for (size_t i = 0; i < processors.size(); ++i) read_template(processors.at(i), parts);
@@ -92,7 +92,7 @@ void check_post_processor(const HfJson& processor) {
 }
 
 std::optional<uint32_t> find_usual(std::span<const char* const> names, const HfIds& ids,
-                                   const ByteBpeParts& parts) {
+                                   const TokenizerParts& parts) {
   for (const char* name : names) {
     for (const AddedToken& token : parts.added.all()) {
       if (token.special && token.name == name) return token.id;
@@ -142,7 +142,7 @@ std::unique_ptr<Tokenizer> parse_hf_tokenizer(std::string content, const std::st
   check_byte_level(root["decoder"], decoder, pre_tokenizer.byte_level);
   HfModel model =
       read_hf_model(root["model"], pre_tokenizer.byte_level, special_names(root["added_tokens"]));
-  ByteBpeParts parts(std::move(model.model));
+  TokenizerParts parts(std::move(model.model));
   parts.normalizer = read_hf_normalizer(root["normalizer"]);
   parts.pre_tokenizer = std::move(pre_tokenizer.steps);
   parts.byte_letters = pre_tokenizer.byte_level;
@@ -159,7 +159,7 @@ std::unique_ptr<Tokenizer> parse_hf_tokenizer(std::string content, const std::st
   read_template(root["post_processor"], parts);
   if (!parts.bos) parts.bos = find_usual(kBosNames, model.ids, parts);
   if (!parts.eos) parts.eos = find_usual(kEosNames, model.ids, parts);
-  return make_byte_bpe(std::move(parts), std::move(content), "tokenizer.json");
+  return make_staged_tokenizer(std::move(parts), std::move(content), "tokenizer.json");
 }
 
 }  // namespace mythos

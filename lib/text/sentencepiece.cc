@@ -54,7 +54,6 @@ class SentencePiece : public Tokenizer {
 
  private:
   std::optional<uint32_t> control(std::string_view name) const;
-  void check_id(uint32_t id) const;
   void build_token_bytes();
   void encode_section(std::string_view text, bool begins, std::vector<uint32_t>& ids) const;
   void encode_exact(std::string_view text, bool add_space, Output& output) const;
@@ -129,13 +128,6 @@ void SentencePiece::build_token_bytes() {
     } else {
       texts_.add(model_->IsControl(id) || model_->IsUnknown(id) ? "" : piece_bytes(name));
     }
-  }
-}
-
-void SentencePiece::check_id(uint32_t id) const {
-  if (id >= static_cast<uint64_t>(vocab_size())) {
-    fail(ErrorKind::data, strprintf("token id %u is outside the vocabulary of %lld", id,
-                                    static_cast<long long>(vocab_size())));
   }
 }
 

@@ -7,9 +7,9 @@
 #include "base/error.h"
 #include "base/strings.h"
 #include "text/base64.h"
-#include "text/byte_bpe.h"
 #include "text/hf_json.h"
 #include "text/hf_tokenizer.h"
+#include "text/staged_tokenizer.h"
 
 namespace mythos {
 namespace {
@@ -102,20 +102,20 @@ std::unique_ptr<Tokenizer> parse_tekken(std::string content, const std::string& 
                   specials, vocab.size()));
   }
   const std::vector<std::string> names = read_special_names(root["special_tokens"], specials);
-  ByteBpeParts parts(read_vocabulary(vocab, specials, size));
+  TokenizerParts parts(read_vocabulary(vocab, specials, size));
   parts.vocab_size = size;
   const HfJson pattern = config["pattern"];
   try {
     parts.pre_tokenizer.add_split(pattern.text());
   } catch (const Error& error) {
-    pattern.refuse(error.message() + ": " + error.advice());
+    pattern.refuse(error);
   }
   for (uint32_t id = 0; id < specials; ++id) {
     parts.added.add({.name = names[id], .id = id});
     if (names[id] == "<s>") parts.bos = id;
     if (names[id] == "</s>") parts.eos = id;
   }
-  return make_byte_bpe(std::move(parts), std::move(content), "tekken.json");
+  return make_staged_tokenizer(std::move(parts), std::move(content), "tekken.json");
 }
 
 }  // namespace mythos

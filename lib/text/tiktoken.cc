@@ -6,8 +6,8 @@
 #include "base/error.h"
 #include "base/strings.h"
 #include "text/base64.h"
-#include "text/byte_bpe.h"
 #include "text/carried_name.h"
+#include "text/staged_tokenizer.h"
 #include "text/tiktoken_encodings.h"
 
 namespace mythos {
@@ -154,7 +154,7 @@ std::string assumption_of(const TiktokenEncoding& encoding, const Ranks& ranks,
       source.c_str(), name.c_str(), wanted.c_str());
 }
 
-void add_specials(const TiktokenEncoding& encoding, ByteBpeParts& parts,
+void add_specials(const TiktokenEncoding& encoding, TokenizerParts& parts,
                   const std::string& source) {
   const Vocabulary& vocabulary = parts.vocabulary();
   for (const SpecialToken& token : encoding.specials()) {
@@ -182,7 +182,7 @@ std::unique_ptr<Tokenizer> parse_tiktoken(std::string content, const std::string
                                           std::string_view encoding_name) {
   const Ranks ranks = read_ranks(content, source);
   const TiktokenEncoding& encoding = choose_encoding(ranks.tokens.size(), source, encoding_name);
-  ByteBpeParts parts(make_bpe(ranks, source));
+  TokenizerParts parts(make_bpe(ranks, source));
   parts.pre_tokenizer.add_split(encoding.pattern);
   parts.vocab_size = ranks.last + 1;
   const bool known = encoding.ranks == ranks.tokens.size();
@@ -200,7 +200,7 @@ std::unique_ptr<Tokenizer> parse_tiktoken(std::string content, const std::string
   const CarriedName name{.stem = "tokenizer",
                          .suffix = "tiktoken",
                          .encoding = told ? "" : std::string(encoding.name)};
-  return make_byte_bpe(std::move(parts), std::move(content), name.format());
+  return make_staged_tokenizer(std::move(parts), std::move(content), name.format());
 }
 
 }  // namespace mythos

@@ -34,6 +34,13 @@ void Tokenizer::choose_boundaries(std::optional<uint32_t> bos, std::optional<uin
   fingerprint_ = tokenizer_fingerprint(file_content_, file_name_);
 }
 
+void Tokenizer::check_id(uint32_t id) const {
+  if (id >= static_cast<uint64_t>(vocab_size())) {
+    fail(ErrorKind::data, strprintf("token id %u is outside the vocabulary of %lld", id,
+                                    static_cast<long long>(vocab_size())));
+  }
+}
+
 void Tokenizer::check_boundary(uint32_t id, const char* what) {
   if (id >= static_cast<uint64_t>(vocab_size()) && !grow_to(id)) {
     fail(ErrorKind::usage, strprintf("%s cannot be token %u: the vocabulary has %lld", what, id,

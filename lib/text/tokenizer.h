@@ -75,6 +75,8 @@ class Tokenizer {
   // For constructors: what the file tells.
   void set_boundaries(std::optional<uint32_t> bos, std::optional<uint32_t> eos);
   void set_assumption(std::string assumption) { assumption_ = std::move(assumption); }
+  // Fails (data) on an id outside the vocabulary.
+  void check_id(uint32_t id) const;
   // Makes room for an id behind the vocabulary; false where the file tells where that ends.
   virtual bool grow_to(uint32_t) { return false; }
   // Whether text as such does not give this token, or no longer does after this call.

@@ -13,10 +13,10 @@
 
 namespace mythos {
 
-// What the loaders of rank files and tokenizer.json find in them.
-struct ByteBpeParts {
-  explicit ByteBpeParts(std::unique_ptr<PieceModel> with) : model(std::move(with)) {}
-  explicit ByteBpeParts(BpeParts bpe) : model(std::make_unique<BpeModel>(std::move(bpe))) {}
+// What the loaders of rank files, tokenizer.json and tekken.json find in them.
+struct TokenizerParts {
+  explicit TokenizerParts(std::unique_ptr<PieceModel> with) : model(std::move(with)) {}
+  explicit TokenizerParts(BpeParts bpe) : model(std::make_unique<BpeModel>(std::move(bpe))) {}
 
   const Vocabulary& vocabulary() const { return model->vocabulary(); }
 
@@ -39,7 +39,7 @@ struct ByteBpeParts {
 // A tokenizer of stages: added tokens are found first; the text between is cut into well-formed
 // UTF-8 and runs of other bytes; the former is normalised, cut into pieces by the pre-tokenizer and
 // encoded piece by piece by the model, to which the latter go as they are.
-std::unique_ptr<Tokenizer> make_byte_bpe(ByteBpeParts parts, std::string file_content,
-                                         std::string file_name);
+std::unique_ptr<Tokenizer> make_staged_tokenizer(TokenizerParts parts, std::string file_content,
+                                                 std::string file_name);
 
 }  // namespace mythos

@@ -1,4 +1,4 @@
-#include "text/byte_bpe.h"
+#include "text/staged_tokenizer.h"
 
 #include <algorithm>
 #include <unordered_map>
@@ -15,9 +15,9 @@ namespace {
 // and does not grow with the document.
 constexpr size_t kPartBytes = 1 << 15;
 
-class ByteBpe : public Tokenizer {
+class StagedTokenizer : public Tokenizer {
  public:
-  ByteBpe(ByteBpeParts parts, std::string file_content, std::string file_name);
+  StagedTokenizer(TokenizerParts parts, std::string file_content, std::string file_name);
 
   int64_t vocab_size() const override { return vocab_size_; }
   void encode(std::string_view text, std::vector<uint32_t>& ids, Specials specials) const override;
@@ -46,7 +46,6 @@ class ByteBpe : public Tokenizer {
   template <class Visit>
   void for_each_part(std::string_view text, bool can_cut, const Visit& visit) const;
   const AddedToken* added(uint32_t id) const;
-  void check_id(uint32_t id) const;
 
   std::unique_ptr<PieceModel> model_;
   Normalizer normalizer_;
@@ -61,7 +60,8 @@ class ByteBpe : public Tokenizer {
   std::vector<uint32_t> verbatim_ids_;
 };
 
-ByteBpe::ByteBpe(ByteBpeParts parts, std::string file_content, std::string file_name)
+StagedTokenizer::StagedTokenizer(TokenizerParts parts, std::string file_content,
+                                 std::string file_name)
     : Tokenizer(std::move(file_content), std::move(file_name)),
       model_(std::move(parts.model)),
       normalizer_(std::move(parts.normalizer)),
@@ -82,7 +82,8 @@ ByteBpe::ByteBpe(ByteBpeParts parts, std::string file_content, std::string file_
   for (size_t i = 0; i < added_.all().size(); ++i) added_places_.try_emplace(added_.all()[i].id, i);
 }
 
-void ByteBpe::encode(std::string_view text, std::vector<uint32_t>& ids, Specials specials) const {
+void StagedTokenizer::encode(std::string_view text, std::vector<uint32_t>& ids,
+                             Specials specials) const {
   if (!added_.relevant(specials)) return encode_section(text, Before::nothing, specials, ids);
   Before before = Before::nothing;
   for (const AddedTokens::Section& section : added_.cut(text, specials)) {
@@ -95,8 +96,8 @@ void ByteBpe::encode(std::string_view text, std::vector<uint32_t>& ids, Specials
   }
 }
 
-void ByteBpe::encode_section(std::string_view text, Before before, Specials specials,
-                             std::vector<uint32_t>& ids) const {
+void StagedTokenizer::encode_section(std::string_view text, Before before, Specials specials,
+                                     std::vector<uint32_t>& ids) const {
   for (; !text.empty(); before = Before::bytes) {
     const size_t formed = utf8_prefix(text);
     encode_run(text.substr(0, formed), before, formed == text.size(), specials, ids);
@@ -111,7 +112,7 @@ void ByteBpe::encode_section(std::string_view text, Before before, Specials spec
 // Calls visit(part, whether it is the last) for the parts of a text, which are long, but not so
 // long that what is made of a document takes memory without bound.
 template <class Visit>
-void ByteBpe::for_each_part(std::string_view text, bool can_cut, const Visit& visit) const {
+void StagedTokenizer::for_each_part(std::string_view text, bool can_cut, const Visit& visit) const {
   while (!text.empty()) {
     const size_t size = can_cut && text.size() > 2 * kPartBytes
                             ? pre_tokenizer_.safe_cut(text, kPartBytes)
@@ -121,13 +122,13 @@ void ByteBpe::for_each_part(std::string_view text, bool can_cut, const Visit& vi
   }
 }
 
-bool ByteBpe::drops_first_character(std::string_view text) const {
+bool StagedTokenizer::drops_first_character(std::string_view text) const {
   const auto length = static_cast<size_t>(utf8_sequence(text));
   return normalizer_.apply(text.substr(0, length), {.begins = true, .ends = false}).empty();
 }
 
-void ByteBpe::encode_run(std::string_view text, Before before, bool ends, Specials specials,
-                         std::vector<uint32_t>& ids) const {
+void StagedTokenizer::encode_run(std::string_view text, Before before, bool ends, Specials specials,
+                                 std::vector<uint32_t>& ids) const {
   if (normalizer_.empty()) return encode_normalized(text, before, specials, ids);
   for_each_part(text, can_cut_raw_, [&](std::string_view part, bool last) {
     const bool begins = before == Before::nothing || before == Before::token;
@@ -139,8 +140,8 @@ void ByteBpe::encode_run(std::string_view text, Before before, bool ends, Specia
   });
 }
 
-void ByteBpe::encode_normalized(std::string_view text, Before before, Specials specials,
-                                std::vector<uint32_t>& ids) const {
+void StagedTokenizer::encode_normalized(std::string_view text, Before before, Specials specials,
+                                        std::vector<uint32_t>& ids) const {
   if (!added_.has_second_pass() || !added_.relevant(specials)) {
     return encode_parts(text, before, ids);
   }
@@ -154,14 +155,16 @@ void ByteBpe::encode_normalized(std::string_view text, Before before, Specials s
   }
 }
 
-void ByteBpe::encode_parts(std::string_view text, Before before, std::vector<uint32_t>& ids) const {
+void StagedTokenizer::encode_parts(std::string_view text, Before before,
+                                   std::vector<uint32_t>& ids) const {
   for_each_part(text, can_cut_, [&](std::string_view part, bool) {
     encode_part(part, before, ids);
     before = Before::text;
   });
 }
 
-void ByteBpe::encode_part(std::string_view text, Before before, std::vector<uint32_t>& ids) const {
+void StagedTokenizer::encode_part(std::string_view text, Before before,
+                                  std::vector<uint32_t>& ids) const {
   constexpr size_t kKept = 1 << 20;
   thread_local std::vector<size_t> ends;
   std::string changed;
@@ -170,26 +173,19 @@ void ByteBpe::encode_part(std::string_view text, Before before, std::vector<uint
   if (ends.capacity() > kKept) std::vector<size_t>().swap(ends);
 }
 
-void ByteBpe::check_id(uint32_t id) const {
-  if (id >= static_cast<uint64_t>(vocab_size_)) {
-    fail(ErrorKind::data, strprintf("token id %u is outside the vocabulary of %lld", id,
-                                    static_cast<long long>(vocab_size_)));
-  }
-}
-
-const AddedToken* ByteBpe::added(uint32_t id) const {
+const AddedToken* StagedTokenizer::added(uint32_t id) const {
   const auto found = added_places_.find(id);
   return found == added_places_.end() ? nullptr : &added_.all()[found->second];
 }
 
-bool ByteBpe::grow_to(uint32_t id) {
+bool StagedTokenizer::grow_to(uint32_t id) {
   constexpr uint32_t kMaxId = (1 << 24) - 1;
   if (!open_ended_ || id > kMaxId) return false;
   vocab_size_ = std::max(vocab_size_, int64_t{id} + 1);
   return true;
 }
 
-bool ByteBpe::make_special(uint32_t id) {
+bool StagedTokenizer::make_special(uint32_t id) {
   if (const auto found = added_places_.find(id); found != added_places_.end()) {
     added_.make_special(id);
     return true;
@@ -197,7 +193,7 @@ bool ByteBpe::make_special(uint32_t id) {
   return token_bytes(id).empty() || !model_->text_gives(id);
 }
 
-std::string_view ByteBpe::token_bytes(uint32_t id) const {
+std::string_view StagedTokenizer::token_bytes(uint32_t id) const {
   check_id(id);
   if (const AddedToken* token = added(id)) {
     return token->special ? std::string_view() : std::string_view(token->text);
@@ -206,7 +202,7 @@ std::string_view ByteBpe::token_bytes(uint32_t id) const {
   return texts_ ? texts_->text(id) : model_->vocabulary().bytes(id);
 }
 
-std::string ByteBpe::piece(uint32_t id) const {
+std::string StagedTokenizer::piece(uint32_t id) const {
   check_id(id);
   if (const AddedToken* token = added(id)) return token->name;
   if (id >= model_->vocabulary().size()) return "";
@@ -217,7 +213,7 @@ std::string ByteBpe::piece(uint32_t id) const {
   return verbatim ? std::string(bytes) : to_byte_letters(bytes);
 }
 
-std::vector<SpecialToken> ByteBpe::special_tokens() const {
+std::vector<SpecialToken> StagedTokenizer::special_tokens() const {
   std::vector<SpecialToken> tokens;
   for (const AddedToken& token : added_.all()) {
     if (token.special) tokens.push_back({token.name, token.id});
@@ -234,9 +230,10 @@ std::vector<SpecialToken> ByteBpe::special_tokens() const {
 
 }  // namespace
 
-std::unique_ptr<Tokenizer> make_byte_bpe(ByteBpeParts parts, std::string file_content,
-                                         std::string file_name) {
-  return std::make_unique<ByteBpe>(std::move(parts), std::move(file_content), std::move(file_name));
+std::unique_ptr<Tokenizer> make_staged_tokenizer(TokenizerParts parts, std::string file_content,
+                                                 std::string file_name) {
+  return std::make_unique<StagedTokenizer>(std::move(parts), std::move(file_content),
+                                           std::move(file_name));
 }
 
 }  // namespace mythos
