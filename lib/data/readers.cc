@@ -111,14 +111,23 @@ InputFormat tell_file(const std::string& path, const ReaderOptions& options, Not
   }
 }
 
-void warn_of_field(const std::vector<InputFormat>& formats, const ReaderOptions& options) {
-  const auto is_text = [](InputFormat format) { return format == InputFormat::text; };
-  if (options.field == ReaderOptions().field ||
-      !std::all_of(formats.begin(), formats.end(), is_text))
-    return;
-  log_warning(
-      "--field does nothing: all of the input is read as text, which has no fields; "
-      "--format says otherwise");
+// Options that do nothing with these inputs.
+void warn_of_options(const std::vector<InputFormat>& formats, const ReaderOptions& options) {
+  const auto all = [&](auto holds) { return std::ranges::all_of(formats, holds); };
+  if (options.field != ReaderOptions().field &&
+      all([](InputFormat format) { return format == InputFormat::text; })) {
+    log_warning(
+        "--field does nothing: all of the input is read as text, which has no fields; "
+        "--format says otherwise");
+  }
+  const auto has_rows = [](InputFormat format) {
+    return format != InputFormat::text && format != InputFormat::automatic;
+  };
+  if (!options.separator.empty() && all(has_rows)) {
+    log_warning(
+        "--separator does nothing: all of the input is read as rows, which are the documents; "
+        "--format says otherwise");
+  }
 }
 
 }  // namespace
@@ -144,7 +153,7 @@ void DocumentReader::tell_formats() {
     if (!told) check_scores(inputs_[i], formats_[i], options_);
   }
   notes.log();
-  warn_of_field(formats_, options_);
+  warn_of_options(formats_, options_);
 }
 
 bool DocumentReader::next(std::string& document) {
@@ -261,7 +270,7 @@ std::unique_ptr<DocumentSource> DocumentReader::open(size_t input) {
     Notes notes;
     format = tell(path, stream->compression(), stream->peek(kTellBytes), options_, notes);
     notes.log();
-    if (inputs_.size() == 1) warn_of_field(formats_, options_);
+    if (inputs_.size() == 1) warn_of_options(formats_, options_);
   } else if (options_.format != InputFormat::automatic && format != InputFormat::text) {
     check_start(path, stream->compression(), stream->peek(kForeignBytes), format);
   }

@@ -1,4 +1,4 @@
-# A separator that does not occur is said, with the file.
+# A separator that does not occur is said, with the file; and one that cuts nothing, as the input is rows.
 # fixture: text
 tok=$FIXTURES/text/tok.model
 printf 'one\n%%\ntwo\n' > a.txt
@@ -9,3 +9,8 @@ mythos tokenize --tokenizer "$tok" --ids --separator '\n%\n' a.txt
 mythos tokenize --tokenizer "$tok" --ids --separator '\n%\n' b.txt
 run mythos tokenize -q --tokenizer "$tok" --output data --separator '\n%\n' a.txt b.txt c.txt empty.txt
 mythos tokenize --tokenizer "$tok" --ids b.txt | mythos tokenize --tokenizer "$tok" --decode
+echo '{"text": "one"}' > d.jsonl
+printf 'text\none\n' > e.csv
+mythos tokenize --tokenizer "$tok" --ids --separator '%' d.jsonl e.csv
+mythos tokenize --tokenizer "$tok" --ids --separator '%' --format jsonl - < d.jsonl
+mythos tokenize --tokenizer "$tok" --ids --separator '%' d.jsonl empty.txt
