@@ -48,7 +48,7 @@ TEST(NonFinite, DoublesCountAsFp32TakesThem) {
   const at::Tensor x = at::tensor({0x1.fffffefffffffp127, -0x1.ffffffp127, 1e300}, at::kDouble);
   EXPECT_TRUE(at::equal(at::isfinite(x.to(at::kFloat)).to(at::kInt), at::tensor({1, 0, 0})));
   EXPECT_EQ(find(x).count(), 2);
-  EXPECT_EQ(find(x).tensors[0].index, std::vector<int64_t>{1});
+  EXPECT_EQ(find(x).tensors.at(0).index, std::vector<int64_t>{1});
   EXPECT_EQ(find(x.slice(0, 2, 3)).text(),
             "1 value in 1 tensor is not finite, the first 1e+300 (infinite in fp32) in 'x' at [0]");
 }
