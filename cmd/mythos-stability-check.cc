@@ -145,12 +145,12 @@ void declare(CLI::App& app, Options& o) {
 
 int main(int argc, char** argv) {
   Options options;
-  return run_command(argc, argv,
-                     {"mythos-stability-check",
-                      "Check that a model's recurrence is stable: that its weights are finite, the "
-                      "spectral radius "
-                      "of its linear part, and the state over more loops than it was made for.",
-                      R"(mythos stability-check runs/nano --data data/
+  return run_command(
+      argc, argv,
+      {"mythos-stability-check",
+       "Check that a model's recurrence is stable: that its weights are finite, the spectral radius "
+       "of its linear part, and the state over more loops than it was made for.",
+       R"(mythos stability-check runs/nano --data data/
           mythos stability-check runs/nano --loops 64 --max-growth 2 --json
           mythos stability-check --preset mythos-1t
           mythos stability-check --preset nano --set injection=add)",
