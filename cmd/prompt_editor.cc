@@ -11,6 +11,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <new>
 #include <string_view>
 
 #include "base/utf8.h"
@@ -119,6 +120,7 @@ PromptEditor::PromptEditor(std::optional<PromptHistory> history) : history_(std:
   use_utf8();
   editor_ = el_init("mythos", stdin, stdout, stderr);
   lines_ = history_winit();
+  if (!editor_ || !lines_) throw std::bad_alloc();
   HistEventW event;
   history_w(lines_, &event, H_SETSIZE, static_cast<int>(PromptHistory::kMostLines));
   history_w(lines_, &event, H_SETUNIQUE, 1);

@@ -52,7 +52,7 @@ class Descriptor {
 };
 
 void replace(const fs::path& file, const std::vector<std::string>& lines) {
-  const fs::path aside = hidden_beside(file, "." + std::to_string(getpid()) + ".unfinished");
+  const fs::path aside = hidden_beside(file, strprintf(".%d.unfinished", getpid()));
   const bool written = [&] {
     const Descriptor out(aside, O_WRONLY | O_CREAT | O_TRUNC);
     return out.is_open() && out.write_whole(join(lines, "\n") + "\n");
