@@ -16,27 +16,12 @@ TEST(Presets, ListIsInOrderAndEachLoads) {
     const Config config = load_preset(preset.name);
     EXPECT_EQ(parse_config(to_toml(config), preset.name), config);
   }
-  const std::vector<std::string> expected = {"nano",
-                                             "small",
-                                             "tiny",
-                                             "gpt-nano",
-                                             "huginn-nano",
-                                             "parcae-nano",
-                                             "mythos-1b-smoke",
-                                             "mythos-1b",
-                                             "mythos-3b",
-                                             "mythos-10b",
-                                             "mythos-50b",
-                                             "mythos-100b",
-                                             "mythos-500b",
-                                             "mythos-1t",
-                                             "openmythos-1b",
-                                             "openmythos-3b",
-                                             "openmythos-10b",
-                                             "openmythos-50b",
-                                             "openmythos-100b",
-                                             "openmythos-500b",
-                                             "openmythos-1t"};
+  const std::vector<std::string> expected = {
+      "nano",          "small",           "tiny",           "gpt-nano",        "huginn-nano",
+      "parcae-nano",   "mythos-1b-smoke", "mythos-1b",      "mythos-3b",       "mythos-10b",
+      "mythos-50b",    "mythos-100b",     "mythos-500b",    "mythos-1t",       "openmythos-1b",
+      "openmythos-3b", "openmythos-10b",  "openmythos-50b", "openmythos-100b", "openmythos-500b",
+      "openmythos-1t"};
   EXPECT_EQ(names, expected);
 }
 
@@ -68,6 +53,16 @@ TEST(Presets, SmokeKeepsTheRatiosOf1b) {
   EXPECT_EQ(large.n_experts, small.n_experts);
   EXPECT_EQ(large.max_loop_iters, small.max_loop_iters);
   EXPECT_LT(make_plan(small, 0, 0).parameters, 10'000'000);
+}
+
+// Nothing adds to the embedding before it is brought to the scale of what layers add.
+TEST(Presets, ThePlainTransformerNormalisesItsEmbedding) {
+  const ModelConfig gpt = load_preset("gpt-nano").model;
+  EXPECT_EQ(gpt.injection, Injection::none);
+  EXPECT_EQ(gpt.max_loop_iters, 1);
+  EXPECT_EQ(gpt.prelude_layers, 0);
+  EXPECT_TRUE(gpt.prelude_norm);
+  EXPECT_EQ(gpt.core_layers + gpt.coda_layers, 8);
 }
 
 TEST(Presets, NanoIsTheDefaultConfiguration) {
