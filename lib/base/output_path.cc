@@ -53,7 +53,14 @@ bool is_mount_point(const fs::path& directory) {
 // read-only file systems, quotas and full disks.
 void check_folder(const fs::path& folder, const fs::path& name) {
   const fs::path trial = folder / strprintf(".mythos.%d.unfinished", getpid());
-  if (mkdir(trial.c_str(), 0777) != 0 && errno != EEXIST) fail_write("cannot write", name);
+  if (mkdir(trial.c_str(), 0777) != 0 && errno != EEXIST) {
+    // The folder is there: so /proc and its like refuse new names.
+    if (errno == ENOENT) {
+      fail(ErrorKind::resources,
+           strprintf("cannot write %s: %s takes no new files.", name.c_str(), folder.c_str()));
+    }
+    fail_write("cannot write", name);
+  }
   rmdir(trial.c_str());
 }
 

@@ -138,7 +138,8 @@ TEST(CheckOutput, SaysWhatIsInTheWay) {
 TEST(CheckOutput, WhereNothingCanBeMade) {
   // In /proc nobody can make files.
   for (const OutputKind kind : {OutputKind::file, OutputKind::directory, OutputKind::contents}) {
-    EXPECT_THROW(check_output("/proc/new", kind), Error);
+    EXPECT_EQ(error_of(ErrorKind::resources, [&] { check_output("/proc/new", kind); }),
+              "cannot write /proc/new: /proc takes no new files.");
   }
   if (geteuid() == 0) GTEST_SKIP() << "root may write everywhere";
   const Scratch scratch;
