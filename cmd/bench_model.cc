@@ -13,6 +13,7 @@
 #include "infer/bench_infer.h"
 #include "kernels/compute_options.h"
 #include "kernels/device.h"
+#include "kernels/tensor_memory.h"
 #include "stability/memory.h"
 #include "train/bench_train.h"
 
@@ -100,6 +101,8 @@ BenchResult measure(const std::string& name, const BenchOptions& common,
   InferBench bench = read_options(common, options);
   const at::Device device = ComputeOptions{options.compute}.select();
   const bool trains = name == "train", fresh = options.checkpoint.empty();
+  bench.counts_tensors = trains && device.is_cpu();
+  if (bench.counts_tensors) count_tensor_memory();
   const Subject subject =
       fresh ? fresh_subject(options, device, trains) : load_subject(options, device, trains);
   if (fresh) {

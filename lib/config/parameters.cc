@@ -1,11 +1,13 @@
 #include "config/parameters.h"
 
+#include "base/whole.h"
+
 namespace mythos {
 
 int64_t ParameterSpec::numel() const {
-  int64_t count = 1;
+  Whole count = 1;
   for (const int64_t size : shape) count *= size;
-  return count;
+  return count.value();
 }
 
 namespace {

@@ -1,7 +1,6 @@
 #include "config/plan.h"
 
-#include <algorithm>
-
+#include "base/whole.h"
 #include "config/parameters.h"
 
 namespace mythos {
@@ -62,31 +61,13 @@ int64_t slot_numbers(const ModelConfig& c) {
                                        : 2 * c.n_kv_heads * c.head_dim();
 }
 
-// Numbers that one token keeps for the backward pass of one layer's attention: normalised input,
-// queries, keys, values (and latents), and the heads' output.
-int64_t attention_numbers(const ModelConfig& c) {
-  const int64_t output = c.n_heads * c.value_head_dim();
-  if (c.attention == Attention::gqa) {
-    return c.dim + (c.n_heads + 2 * c.n_kv_heads) * c.head_dim() + output;
-  }
-  const int64_t latents = 2 * (c.q_lora_rank + c.kv_lora_rank) + c.qk_rope_head_dim;
-  return c.dim + latents + c.n_heads * (2 * c.qk_head_dim() + c.v_head_dim) + output;
-}
-
-// The same of its feed-forward: normalised input, gate, up and their product; experts also keep
-// their copy of the input and their output, which is weighted.
-int64_t feed_forward_numbers(const ModelConfig& c, FeedForward kind) {
-  if (kind == FeedForward::dense) return c.dim + 3 * c.dense_ffn_dim();
-  return c.dim + c.n_experts + c.n_experts_per_tok * (2 * c.dim + 3 * c.expert_dim) +
-         3 * c.shared_ffn_dim();
-}
-
 }  // namespace
 
 Plan make_plan(const ModelConfig& config, int64_t loops, int64_t context_tokens) {
   Plan plan;
   plan.loops = loops > 0 ? loops : config.max_loop_iters;
   plan.context_tokens = context_tokens;
+  Whole parameters, active_parameters, macs;
   for (const ParameterSpec& spec : parameter_specs(config)) {
     if (!spec.trained) {
       plan.buffers += spec.numel();
@@ -94,17 +75,20 @@ Plan make_plan(const ModelConfig& config, int64_t loops, int64_t context_tokens)
     }
     const int64_t times = inside_loop(spec.name) ? plan.loops : 1;
     const int64_t active = used_by_token(config, spec);
+    parameters += spec.numel();
+    active_parameters += active;
     PartCount& part = part_named(plan.parts, part_of(config, spec.name));
     part.parameters += spec.numel();
     part.active_parameters += active;
     part.times_per_token = times;
-    plan.parameters += spec.numel();
-    plan.active_parameters += active;
-    if (multiplied(config, spec)) plan.matrix_macs_per_token += times * active;
+    if (multiplied(config, spec)) macs += Whole(times) * active;
   }
-  plan.attention_macs_per_token = cache_slots(config, plan.loops) * config.n_heads *
-                                  (config.qk_head_dim() + config.value_head_dim()) *
-                                  context_tokens / 2;
+  plan.parameters = parameters.value();
+  plan.active_parameters = active_parameters.value();
+  plan.matrix_macs_per_token = macs.value();
+  const Whole pairs = Whole(cache_slots(config, plan.loops)) * config.n_heads *
+                      (config.qk_head_dim() + config.value_head_dim()) * context_tokens;
+  plan.attention_macs_per_token = pairs.value() / 2;
   return plan;
 }
 
@@ -120,43 +104,30 @@ SlotBytes slot_bytes(const ModelConfig& config) {
 }
 
 int64_t cache_slots(const ModelConfig& config, int64_t loops) {
-  return config.prelude_layers + loops * config.core_layers + config.coda_layers;
+  return (config.prelude_layers + Whole(loops) * config.core_layers + config.coda_layers).value();
 }
 
 int64_t cache_bytes(const ModelConfig& config, int64_t loops, int64_t context_tokens,
                     int64_t bytes_per_number) {
-  return cache_slots(config, loops) * slot_numbers(config) * context_tokens * bytes_per_number;
+  return (Whole(cache_slots(config, loops)) * slot_numbers(config) * context_tokens *
+          bytes_per_number)
+      .value();
 }
 
 int64_t weight_bytes(const ModelConfig& config, bool bf16) {
-  int64_t bytes = 0;
+  Whole bytes;
   for (const ParameterSpec& spec : parameter_specs(config)) {
-    bytes += spec.numel() * (bf16 && spec.matrix ? 2 : 4);
+    bytes += Whole(spec.numel()) * (bf16 && spec.matrix ? 2 : 4);
   }
-  return bytes;
+  return bytes.value();
 }
 
-int64_t activation_bytes(const ModelConfig& config, int64_t loops, int64_t batch_size,
-                         int64_t seq_len, int64_t bytes_per_number, Recompute recompute) {
-  // Of one token. In fp32: the residual before each sublayer; per loop the state, the injected sum
-  // and the LoRA's branch.
-  const int64_t residuals = 2 * config.dim * 4, state = config.dim * 4, loop_extra = 3 * state;
-  const auto layer = [&](FeedForward kind) {
-    return (attention_numbers(config) + feed_forward_numbers(config, kind)) * bytes_per_number +
-           residuals;
-  };
-  const int64_t dense = layer(FeedForward::dense), core = layer(config.ffn);
-  const int64_t outer = config.prelude_layers + config.coda_layers;
-  const int64_t loop = config.core_layers * core + loop_extra;
-  int64_t kept = outer * dense + loops * loop;
-  if (recompute == Recompute::loop) kept = outer * dense + loops * state + loop;
-  if (recompute == Recompute::block) {
-    const int64_t input = config.dim * bytes_per_number;
-    kept = cache_slots(config, loops) * input + loops * loop_extra + std::max(dense, core);
+int64_t narrow_copy_bytes(const ModelConfig& config) {
+  Whole bytes;
+  for (const ParameterSpec& spec : parameter_specs(config)) {
+    if (spec.matrix) bytes += 2 * Whole(spec.numel());
   }
-  const int64_t tokens = batch_size * seq_len;
-  constexpr int64_t kLogits = 1 << 24;  // formed at a time
-  return tokens * kept + std::min(tokens * config.vocab_size, kLogits) * bytes_per_number;
+  return bytes.value();
 }
 
 }  // namespace mythos

@@ -17,7 +17,8 @@ struct PartCount {
   int64_t times_per_token = 1;  // T for the parts inside the loop
 };
 
-// What a model costs, from its configuration alone; allocates nothing.
+// What a model costs, from its configuration alone; allocates nothing. Everything here fails
+// (usage) where a number would need more than 63 bits.
 struct Plan {
   std::vector<PartCount> parts;
   int64_t parameters = 0;         // trained; a tied head is counted once
@@ -54,11 +55,21 @@ int64_t cache_bytes(const ModelConfig& config, int64_t loops, int64_t context_to
                     int64_t bytes_per_number);
 // Bytes of the stored values: in fp32, or with matrices in bf16 as computing needs them.
 int64_t weight_bytes(const ModelConfig& config, bool bf16);
+// Bytes of the bf16 copies of the matrices that training in bf16 makes of its fp32 weights.
+int64_t narrow_copy_bytes(const ModelConfig& config);
 
-// Activations of one micro-batch, an estimate: what is kept for the backward pass, what the largest
-// recomputed piece needs while it runs, and a block of logits.
-int64_t activation_bytes(const ModelConfig& config, int64_t loops, int64_t batch_size,
-                         int64_t seq_len, int64_t bytes_per_number,
-                         Recompute recompute = Recompute::none);
+// One micro-batch of training.
+struct StepShape {
+  int64_t loops = 0;  // 0 means the configuration's max_loop_iters
+  int64_t batch_size = 1, seq_len = 1;
+  int64_t bytes_per_number = 4;  // of the compute type
+  Recompute recompute = Recompute::none;
+  bool accumulates = false;  // onto the gradients of earlier micro-batches
+};
+
+// What forward and backward pass of a micro-batch hold at their peak beside weights, optimizer
+// state and the gradients of all parameters: what is kept for the backward pass, and the work space
+// of its largest piece. Gradients that are still to come at that time make room for activations.
+int64_t activation_bytes(const ModelConfig& config, const StepShape& shape);
 
 }  // namespace mythos

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/strings.h"
+#include "base/whole.h"
 
 namespace mythos {
 namespace {
@@ -30,8 +31,11 @@ void require_within(const char* option, int64_t length, const ModelConfig& model
 std::string bytes(int64_t count) {
   return human_bytes(static_cast<double>(count));
 }
+std::string count(double number) {
+  return human_count(number);
+}
 std::string count(int64_t number) {
-  return human_count(static_cast<double>(number));
+  return count(static_cast<double>(number));
 }
 
 std::string row(const std::string& what, const std::string& amount, const std::string& note = "") {
@@ -57,6 +61,7 @@ double ratio(int64_t large, int64_t small) {
 json cache_json(const PlanReport& r) {
   const SlotBytes slot = slot_bytes(r.model);
   const int64_t slots = cache_slots(r.model, r.plan.loops), shared = cache_slots(r.model, 1);
+  const auto bytes = [](int64_t count, int64_t size) { return (Whole(count) * size).value(); };
   return {{"slots", slots},
           {"slots_shared", shared},
           {"slot_bytes",
@@ -65,12 +70,12 @@ json cache_json(const PlanReport& r) {
             {"mha_bf16", slot.mha_bf16},
             {"gqa_bf16", slot.gqa_bf16}}},
           {"bytes",
-           {{"bf16", slots * slot.bf16},
-            {"int8", slots * slot.int8},
-            {"mha_bf16", slots * slot.mha_bf16},
-            {"gqa_bf16", slots * slot.gqa_bf16},
-            {"bf16_shared", shared * slot.bf16},
-            {"int8_shared", shared * slot.int8}}},
+           {{"bf16", bytes(slots, slot.bf16)},
+            {"int8", bytes(slots, slot.int8)},
+            {"mha_bf16", bytes(slots, slot.mha_bf16)},
+            {"gqa_bf16", bytes(slots, slot.gqa_bf16)},
+            {"bf16_shared", bytes(shared, slot.bf16)},
+            {"int8_shared", bytes(shared, slot.int8)}}},
           {"mha_ratio",
            {{"bf16", ratio(slot.mha_bf16, slot.bf16)}, {"int8", ratio(slot.mha_bf16, slot.int8)}}},
           {"gqa_ratio",
@@ -81,7 +86,8 @@ json cache_json(const PlanReport& r) {
 std::string cache_text(const PlanReport& r) {
   const SlotBytes slot = slot_bytes(r.model);
   const auto line = [&](const std::string& what, int64_t slots) {
-    return row(what, bytes(slots * slot.bf16), bytes(slots * slot.int8) + " in int8");
+    return row(what, bytes((Whole(slots) * slot.bf16).value()),
+               bytes((Whole(slots) * slot.int8).value()) + " in int8");
   };
   const auto other = [&](const std::string& what, int64_t size) {
     return row(what, bytes(size),
@@ -109,7 +115,7 @@ int64_t PlanReport::cache_bf16_bytes(int64_t context_tokens) const {
 }
 
 int64_t PlanReport::macs_per_token() const {
-  return plan.matrix_macs_per_token + plan.attention_macs_per_token;
+  return (Whole(plan.matrix_macs_per_token) + plan.attention_macs_per_token).value();
 }
 
 PlanReport make_plan_report(const std::string& name, const Config& config,
@@ -125,14 +131,19 @@ PlanReport make_plan_report(const std::string& name, const Config& config,
   r.plan = make_plan(r.model, options.loops, r.seq_len);
   r.weights_fp32_bytes = weight_bytes(r.model, false);
   r.weights_bf16_bytes = weight_bytes(r.model, true);
-  r.gradients_bytes = 4 * r.plan.parameters;
-  r.optimizer_bytes = 8 * r.plan.parameters;
+  const Whole gradients = 4 * Whole(r.plan.parameters), moments = 2 * gradients;
+  r.gradients_bytes = gradients.value();
+  r.optimizer_bytes = moments.value();
   const auto activations = [&](int64_t bytes_per_number) {
-    return activation_bytes(r.model, r.plan.loops, r.batch_size, r.seq_len, bytes_per_number,
-                            config.train.recompute);
+    return activation_bytes(
+        r.model, {r.plan.loops, r.batch_size, r.seq_len, bytes_per_number, config.train.recompute,
+                  /*accumulates=*/config.train.grad_accum > 1});
   };
   r.activations_fp32_bytes = activations(4);
   r.activations_bf16_bytes = activations(2);
+  const Whole stored = r.weights_fp32_bytes + gradients + moments;
+  r.training_fp32_bytes = (stored + r.activations_fp32_bytes).value();
+  r.training_bf16_bytes = (stored + narrow_copy_bytes(r.model) + r.activations_bf16_bytes).value();
   return r;
 }
 
@@ -164,7 +175,9 @@ json to_json(const PlanReport& r) {
             {"gradients_fp32", r.gradients_bytes},
             {"optimizer_fp32", r.optimizer_bytes},
             {"activations_fp32", r.activations_fp32_bytes},
-            {"activations_bf16", r.activations_bf16_bytes}}},
+            {"activations_bf16", r.activations_bf16_bytes},
+            {"training_fp32", r.training_fp32_bytes},
+            {"training_bf16", r.training_bf16_bytes}}},
           {"micro_batch", {{"batch_size", r.batch_size}, {"seq_len", r.seq_len}}},
           {"cache_per_token", cache_json(r)},
           {"cache_bf16", caches}};
@@ -182,7 +195,7 @@ std::string plan_text(const PlanReport& r) {
   out += row("attention", count(r.plan.attention_macs_per_token),
              strprintf("mean over a sequence of %lld", static_cast<long long>(r.seq_len)));
   out += row("total", count(r.macs_per_token()),
-             count(6 * r.macs_per_token()) + " FLOPs to train on a token");
+             count(6 * static_cast<double>(r.macs_per_token())) + " FLOPs to train on a token");
   out += "\nMemory\n";
   out += row("weights, fp32", bytes(r.weights_fp32_bytes));
   out += row("weights, bf16", bytes(r.weights_bf16_bytes), "vectors and routers stay fp32");
@@ -190,6 +203,9 @@ std::string plan_text(const PlanReport& r) {
   out += row("AdamW moments, fp32", bytes(r.optimizer_bytes));
   out += row("activations, fp32", bytes(r.activations_fp32_bytes), micro_batch);
   out += row("activations, bf16", bytes(r.activations_bf16_bytes), micro_batch);
+  out +=
+      row("training in fp32", bytes(r.training_fp32_bytes), "all at the peak, beside the programs");
+  out += row("training in bf16", bytes(r.training_bf16_bytes), "with weights in both types");
   out += cache_text(r);
   out += "\nCache of keys and values in bf16, one sequence\n";
   for (const int64_t context : r.contexts) {
@@ -204,7 +220,8 @@ std::string plan_table(const std::vector<PlanReport>& reports) {
                 "LOOPS", "MACS/TOKEN", "WEIGHTS", "TRAINING", "CACHE", "CONTEXT");
   for (const PlanReport& r : reports) {
     const int64_t context = r.contexts.back();
-    const int64_t training = r.weights_fp32_bytes + r.gradients_bytes + r.optimizer_bytes;
+    const int64_t training =
+        (Whole(r.weights_fp32_bytes) + r.gradients_bytes + r.optimizer_bytes).value();
     out +=
         strprintf("%-16s %19s %11s %5lld %11s %11s %11s %11s %9lld\n", shown(r.name).c_str(),
                   with_commas(r.plan.parameters).c_str(), count(r.plan.active_parameters).c_str(),

@@ -62,6 +62,10 @@ void TrainConfig::validate() const {
   check_ranges("train", *this);
   require(mean_loops == 0 || mean_loops >= 1, "train.mean_loops", mean_loops,
           "0 (the model's max_loop_iters) or at least 1");
+  const double tokens = static_cast<double>(batch_size) * static_cast<double>(seq_len) *
+                        static_cast<double>(grad_accum);
+  require(static_cast<double>(steps) * tokens < 0x1p63, "train.steps", steps,
+          strprintf("with %.4g tokens each, which is 2^63 tokens or more in all", tokens));
 }
 
 void Config::validate() const {

@@ -12,6 +12,7 @@
 #include "base/rng.h"
 #include "base/strings.h"
 #include "kernels/operator_profile.h"
+#include "kernels/tensor_memory.h"
 
 namespace mythos {
 namespace {
@@ -86,6 +87,7 @@ void ModelBenchRun::measure_row(int64_t loops, const ModelWork& work,
     return;
   }
   sample_peaks();
+  take_most_tensor_bytes();
   Measurement row;
   row.name = result_.subject;
   row.seconds = measure(options_.warmup, options_.repeat, [&] {
@@ -98,6 +100,9 @@ void ModelBenchRun::measure_row(int64_t loops, const ModelWork& work,
   if (work.bytes > 0) row.amounts.emplace_back("bytes", work.bytes);
   row.values = {{"loops", static_cast<double>(loops)},
                 {"memory_bytes", static_cast<double>(memory)}};
+  if (options_.counts_tensors) {
+    row.values.emplace_back("tensor_bytes", static_cast<double>(take_most_tensor_bytes()));
+  }
   result_.measurements.push_back(std::move(row));
 }
 

@@ -15,7 +15,8 @@ struct ModelBench {
   at::ScalarType compute_type = at::kFloat;
   uint64_t seed = 1;  // of the token ids
   int repeat = 5, warmup = 1;
-  bool profile = false;  // rows of operators instead; takes one loop count
+  bool counts_tensors = false;  // rows tell what tensors hold (kernels/tensor_memory.h)
+  bool profile = false;         // rows of operators instead; takes one loop count
 };
 
 // What one repetition works through.

@@ -31,6 +31,11 @@ for result, unit in ((train, "flops"), (decode, "flops"), (decode, "bytes")):
     share = rows[0]["values"]["gemm_share" if unit == "flops" else "copy_share"]
     print(unit, abs(share * best / mine - 1) < 1e-6)
 END
+# So is the memory of a step, within 15%.
+step="--set recompute=loop --set vocab_size=20000"
+mythos bench train $small --dtype fp32 $step --json > step.json
+mythos plan --config "$SOURCE/tests/cli/fixtures/small.toml" $step --json |
+  json 'abs(json.load(open("step.json"))["measurements"][0]["values"]["tensor_bytes"] / d["bytes"]["training_fp32"] - 1) < 0.15'
 # Sequences of a batch share the weights; rounding and sharing lessen the bytes.
 mythos bench decode $small --batch-size 3 --context 32 --tokens 5 --loops 3 --weights int4 --cache-type int8 --cache-sharing last --json |
   tee small.json | json '[d["facts"][k] for k in ("batch_size", "weights", "cache_type", "cache_sharing")]' 'd["measurements"][0]["amounts"]["tokens"]'

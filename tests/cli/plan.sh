@@ -9,3 +9,5 @@ mythos plan --all --json | json 'd["schema"]' 'len(d["plans"])'
 mythos plan --all | head -n 2
 run mythos plan
 run mythos plan --preset nano --all
+run mythos plan --preset nano --loops 1099511627776 --batch-size 1099511627776
+run mythos plan --preset nano --loops 0

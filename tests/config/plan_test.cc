@@ -160,26 +160,57 @@ TEST(Plan, Bf16HalvesMatricesOnly) {
 
 TEST(Plan, ActivationsGrowWithTheBatchAndTheLoops) {
   const ModelConfig c = load_preset("nano").model;
-  const int64_t once = activation_bytes(c, 4, 1, 64, 4);
-  EXPECT_EQ(activation_bytes(c, 4, 3, 64, 4), 3 * once);
-  EXPECT_EQ(activation_bytes(c, 4, 1, 128, 4), 2 * once);
-  // Of logits no more than a block is formed.
-  const int64_t many = activation_bytes(c, 4, 1024, 64, 4);
-  EXPECT_EQ(1024 * once - many, (1024 * 64 * c.vocab_size - (1 << 24)) * 4);
-  EXPECT_GT(activation_bytes(c, 8, 1, 64, 4), once);
-  EXPECT_LT(activation_bytes(c, 4, 1, 64, 2), once);
+  const auto bytes = [&](int64_t loops, int64_t batch_size, int64_t seq_len, int64_t number) {
+    return activation_bytes(c, {loops, batch_size, seq_len, number});
+  };
+  const int64_t once = bytes(4, 64, 64, 4), less = bytes(4, 56, 64, 4), more = bytes(4, 72, 64, 4);
+  EXPECT_EQ(less - bytes(4, 48, 64, 4), once - less);
+  EXPECT_EQ(bytes(4, 32, 128, 4), once);
+  // Of logits no more than a block is formed: 4096 positions of this vocabulary.
+  EXPECT_EQ((once - less) - (more - once), 8 * 64 * (c.vocab_size + c.dim) * 4);
+  EXPECT_GT(bytes(8, 64, 64, 4), once);
+  EXPECT_LT(bytes(4, 64, 64, 2), once);
 }
 
 TEST(Plan, RecomputationKeepsAFewNumbersForEachLoop) {
   const ModelConfig c = load_preset("nano").model;
   const auto bytes = [&](int64_t loops, Recompute recompute) {
-    return activation_bytes(c, loops, 1, 64, 4, recompute);
+    return activation_bytes(c, {loops, 16, 64, 4, recompute});
   };
   const int64_t one_loop = bytes(2, Recompute::none) - bytes(1, Recompute::none);
-  EXPECT_EQ(bytes(64, Recompute::loop) - bytes(63, Recompute::loop), 64 * c.dim * 4);
+  EXPECT_EQ(bytes(64, Recompute::loop) - bytes(63, Recompute::loop), 16 * 64 * c.dim * 4);
   EXPECT_LT(bytes(64, Recompute::loop), bytes(8, Recompute::none));
   EXPECT_LT(bytes(64, Recompute::block) - bytes(63, Recompute::block), one_loop / 2);
   EXPECT_GT(bytes(64, Recompute::block), bytes(64, Recompute::loop));
+}
+
+// Every number is within its key's range, and their products are not within 63 bits.
+TEST(Plan, SizesBeyond63BitsAreRefused) {
+  const std::string message = "2^63 or more, too large to compute with";
+  const auto refusal = [&](Config config, const PlanOptions& options) {
+    config.validate();
+    return error_of(ErrorKind::usage, [&] { make_plan_report("", config, options); });
+  };
+  const Config nano = load_preset("nano");
+  PlanOptions options;
+  options.loops = options.batch_size = int64_t{1} << 40;
+  EXPECT_TRUE(contains(refusal(nano, options), message));
+  options = {};
+  options.loops = int64_t{1} << 40;
+  Config layers = nano;
+  layers.model.core_layers = 4096, layers.model.n_experts_per_tok = 8;
+  layers.model.expert_dim = 1 << 24;
+  EXPECT_TRUE(contains(refusal(layers, options), message));
+  Config experts = nano;
+  experts.model.n_experts = experts.model.dim = 1 << 20;
+  experts.model.expert_dim = 1 << 24;
+  EXPECT_TRUE(contains(refusal(experts, {}), message));
+  Config steps = nano;
+  steps.train.steps = int64_t{1} << 50;
+  steps.train.batch_size = 1 << 20;
+  EXPECT_TRUE(contains(error_of(ErrorKind::usage, [&] { steps.validate(); }),
+                       "train.steps = 1125899906842624: with 2.684e+08 tokens each, which is 2^63 "
+                       "tokens or more in all"));
 }
 
 TEST(PlanReport, JsonAndTextAgree) {
