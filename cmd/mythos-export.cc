@@ -11,6 +11,7 @@
 #include "base/strings.h"
 #include "checkpoint/exchange.h"
 #include "kernels/compute_options.h"
+#include "text/export_tokenizer.h"
 
 namespace mythos {
 namespace {
@@ -32,7 +33,7 @@ bool is_export(const fs::path& directory) {
   for (const auto& entry : fs::directory_iterator(directory, status)) {
     const std::string name = entry.path().filename().string();
     if (name != "model.safetensors" && name != "config.json" && name != "config.toml" &&
-        !name.starts_with("tokenizer.")) {
+        !is_tokenizer_export(name)) {
       return false;
     }
   }

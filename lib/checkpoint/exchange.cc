@@ -10,6 +10,7 @@
 #include "base/strings.h"
 #include "checkpoint/json_file.h"
 #include "checkpoint/weight_files.h"
+#include "text/export_tokenizer.h"
 
 namespace mythos {
 namespace {
@@ -138,8 +139,9 @@ std::vector<std::string> write_exchanged(ExchangeFormat format, const fs::path& 
   write_safetensors(directory / names[0], {tensors.begin(), tensors.end()}, metadata);
   write_file_atomic(directory / names[1], json.dump(2) + "\n");
   if (checkpoint.tokenizer) {
-    names.push_back(checkpoint.tokenizer->file_name());
-    write_file_atomic(directory / names.back(), checkpoint.tokenizer->file_content());
+    for (std::string& name : export_tokenizer(directory, *checkpoint.tokenizer)) {
+      names.push_back(std::move(name));
+    }
   }
   return names;
 }

@@ -28,8 +28,8 @@ struct ExchangedModel {
 ExchangedModel read_exchanged(ExchangeFormat format, const fs::path& weights,
                               const fs::path& config);
 
-// Writes model.safetensors, config.json, config.toml (safetensors) and the tokenizer into a
-// directory that exists, and returns their names. With bf16, matrices are rounded (what a model
+// Writes model.safetensors, config.json, config.toml (safetensors) and the tokenizer
+// (export_tokenizer) into a directory that exists, and returns their names. With bf16, matrices are rounded (what a model
 // computes with in bf16); norms, router, injection and halting stay fp32. Fails (usage) when the
 // format cannot say what the model does.
 std::vector<std::string> write_exchanged(ExchangeFormat format, const fs::path& directory,

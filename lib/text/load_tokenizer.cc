@@ -127,27 +127,31 @@ std::optional<uint32_t> chosen(const Tokenizer& tokenizer, const std::string& te
 }
 
 // Takes BOS or EOS from a file beside the tokenizer; where the tokenizer has no such special token,
-// a warning says so.
-void apply(Tokenizer& tokenizer, const std::optional<HfSpecialName>& special, bool is_eos) {
-  if (!special) return;
+// a warning says so. Whether it was taken.
+bool apply(Tokenizer& tokenizer, const std::optional<HfSpecialName>& special, bool is_eos) {
+  if (!special) return false;
   const auto id = special->id ? special->id : find_name(tokenizer, special->name);
   std::string reason = "the tokenizer has no such token";
   try {
-    if (id)
-      return tokenizer.choose_boundaries(is_eos ? std::nullopt : id, is_eos ? id : std::nullopt);
+    if (id) {
+      tokenizer.choose_boundaries(is_eos ? std::nullopt : id, is_eos ? id : std::nullopt);
+      return true;
+    }
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::usage) throw;
     reason = error.message();
   }
   log_warning(strprintf("%s: %s is left aside: %s", special->source.c_str(), special->shown.c_str(),
                         reason.c_str()));
+  return false;
 }
 
-void apply_special_files(Tokenizer& tokenizer, const fs::path& file, bool bos, bool eos) {
+// Whether EOS was taken from a file.
+bool apply_special_files(Tokenizer& tokenizer, const fs::path& file, bool bos, bool eos) {
   const fs::path folder = file.has_parent_path() ? file.parent_path() : fs::path(".");
   const HfSpecialNames names = read_hf_special_files(folder);
   if (bos) apply(tokenizer, names.bos, false);
-  if (eos) apply(tokenizer, names.eos, true);
+  return eos && apply(tokenizer, names.eos, true);
 }
 
 void warn_of_assumption(const Tokenizer& tokenizer, bool eos_chosen) {
@@ -168,13 +172,14 @@ std::unique_ptr<Tokenizer> load_tokenizer(const TokenizerChoice& choice) {
   const CarriedName carried = file.carried.value_or(CarriedName());
   const auto bos = chosen(*tokenizer, choice.bos, "--bos-token"),
              eos = chosen(*tokenizer, choice.eos, "--eos-token");
-  const bool name_tells = !carried.tag().empty();
-  const bool hugging_face = tokenizer->file_name() == "tokenizer.json";
+  const bool has_usual_name = file.carried || tokenizer->file_name() == "tokenizer.json";
+  const bool name_tells = carried.bos || carried.eos;
   tokenizer->choose_boundaries(bos ? bos : carried.bos, eos ? eos : carried.eos);
-  if (hugging_face && !name_tells) {
-    apply_special_files(*tokenizer, file.path, !bos, !eos);
+  bool eos_told = eos || carried.eos;
+  if (has_usual_name && !name_tells) {
+    eos_told |= apply_special_files(*tokenizer, file.path, !bos, !eos);
   }
-  warn_of_assumption(*tokenizer, eos || carried.eos);
+  warn_of_assumption(*tokenizer, eos_told);
   return tokenizer;
 }
 

@@ -16,7 +16,8 @@ struct TokenizerChoice {
   // and the other carried names of these kinds, then the only file named *.tiktoken.
   std::string path;
   // Name or id of the tokens that documents begin and end with. Where empty, the carried name tells
-  // them; else, for a tokenizer.json, the files beside it (hf_special_files.h); else the file.
+  // them; else, for a tokenizer.json and for any file with a carried name, the files beside it
+  // (hf_special_files.h); else the file.
   std::string bos, eos;
 };
 

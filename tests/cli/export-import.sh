@@ -15,5 +15,12 @@ run mythos export --quiet --checkpoint imported --output again
 run mythos export --quiet --checkpoint imported --format openmythos --output reference
 run mythos export --quiet --checkpoint imported --format gguf --output x
 run mythos import --quiet --weights missing.safetensors --config exported/config.toml --output y
+# BOS and EOS that are others than the tokenizer's file tells lie beside it.
+run mythos import --quiet --weights exported/model.safetensors --config exported/config.toml \
+  --tokenizer exported --eos-token '<s>' --output chosen
+for force in "" --force; do run mythos export --quiet $force --checkpoint chosen --output chosen-export; done
+cat chosen-export/tokenizer_config.json
+run mythos import --quiet --json --weights chosen-export --config chosen-export/config.toml --tokenizer chosen-export \
+  --output chosen-again | json 'd["tokenizer"]'
 flip_byte exported/model.safetensors 4
 run mythos import --quiet --weights exported/model.safetensors --config exported/config.toml --output y

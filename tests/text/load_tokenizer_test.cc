@@ -7,6 +7,7 @@
 #include "base/strings.h"
 #include "scratch.h"
 #include "text/carried_name.h"
+#include "text/export_tokenizer.h"
 
 namespace mythos {
 namespace {
@@ -192,6 +193,38 @@ TEST_F(LoadTokenizer, RefusesADamagedFileBesideIt) {
     write("tokenizer_config.json", strange);
     EXPECT_EQ(load()->eos_id(), 480u) << strange;
   }
+}
+
+using Names = std::vector<std::string>;
+
+TEST_F(LoadTokenizer, AnExportHasUsualNamesAndTellsBosAndEos) {
+  const fs::path folder = scratch_ / "export";
+  const auto names_of = [&](const Tokenizer& tokenizer) {
+    fs::remove_all(folder);
+    fs::create_directory(folder);
+    const Names names = export_tokenizer(folder, tokenizer);
+    EXPECT_EQ(load_tokenizer(folder)->fingerprint(), tokenizer.fingerprint());
+    EXPECT_TRUE(std::ranges::all_of(names, is_tokenizer_export));
+    return names;
+  };
+  EXPECT_EQ(names_of(*load()), Names{"tokenizer.json"});
+  EXPECT_EQ(names_of(*load("", kEnd)), (Names{"tokenizer.json", "tokenizer_config.json"}));
+  EXPECT_EQ(Json::parse(read_file(folder / "tokenizer_config.json")), Json({{"eos_token", kEnd}}));
+  EXPECT_EQ(names_of(*load("481", "<turn>")), (Names{"tokenizer.json", "tokenizer_config.json"}));
+  EXPECT_EQ(load_tokenizer(folder)->bos_id(), 481u);
+  EXPECT_EQ(load_tokenizer(folder)->eos_id(), 483u);
+  const auto ranks = load_tokenizer(kData / "small.tiktoken:o200k_base");
+  EXPECT_EQ(names_of(*ranks), Names{"tokenizer.o200k_base.tiktoken"});
+}
+
+TEST_F(LoadTokenizer, AnExportTellsATokenWithoutANameById) {
+  const auto ranks = load_tokenizer(
+      TokenizerChoice{(kData / "small.tiktoken").string() + ":o200k_base", "", "700"});
+  const fs::path folder = scratch_ / "export";
+  fs::create_directory(folder);
+  EXPECT_EQ(export_tokenizer(folder, *ranks),
+            (Names{"tokenizer.o200k_base.tiktoken", "generation_config.json"}));
+  EXPECT_EQ(load_tokenizer(folder)->fingerprint(), ranks->fingerprint());
 }
 
 TEST_F(LoadTokenizer, TakesAFolder) {
