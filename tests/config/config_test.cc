@@ -63,6 +63,7 @@ Config unusual() {
   c.train.adam_eps = 1e-15;
   c.train.weight_decay = 0;
   c.train.clip_norm = 0;
+  c.train.on_blow_up = OnBlowUp::warn;
   c.train.loop_sampling = LoopSampling::uniform;
   c.train.mean_loops = 3.5;
   c.train.max_sampled_loops = 9;
