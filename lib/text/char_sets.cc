@@ -39,6 +39,16 @@ const CharSet& CharSet::marks() {
   return set;
 }
 
+const CharSet& CharSet::nonspacing() {
+  static const CharSet set(kNonspacing);
+  return set;
+}
+
+const CharSet& CharSet::controls() {
+  static const CharSet set(kControls);
+  return set;
+}
+
 const CharSet& CharSet::punctuation() {
   static const CharSet set(kPunctuation);
   return set;

@@ -10,6 +10,8 @@ namespace mythos {
 class CharSet {
  public:
   static const CharSet& marks();        // taken off by StripAccents
+  static const CharSet& nonspacing();   // taken off by BertNormalizer, in NFD
+  static const CharSet& controls();     // taken off by BertNormalizer's clean_text
   static const CharSet& punctuation();  // ASCII symbols too
   static const CharSet& numbers();
   static const CharSet& words();   // \w of Rust's regular expressions

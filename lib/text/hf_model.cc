@@ -7,6 +7,7 @@
 #include "text/bpe_model.h"
 #include "text/byte_alphabet.h"
 #include "text/unigram.h"
+#include "text/word_piece.h"
 
 namespace mythos {
 namespace {
@@ -36,7 +37,9 @@ HfIds read_ids(const HfJson& vocab) {
   return ids;
 }
 
-Vocabulary read_vocabulary(const HfJson& json, HfModel& out, bool byte_level) {
+// Names in `special` are no tokens of text.
+Vocabulary read_vocabulary(const HfJson& json, HfModel& out, bool byte_level,
+                           const std::set<std::string>& special = {}) {
   uint32_t last = 0;
   size_t bytes = 0;
   for (const auto& [key, id] : out.ids) {
@@ -50,7 +53,8 @@ Vocabulary read_vocabulary(const HfJson& json, HfModel& out, bool byte_level) {
       json[std::string(key)].refuse(strprintf("another token has the id %u too", id));
     }
     // No text gives a token with other letters.
-    if (decoded && !key.empty()) vocabulary.index(id);
+    const bool is_text = !key.empty() && (special.empty() || !special.contains(std::string(key)));
+    if (decoded && is_text) vocabulary.index(id);
     if (!decoded) out.verbatim_ids.push_back(id);
   }
   std::sort(out.verbatim_ids.begin(), out.verbatim_ids.end());
@@ -105,6 +109,12 @@ void refuse_unsupported(const HfJson& model) {
   }
 }
 
+uint32_t read_unknown(const HfJson& name, const HfIds& ids) {
+  const auto found = ids.find(name.text());
+  if (found == ids.end()) name.refuse(name.shown() + " is not in model.vocab");
+  return found->second;
+}
+
 // Sets the tokens of bytes. Whether each byte has one.
 bool read_byte_ids(const HfJson& model, const HfModel& out, BpeParts& bpe) {
   if (bpe.characters) {
@@ -130,9 +140,7 @@ std::unique_ptr<PieceModel> read_bpe(const HfJson& model, bool byte_level, HfMod
     return std::make_unique<BpeModel>(std::move(bpe));
   }
   if (const HfJson unknown = model["unk_token"]; !unknown.is_null()) {
-    const auto found = out.ids.find(unknown.text());
-    if (found == out.ids.end()) unknown.refuse(unknown.shown() + " is not in model.vocab");
-    bpe.unknown_id = found->second;
+    bpe.unknown_id = read_unknown(unknown, out.ids);
   }
   return std::make_unique<BpeModel>(std::move(bpe));
 }
@@ -175,9 +183,27 @@ std::unique_ptr<PieceModel> read_unigram(const HfJson& model, const std::set<std
   return std::make_unique<Unigram>(std::move(unigram));
 }
 
+std::unique_ptr<PieceModel> read_word_piece(const HfJson& model,
+                                            const std::set<std::string>& special, HfModel& out) {
+  out.ids = read_ids(model["vocab"]);
+  WordPieceParts parts(read_vocabulary(model["vocab"], out, false, special));
+  parts.unknown_id = read_unknown(model["unk_token"], out.ids);
+  if (const HfJson prefix = model["continuing_subword_prefix"]; !prefix.is_null()) {
+    parts.prefix = prefix.text();
+  }
+  if (const HfJson most = model["max_input_chars_per_word"]; !most.is_null()) {
+    if (!most.value().is_number_unsigned()) {
+      most.refuse("expected a number of characters, found " + most.shown());
+    }
+    parts.max_characters = most.value().get<size_t>();
+  }
+  return std::make_unique<WordPiece>(std::move(parts));
+}
+
 // Files older than 0.8 of the library leave the type out.
 std::string model_type(const HfJson& model) {
   if (!model["type"].is_null()) return model["type"].text();
+  if (!model["max_input_chars_per_word"].is_null()) return "WordPiece";
   return model["merges"].is_null() ? "Unigram" : "BPE";
 }
 
@@ -188,11 +214,15 @@ HfModel read_hf_model(const HfJson& model, bool byte_level, const std::set<std::
   HfModel out;
   if (type == "BPE") {
     out.model = read_bpe(model, byte_level, out);
-  } else if (type == "Unigram") {
-    if (byte_level) model["type"].refuse("\"Unigram\" of bytes (ByteLevel) is not supported");
-    out.model = read_unigram(model, special, out);
+  } else if (type == "Unigram" || type == "WordPiece") {
+    if (byte_level) {
+      model["type"].refuse(model["type"].shown() + " of bytes (ByteLevel) is not supported");
+    }
+    out.model = type == "Unigram" ? read_unigram(model, special, out)
+                                  : read_word_piece(model, special, out);
   } else {
-    model["type"].refuse(model["type"].shown() + " is not supported (supported: BPE, Unigram)");
+    model["type"].refuse(model["type"].shown() +
+                         " is not supported (supported: BPE, Unigram, WordPiece)");
   }
   return out;
 }

@@ -29,6 +29,18 @@ std::unique_ptr<NormalizerStep> make_charsmap(const HfJson& json) {
   }
 }
 
+// Accents are taken off in lower case, unless the file says otherwise.
+void add_bert_steps(const HfJson& json, Normalizer& out) {
+  const bool lower_case = json["lowercase"].flag(true);
+  if (json["clean_text"].flag(true)) out.add(make_clean_text_step());
+  if (json["handle_chinese_chars"].flag(true)) out.add(make_space_ideographs_step());
+  if (json["strip_accents"].flag(lower_case)) {
+    out.add(make_form_step("NFD"));
+    out.add(make_strip_nonspacing_step());
+  }
+  if (lower_case) out.add(make_lower_case_step());
+}
+
 void add_steps(const HfJson& json, Normalizer& out) {
   const std::string type = json.type();
   if (type == "Sequence") {
@@ -40,6 +52,8 @@ void add_steps(const HfJson& json, Normalizer& out) {
     out.add(make_lower_case_step());
   } else if (type == "StripAccents") {
     out.add(make_strip_accents_step());
+  } else if (type == "BertNormalizer") {
+    add_bert_steps(json, out);
   } else if (type == "Nmt") {
     out.add(make_nmt_step());
   } else if (type == "Prepend") {
@@ -52,8 +66,8 @@ void add_steps(const HfJson& json, Normalizer& out) {
     out.add(make_charsmap(json["precompiled_charsmap"]));
   } else {
     json.refuse(json["type"].shown() +
-                " is not supported (supported: NFC, NFD, NFKC, NFKD, Lowercase, StripAccents, Nmt, "
-                "Prepend, Strip, Replace, Precompiled, Sequence)");
+                " is not supported (supported: NFC, NFD, NFKC, NFKD, Lowercase, StripAccents, "
+                "BertNormalizer, Nmt, Prepend, Strip, Replace, Precompiled, Sequence)");
   }
 }
 

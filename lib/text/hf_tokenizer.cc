@@ -51,13 +51,27 @@ void read_added_tokens(const HfJson& json, const HfIds& ids, const HfDecoder& de
     parts.vocab_size = std::max(parts.vocab_size, int64_t{token.id} + 1);
     const std::string spelling =
         token.second_pass ? parts.normalizer.apply(token.name) : token.name;
-    token.text = decoder.text_of(spelling);
+    token.text = decoder.text_of(token.special ? token.name : spelling);
     parts.added.add(std::move(token), spelling);
   }
 }
 
-// What a TemplateProcessing puts before and behind a single text.
+// What a TemplateProcessing or BertProcessing puts before and behind a single text.
 void read_template(const HfJson& processor, TokenizerParts& parts) {
+  const auto within = [&](const HfJson& id) {
+    if (id.id() >= parts.vocab_size) {
+      id.refuse(strprintf("%u is outside the vocabulary", id.id()));
+    }
+    return id.id();
+  };
+  const auto second = [&](const HfJson& pair) {
+    if (pair.size() != 2) pair.refuse("expected a name and an id, found " + pair.shown());
+    return within(pair.at(1));
+  };
+  if (processor.type() == "BertProcessing") {
+    parts.bos = second(processor["cls"]);
+    parts.eos = second(processor["sep"]);
+  }
   if (processor.type() == "Sequence") {
     const HfJson processors = processor["processors"];
     for (size_t i = 0; i < processors.size(); ++i) read_template(processors.at(i), parts);
@@ -71,8 +85,7 @@ void read_template(const HfJson& processor, TokenizerParts& parts) {
     if (special.is_null()) continue;
     const HfJson ids = processor["special_tokens"][special["id"].text()]["ids"];
     if (ids.size() != 1) ids.refuse("expected one id, found " + ids.shown());
-    const uint32_t id = ids.at(0).id();
-    if (id >= parts.vocab_size) ids.refuse(strprintf("%u is outside the vocabulary", id));
+    const uint32_t id = within(ids.at(0));
     auto& place = behind ? parts.eos : parts.bos;
     if (!place) place = id;
   }
@@ -84,10 +97,10 @@ void check_post_processor(const HfJson& processor) {
     const HfJson processors = processor["processors"];
     for (size_t i = 0; i < processors.size(); ++i) check_post_processor(processors.at(i));
   } else if (type != "" && type != "ByteLevel" && type != "TemplateProcessing" &&
-             type != "RobertaProcessing") {
+             type != "RobertaProcessing" && type != "BertProcessing") {
     processor.refuse(processor["type"].shown() +
                      " is not supported (supported: ByteLevel, TemplateProcessing, "
-                     "RobertaProcessing, Sequence)");
+                     "RobertaProcessing, BertProcessing, Sequence)");
   }
 }
 

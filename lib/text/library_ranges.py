@@ -30,6 +30,13 @@ def marks():
     return {code for code in CODE_POINTS if strip("a" + chr(code)) == "a"}
 
 
+def taken_off(**steps):
+    """By parts of BertNormalizer. A text that is only marks is left with nothing."""
+    off = dict(clean_text=False, handle_chinese_chars=False, strip_accents=False, lowercase=False)
+    bert = normalizers.BertNormalizer(**{**off, **steps}).normalize_str
+    return {code for code in CODE_POINTS if bert("a" + chr(code)) == "a"}
+
+
 def own_pieces(step):
     return {code for code in CODE_POINTS if len(step.pre_tokenize_str("a" + chr(code))) == 2}
 
@@ -76,6 +83,8 @@ def lower_runs():
 def main():
     print("// Made by library_ranges.py from tokenizers 0.23.3. Do not edit.")
     print_array("constexpr CodeRange kMarks[]", runs_of(marks()))
+    print_array("constexpr CodeRange kNonspacing[]", runs_of(taken_off(strip_accents=True)))
+    print_array("constexpr CodeRange kControls[]", runs_of(taken_off(clean_text=True)))
     print_array("constexpr CodeRange kPunctuation[]", runs_of(own_pieces(pre_tokenizers.Punctuation())))
     print_array("constexpr CodeRange kNumbers[]", runs_of(own_pieces(pre_tokenizers.Digits())))
     print_array("constexpr CodeRange kWords[]", runs_of(words()))

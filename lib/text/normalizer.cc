@@ -158,6 +158,14 @@ bool is_nmt_space(char32_t code) {
          code == 0xFEFF || code == 0xFFFD;
 }
 
+bool is_ideograph(char32_t code) {
+  constexpr std::pair<char32_t, char32_t> kRanges[] = {
+      {0x3400, 0x4DBF},   {0x4E00, 0x9FFF},   {0xF900, 0xFAFF},   {0x20000, 0x2A6DF},
+      {0x2A700, 0x2B73F}, {0x2B740, 0x2B81F}, {0x2B920, 0x2CEAF}, {0x2F800, 0x2FA1F}};
+  return std::ranges::any_of(
+      kRanges, [&](const auto& range) { return range.first <= code && code <= range.second; });
+}
+
 }  // namespace
 
 std::unique_ptr<NormalizerStep> make_form_step(std::string_view form) {
@@ -176,6 +184,31 @@ std::unique_ptr<NormalizerStep> make_lower_case_step() {
 std::unique_ptr<NormalizerStep> make_strip_accents_step() {
   return make_map_step([](char32_t code, std::string_view bytes, std::string& out) {
     if (!CharSet::marks().has(code)) out += bytes;
+  });
+}
+
+std::unique_ptr<NormalizerStep> make_clean_text_step() {
+  return make_map_step([](char32_t code, std::string_view bytes, std::string& out) {
+    if (CharSet::controls().has(code)) return;
+    if (CharSet::spaces().has(code))
+      out += ' ';
+    else
+      out += bytes;
+  });
+}
+
+std::unique_ptr<NormalizerStep> make_space_ideographs_step() {
+  return make_map_step([](char32_t code, std::string_view bytes, std::string& out) {
+    const bool apart = is_ideograph(code);
+    if (apart) out += ' ';
+    out += bytes;
+    if (apart) out += ' ';
+  });
+}
+
+std::unique_ptr<NormalizerStep> make_strip_nonspacing_step() {
+  return make_map_step([](char32_t code, std::string_view bytes, std::string& out) {
+    if (!CharSet::nonspacing().has(code)) out += bytes;
   });
 }
 

@@ -26,6 +26,11 @@ std::unique_ptr<NormalizerStep> make_form_step(std::string_view form);  // "NFC"
 std::unique_ptr<NormalizerStep> make_lower_case_step();
 // Takes off accents and other marks.
 std::unique_ptr<NormalizerStep> make_strip_accents_step();
+// BERT's: without control characters and U+FFFD, every white space a space; a space at both sides
+// of an ideograph; without marks that take no room of their own.
+std::unique_ptr<NormalizerStep> make_clean_text_step();
+std::unique_ptr<NormalizerStep> make_space_ideographs_step();
+std::unique_ptr<NormalizerStep> make_strip_nonspacing_step();
 // SentencePiece's rules for machine translation: no control characters, one kind of space.
 std::unique_ptr<NormalizerStep> make_nmt_step();
 // The rules that a SentencePiece model carries, see charsmap.h. Fails (data) as Charsmap does.

@@ -216,7 +216,7 @@ std::string StagedTokenizer::piece(uint32_t id) const {
 std::vector<SpecialToken> StagedTokenizer::special_tokens() const {
   std::vector<SpecialToken> tokens;
   for (const AddedToken& token : added_.all()) {
-    if (token.special) tokens.push_back({token.name, token.id});
+    if (token.special) tokens.push_back({token.name, token.id, token.text});
   }
   for (const auto& id : {bos_id(), eos_id()}) {
     if (id && !added(*id)) tokens.push_back({piece(*id), *id});

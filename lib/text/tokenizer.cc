@@ -75,7 +75,9 @@ std::string Tokenizer::decode(std::span<const uint32_t> ids) const {
 
 const std::unordered_map<uint32_t, std::string>& Tokenizer::special_names() const {
   std::call_once(special_names_once_, [&] {
-    for (SpecialToken& token : special_tokens()) special_names_[token.id] = std::move(token.name);
+    for (SpecialToken& token : special_tokens()) {
+      special_names_[token.id] = std::move(token.text.empty() ? token.name : token.text);
+    }
   });
   return special_names_;
 }

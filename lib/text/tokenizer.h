@@ -19,6 +19,7 @@ enum class Specials { as_text, parse };
 struct SpecialToken {
   std::string name;
   uint32_t id = 0;
+  std::string text = {};  // what decode() makes of it, where that is not the name
 };
 
 // Text to token ids and back. decode(encode(x)) is x byte for byte for every x, invalid UTF-8
@@ -56,7 +57,8 @@ class Tokenizer {
   void choose_boundaries(std::optional<uint32_t> bos, std::optional<uint32_t> eos);
 
   std::vector<uint32_t> encode(std::string_view text, Specials specials = Specials::as_text) const;
-  // The inverse of encoding, with Specials::parse too: special tokens become their names.
+  // The inverse of encoding, with Specials::parse too: special tokens become their names, behind a
+  // space where words do not bring one (WordPiece).
   std::string decode(std::span<const uint32_t> ids) const;
   // Bytes of each token, [V]: the denominator of bits per byte.
   std::vector<int32_t> byte_lengths() const;

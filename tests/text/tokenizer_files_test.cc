@@ -235,7 +235,8 @@ TEST_F(HfFile, RefusesWhatIsNotSupportedByName) {
     Json value;
     const char* message;
   } cases[] = {
-      {"/model/type", "WordPiece", "tok.json: model.type: \"WordPiece\" is not supported"},
+      {"/model/type", "WordLevel", "tok.json: model.type: \"WordLevel\" is not supported"},
+      {"/model/type", "WordPiece", "model.type: \"WordPiece\" of bytes (ByteLevel) is not"},
       {"/model/dropout", 0.1, "model.dropout: 0.1 is not supported"},
       {"/model/continuing_subword_prefix", "##", "model.continuing_subword_prefix: \"##\""},
       {"/model/end_of_word_suffix", "</w>", "model.end_of_word_suffix: \"</w>\""},
@@ -262,7 +263,13 @@ TEST_F(HfFile, RefusesWhatIsNotSupportedByName) {
         {"pretokenizers", {{{"type", "ByteLevel"}}, {{"type", "ByteLevel"}}}}},
        "pre_tokenizer.pretokenizers[1]: a second ByteLevel is not supported"},
       {"/pre_tokenizer/add_prefix_space", 1, "pre_tokenizer.add_prefix_space: expected true or"},
-      {"/post_processor", {{"type", "BertProcessing"}}, "post_processor: \"BertProcessing\""},
+      {"/post_processor", {{"type", "CharProcessing"}}, "post_processor: \"CharProcessing\""},
+      {"/post_processor",
+       {{"type", "BertProcessing"}, {"cls", {"a", 1}}, {"sep", {"b"}}},
+       "post_processor.sep: expected a name and an id, found"},
+      {"/post_processor",
+       {{"type", "BertProcessing"}, {"cls", {"a", 9999}}, {"sep", {"b", 2}}},
+       "post_processor.cls[1]: 9999 is outside the vocabulary"},
       {"/added_tokens/0/single_word", 1, "added_tokens[0].single_word: expected true or false"},
       {"/added_tokens/0/id", 3, "added_tokens[0].id: 3 is not the id of '<|endoftext|>'"},
       {"/added_tokens/0/id", -1, "added_tokens[0].id: expected a token id"},

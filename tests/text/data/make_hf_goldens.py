@@ -94,6 +94,26 @@ def unigram_cases():
     yield "first", {"pre_tokenizer": P.Metaspace("▁", "first")}
 
 
+def word_piece(lines):
+    """As BERT has it."""
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = N.BertNormalizer()
+    tokenizer.pre_tokenizer = P.BertPreTokenizer()
+    tokenizer.train_from_iterator(lines + VARIED, trainers.WordPieceTrainer(
+        vocab_size=400, show_progress=False, special_tokens=["[PAD]", "[UNK]", "[CLS]", "[SEP]"]))
+    tokenizer.decoder = D.WordPiece()
+    return tokenizer
+
+
+def word_piece_cases():
+    yield "uncased", {}
+    yield "cased", {"normalizer": N.BertNormalizer(lowercase=False)}
+    yield "accents", {"normalizer": N.BertNormalizer(strip_accents=False, handle_chinese_chars=False)}
+    yield "as_it_is", {"normalizer": N.BertNormalizer(clean_text=False, lowercase=False, strip_accents=True)}
+    yield "short", {"model": {"max_input_chars_per_word": 5}}
+    yield "untidy", {"decoder": D.WordPiece(cleanup=False)}
+
+
 def charsmap():
     """A few rules in the form of SentencePiece's: a trie of Darts-clone with one level for each byte, and texts."""
     rules = {"\t": " ", "\n": " ", "\u3000": " ", "ﬁ": "fi", "½": "1/2", "e\u0301": "é", "İ": "I", "\u200b": "", "①": "1", "Å": "Å"}
@@ -223,7 +243,7 @@ def main():
     texts = ["", " ", "the king", " the  king "] + ["".join(sample(draw) for _ in range(draw.randrange(2, 14))) for _ in range(32)]
     golden = {"texts": texts, "bases": {}, "cases": []}
     for base, make, cases in ((byte_level.__name__, byte_level, byte_cases), ("character_bpe", character_bpe, character_cases),
-                              ("unigram", unigram, unigram_cases)):
+                              ("unigram", unigram, unigram_cases), ("word_piece", word_piece, word_piece_cases)):
         tokenizer = make(lines)
         golden["bases"][base] = json.loads(tokenizer.to_str())
         golden["cases"] += [make_case(base, name, changes, tokenizer, texts) for name, changes in cases()]
