@@ -125,7 +125,7 @@ void declare(CLI::App& app, Options& o) {
       ->type_name("DIR");
   app.add_option("--max-tokens", o.max_tokens, "Most tokens to run on; default: 2048")
       ->type_name("N")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 32));
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 24));
   app.add_option("--max-rho", o.thresholds.max_rho, "The check fails unless ρ(A) < X; default: 1")
       ->type_name("X");
   app.add_option("--max-growth", o.thresholds.max_growth,
