@@ -9,6 +9,7 @@
 #include "base/pointer_file.h"
 #include "base/strings.h"
 #include "text/carried_name.h"
+#include "text/gpt2_files.h"
 #include "text/hf_special_files.h"
 #include "text/hf_tokenizer.h"
 #include "text/sentencepiece.h"
@@ -48,6 +49,7 @@ fs::path tokenizer_in(const fs::path& folder) {
   for (const char* usual : {"tokenizer.json", "tokenizer.model", "tekken.json"}) {
     if (std::binary_search(names.begin(), names.end(), usual)) return folder / usual;
   }
+  if (is_gpt2_vocab(folder / "vocab.json")) return folder / "vocab.json";
   for (const std::string& name : names) {
     if (parse_carried_name(name)) return folder / name;
   }
@@ -62,7 +64,7 @@ fs::path tokenizer_in(const fs::path& folder) {
   }
   fail(ErrorKind::data, folder.string() +
                             ": holds no tokenizer (expected tokenizer.json, tokenizer.model, "
-                            "tekken.json or a *.tiktoken file there)");
+                            "tekken.json, vocab.json with merges.txt, or a *.tiktoken file there)");
 }
 
 // "FILE:ENCODING" taken apart, unless there is a file of that whole name.
@@ -85,6 +87,7 @@ std::unique_ptr<Tokenizer> parse(const NamedFile& file) {
   const std::string source = file.path.string();
   std::string content = read_file(file.path);
   refuse_pointer(file.path, content);
+  if (is_gpt2_vocab(file.path)) content = gpt2_tokenizer_json(file.path);
   const bool has_ranks = looks_like_tiktoken(content);
   if (file.has_encoding && !has_ranks) {
     fail(ErrorKind::usage, source + ": not a tiktoken rank file, so it takes no encoding ('" +

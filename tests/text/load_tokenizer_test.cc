@@ -227,6 +227,37 @@ TEST_F(LoadTokenizer, AnExportTellsATokenWithoutANameById) {
   EXPECT_EQ(load_tokenizer(folder)->fingerprint(), ranks->fingerprint());
 }
 
+// GPT-2's two files give the ids of the tokenizer.json that is made of them.
+TEST_F(LoadTokenizer, TakesVocabularyAndMergesOfGpt2) {
+  const auto whole = load_tokenizer(kData / "bytelevel.tokenizer.json");
+  const auto json = nlohmann::json::parse(read_file(kData / "bytelevel.tokenizer.json"));
+  nlohmann::json vocab = json["model"]["vocab"];
+  vocab["<|endoftext|>"] = json["added_tokens"][0]["id"];
+  std::string merges = "#version: 0.2\n";
+  for (const nlohmann::json& pair : json["model"]["merges"]) {
+    merges += pair[0].get<std::string>() + " " + pair[1].get<std::string>() + "\n";
+  }
+  const fs::path folder = scratch_ / "gpt2";
+  fs::create_directory(folder);
+  write_file_atomic(folder / "vocab.json", vocab.dump());
+  EXPECT_TRUE(contains(error_of(ErrorKind::data, [&] { load_tokenizer(folder); }),
+                       "vocab.json with merges.txt"));
+  write_file_atomic(folder / "merges.txt", merges);
+  for (const fs::path& path : {folder, folder / "vocab.json"}) {
+    const auto tokenizer = load_tokenizer(path);
+    for (const char* text : {"the other day, it's 12 o'clock", " two  spaces\n\n", "日本 #1 a</w>"}) {
+      EXPECT_EQ(tokenizer->encode(text), whole->encode(text)) << text;
+      EXPECT_EQ(tokenizer->decode(tokenizer->encode(text)), text);
+    }
+    EXPECT_EQ(tokenizer->eos_id(), whole->eos_id());
+    EXPECT_EQ(tokenizer->vocab_size(), whole->vocab_size());
+    EXPECT_EQ(tokenizer->file_name(), "tokenizer.json");
+  }
+  write_file_atomic(folder / "merges.txt", merges + "Ġ qqq\n");
+  EXPECT_TRUE(contains(error_of(ErrorKind::data, [&] { load_tokenizer(folder); }),
+                       "the token 'qqq' is not in model.vocab"));
+}
+
 TEST_F(LoadTokenizer, TakesAFolder) {
   const fs::path folder = scratch_ / "folder";
   fs::create_directory(folder);

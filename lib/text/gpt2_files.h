@@ -1,0 +1,19 @@
+#pragma once
+#include <string>
+
+#include "base/files.h"
+
+// The two files that tokenizers of GPT-2's kind had before tokenizer.json: vocab.json, an object of
+// tokens and ids, and merges.txt, a pair of tokens a line, behind a line "#version: …". Tokens are
+// bytes in letters (byte_alphabet.h).
+namespace mythos {
+
+// Whether the path is a vocab.json with a merges.txt beside it.
+bool is_gpt2_vocab(const fs::path& path);
+
+// A tokenizer.json of the same tokens and merges, with GPT-2's pattern. Tokens that such
+// vocabularies hold for control, such as <|endoftext|> and <s>, are special. Fails (data) on a
+// vocab.json that is no JSON object; what else is wrong parse_hf_tokenizer() finds.
+std::string gpt2_tokenizer_json(const fs::path& vocab);
+
+}  // namespace mythos
