@@ -14,7 +14,7 @@
 #include "kernels/compute_options.h"
 #include "kernels/device.h"
 #include "kernels/tensor_memory.h"
-#include "stability/memory.h"
+#include "base/memory.h"
 #include "train/bench_train.h"
 
 using namespace mythos;

@@ -12,7 +12,7 @@
 #include "checkpoint/checkpoint.h"
 #include "config/plan.h"
 #include "kernels/compute_options.h"
-#include "stability/memory.h"
+#include "base/memory.h"
 #include "stability/probe.h"
 #include "stability/report.h"
 

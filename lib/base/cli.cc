@@ -12,13 +12,12 @@
 #include <cstdlib>
 #include <cstring>
 #include <iostream>
-#include <new>
-#include <stdexcept>
 #include <system_error>
 
 #include "base/error.h"
 #include "base/files.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "base/progress.h"
 #include "base/strings.h"
 #include "base/version.h"
@@ -151,30 +150,6 @@ LogLevel log_level_of(const char* name) {
   return static_cast<LogLevel>(found - names.begin());
 }
 
-// What LibTorch says of memory: an allocation that failed, or a size that overflows. oneDNN, which
-// it takes for products of matrices, says no more than that it could not go on.
-bool is_out_of_memory(std::string_view what) {
-  if (what == "could not create a primitive" || what == "could not execute a primitive") {
-    return true;
-  }
-  constexpr std::string_view kWords[] = {"out of memory", "can't allocate memory",
-                                         "Storage size calculation overflowed",
-                                         "integer multiplication overflow"};
-  return std::any_of(std::begin(kWords), std::end(kWords),
-                     [&](std::string_view words) { return what.find(words) != what.npos; });
-}
-
-// Keeps the size from LibTorch's sentence ("... Tried to allocate 2.00 GiB. GPU 0 ...").
-std::string memory_message(std::string_view what) {
-  const std::string message =
-      what.starts_with("CUDA") ? "out of memory of the CUDA device" : "out of memory";
-  const size_t at = what.find("ried to allocate ");
-  if (at == what.npos) return message;
-  const std::string_view rest = what.substr(at + std::string_view("ried to ").size());
-  return message + ": cannot " +
-         std::string(rest.substr(0, std::min(rest.find(". "), rest.find('\n'))));
-}
-
 // What to do where memory has run out.
 std::string memory_advice(const Command& command) {
   rlimit limit = {};
@@ -193,9 +168,10 @@ int report_memory(const Command& command, const std::string& message) {
 
 // Of the standard library and LibTorch, not of mythos.
 int report_foreign(const Command& command, const std::exception& error) {
-  const std::string what = error.what();
-  if (is_out_of_memory(what)) return report_memory(command, memory_message(what));
-  return report(command.name, "internal error: " + what, static_cast<int>(ErrorKind::internal));
+  const std::string memory = memory_fault(error);
+  if (!memory.empty()) return report_memory(command, memory);
+  return report(command.name, "internal error: " + std::string(error.what()),
+                static_cast<int>(ErrorKind::internal));
 }
 
 // The job's status, or that of what it throws, which is told.
@@ -208,10 +184,6 @@ int guarded(const Command& command, const std::function<int()>& job) {
       return report_memory(command, error.message());
     }
     return report(command.name, error.message(), static_cast<int>(error.kind()), error.advice());
-  } catch (const std::bad_alloc&) {
-    return report_memory(command, "out of memory");
-  } catch (const std::length_error&) {
-    return report_memory(command, "out of memory: a size is larger than any memory");
   } catch (const fs::filesystem_error& error) {
     return report(command.name, message_of(error), static_cast<int>(ErrorKind::data));
   } catch (const std::system_error& error) {

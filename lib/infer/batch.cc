@@ -3,6 +3,7 @@
 #include <chrono>
 
 #include "base/error.h"
+#include "base/memory.h"
 #include "base/strings.h"
 #include "infer/session.h"
 
@@ -114,9 +115,18 @@ std::unique_ptr<BatchGenerator::Sequence> BatchGenerator::start(
   const auto count = static_cast<int64_t>(ids.size());
   auto sequence = std::make_unique<Sequence>(Sequence{
       {}, Continuation(tokenizer_, request.options, count, config.max_seq_len), {}, 0, {}});
-  sequence->cache = make_sequence_cache(decoder_, request.loops, count);
   const std::span<float> logits = std::span(logits_).first(static_cast<size_t>(config.vocab_size));
-  if (!decoder_.prefill(*sequence->cache, ids, logits.data(), cancelled)) return nullptr;
+  try {
+    sequence->cache = make_sequence_cache(decoder_, request.loops, count);
+    if (!decoder_.prefill(*sequence->cache, ids, logits.data(), cancelled)) return nullptr;
+  } catch (const std::exception& error) {
+    // What one request asks for must not cost the others.
+    const std::string fault = memory_fault(error);
+    if (fault.empty()) throw;
+    fail(ErrorKind::data, strprintf("%s for a prompt of %lld tokens at %lld loops", fault.c_str(),
+                                    static_cast<long long>(count),
+                                    static_cast<long long>(request.loops)));
+  }
   Generation& out = sequence->text.result();
   out.prefill_seconds = seconds_since(start);
   out.loops = request.loops;

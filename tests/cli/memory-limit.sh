@@ -41,3 +41,10 @@ short import mythos import --quiet --weights exported/model.safetensors --config
 short bench mythos bench train $small $wide
 short "bench decode" mythos bench decode $small $wide --context 16 --tokens 8
 short "many threads" env MYTHOS_THREADS=4000 mythos eval --quiet --checkpoint "$FIXTURES/run/run" --data "$data"
+# What one prompt asks for costs no other.
+printf '{"prompt": "%s", "loops": %d}\n' a 2 b 1048576 c 2 > prompts.jsonl
+short "a prompt of many loops" mythos generate --quiet --checkpoint "$FIXTURES/run/run" --jsonl prompts.jsonl \
+  --max-tokens 4 > lines
+grep -c '"text"' lines
+grep -o '"message":"[^"]*"' lines
+grep -v '^{' lines

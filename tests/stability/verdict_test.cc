@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
-#include "stability/memory.h"
+#include "base/memory.h"
 #include "stability/report.h"
 
 namespace mythos {
