@@ -385,12 +385,13 @@ struct Tried {
 Tried try_checkpoint(const fs::path& directory, LoadFor purpose) {
   Tried tried;
   try {
-    // A file system that cannot lock takes a reader all the same.
-    tried.lock.shared(directory / kManifestName);
+    // Whoever has it for himself is removing the checkpoint.
+    tried.gone = tried.lock.shared(directory / kManifestName) == FileLock::Outcome::held;
   } catch (const Error&) {
+    // A file system that cannot lock takes a reader all the same.
   }
   std::error_code status;
-  tried.gone = !fs::exists(directory, status);
+  tried.gone = tried.gone || !fs::exists(directory, status);
   if (tried.gone) return tried;
   try {
     tried.manifest = read_manifest(directory);
