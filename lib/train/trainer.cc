@@ -490,9 +490,10 @@ TrainResult train(const TrainOptions& options) {
                 "; 'mythos shards split --val-fraction' makes one");
   }
   warn_of_little_space(options.run, setup.config);
-  if (options.overwrite) remove_checkpoints(options.run);
   watch_signals();
   Trainer trainer(options, std::move(setup), device);
+  // Not before everything that can be wrong with data and configuration has been found good.
+  if (options.overwrite) remove_checkpoints(options.run);
   return trainer.run();
 }
 

@@ -364,6 +364,9 @@ TEST_F(TrainerTest, ARunWhoseOnlyCheckpointIsDamagedIsNotStartedOver) {
   EXPECT_EQ(content_of(options.run), before);
   options.resume = false;
   options.overwrite = true;
+  options.assignments = {"model.max_seq_len=1000000", "train.seq_len=1000000"};
+  error_of(ErrorKind::data, [&] { train(options); });
+  EXPECT_EQ(content_of(options.run), before);
   options.assignments = {"train.steps=3"};
   EXPECT_EQ(train(options).first_step, 0);
   EXPECT_FALSE(fs::exists(model));
