@@ -104,6 +104,17 @@ TEST(EvalReport, LoopsRunAndFlopsSavedWhereTokensHalt) {
   EXPECT_FALSE(to_json(sample()).at("loops")[0].contains("loops_run"));
 }
 
+// A model that has blown up: e^128 in the column of the others.
+TEST(EvalReport, AHugePerplexityKeepsItsColumn) {
+  EvalReport report = sample();
+  report.unigram.reset();
+  report.untrained.reset();
+  report.loops = {{2, 1000, 2500, 128000, 0.5}};
+  EXPECT_EQ(eval_table(report),
+            "loops                  loss   perplexity  bits/byte   tokens/s\n"
+            "2                  128.0000    3.888e+55    73.8660     2.00 K\n");
+}
+
 TEST(EvalReport, Decoding) {
   EvalReport report = sample();
   EXPECT_FALSE(to_json(report).contains("decode"));
