@@ -278,9 +278,10 @@ TEST(Cli, AThreadThatCannotStartIsResources) {
   EXPECT_TRUE(contains(o.err, "cannot start a thread: Resource temporarily unavailable\n"));
 }
 
-// Runs a job in which memory ends, in a process with a limited address space.
+// Runs a job in which memory ends, in a process with a limited address space: one that holds what
+// AddressSanitizer reserves.
 void run_out_of_memory(const std::function<int()>& job) {
-  const rlimit limit{rlim_t{1} << 44, rlim_t{1} << 44};
+  const rlimit limit{rlim_t{1} << 46, rlim_t{1} << 46};
   setrlimit(RLIMIT_AS, &limit);
   std::string program = "mythos-test";
   char* argv[] = {program.data(), nullptr};
@@ -291,7 +292,7 @@ void run_out_of_memory(const std::function<int()>& job) {
 TEST(CliDeathTest, WhatHelpsAgainstALackOfMemoryIsTold) {
   EXPECT_EXIT(run_out_of_memory([]() -> int { throw std::bad_alloc(); }),
               testing::ExitedWithCode(4),
-              "mythos-test: error: out of memory\nAsk for less. This process is limited to 16.* of "
+              "mythos-test: error: out of memory\nAsk for less. This process is limited to 64.* of "
               "address space \\(ulimit -v\\)\\.\n");
 }
 
