@@ -178,8 +178,7 @@ void require_finite(const EvalReport& report, const NonFinite& weights) {
   if (rows.empty()) return;
   fail(ErrorKind::check_failed,
        report.checkpoint + ": the likelihood is not a finite number at " + rows + ".",
-       weights.none() ? "All weights are finite: 'mythos stability-check' shows what overflows."
-                      : "Of the weights, " + weights.text() + ".");
+       weights.cause());
 }
 
 int run(const Options& options) {

@@ -63,11 +63,9 @@ Parity require_parity(const Model& original, ExchangeFormat format, const fs::pa
   const Parity parity = compare_logits(original, *read.model);
   if (parity.largest_difference == 0) return parity;
   if (!std::isfinite(parity.largest_difference)) {
-    const NonFinite weights = find_nonfinite(named_tensors(original.parameters));
     fail(ErrorKind::check_failed,
          "the model's logits are not finite, so they cannot be compared; nothing was written.",
-         weights.none() ? "All weights are finite: 'mythos stability-check' shows what overflows."
-                        : "Of the weights, " + weights.text() + ".");
+         find_nonfinite(named_tensors(original.parameters)).cause());
   }
   fail(ErrorKind::check_failed,
        strprintf("parity lost: the written model's logits differ by up to %g (0 expected).",

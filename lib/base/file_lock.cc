@@ -72,6 +72,25 @@ FileLock::Outcome FileLock::owner(const fs::path& path) {
   return outcome;
 }
 
+void FileLock::own_folder(const fs::path& folder, const char* name, const char* doing,
+                          const char* advice) {
+  const fs::path path = folder / name;
+  Outcome outcome = Outcome::gone;
+  // The owner before this one may have removed the folder meanwhile.
+  while (outcome == Outcome::gone) {
+    std::error_code status;
+    fs::create_directories(folder, status);
+    if (status) {
+      fail(ErrorKind::resources, strprintf("cannot create directory %s: %s", folder.c_str(),
+                                           status.message().c_str()));
+    }
+    outcome = owner(path);
+  }
+  if (outcome == Outcome::locked) return;
+  fail(ErrorKind::usage,
+       folder.string() + " is in use: " + owner_of(path) + " is " + doing + ".", advice);
+}
+
 FileLock::Outcome FileLock::shared(const fs::path& path) {
   return take(path, O_RDONLY, LOCK_SH);
 }

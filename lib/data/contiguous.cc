@@ -102,9 +102,10 @@ uint64_t permuted(uint64_t index, uint64_t n, uint64_t seed, uint64_t epoch) {
   return index;
 }
 
-uint64_t count_windows(uint64_t tokens, int64_t seq_len) {
+uint64_t count_windows(uint64_t tokens, int64_t seq_len, int64_t stride) {
   const auto length = static_cast<uint64_t>(seq_len);
-  return tokens < 2 ? 0 : (tokens - 1 + length - 1) / length;
+  const uint64_t step = stride > 0 ? static_cast<uint64_t>(stride) : length;
+  return tokens < 2 ? 0 : 1 + (std::max(tokens - 1, length) - length + step - 1) / step;
 }
 
 std::unique_ptr<SequenceOrder> contiguous_order(const ShardDirectory& data, Split split,

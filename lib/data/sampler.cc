@@ -247,9 +247,7 @@ Batch sequential_batch(const ShardDirectory& data, Split split, uint64_t first_w
   const auto length = static_cast<uint64_t>(seq_len);
   const uint64_t step = stride > 0 ? static_cast<uint64_t>(stride) : length;
   const uint64_t tokens = data.tokens(split);
-  // Windows whose last target the one before does not have.
-  const uint64_t windows =
-      tokens < 2 ? 0 : 1 + (std::max(tokens - 1, length) - length + step - 1) / step;
+  const uint64_t windows = count_windows(tokens, seq_len, stride);
   if (first_window >= windows) return {{}, {}, {}, 0, seq_len};
   const auto rows = static_cast<int64_t>(
       std::min<uint64_t>(static_cast<uint64_t>(batch_size), windows - first_window));

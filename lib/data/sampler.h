@@ -90,8 +90,12 @@ class Prefetcher {
   std::unique_ptr<State> state_;
 };
 
-// Windows first … of a split in stream order for validation, each beginning `stride` tokens (at
-// most seq_len, which is what 0 means) behind the one before: every target once, in the first
+// Windows of seq_len+1 tokens that cover a stream, each beginning `stride` tokens (at most seq_len,
+// which is what 0 means) behind the one before; the last may be shorter.
+uint64_t count_windows(uint64_t tokens, int64_t seq_len, int64_t stride = 0);
+
+// Windows first … of a split in stream order for validation, placed as
+// count_windows() says: every target once, in the first
 // window that has it. Where another window has it, and where the last window is padded, the target
 // is -1. Empty when the end is reached.
 Batch sequential_batch(const ShardDirectory& data, ShardDirectory::Split split,

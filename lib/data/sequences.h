@@ -13,9 +13,6 @@ namespace mythos {
 // epoch.
 uint64_t permuted(uint64_t index, uint64_t n, uint64_t seed, uint64_t epoch);
 
-// Windows of seq_len+1 tokens, overlapping by one, that cover the stream; the last may be shorter.
-uint64_t count_windows(uint64_t tokens, int64_t seq_len);
-
 // Sizes of pieces (each at most `capacity`) → sequences as lists of pieces, by best fit decreasing:
 // each piece goes where it leaves the least room. The same sizes give the same sequences.
 std::vector<std::vector<uint32_t>> best_fit(const std::vector<uint32_t>& sizes, uint32_t capacity);

@@ -25,8 +25,6 @@ class WorkFolder {
   void clear();
 
  private:
-  bool lock();
-
   fs::path path_;
   FileLock lock_;
   bool kept_ = false;

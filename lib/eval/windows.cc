@@ -22,13 +22,6 @@ void count_targets(Batch& batch, const std::vector<int32_t>& byte_lengths, int64
   }
 }
 
-// Windows that the targets behind the first `done` still need.
-int64_t windows_left(const LikelihoodOptions& options, int64_t done, int64_t targets) {
-  const int64_t stride = options.stride > 0 ? options.stride : options.seq_len;
-  const int64_t first = done > 0 ? 0 : options.seq_len;
-  return (done > 0 ? 0 : 1) + (std::max(targets - done, first) - first + stride - 1) / stride;
-}
-
 double macs(const ModelConfig& config, int64_t loops, int64_t context_tokens) {
   const Plan plan = make_plan(config, loops, context_tokens);
   return static_cast<double>(plan.matrix_macs_per_token + plan.attention_macs_per_token);
@@ -58,11 +51,12 @@ void for_each_batch(const ShardDirectory& data, const std::vector<int32_t>& byte
                     const LikelihoodOptions& options, int64_t batch_size, Likelihood& out,
                     const std::function<void(Batch& batch)>& f) {
   const int64_t limit = target_count(data, options.split, options.max_tokens);
-  for (uint64_t window = 0; out.tokens < limit; window += static_cast<uint64_t>(batch_size)) {
-    const int64_t missing = windows_left(options, out.tokens, limit);
-    Batch batch = sequential_batch(data, options.split, window, std::min(batch_size, missing),
-                                   options.seq_len, options.stride);
-    if (batch.inputs.empty()) break;
+  const auto windows = static_cast<int64_t>(
+      count_windows(static_cast<uint64_t>(limit) + 1, options.seq_len, options.stride));
+  for (int64_t window = 0; window < windows; window += batch_size) {
+    Batch batch = sequential_batch(data, options.split, static_cast<uint64_t>(window),
+                                   std::min(batch_size, windows - window), options.seq_len,
+                                   options.stride);
     count_targets(batch, byte_lengths, limit, out);
     f(batch);
     if (options.on_progress) options.on_progress(out.tokens);

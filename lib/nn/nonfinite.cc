@@ -142,4 +142,9 @@ std::string NonFinite::text() const {
                    shape_text(first.index).c_str());
 }
 
+std::string NonFinite::cause() const {
+  return none() ? "All weights are finite: 'mythos stability-check' shows what overflows."
+                : "Of the weights, " + text() + ".";
+}
+
 }  // namespace mythos

@@ -1,7 +1,7 @@
 #include "text/gpt2_files.h"
 
-#include <algorithm>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "base/error.h"
 #include "base/strings.h"
@@ -20,14 +20,10 @@ fs::path merges_beside(const fs::path& vocab) {
 
 json read_merges(const fs::path& path) {
   json merges = json::array();
-  const std::string content = read_file(path);
-  for (std::string_view rest = content; !rest.empty();) {
-    const size_t end = std::min(rest.find('\n'), rest.size());
-    std::string_view line = rest.substr(0, end);
-    rest.remove_prefix(std::min(end + 1, rest.size()));
-    if (line.ends_with('\r')) line.remove_suffix(1);
+  for (std::string& line : split(read_file(path), '\n')) {
+    if (line.ends_with('\r')) line.pop_back();
     const bool is_version = merges.empty() && line.starts_with("#version");
-    if (!line.empty() && !is_version) merges.push_back(line);
+    if (!line.empty() && !is_version) merges.push_back(std::move(line));
   }
   return merges;
 }
@@ -39,8 +35,8 @@ bool is_gpt2_vocab(const fs::path& path) {
   return path.filename() == "vocab.json" && fs::is_regular_file(merges_beside(path), status);
 }
 
-std::string gpt2_tokenizer_json(const fs::path& vocab) {
-  const json ids = parse_hf_json(read_file(vocab), vocab.string());
+std::string gpt2_tokenizer_json(const fs::path& vocab, const std::string& content) {
+  const json ids = parse_hf_json(content, vocab.string());
   if (!ids.is_object()) {
     fail(ErrorKind::data, vocab.string() + ": expected an object of tokens and ids");
   }

@@ -11,9 +11,10 @@ namespace mythos {
 // Whether the path is a vocab.json with a merges.txt beside it.
 bool is_gpt2_vocab(const fs::path& path);
 
-// A tokenizer.json of the same tokens and merges, with GPT-2's pattern. Tokens that such
+// A tokenizer.json of the tokens in `content`, that of `vocab`, and of the merges beside it, with
+// GPT-2's pattern. Tokens that such
 // vocabularies hold for control, such as <|endoftext|> and <s>, are special. Fails (data) on a
 // vocab.json that is no JSON object; what else is wrong parse_hf_tokenizer() finds.
-std::string gpt2_tokenizer_json(const fs::path& vocab);
+std::string gpt2_tokenizer_json(const fs::path& vocab, const std::string& content);
 
 }  // namespace mythos

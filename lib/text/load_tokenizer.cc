@@ -87,7 +87,7 @@ std::unique_ptr<Tokenizer> parse(const NamedFile& file) {
   const std::string source = file.path.string();
   std::string content = read_file(file.path);
   refuse_pointer(file.path, content);
-  if (is_gpt2_vocab(file.path)) content = gpt2_tokenizer_json(file.path);
+  if (is_gpt2_vocab(file.path)) content = gpt2_tokenizer_json(file.path, content);
   const bool has_ranks = looks_like_tiktoken(content);
   if (file.has_encoding && !has_ranks) {
     fail(ErrorKind::usage, source + ": not a tiktoken rank file, so it takes no encoding ('" +

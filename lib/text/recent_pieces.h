@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "text/vocabulary.h"
+
 namespace mythos {
 
 // The ids of short pieces that were encoded of late, one table for each thread and all models. A
@@ -35,6 +37,24 @@ class RecentPieces {
     encode();
     const auto found = std::span(ids).subspan(first);
     if (found.size() <= kMaxIds) recent.set(model, piece, found);
+  }
+
+  // Appends the ids of each piece of `text` that is not empty, see PieceModel::encode_pieces:
+  // encode(piece) appends those that are not remembered.
+  template <class Encode>
+  static void append_each(uint32_t model, std::string_view text, std::span<const size_t> ends,
+                          std::vector<uint32_t>& ids, const Encode& encode) {
+    size_t begin = 0;
+    for (const size_t end : ends) {
+      const std::string_view piece = text.substr(begin, end - begin);
+      begin = end;
+      if (piece.empty()) continue;
+      if (piece.size() > kMaxBytes) {
+        encode(piece);
+        continue;
+      }
+      append(model, piece, Vocabulary::Key(piece).hash, ids, [&] { encode(piece); });
+    }
   }
 
  private:

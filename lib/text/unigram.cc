@@ -51,29 +51,14 @@ class Unigram::Path {
 
 Unigram::Unigram(UnigramParts parts)
     : parts_(std::move(parts)), number_(RecentPieces::next_model_number()) {
-  std::vector<DoubleArray::Key> keys;
-  for (uint32_t id = 0; id < parts_.vocabulary.size(); ++id) {
-    const std::string_view token = parts_.vocabulary.bytes(id);
-    if (!token.empty() && parts_.vocabulary.find(token) == id) keys.emplace_back(token, id);
-  }
-  std::sort(keys.begin(), keys.end());
-  trie_ = std::make_unique<DoubleArray>(keys);
+  trie_ = std::make_unique<DoubleArray>(parts_.vocabulary.indexed());
   unknown_score_ = *std::min_element(parts_.scores.begin(), parts_.scores.end()) - kUnknownPenalty;
 }
 
 void Unigram::encode_pieces(std::string_view text, std::span<const size_t> ends,
                             std::vector<uint32_t>& ids) const {
-  size_t begin = 0;
-  for (const size_t end : ends) {
-    const std::string_view piece = text.substr(begin, end - begin);
-    begin = end;
-    if (piece.size() > RecentPieces::kMaxBytes) {
-      encode(piece, ids);
-      continue;
-    }
-    RecentPieces::append(number_, piece, Vocabulary::Key(piece).hash, ids,
-                         [&] { encode(piece, ids); });
-  }
+  RecentPieces::append_each(number_, text, ends, ids,
+                            [&](std::string_view piece) { encode(piece, ids); });
 }
 
 void Unigram::encode_bytes(std::string_view bytes, std::vector<uint32_t>& ids) const {

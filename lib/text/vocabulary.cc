@@ -1,5 +1,6 @@
 #include "text/vocabulary.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 
@@ -90,6 +91,16 @@ uint32_t Vocabulary::find_rare(std::string_view token, const Key& key) const {
   const size_t bit = filter_bit(key.hash);
   if ((filter_[bit / 64] >> bit % 64 & 1) == 0) return kNone;
   return find(token, key);
+}
+
+std::vector<std::pair<std::string_view, uint32_t>> Vocabulary::indexed() const {
+  std::vector<std::pair<std::string_view, uint32_t>> tokens;
+  for (uint32_t id = 0; id < size(); ++id) {
+    const std::string_view token = bytes(id);
+    if (!token.empty() && find(token) == id) tokens.emplace_back(token, id);
+  }
+  std::sort(tokens.begin(), tokens.end());
+  return tokens;
 }
 
 }  // namespace mythos

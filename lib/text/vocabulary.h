@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace mythos {
@@ -34,9 +35,11 @@ class Vocabulary {
   void prefetch(const Key& key) const { __builtin_prefetch(&slots_[key.hash >> shift_]); }
   uint32_t find(std::string_view bytes, const Key& key) const;
   uint32_t find(std::string_view bytes) const { return find(bytes, Key(bytes)); }
-  // The same, quicker where there is mostly no such token.
+  // The tokens that find() gives, but for the empty one, and their ids, in the order of their bytes.
+  std::vector<std::pair<std::string_view, uint32_t>> indexed() const;
+  // The same as find(), quicker where there is mostly no such token.
   uint32_t find_rare(std::string_view bytes, const Key& key) const;
-  // The same for two bytes.
+  // find() of two bytes.
   uint32_t find_pair(unsigned char first, unsigned char second) const {
     return pairs_[static_cast<size_t>(first) << 8 | second];
   }

@@ -13,42 +13,25 @@ size_t count_characters(std::string_view text) {
       text, [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
 }
 
-std::unique_ptr<DoubleArray> make_trie(std::vector<DoubleArray::Key> keys) {
-  std::sort(keys.begin(), keys.end());
-  return std::make_unique<DoubleArray>(keys);
-}
-
 }  // namespace
 
 WordPiece::WordPiece(WordPieceParts parts)
     : parts_(std::move(parts)), number_(RecentPieces::next_model_number()) {
-  std::vector<DoubleArray::Key> first, further;
-  for (uint32_t id = 0; id < parts_.vocabulary.size(); ++id) {
-    const std::string_view token = parts_.vocabulary.bytes(id);
-    if (token.empty() || parts_.vocabulary.find(token) != id) continue;
-    first.emplace_back(token, id);
+  const std::vector<DoubleArray::Key> first = parts_.vocabulary.indexed();
+  std::vector<DoubleArray::Key> further;  // in order too, as they lose the same beginning
+  for (const auto& [token, id] : first) {
     if (token.size() > parts_.prefix.size() && token.starts_with(parts_.prefix)) {
       further.emplace_back(token.substr(parts_.prefix.size()), id);
     }
   }
-  first_ = make_trie(std::move(first));
-  if (!further.empty()) further_ = make_trie(std::move(further));
+  first_ = std::make_unique<DoubleArray>(first);
+  if (!further.empty()) further_ = std::make_unique<DoubleArray>(further);
 }
 
 void WordPiece::encode_pieces(std::string_view text, std::span<const size_t> ends,
                               std::vector<uint32_t>& ids) const {
-  size_t begin = 0;
-  for (const size_t end : ends) {
-    const std::string_view word = text.substr(begin, end - begin);
-    begin = end;
-    if (word.empty()) continue;
-    if (word.size() > RecentPieces::kMaxBytes) {
-      encode(word, ids);
-      continue;
-    }
-    RecentPieces::append(number_, word, Vocabulary::Key(word).hash, ids,
-                         [&] { encode(word, ids); });
-  }
+  RecentPieces::append_each(number_, text, ends, ids,
+                            [&](std::string_view word) { encode(word, ids); });
 }
 
 void WordPiece::encode_bytes(std::string_view, std::vector<uint32_t>& ids) const {

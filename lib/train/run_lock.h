@@ -16,9 +16,7 @@ class RunLock {
   RunLock& operator=(const RunLock&) = delete;
 
  private:
-  FileLock::Outcome take();
-
-  fs::path run_, file_;
+  fs::path run_;
   FileLock lock_;
 };
 

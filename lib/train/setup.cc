@@ -105,14 +105,17 @@ LoadedCheckpoint load_to_resume(const TrainOptions& options, at::Device device) 
   }
 }
 
-// The configuration of a run that goes on: the checkpoint's, or the one that is given beside it.
-Config config_to_resume(const TrainOptions& options, const LoadedCheckpoint& loaded,
-                        const ShardDirectory& data) {
+// The configuration of a run that begins with a checkpoint: its own, or the one that is given beside
+// it, with the checkpoint's vocabulary unless --set names another.
+Config config_beside(const TrainOptions& options, const LoadedCheckpoint& loaded) {
   Config config = options.config.value_or(loaded.config);
+  config.model.vocab_size = loaded.config.model.vocab_size;
   for (const std::string& assignment : options.assignments) set_value(config, assignment);
-  if (options.config && !sets_vocab_size(options.assignments)) {
-    config.model.vocab_size = std::max(loaded.config.model.vocab_size, data.manifest().vocab_size);
-  }
+  return config;
+}
+
+Config config_to_resume(const TrainOptions& options, const LoadedCheckpoint& loaded) {
+  Config config = config_beside(options, loaded);
   const std::vector<ConfigChange> fixed = fixed_changes(loaded.config, config);
   if (!fixed.empty()) {
     fail(ErrorKind::usage,
@@ -142,7 +145,7 @@ TrainSetup resume(const TrainOptions& options, TrainData data, at::Device device
   }
   data.shards[0].require_tokenizer(loaded.tokenizer->fingerprint(),
                                    "the checkpoint " + loaded.path.string());
-  const Config config = config_to_resume(options, loaded, data.shards[0]);
+  const Config config = config_to_resume(options, loaded);
   return {config,
           std::move(data.shards),
           std::move(data.weights),
@@ -201,9 +204,7 @@ TrainSetup start_from(const TrainOptions& options, TrainData data, at::Device de
   LoadedCheckpoint loaded = load_checkpoint(options.init_from, device, LoadFor::training);
   auto tokenizer = load_carried_tokenizer(data.shards[0].path());
   require_vocabulary(loaded, data.shards[0], *tokenizer);
-  Config config = options.config.value_or(loaded.config);
-  config.model.vocab_size = loaded.config.model.vocab_size;
-  for (const std::string& assignment : options.assignments) set_value(config, assignment);
+  const Config config = config_beside(options, loaded);
   config.validate();
   Config kept = config;
   kept.model = loaded.config.model;

@@ -189,7 +189,7 @@ void Trainer::restore(const nlohmann::json& state) {
     result_.val_loops = line.at("loops").get<int64_t>();
     validated_step_ = step_;
   }
-  if (!validation_due() || validated_step_ == step_) mark_best();
+  mark_best();
 }
 
 double Trainer::lap() {
@@ -359,8 +359,9 @@ void Trainer::validate() {
   lap();
 }
 
-// Judges the checkpoint of this step, if there is one.
+// Judges the checkpoint of this step, if there is one and no validation of it is still to come.
 void Trainer::mark_best() {
+  if (validation_due() && validated_step_ != step_) return;
   const std::optional<double> loss = can_validate_ ? result_.val_loss : result_.loss;
   if (saved_step_ != step_ || !loss || !(*loss < best_loss_)) return;
   best_loss_ = *loss;
@@ -390,7 +391,7 @@ void Trainer::save() {
   put_metrics(content.state, result_);
   result_.checkpoint = save_checkpoint(options_.run, step_, content);
   saved_step_ = step_;
-  if (!validation_due() || validated_step_ == step_) mark_best();
+  mark_best();
   prune_checkpoints(options_.run, train_.keep_last);
   log_debug("saved " + result_.checkpoint.string());
   lap();
