@@ -4,6 +4,7 @@
 
 #include "base/cli.h"
 #include "base/error.h"
+#include "base/memory.h"
 #include "base/print.h"
 #include "base/strings.h"
 #include "bench_options.h"
@@ -14,7 +15,6 @@
 #include "kernels/compute_options.h"
 #include "kernels/device.h"
 #include "kernels/tensor_memory.h"
-#include "base/memory.h"
 #include "train/bench_train.h"
 
 using namespace mythos;
@@ -34,8 +34,8 @@ void set_values(Config& config, const ModelSubjectOptions& options) {
 }
 
 Subject load_subject(const ModelSubjectOptions& options, at::Device device, bool trains) {
-  LoadedCheckpoint loaded = load_checkpoint(
-      options.checkpoint, device, trains ? LoadFor::training : LoadFor::computing);
+  LoadedCheckpoint loaded =
+      load_checkpoint(options.checkpoint, device, trains ? LoadFor::training : LoadFor::computing);
   Config config = loaded.config;
   set_values(config, options);
   if (config.model != loaded.config.model) {

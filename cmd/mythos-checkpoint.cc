@@ -42,8 +42,8 @@ nlohmann::json state_of(const fs::path& directory) {
   return state.is_object() ? state : nlohmann::json::object();
 }
 
-// The newest validation up to each checkpoint's step: a step is saved before it is validated, so the
-// run's metrics know more than the checkpoint.
+// The newest validation up to each checkpoint's step: a step is saved before it is validated, so
+// the run's metrics know more than the checkpoint.
 class Validations {
  public:
   explicit Validations(const fs::path& metrics) {
@@ -59,7 +59,8 @@ class Validations {
     if (!state.contains("step") || !state["step"].is_number_integer()) return;
     const auto after = lines_.upper_bound(state["step"].get<int64_t>());
     if (after == lines_.begin()) return;
-    for (const char* key : {"val_loss", "val_bpb"}) state[key] = std::prev(after)->second.value(key, nlohmann::json());
+    for (const char* key : {"val_loss", "val_bpb"})
+      state[key] = std::prev(after)->second.value(key, nlohmann::json());
   }
 
  private:

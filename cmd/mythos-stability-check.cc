@@ -7,12 +7,12 @@
 #include "base/cli.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "base/print.h"
 #include "base/strings.h"
 #include "checkpoint/checkpoint.h"
 #include "config/plan.h"
 #include "kernels/compute_options.h"
-#include "base/memory.h"
 #include "stability/probe.h"
 #include "stability/report.h"
 
@@ -145,15 +145,15 @@ void declare(CLI::App& app, Options& o) {
 
 int main(int argc, char** argv) {
   Options options;
-  return run_command(
-      argc, argv,
-      {"mythos-stability-check",
-       "Check that a model's recurrence is stable: that its weights are finite, the spectral radius "
-       "of its linear part, and the state over more loops than it was made for.",
-       R"(mythos stability-check runs/nano --data data/
+  return run_command(argc, argv,
+                     {"mythos-stability-check",
+                      "Check that a model's recurrence is stable: that its weights are finite, the "
+                      "spectral radius "
+                      "of its linear part, and the state over more loops than it was made for.",
+                      R"(mythos stability-check runs/nano --data data/
           mythos stability-check runs/nano --loops 64 --max-growth 2 --json
           mythos stability-check --preset mythos-1t
           mythos stability-check --preset nano --set injection=add)",
-       [&](CLI::App& app) { declare(app, options); }, [&] { return run(options); },
-       "Fewer --max-tokens need less."});
+                      [&](CLI::App& app) { declare(app, options); }, [&] { return run(options); },
+                      "Fewer --max-tokens need less."});
 }

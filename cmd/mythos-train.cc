@@ -112,8 +112,8 @@ void declare(CLI::App& app, Options& o) {
   app.add_option("--set", o.assignments, "Change any key of the configuration; may be repeated")
       ->type_name("KEY=VALUE")
       ->allow_extra_args(false);
-  auto* resume =
-      app.add_flag("--resume", o.resume, "Go on from the newest checkpoint of RUN, if there is one");
+  auto* resume = app.add_flag("--resume", o.resume,
+                              "Go on from the newest checkpoint of RUN, if there is one");
   app.add_flag("--overwrite", o.overwrite,
                "Begin anew in a RUN that has checkpoints, which are removed")
       ->excludes(resume);

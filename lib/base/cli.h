@@ -19,8 +19,8 @@ struct Command {
   std::string memory_advice = {};
 };
 
-// The main() of every program: parses, runs, and turns what is thrown, in whichever thread, into one
-// message on stderr and the documented exit status. Adds --version, --quiet and --verbose.
+// The main() of every program: parses, runs, and turns what is thrown, in whichever thread, into
+// one message on stderr and the documented exit status. Adds --version, --quiet and --verbose.
 int run_command(int argc, char** argv, const Command& command);
 
 }  // namespace mythos

@@ -81,14 +81,14 @@ void FileLock::own_folder(const fs::path& folder, const char* name, const char* 
     std::error_code status;
     fs::create_directories(folder, status);
     if (status) {
-      fail(ErrorKind::resources, strprintf("cannot create directory %s: %s", folder.c_str(),
-                                           status.message().c_str()));
+      fail(ErrorKind::resources,
+           strprintf("cannot create directory %s: %s", folder.c_str(), status.message().c_str()));
     }
     outcome = owner(path);
   }
   if (outcome == Outcome::locked) return;
-  fail(ErrorKind::usage,
-       folder.string() + " is in use: " + owner_of(path) + " is " + doing + ".", advice);
+  fail(ErrorKind::usage, folder.string() + " is in use: " + owner_of(path) + " is " + doing + ".",
+       advice);
 }
 
 FileLock::Outcome FileLock::shared(const fs::path& path) {

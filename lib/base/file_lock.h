@@ -27,8 +27,9 @@ class FileLock {
   Outcome shared(const fs::path& path);
   // The only one, without readers, of a file that is there; nothing is written.
   Outcome exclusive(const fs::path& path);
-  // The only owner of `folder` through a lock file of this name in it, as owner(); the folder is made
-  // when it is missing. Fails (usage) while another has it: "FOLDER is in use: OWNER is DOING."
+  // The only owner of `folder` through a lock file of this name in it, as owner(); the folder is
+  // made when it is missing. Fails (usage) while another has it: "FOLDER is in use: OWNER is
+  // DOING."
   void own_folder(const fs::path& folder, const char* name, const char* doing, const char* advice);
   void release();
 

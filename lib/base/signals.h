@@ -2,9 +2,9 @@
 
 namespace mythos {
 
-// For a job that must save before it ends. From now on SIGINT, SIGTERM, SIGHUP and SIGUSR1 are noted
-// instead of ending the process; the training loop asks at each step boundary. A second of the first
-// three ends the process at once. SIGHUP stays ignored where it was (nohup).
+// For a job that must save before it ends. From now on SIGINT, SIGTERM, SIGHUP and SIGUSR1 are
+// noted instead of ending the process; the training loop asks at each step boundary. A second of
+// the first three ends the process at once. SIGHUP stays ignored where it was (nohup).
 void watch_signals();
 
 // From now on nobody to read what the process says is no reason to end it: SIGPIPE is ignored, and

@@ -65,7 +65,7 @@ struct LoadedCheckpoint {
   std::unique_ptr<Model> model;
   TensorMap optimizer;  // only for resuming
   nlohmann::json state;
-  NonFinite nonfinite;  // of the model's tensors, then of the optimizer's
+  NonFinite nonfinite;                    // of the model's tensors, then of the optimizer's
   std::optional<DocumentEnds> documents;  // of the training; not known of imported and old ones
 
   // Whether config.train is what the model was trained by. Of an imported one it need not be.

@@ -18,7 +18,7 @@ ExchangeFormat exchange_format(const std::string& name);
 struct ExchangedModel {
   Config config;
   std::unique_ptr<Model> model;
-  NonFinite nonfinite;  // of the tensors as the files name them
+  NonFinite nonfinite;                    // of the tensors as the files name them
   std::optional<DocumentEnds> documents;  // where an export of this program tells them
 };
 
@@ -29,9 +29,9 @@ ExchangedModel read_exchanged(ExchangeFormat format, const fs::path& weights,
                               const fs::path& config);
 
 // Writes model.safetensors, config.json, config.toml (safetensors) and the tokenizer
-// (export_tokenizer) into a directory that exists, and returns their names. With bf16, matrices are rounded (what a model
-// computes with in bf16); norms, router, injection and halting stay fp32. Fails (usage) when the
-// format cannot say what the model does.
+// (export_tokenizer) into a directory that exists, and returns their names. With bf16, matrices are
+// rounded (what a model computes with in bf16); norms, router, injection and halting stay fp32.
+// Fails (usage) when the format cannot say what the model does.
 std::vector<std::string> write_exchanged(ExchangeFormat format, const fs::path& directory,
                                          const LoadedCheckpoint& checkpoint, at::ScalarType dtype);
 

@@ -58,8 +58,8 @@ struct TrainConfig {
   double beta1 = 0.9;
   double beta2 = 0.95;
   double adam_eps = 1e-8;
-  double weight_decay = 0.1;  // of matrices only
-  double clip_norm = 1.0;     // largest gradient norm; 0 turns clipping off
+  double weight_decay = 0.1;             // of matrices only
+  double clip_norm = 1.0;                // largest gradient norm; 0 turns clipping off
   OnBlowUp on_blow_up = OnBlowUp::stop;  // a loss that is finite but far above what it was
 
   LoopSampling loop_sampling = LoopSampling::poisson;

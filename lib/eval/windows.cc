@@ -54,9 +54,9 @@ void for_each_batch(const ShardDirectory& data, const std::vector<int32_t>& byte
   const auto windows = static_cast<int64_t>(
       count_windows(static_cast<uint64_t>(limit) + 1, options.seq_len, options.stride));
   for (int64_t window = 0; window < windows; window += batch_size) {
-    Batch batch = sequential_batch(data, options.split, static_cast<uint64_t>(window),
-                                   std::min(batch_size, windows - window), options.seq_len,
-                                   options.stride);
+    Batch batch =
+        sequential_batch(data, options.split, static_cast<uint64_t>(window),
+                         std::min(batch_size, windows - window), options.seq_len, options.stride);
     count_targets(batch, byte_lengths, limit, out);
     f(batch);
     if (options.on_progress) options.on_progress(out.tokens);

@@ -123,9 +123,9 @@ std::unique_ptr<BatchGenerator::Sequence> BatchGenerator::start(
     // What one request asks for must not cost the others.
     const std::string fault = memory_fault(error);
     if (fault.empty()) throw;
-    fail(ErrorKind::data, strprintf("%s for a prompt of %lld tokens at %lld loops", fault.c_str(),
-                                    static_cast<long long>(count),
-                                    static_cast<long long>(request.loops)));
+    fail(ErrorKind::data,
+         strprintf("%s for a prompt of %lld tokens at %lld loops", fault.c_str(),
+                   static_cast<long long>(count), static_cast<long long>(request.loops)));
   }
   Generation& out = sequence->text.result();
   out.prefill_seconds = seconds_since(start);

@@ -28,8 +28,8 @@ struct NonFinite {
   // "3 values in 2 tensors are not finite (2 in 'norm.weight', 1 in 'embed.weight'), the first nan
   // in 'norm.weight' at [5]"; empty for none.
   std::string text() const;
-  // Advice where a result is not finite and these are the model's: "Of the weights, " and text(), or
-  // where to look when all are finite.
+  // Advice where a result is not finite and these are the model's: "Of the weights, " and text(),
+  // or where to look when all are finite.
   std::string cause() const;
 };
 

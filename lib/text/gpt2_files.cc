@@ -46,11 +46,11 @@ std::string gpt2_tokenizer_json(const fs::path& vocab, const std::string& conten
     if (id != ids.end()) added.push_back({{"id", *id}, {"content", name}, {"special", true}});
   }
   const json bytes = {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", true}};
-  return json{{"added_tokens", added},
-              {"pre_tokenizer", bytes},
-              {"decoder", bytes},
-              {"model",
-               {{"type", "BPE"}, {"vocab", ids}, {"merges", read_merges(merges_beside(vocab))}}}}
+  return json{
+      {"added_tokens", added},
+      {"pre_tokenizer", bytes},
+      {"decoder", bytes},
+      {"model", {{"type", "BPE"}, {"vocab", ids}, {"merges", read_merges(merges_beside(vocab))}}}}
       .dump();
 }
 

@@ -19,9 +19,9 @@ struct HfModel {
   std::vector<uint32_t> verbatim_ids;  // sorted; byte-level tokens that are not in its letters
 };
 
-// A tokenizer.json's member "model": BPE, Unigram or WordPiece. `byte_level`: its tokens are bytes in
-// letters (byte_alphabet.h). `special` tokens are none of the text of the last two. Fails (data) on what is
-// not supported.
+// A tokenizer.json's member "model": BPE, Unigram or WordPiece. `byte_level`: its tokens are bytes
+// in letters (byte_alphabet.h). `special` tokens are none of the text of the last two. Fails (data)
+// on what is not supported.
 HfModel read_hf_model(const HfJson& model, bool byte_level, const std::set<std::string>& special);
 
 }  // namespace mythos

@@ -35,7 +35,8 @@ class Vocabulary {
   void prefetch(const Key& key) const { __builtin_prefetch(&slots_[key.hash >> shift_]); }
   uint32_t find(std::string_view bytes, const Key& key) const;
   uint32_t find(std::string_view bytes) const { return find(bytes, Key(bytes)); }
-  // The tokens that find() gives, but for the empty one, and their ids, in the order of their bytes.
+  // The tokens that find() gives, but for the empty one, and their ids, in the order of their
+  // bytes.
   std::vector<std::pair<std::string_view, uint32_t>> indexed() const;
   // The same as find(), quicker where there is mostly no such token.
   uint32_t find_rare(std::string_view bytes, const Key& key) const;

@@ -26,8 +26,8 @@ class BlowUpWatch {
   // Of the line of `step`, with the mean loss in nats per token.
   Verdict judge(int64_t step, double loss);
 
-  double lowest() const { return lowest_; }                     // infinite before the first line
-  bool above_limit() const { return above_limit_; }             // the newest line
+  double lowest() const { return lowest_; }                       // infinite before the first line
+  bool above_limit() const { return above_limit_; }               // the newest line
   int64_t steps() const { return since_ ? step_ - *since_ : 0; }  // since the blow-up began
 
   // Kept in checkpoints, so that a resumed run judges alike: lowest_loss and blown_since. A

@@ -22,8 +22,8 @@ std::string describe(const std::vector<ConfigChange>& changes);
 // whether attention is kept within documents.
 std::vector<ConfigChange> fixed_changes(const Config& before, const Config& after);
 
-// Says by how much the learning rate jumps where a run goes on at `step` with another [train]; empty
-// when it is within a quarter of what was planned.
+// Says by how much the learning rate jumps where a run goes on at `step` with another [train];
+// empty when it is within a quarter of what was planned.
 std::string learning_rate_jump(const TrainConfig& before, const TrainConfig& after, int64_t step);
 
 }  // namespace mythos

@@ -44,8 +44,8 @@ void fit_vocabulary(Config& config, const ShardDirectory& data, bool fixed) {
   size = needed;
 }
 
-// Whether the run has checkpoints, whole or not. Fails (usage) where it cannot be a run, or where it
-// has some and nothing is said about them.
+// Whether the run has checkpoints, whole or not. Fails (usage) where it cannot be a run, or where
+// it has some and nothing is said about them.
 bool has_checkpoints(const TrainOptions& options) {
   const std::string run = options.run.string();
   const std::vector<fs::path> found = checkpoint_directories(options.run);
@@ -105,8 +105,8 @@ LoadedCheckpoint load_to_resume(const TrainOptions& options, at::Device device) 
   }
 }
 
-// The configuration of a run that begins with a checkpoint: its own, or the one that is given beside
-// it, with the checkpoint's vocabulary unless --set names another.
+// The configuration of a run that begins with a checkpoint: its own, or the one that is given
+// beside it, with the checkpoint's vocabulary unless --set names another.
 Config config_beside(const TrainOptions& options, const LoadedCheckpoint& loaded) {
   Config config = options.config.value_or(loaded.config);
   config.model.vocab_size = loaded.config.model.vocab_size;
@@ -136,8 +136,9 @@ TrainSetup resume(const TrainOptions& options, TrainData data, at::Device device
   LoadedCheckpoint loaded = load_to_resume(options, device);
   if (!loaded.tokenizer || loaded.optimizer.empty() || !loaded.state.contains("cursor")) {
     fail(ErrorKind::data,
-         loaded.path.string() + ": it holds a model to compute with, not a training run (no "
-                                "optimizer, data cursor or tokenizer), so it cannot be resumed.",
+         loaded.path.string() +
+             ": it holds a model to compute with, not a training run (no "
+             "optimizer, data cursor or tokenizer), so it cannot be resumed.",
          "Begin a new run with its weights: --init-from " + loaded.path.string());
   }
   if (!options.init_from.empty()) {
@@ -178,9 +179,10 @@ void require_vocabulary(const LoadedCheckpoint& loaded, const ShardDirectory& da
                            "the checkpoint " + loaded.path.string());
   }
   if (tokenizer.vocab_size() > loaded.config.model.vocab_size) {
-    fail(ErrorKind::data, strprintf("%s has %lld tokens, %s only %lld.", data.path().c_str(),
-                                    ll(tokenizer.vocab_size()), loaded.path.c_str(),
-                                    ll(loaded.config.model.vocab_size)),
+    fail(ErrorKind::data,
+         strprintf("%s has %lld tokens, %s only %lld.", data.path().c_str(),
+                   ll(tokenizer.vocab_size()), loaded.path.c_str(),
+                   ll(loaded.config.model.vocab_size)),
          "Make the data with the tokenizer of the model: mythos tokenize --tokenizer TOK");
   }
   log_warning(loaded.path.string() +
@@ -217,8 +219,9 @@ TrainSetup start_from(const TrainOptions& options, TrainData data, at::Device de
   }
   for (const ConfigChange& change : changes) log_info("changed: " + describe({change}));
   loaded.model->config = config.model;
-  nlohmann::json state = {{"init_from", {{"checkpoint", loaded.path.string()},
-                                         {"step", loaded.state.value("step", int64_t{0})}}}};
+  nlohmann::json state = {
+      {"init_from",
+       {{"checkpoint", loaded.path.string()}, {"step", loaded.state.value("step", int64_t{0})}}}};
   return {config,
           std::move(data.shards),
           std::move(data.weights),

@@ -108,17 +108,17 @@ class Trainer {
 
   bool can_validate_ = false;
   int64_t step_ = 0, tokens_ = 0;
-  nlohmann::json cursor_;        // the place in the data behind the last step
-  bool between_steps_ = true;    // false while the weights are being changed
-  int64_t loops_ = 0;            // of the last step
-  double lr_ = 0;                // of the last step
-  Interval interval_;  // its nats and grad_norm are in sums_ until they are read
-  Tensor sums_;        // [2] fp64 on the device: nats and gradient norms since the last line
+  nlohmann::json cursor_;      // the place in the data behind the last step
+  bool between_steps_ = true;  // false while the weights are being changed
+  int64_t loops_ = 0;          // of the last step
+  double lr_ = 0;              // of the last step
+  Interval interval_;          // its nats and grad_norm are in sums_ until they are read
+  Tensor sums_;  // [2] fp64 on the device: nats and gradient norms since the last line
   double waited_seconds_ = 0;  // for batches, up to the last line
   double interval_seconds_ = 0, session_seconds_ = 0, seconds_ = 0;
   Clock::time_point mark_;
   int64_t session_tokens_ = 0, session_steps_ = 0;
-  int64_t logged_tokens_ = 0;  // session_tokens_ at the last line of metrics
+  int64_t logged_tokens_ = 0;                       // session_tokens_ at the last line of metrics
   std::optional<int64_t> saved_step_, tried_step_;  // the last that was saved, or was to be
   BlowUpWatch blow_up_;
   // The saved checkpoint with the lowest loss: of validation where there is any, else of training.
@@ -181,7 +181,8 @@ void Trainer::restore(const nlohmann::json& state) {
     best_step_ = state["best"].at("step").get<int64_t>();
     best_loss_ = state["best"].at("loss").get<double>();
   }
-  // A step is saved before it is validated, so metrics know of a validation that the state does not.
+  // A step is saved before it is validated, so metrics know of a validation that the state does
+  // not.
   const nlohmann::json& line = metrics_.last_validation();
   if (line.is_object() && line.at("step") == step_) {
     result_.val_loss = line.at("val_loss").get<double>();
@@ -248,7 +249,8 @@ void Trainer::check_finite() {
        strprintf("training diverged: the %s is not finite %s (lr %.2e, %lld loops).",
                  loss ? "loss" : "gradient norm", where.c_str(), lr_,
                  static_cast<long long>(loops_)),
-       kept_text() + "; try a lower train.lr, a longer train.warmup_steps or a smaller train.clip_norm");
+       kept_text() +
+           "; try a lower train.lr, a longer train.warmup_steps or a smaller train.clip_norm");
 }
 
 std::string Trainer::kept_text() const {
@@ -402,7 +404,8 @@ void Trainer::save_before_ending() {
   if (!between_steps_ || step_ == 0 || saved_step_ == step_ || tried_step_ == step_) return;
   try {
     save();
-    log_info("saved " + result_.checkpoint.string() + " before ending; --resume goes on from there");
+    log_info("saved " + result_.checkpoint.string() +
+             " before ending; --resume goes on from there");
   } catch (const std::exception& error) {
     log_warning(strprintf("step %lld could not be saved: %s", static_cast<long long>(step_),
                           split(error.what(), '\n')[0].c_str()));
@@ -444,14 +447,15 @@ TrainResult Trainer::run() {
   result_.signal = stop_signal();
   if (saved_step_ != step_) save();
   if (blow_up_.above_limit() && last_step() && train_.on_blow_up == OnBlowUp::stop) {
-    fail(ErrorKind::diverged,
-         strprintf("training diverged: the last loss, %.4g nats, is far above %s.", *result_.loss,
-                   blow_up_.lowest() < *result_.loss
-                       ? strprintf("the lowest, %.4g", blow_up_.lowest()).c_str()
-                       : "that of the uniform distribution"),
-         "It was saved as " + result_.checkpoint.string() +
-             (best_step_ ? ", and the best checkpoint is " + (options_.run / "best").string() : "") +
-             "; try a lower train.lr or a longer train.warmup_steps");
+    fail(
+        ErrorKind::diverged,
+        strprintf("training diverged: the last loss, %.4g nats, is far above %s.", *result_.loss,
+                  blow_up_.lowest() < *result_.loss
+                      ? strprintf("the lowest, %.4g", blow_up_.lowest()).c_str()
+                      : "that of the uniform distribution"),
+        "It was saved as " + result_.checkpoint.string() +
+            (best_step_ ? ", and the best checkpoint is " + (options_.run / "best").string() : "") +
+            "; try a lower train.lr or a longer train.warmup_steps");
   }
   result_.step = step_;
   result_.tokens = tokens_;

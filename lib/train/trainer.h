@@ -21,8 +21,8 @@ struct TrainOptions {
   std::vector<DataEntry> data;
   fs::path run;  // where checkpoints and metrics.jsonl go
   bool resume = false;
-  bool overwrite = false;   // begin anew in a run that has checkpoints, which are removed
-  fs::path init_from;       // weights of a new run: a checkpoint or a run; empty: drawn
+  bool overwrite = false;  // begin anew in a run that has checkpoints, which are removed
+  fs::path init_from;      // weights of a new run: a checkpoint or a run; empty: drawn
   std::string device = "auto";
 };
 

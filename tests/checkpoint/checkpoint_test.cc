@@ -236,8 +236,9 @@ TEST_F(CheckpointTest, DamagedContentIsPassedOverLikeACutFile) {
   fs::path found;
   const std::string warnings = warnings_of_load(found);
   EXPECT_EQ(found, run_ / "step-000001");
-  EXPECT_TRUE(contains(warnings, "passed over a checkpoint: " + (saved / "model.safetensors").string() +
-                                     ": bytes 0-44303: checksum differs"))
+  EXPECT_TRUE(
+      contains(warnings, "passed over a checkpoint: " + (saved / "model.safetensors").string() +
+                             ": bytes 0-44303: checksum differs"))
       << warnings;
 }
 
@@ -248,8 +249,9 @@ TEST_F(CheckpointTest, ARunWithoutAWholeCheckpointNamesTheDamage) {
   EXPECT_TRUE(contains(message, run_.string() + ": its only checkpoint is damaged: " +
                                     (saved / "config.toml").string() + ": bytes"))
       << message;
-  EXPECT_TRUE(contains(message, "Restore the file from a copy; a checkpoint's configuration is "
-                                "changed with --set"))
+  EXPECT_TRUE(contains(message,
+                       "Restore the file from a copy; a checkpoint's configuration is "
+                       "changed with --set"))
       << message;
   fs::remove(save(3) / "model.safetensors");
   message = error_of(ErrorKind::data, [&] { loaded(run_); });

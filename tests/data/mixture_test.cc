@@ -139,7 +139,8 @@ TEST_F(Sources, RefuseTheCursorOfAnotherList) {
   EXPECT_TRUE(contains(error(list(0.4, 0.4, 0.2)), "'weight' was 0.5 and is 0.4"));
   EXPECT_TRUE(contains(error({{&large_.shards(), 1}}), "started with 3 sources of data, not 1"));
   const std::string swapped =
-      error({{&large_.shards(), 0.5}, {&middle_.shards(), 0.3}, {&small_.shards(), 0.2}}, ErrorKind::data);
+      error({{&large_.shards(), 0.5}, {&middle_.shards(), 0.3}, {&small_.shards(), 0.2}},
+            ErrorKind::data);
   EXPECT_TRUE(contains(swapped, middle_.shards().path().string() + ": ")) << swapped;
   Sampler same(list(5, 3, 2), Split::train, options(Packing::contiguous, 4));
   same.restore(cursor);

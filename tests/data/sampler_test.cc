@@ -146,7 +146,8 @@ TEST(Sampler, RefusesACursorOfAnotherRun) {
     return error_of(kind, [&] { sampler.restore(saved); });
   };
   const auto asked = ErrorKind::usage;
-  EXPECT_TRUE(contains(error(data, options(2, 5, 0, 1, 9), cursor, asked), "'seed' was 1 and is 9"));
+  EXPECT_TRUE(
+      contains(error(data, options(2, 5, 0, 1, 9), cursor, asked), "'seed' was 1 and is 9"));
   EXPECT_TRUE(contains(error(data, options(2, 6), cursor, asked), "'seq_len' was 5 and is 6"));
   EXPECT_TRUE(contains(error(longer, options(2, 5), cursor), "'tokens'") ||
               contains(error(longer, options(2, 5), cursor), "'data'"));

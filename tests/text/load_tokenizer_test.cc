@@ -245,7 +245,8 @@ TEST_F(LoadTokenizer, TakesVocabularyAndMergesOfGpt2) {
   write_file_atomic(folder / "merges.txt", merges);
   for (const fs::path& path : {folder, folder / "vocab.json"}) {
     const auto tokenizer = load_tokenizer(path);
-    for (const char* text : {"the other day, it's 12 o'clock", " two  spaces\n\n", "日本 #1 a</w>"}) {
+    for (const char* text :
+         {"the other day, it's 12 o'clock", " two  spaces\n\n", "日本 #1 a</w>"}) {
       EXPECT_EQ(tokenizer->encode(text), whole->encode(text)) << text;
       EXPECT_EQ(tokenizer->decode(tokenizer->encode(text)), text);
     }

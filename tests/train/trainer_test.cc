@@ -4,8 +4,8 @@
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 
-#include <csignal>
 #include <cmath>
+#include <csignal>
 #include <cstdlib>
 #include <limits>
 #include <map>
@@ -316,8 +316,9 @@ TEST_F(TrainerTest, ResumeTakesTrainingKeysAndRefusesModelKeys) {
   resume.resume = true;
   resume.assignments = {"model.dim=64", "train.seed=7"};
   const std::string message = error_of(ErrorKind::usage, [&] { train(resume); });
-  EXPECT_TRUE(contains(message, "cannot change on --resume: model.dim = 64 instead of 32, "
-                                "train.seed = 7 instead of 1"))
+  EXPECT_TRUE(contains(message,
+                       "cannot change on --resume: model.dim = 64 instead of 32, "
+                       "train.seed = 7 instead of 1"))
       << message;
   // The configuration given beside --resume counts, and what it changes is said.
   resume.config->train.lr = 5e-3;
@@ -398,8 +399,8 @@ TEST_F(TrainerTest, OneProcessAtATimeTrainsInARun) {
 
 TEST_F(TrainerTest, TheBestCheckpointStaysBesideTheNewest) {
   TrainOptions options = this->options("run");
-  options.assignments = {"train.save_every=1", "train.val_every=1", "train.keep_last=1",
-                         "train.lr=0.3", "train.warmup_steps=0", "train.schedule=constant"};
+  options.assignments = {"train.save_every=1", "train.val_every=1",    "train.keep_last=1",
+                         "train.lr=0.3",       "train.warmup_steps=0", "train.schedule=constant"};
   train(options);
   int64_t best = 0;
   double lowest = std::numeric_limits<double>::infinity();
@@ -456,7 +457,8 @@ class BlowUpTest : public TrainerTest {
     content.config = loaded.config;
     content.tokenizer = loaded.tokenizer.get();
     content.model = named_tensors(loaded.model->parameters);
-    for (const auto& [name, tensor] : loaded.optimizer) content.optimizer.emplace_back(name, tensor);
+    for (const auto& [name, tensor] : loaded.optimizer)
+      content.optimizer.emplace_back(name, tensor);
     content.state = loaded.state;
     content.state["lowest_loss"] = 0.01;
     save_checkpoint(first.run, 4, content);
@@ -468,10 +470,12 @@ class BlowUpTest : public TrainerTest {
 };
 
 TEST_F(BlowUpTest, StopsWhereItStays) {
-  resume_.assignments.insert(resume_.assignments.end(), {"train.save_every=7", "train.steps=80", "train.lr=1e-6"});
+  resume_.assignments.insert(resume_.assignments.end(),
+                             {"train.save_every=7", "train.steps=80", "train.lr=1e-6"});
   const std::string message = error_of(ErrorKind::diverged, [&] { train(resume_); });
   EXPECT_TRUE(contains(message, "training diverged: the loss at step 55, ")) << message;
-  EXPECT_TRUE(contains(message, "is far above the lowest, 0.01, and has been for 50 steps")) << message;
+  EXPECT_TRUE(contains(message, "is far above the lowest, 0.01, and has been for 50 steps"))
+      << message;
   EXPECT_TRUE(contains(message, "train.on_blow_up=warn")) << message;
   EXPECT_EQ(load_checkpoint(resume_.run, at::kCPU).path.filename(), "step-000049");
 }
@@ -504,7 +508,8 @@ TEST_F(TrainerTest, ANewRunBeginsWithTheWeightsOfACheckpoint) {
   const TrainResult fresh = train(options);
   EXPECT_EQ(fresh.checkpoint.filename(), "step-000000");
   const fs::path from = scratch_ / "first/step-000012";
-  EXPECT_EQ(read_file(fresh.checkpoint / "model.safetensors"), read_file(from / "model.safetensors"));
+  EXPECT_EQ(read_file(fresh.checkpoint / "model.safetensors"),
+            read_file(from / "model.safetensors"));
   const LoadedCheckpoint loaded = load_checkpoint(fresh.checkpoint, at::kCPU);
   EXPECT_EQ(loaded.config.train.lr, 1e-4);
   EXPECT_EQ(loaded.config.model.max_seq_len, 128);
@@ -526,7 +531,8 @@ TEST_F(TrainerTest, WeightsThatDoNotFitAreRefused) {
   options.init_from = scratch_ / "first";
   options.assignments = {"model.expert_dim=24"};
   std::string message = error_of(ErrorKind::usage, [&] { train(options); });
-  EXPECT_TRUE(contains(message, "do not fit the model: model.expert_dim = 24 instead of 16")) << message;
+  EXPECT_TRUE(contains(message, "do not fit the model: model.expert_dim = 24 instead of 16"))
+      << message;
   options.assignments.clear();
   write_small_shards(scratch_ / "other", 40, "xyzzy plugh xyzzy plugh");
   options.data = {{scratch_ / "other", std::nullopt}};
