@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Speed and memory beside the public PyTorch programs for recurrent-depth models, in one run.
 
-    tests/bench/compare_peers.py [--rows nano-train,nano-decode-900] [--rounds 3] [--bin build/bin]
+    tests/bench/compare_peers.py [--rows nano-train,nano-decode-900] [--rounds 3] [--bin build/bin] [--device cuda]
 
 Every row is one shape. The reference (PyPI: open-mythos) runs it in fp32 and bf16, ours ('mythos bench') in each of
 its types, all in turns, A B C A B C ..., in processes of their own, with the same number of threads. The table gives
 median tokens per second, the ratio to the reference at the better of its two types (median over the rounds), and the
-largest resident memory of each process.
+largest memory of each process: resident on a CPU, of tensors on a CUDA device, where its two types are bf16 alone.
 
 Both compute the same: all loops (an untrained reference halts every position after two or three loops and then stops;
 here its threshold is out of reach), batches of random tokens of one size, AdamW and clipping in training. bf16 means
@@ -38,10 +38,12 @@ ROWS = {
     "nano-decode-900": ("nano", "decode", {"context": 900, "tokens": 16}, None, ["fp32", "bf16"]),
     "small-decode-256": ("small", "decode", {"context": 256, "tokens": 16}, None, ["fp32", "bf16"]),
     "1b-prefill": ("openmythos-1b", "prefill", {"seq_len": 128}, 4, ["fp32", "bf16", "int8"]),
+    "1b-train": ("openmythos-1b", "train", {"batch_size": 1, "seq_len": 1024}, 4, ["bf16"]),
     "1b-decode": ("openmythos-1b", "decode", {"context": 64, "tokens": 4}, 4, ["fp32", "bf16", "int8"]),
 }
 
-# Reads one JSON object from its arguments: model, subject, shape, loops, dtype, threads, threshold, warmup, repeat.
+# Reads one JSON object from its arguments: model, subject, shape, loops, dtype, device, threads, threshold, warmup,
+# repeat.
 REFERENCE = r"""
 import contextlib, dataclasses, json, sys, time, types, torch
 sys.modules["transformers"] = types.SimpleNamespace(AutoTokenizer=None)  # its tokenizer is not used here
@@ -50,6 +52,8 @@ job = json.loads(sys.argv[1])
 shape, loops, training, bf16 = job["shape"], job["loops"], job["subject"] == "train", job["dtype"] == "bf16"
 torch.set_num_threads(job["threads"])
 torch.manual_seed(1)
+torch.set_default_device(job["device"])
+cuda = job["device"] != "cpu"
 if bf16 and not training:
     torch.set_default_dtype(torch.bfloat16)
 torch.nn.Linear.reset_parameters = lambda self: None  # the model draws its weights itself, once is enough
@@ -58,7 +62,7 @@ config = {key: value for key, value in job["model"].items() if key in known}
 config.update(attn_type=job["model"]["attention"], act_threshold=job["threshold"])
 model = OpenMythos(MythosConfig(**config))
 ids = lambda *size: torch.randint(config["vocab_size"], size)
-autocast = lambda: torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16)
+autocast = lambda: torch.autocast("cuda" if cuda else "cpu", dtype=torch.bfloat16, enabled=bf16)
 
 def train():
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.1, fused=True)
@@ -93,9 +97,12 @@ with torch.inference_mode(not training), contextlib.nullcontext() if training el
     for i in range(job["warmup"] + job["repeat"]):
         begin = time.perf_counter()
         repetition()
+        if cuda:
+            torch.cuda.synchronize()
         seconds.append(time.perf_counter() - begin)
-memory = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))
-print(json.dumps({"rate": tokens / sorted(seconds[job["warmup"]:])[job["repeat"] // 2], "bytes": memory * 1024}))
+resident = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))
+memory = torch.cuda.max_memory_allocated() if cuda else resident * 1024
+print(json.dumps({"rate": tokens / sorted(seconds[job["warmup"]:])[job["repeat"] // 2], "bytes": memory}))
 """
 
 VERSIONS = r"""
@@ -138,12 +145,12 @@ def reference(python, args, row, dtype):
     early = args.early_exit and subject == "train"
     return run([python, "-W", "ignore", "-c", REFERENCE, json.dumps({
         "model": model, "subject": subject, "shape": shape, "loops": loops or model["max_loop_iters"], "dtype": dtype,
-        "threads": args.threads, "threshold": 0.99 if early else 1e9, "warmup": 1, "repeat": args.repeat})])
+        "device": args.device, "threads": args.threads, "threshold": 0.99 if early else 1e9, "warmup": 1, "repeat": args.repeat})])
 
 
 def ours(args, row, kind):
     preset, subject, shape, loops, _ = row
-    command = [f"{args.bin}/mythos", "bench", subject, "--preset", preset, "--device", "cpu", "--json",
+    command = [f"{args.bin}/mythos", "bench", subject, "--preset", preset, "--device", args.device, "--json",
                "--threads", str(args.threads), "--warmup", "1", "--repeat", str(args.repeat),
                "--dtype", "fp32" if kind == "fp32" else "bf16"]
     for key, value in shape.items():
@@ -166,7 +173,7 @@ def ours(args, row, kind):
 def compare(name, args, python):
     row = ROWS[name]
     kinds = [kind for kind in row[4] if not args.types or kind in args.types.split(",")]
-    peers = {dtype: [] for dtype in ("fp32", "bf16")}
+    peers = {dtype: [] for dtype in (("fp32", "bf16") if args.device == "cpu" else ("bf16",))}
     mine = {kind: [] for kind in kinds}
     for _ in range(args.rounds):
         for dtype, results in peers.items():
@@ -176,11 +183,12 @@ def compare(name, args, python):
     rate = lambda results: statistics.median(result["rate"] for result in results)
     memory = lambda results: f"{max(result['bytes'] for result in results) / 2**20:,.0f}"
     best = max(peers, key=lambda dtype: rate(peers[dtype]))
-    other = next(dtype for dtype in peers if dtype != best)
+    other = next((dtype for dtype in peers if dtype != best), None)
     for kind, results in mine.items():
         ratios = [result["rate"] / peer["rate"] for result, peer in zip(results, peers[best])]
         print("|", " | ".join([
-            name, kind, f"{rate(results):,.5g}", f"{rate(peers[best]):,.5g} {best}", f"{rate(peers[other]):,.5g} {other}",
+            name, kind, f"{rate(results):,.5g}", f"{rate(peers[best]):,.5g} {best}",
+            f"{rate(peers[other]):,.5g} {other}" if other else "-",
             f"{statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})", memory(results),
             memory(peers[best])]), "|", flush=True)
 
@@ -195,6 +203,7 @@ def main():
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="for ours")
     parser.add_argument("--early-exit", action="store_true",
                         help="the reference's own halting in training, on both sides")
+    parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--repeat", type=int, default=5, help="samples of each round")
     parser.add_argument("--threads", type=int, default=2)
@@ -208,7 +217,7 @@ def main():
         subprocess.run([python, "-W", "ignore", "-c", VERSIONS], check=True)
         if not args.python:
             subprocess.run([python, "-c", PARCAE], check=True)
-        print(f"{args.threads} threads, {args.rounds} rounds of {args.repeat}; tokens/s and MiB at their peak\n", flush=True)
+        print(f"{args.device}, {args.threads} threads, {args.rounds} rounds of {args.repeat}; tokens/s and MiB at their peak\n", flush=True)
         print("| row | ours | tokens/s | reference | its other type | ratio (least-greatest) | MiB | reference's |")
         print("|---|---|---:|---:|---:|---:|---:|---:|", flush=True)
         for name in names:

@@ -14,6 +14,7 @@
 #include "checkpoint/openmythos.h"
 #include "checkpoint/safetensors.h"
 #include "config/config.h"
+#include "kernels/device.h"
 #include "nn/model.h"
 
 namespace mythos {
@@ -32,18 +33,20 @@ struct Case {
   std::string name;
   ModelConfig config;
   Parameters parameters;
-  TensorMap golden;  // without the prefix
+  TensorMap golden;  // without the prefix, on the CPU
+  Tensor input_ids;  // on the model's device
   int64_t prefill = 0;
 };
 
-Case load_case(const fs::path& json_path, bool disturb) {
+// The model and its inputs on `device`; what is compared with is on the CPU.
+Case load_case(const fs::path& json_path, at::Device device, bool disturb) {
   const fs::path tensors_path = fs::path(json_path).replace_extension(".safetensors");
   const nlohmann::json json = nlohmann::json::parse(read_file(json_path), nullptr, false);
   if (json.is_discarded() || !json.contains("config")) {
     fail(ErrorKind::data, json_path.string() + ": not a JSON object with a \"config\"");
   }
   const ModelConfig config = model_config_from_openmythos(json["config"], json_path.string());
-  Case out{json_path.stem(), config, Parameters(config, at::kCPU), {}, 0};
+  Case out{json_path.stem(), config, Parameters(config, device), {}, {}, 0};
   TensorMap reference;
   for (const auto& [name, tensor] : read_safetensors(tensors_path).tensors) {
     if (name.starts_with(kGolden))
@@ -60,6 +63,7 @@ Case load_case(const fs::path& json_path, bool disturb) {
   if (!out.golden.contains("input_ids")) {
     fail(ErrorKind::data, tensors_path.string() + ": golden.input_ids is missing");
   }
+  out.input_ids = out.golden["input_ids"].to(device);
   out.prefill = json.value("decode_prefill_tokens", out.golden["input_ids"].size(1) - 4);
   return out;
 }
@@ -81,7 +85,7 @@ class Report {
       ++failures_;
       return;
     }
-    add(what, (got - want).abs().max().item<double>(), tolerance);
+    add(what, (got.cpu() - want).abs().max().item<double>(), tolerance);
   }
   int checks() const { return checks_; }
   int failures() const { return failures_; }
@@ -93,7 +97,7 @@ class Report {
 
 void check_loops(const Case& c, const Weights& weights, Report& report) {
   const at::NoGradGuard no_grad;
-  const Tensor ids = c.golden.at("input_ids");
+  const Tensor& ids = c.input_ids;
   for (const auto& [name, want] : c.golden) {
     const bool is_logits = name.starts_with("logits.loops");
     if (!is_logits && !name.starts_with("halt_weights.loops")) continue;
@@ -108,8 +112,8 @@ void check_loops(const Case& c, const Weights& weights, Report& report) {
 void check_decode(const Case& c, const Weights& weights, Report& report) {
   if (!c.golden.contains("decode_logits")) return;
   const at::NoGradGuard no_grad;
-  const Tensor ids = c.golden.at("input_ids");
-  KvCache cache(c.config, c.config.max_loop_iters, ids.size(0), 4, at::kCPU, at::kFloat);
+  const Tensor& ids = c.input_ids;
+  KvCache cache(c.config, c.config.max_loop_iters, ids.size(0), 4, ids.device(), at::kFloat);
   ForwardOptions options;
   options.cache = &cache;
   std::vector<Tensor> steps;
@@ -128,7 +132,7 @@ double largest_entry(const Tensor& tensor) {
 
 void check_gradients(const Case& c, const Weights& weights, Report& report) {
   if (!c.golden.contains("loss")) return;
-  const Tensor ids = c.golden.at("input_ids");
+  const Tensor& ids = c.input_ids;
   const ForwardResult result = forward(c.config, weights, ids);
   const int64_t length = ids.size(1) - 1;
   const Tensor targets = ids.narrow(1, 1, length);
@@ -142,7 +146,7 @@ void check_gradients(const Case& c, const Weights& weights, Report& report) {
     const Tensor grad = item.tensor.grad();
     native[item.spec.name] = grad.defined() ? grad : at::zeros_like(item.tensor);
   }
-  const TensorMap gradients = to_openmythos(c.config, native);
+  const TensorMap gradients = to_openmythos(c.config, native);  // on the model's device
   double floor = 0;
   for (const auto& [name, grad] : c.golden) {
     if (name.starts_with("grad.")) floor = std::max(floor, kNoise * largest_entry(grad));
@@ -154,11 +158,12 @@ void check_gradients(const Case& c, const Weights& weights, Report& report) {
       fail(ErrorKind::data, c.name + ": golden." + name + " names no parameter of the model");
     }
     const double largest = std::max(largest_entry(grad), floor);
-    report.compare(name, found->second / largest, grad / largest, kGradient);
+    report.compare(name, found->second.cpu() / largest, grad / largest, kGradient);
   }
 }
 
-int run(const fs::path& directory, bool disturb) {
+int run(const fs::path& directory, const std::string& device_name, bool disturb) {
+  const at::Device device = resolve_device(device_name);
   std::error_code status;
   std::vector<fs::path> cases;
   for (const auto& entry : fs::directory_iterator(directory, status)) {
@@ -168,7 +173,7 @@ int run(const fs::path& directory, bool disturb) {
   std::sort(cases.begin(), cases.end());
   int checks = 0, failures = 0;
   for (const fs::path& path : cases) {
-    const Case c = load_case(path, disturb);
+    const Case c = load_case(path, device, disturb);
     const Weights weights = make_weights(c.config, c.parameters, at::kFloat);
     Report report(c.name);
     check_loops(c, weights, report);
@@ -186,7 +191,7 @@ int run(const fs::path& directory, bool disturb) {
 }  // namespace mythos
 
 int main(int argc, char** argv) {
-  std::string directory;
+  std::string directory, device = "cpu";
   bool disturb = false;
   mythos::Command command;
   command.name = "golden_check";
@@ -194,8 +199,9 @@ int main(int argc, char** argv) {
   command.examples = "golden_check tests/golden/openmythos";
   command.options = [&](CLI::App& app) {
     app.add_option("DIR", directory, "Folder of NAME.json and NAME.safetensors pairs")->required();
+    app.add_option("--device", device, "cpu (default), auto, cuda or cuda:N");
     app.add_flag("--disturb", disturb, "Change one weight first, to see the check fail");
   };
-  command.run = [&] { return mythos::run(directory, disturb); };
+  command.run = [&] { return mythos::run(directory, device, disturb); };
   return mythos::run_command(argc, argv, command);
 }
