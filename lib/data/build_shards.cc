@@ -476,7 +476,8 @@ BuildSummary Build::commit() {
 
 // Until the manifest is replaced, the new files are strangers in a directory that is whole.
 void Build::add_to_directory(const ShardManifest& manifest) const {
-  if (checksum(format_manifest(base_manifest())) != state_.run.at(kDirectoryKey)) {
+  if (checksum(format_manifest(base_manifest())) !=
+      state_.run.at(kDirectoryKey).get<std::string>()) {
     fail(ErrorKind::data, directory_.string() + " was changed while documents were added to it.",
          "Run the command again with --force to add them to what it is now.");
   }

@@ -52,9 +52,9 @@ def build(m):
            f"-DTORCH_DIR={torch}", *options], environment)
     configured = time.monotonic()
     targets = PROGRAMS + TESTS + (["mythos_cuda"] if nvcc else [])
-    status, out, err = m.run(["cmake", "--build", m.build, "-j", os.cpu_count(), "--target", *targets], environment, check=False)
+    status, out, err = m.run(["cmake", "--build", m.build, "-j", os.cpu_count(), "--target", *targets, "--", "-k", "0"], environment, check=False)
     if status != 0:
-        first = next((line for line in out.splitlines() if re.search(r"\berror\b|FAILED", line)), "no line with an error")
+        first = next((line for line in out.splitlines() if re.search(r"\berror:|undefined reference", line)), "no line with an error")
         raise Failed(f"{'out of time' if status is None else f'status {status}'}: {first[:300]}")
     version = m.quick([m.bin / "mythos", "--version"])
     m.facts["torch"] = next((line.strip() for line in version.splitlines() if "LibTorch" in line), version.strip())
@@ -332,7 +332,7 @@ def bench(m):
     result, rows = Result(), []
     for name, words in bench_rows(m).items():
         try:
-            _, out, _ = m.mythos("bench", *words, "--dtype", "bf16", "--device", m.device, "--json", "--threads", 8)
+            _, out, _ = m.mythos("bench", *words, "--dtype", "bf16", "--device", m.device, "--json", "--threads", os.cpu_count())
         except Failed as fault:
             result.faults.append(f"{name}: {fault}")
             rows.append((name, "-", "-", "-", "-", str(fault)[:200]))
@@ -383,7 +383,7 @@ def profile(m):
                        ["decode", "--preset", "mythos-1b", "--loops", 8, "--context", 512, "--tokens", 8]}
     for name, words in shapes.items():
         try:
-            _, out, _ = m.mythos("bench", *words, "--dtype", "bf16", "--device", m.device, "--repeat", 2, "--profile", "--json", "--threads", 8)
+            _, out, _ = m.mythos("bench", *words, "--dtype", "bf16", "--device", m.device, "--repeat", 2, "--profile", "--json", "--threads", os.cpu_count())
         except Failed as fault:
             result.faults.append(f"{name}: {fault}")
             continue
