@@ -52,6 +52,8 @@ at::Device resolve_device(const std::string& name) {
 void use_deterministic_operators() {
   setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*overwrite=*/0);
   at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
+  // Every kernel writes all of its result: filling it first would only take time.
+  at::globalContext().setDeterministicFillUninitializedMemory(false);
   at::globalContext().setBenchmarkCuDNN(false);
 }
 

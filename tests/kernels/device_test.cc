@@ -36,6 +36,14 @@ TEST(Device, AutomaticComputeTypeFollowsTheDevice) {
   EXPECT_EQ(resolve_compute_type(ComputeType::bf16, at::kCPU), at::kBFloat16);
 }
 
+TEST(Device, DeterministicOperatorsDoNotFillTheirResultsFirst) {
+  at::Context& context = at::globalContext();
+  use_deterministic_operators();
+  EXPECT_TRUE(context.deterministicAlgorithms());
+  EXPECT_FALSE(context.deterministicFillUninitializedMemory());
+  context.setDeterministicAlgorithms(false, false);
+}
+
 TEST(Device, Tf32IsAModeOfCudaDevices) {
   EXPECT_EQ(resolve_compute_type(ComputeType::tf32, at::kCUDA), at::kFloat);
   EXPECT_TRUE(at::globalContext().allowTF32CuBLAS());
