@@ -73,6 +73,8 @@ at::ScalarType resolve_compute_type(ComputeType type, at::Device device) {
 }
 
 at::ScalarType training_compute_type(ComputeType type, at::Device device) {
+  at::globalContext().setAllowBF16ReductionCuBLAS(false);
+  at::globalContext().setAllowFP16ReductionCuBLAS(false);
   // Every processor with AMX has AVX512-BF16 too.
   const bool fast_bf16 = device.is_cpu() && cpu::has_bf16_products();
   return type == ComputeType::automatic && fast_bf16 ? at::kBFloat16

@@ -36,6 +36,16 @@ TEST(Device, AutomaticComputeTypeFollowsTheDevice) {
   EXPECT_EQ(resolve_compute_type(ComputeType::bf16, at::kCPU), at::kBFloat16);
 }
 
+TEST(Device, TrainingAddsPartsOfProductsInFp32) {
+  at::Context& context = at::globalContext();
+  context.setAllowBF16ReductionCuBLAS(true);
+  context.setAllowFP16ReductionCuBLAS(true);
+  training_compute_type(ComputeType::bf16, at::kCUDA);
+  const auto expected = at::CuBLASReductionOption::DisallowReducedPrecisionAllowSplitK;
+  EXPECT_EQ(context.allowBF16ReductionCuBLAS(), expected);
+  EXPECT_EQ(context.allowFP16ReductionCuBLAS(), expected);
+}
+
 TEST(Device, DeterministicOperatorsDoNotFillTheirResultsFirst) {
   at::Context& context = at::globalContext();
   use_deterministic_operators();
