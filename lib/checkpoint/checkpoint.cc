@@ -365,10 +365,7 @@ LoadedCheckpoint read_checkpoint(const fs::path& directory, const Manifest& mani
   }
   if (purpose == LoadFor::resuming) {
     out.optimizer = read_tensors(directory, manifest.optimizer);
-    for (auto& [name, tensor] : out.optimizer) {
-      out.nonfinite.look_at(name, tensor);
-      tensor = tensor.to(device, tensor.dtype(), false, true);
-    }
+    for (const auto& [name, tensor] : out.optimizer) out.nonfinite.look_at(name, tensor);
   }
   warn_of(out.nonfinite, directory);
   return out;

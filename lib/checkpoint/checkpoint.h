@@ -63,7 +63,9 @@ struct LoadedCheckpoint {
   Config config;
   std::unique_ptr<Tokenizer> tokenizer;  // null when it carries none
   std::unique_ptr<Model> model;
-  TensorMap optimizer;  // only for resuming
+  // Only for resuming: in the mapped files, read-only, so that the device holds the state but once,
+  // where the optimizer has it.
+  TensorMap optimizer;
   nlohmann::json state;
   NonFinite nonfinite;                    // of the model's tensors, then of the optimizer's
   std::optional<DocumentEnds> documents;  // of the training; not known of imported and old ones
