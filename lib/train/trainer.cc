@@ -14,6 +14,7 @@
 #include "base/signals.h"
 #include "base/strings.h"
 #include "kernels/device.h"
+#include "kernels/peaks.h"
 #include "train/balance.h"
 #include "train/blow_up.h"
 #include "train/metrics.h"
@@ -324,6 +325,7 @@ void Trainer::show_step() {
 }
 
 void Trainer::validate() {
+  synchronize(device_);  // what is still queued is training
   interval_seconds_ += lap();
   const at::NoGradGuard no_grad;
   LikelihoodOptions options;
