@@ -2,14 +2,17 @@
 """Tests of tests/device/run itself, without a GPU.
 
     run_test.py BUILD machinery    steps that fail, hang or find no GPU; cases that only pass alone
+    run_test.py BUILD packing      what is packed is whole
     run_test.py BUILD rehearsal    steps on the CPU with small shapes: their commands and comparisons are right
 """
 import argparse
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 
@@ -80,6 +83,26 @@ esac
     expect("the failed case", [fault[:22] for fault in result.faults], ["some_test Suite.Bad/cu"])
 
 
+def packing(build, folder):
+    if not shutil.which("dpkg-query"):
+        print("skipped: only Debian's packages are packed, and this system has none")
+        sys.exit(77)
+    packed = folder / "packed.tar.gz"
+    done = subprocess.run([HERE / "pack", "--no-peer", packed], capture_output=True, text=True)
+    expect("status of pack", (done.returncode, done.stderr), (0, ""))
+    with tarfile.open(packed) as archive:
+        members = {member.name.removeprefix("./"): member for member in archive}
+    library = "packages/usr/lib/x86_64-linux-gnu/"
+    for name in ("packages/usr/include/CLI/CLI.hpp", "packages/usr/include/gtest/gtest.h", "packages/usr/include/nlohmann/json.hpp",
+                 "packages/usr/bin/pkgconf", library + "libgtest.a", library + "libspdlog.so", library + "pkgconfig/libzstd.pc", "commit"):
+        expect(f"{name} is packed", name in members, True)
+    expect("SentencePiece's sources are packed", any(name.endswith("src/sentencepiece_processor.cc") for name in members), True)
+    for name, member in members.items():
+        if member.issym():
+            target = os.path.normpath(os.path.join(os.path.dirname(name), member.linkname))
+            expect(f"what the link {name} points to is packed", target in members, True)
+
+
 def rehearsal(build, folder):
     names = "golden,resume,generate,bench,profile"
     done, steps = call(folder / "out", "--rehearse", "--no-build", "--build", str(build), "--only", names)
@@ -94,7 +117,7 @@ def rehearsal(build, folder):
 def main():
     build, part = pathlib.Path(sys.argv[1]).resolve(), sys.argv[2]
     with tempfile.TemporaryDirectory() as folder:
-        {"machinery": machinery, "rehearsal": rehearsal}[part](build, pathlib.Path(folder))
+        {"machinery": machinery, "packing": packing, "rehearsal": rehearsal}[part](build, pathlib.Path(folder))
     for fault in faults:
         print(fault)
     print(f"{part}: {len(faults)} faults")
