@@ -6,7 +6,9 @@
 #include <algorithm>
 #include <chrono>
 #include <map>
+#include <mutex>
 #include <numeric>
+#include <thread>
 
 #include "kernels/peaks.h"
 
@@ -20,44 +22,79 @@ struct Total {
   int64_t calls = 0;
 };
 
-// Callbacks of at::RecordFunction are plain functions; this is where they find their place.
-struct Recorder {
+// Own times of the operators on all threads that LibTorch carries the callbacks to: the caller's,
+// and the one that runs a device's backward passes.
+class Recorder {
+ public:
+  // Forgets what was recorded before.
+  void start(at::Device device) {
+    const std::lock_guard lock(mutex_);
+    device_ = device;
+    running_.clear();
+    totals_.clear();
+  }
+
+  std::map<std::string, Total> totals() {
+    const std::lock_guard lock(mutex_);
+    return totals_;
+  }
+
+  void begin() {
+    const std::lock_guard lock(mutex_);
+    running_[std::this_thread::get_id()].push_back({Clock::now()});
+  }
+
+  void end(const char* name) {
+    synchronize(device());
+    const std::lock_guard lock(mutex_);
+    std::vector<Running>& running = running_[std::this_thread::get_id()];
+    if (running.empty()) return;
+    const Running ended = running.back();
+    running.pop_back();
+    const double seconds = std::chrono::duration<double>(Clock::now() - ended.begin).count();
+    Total& total = totals_[name];
+    total.seconds += seconds - ended.inner_seconds;
+    ++total.calls;
+    if (!running.empty()) running.back().inner_seconds += seconds;
+  }
+
+ private:
   struct Running {
     Clock::time_point begin;
     double inner_seconds = 0;
   };
-  std::optional<at::Device> device;
-  std::vector<Running> running;
-  std::map<std::string, Total> totals;
+
+  at::Device device() {
+    const std::lock_guard lock(mutex_);
+    return device_;
+  }
+
+  std::mutex mutex_;
+  at::Device device_ = at::kCPU;
+  std::map<std::thread::id, std::vector<Running>> running_;
+  std::map<std::string, Total> totals_;
 };
-thread_local Recorder recorder;
+
+// Callbacks of at::RecordFunction are plain functions; this is where they find their place.
+Recorder recorder;
 
 std::unique_ptr<at::ObserverContext> begin_operator(const at::RecordFunction&) {
-  recorder.running.push_back({Clock::now()});
+  recorder.begin();
   return nullptr;
 }
 
 void end_operator(const at::RecordFunction& function, at::ObserverContext*) {
-  if (recorder.running.empty()) return;
-  synchronize(*recorder.device);
-  const Recorder::Running ended = recorder.running.back();
-  recorder.running.pop_back();
-  const double seconds = std::chrono::duration<double>(Clock::now() - ended.begin).count();
-  Total& total = recorder.totals[function.name()];
-  total.seconds += seconds - ended.inner_seconds;
-  ++total.calls;
-  if (!recorder.running.empty()) recorder.running.back().inner_seconds += seconds;
+  recorder.end(function.name());
 }
 
 // Own times of one repetition by operator.
 std::map<std::string, Total> record(at::Device device, const std::function<void()>& repetition) {
-  recorder = {};
-  recorder.device = device;
+  recorder.start(device);
   const double all = seconds_of([&] {
     repetition();
     synchronize(device);
   });
-  std::map<std::string, Total> totals = std::move(recorder.totals);
+  std::map<std::string, Total> totals = recorder.totals();
   double known = 0;
   for (const auto& [name, total] : totals) known += total.seconds;
   totals["(between operators)"] = {std::max(0.0, all - known), 1};

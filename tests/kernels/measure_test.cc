@@ -1,5 +1,8 @@
 #include <ATen/ATen.h>
+#include <ATen/ThreadLocalState.h>
 #include <gtest/gtest.h>
+
+#include <thread>
 
 #include "kernels/operator_profile.h"
 #include "kernels/peaks.h"
@@ -53,6 +56,43 @@ TEST(OperatorProfile, EndsWithItsRun) {
   const auto rows = profile_operators(at::kCPU, 1, [&] { at::add(a, a); });
   EXPECT_FALSE(find_row(rows, "aten::mm"));
   EXPECT_TRUE(find_row(rows, "aten::add"));
+}
+
+// As autograd does for the backward pass on a device: another thread, with the caller's callbacks.
+TEST(OperatorProfile, SeesThreadsThatTheCallersStateWasCarriedTo) {
+  const at::Tensor a = at::ones({16, 16});
+  const auto rows = profile_operators(at::kCPU, 2, [&] {
+    const at::ThreadLocalState state;
+    std::thread([&] {
+      const at::ThreadLocalStateGuard guard(state);
+      for (int i = 0; i < 3; ++i) at::matmul(a, a);
+    }).join();
+    at::add(a, a);
+  });
+  const Measurement* mm = find_row(rows, "aten::mm");
+  ASSERT_TRUE(mm);
+  EXPECT_EQ(mm->seconds.size(), 2u);
+  EXPECT_EQ(value_of(*mm, "calls"), 3);
+  EXPECT_EQ(value_of(*find_row(rows, "aten::matmul"), "calls"), 3);
+  EXPECT_EQ(value_of(*find_row(rows, "aten::add"), "calls"), 1);
+}
+
+// An operator that runs while another thread's is open is no part of that one's own time.
+TEST(OperatorProfile, KeepsTheOperatorsOfThreadsApart) {
+  const at::Tensor a = at::ones({16, 16}).requires_grad_();
+  const auto rows = profile_operators(at::kCPU, 1, [&] {
+    const at::ThreadLocalState state;
+    std::vector<std::thread> threads;
+    for (int i = 0; i < 4; ++i) {
+      threads.emplace_back([&] {
+        const at::ThreadLocalStateGuard guard(state);
+        for (int k = 0; k < 50; ++k) at::matmul(a, a);
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+  });
+  EXPECT_EQ(value_of(*find_row(rows, "aten::mm"), "calls"), 200);
+  for (const Measurement& row : rows) EXPECT_GE(row.seconds[0], 0) << row.name;
 }
 
 TEST(Peaks, SamplesAddUpAndTheFastestCounts) {
