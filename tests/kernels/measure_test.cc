@@ -95,6 +95,18 @@ TEST(OperatorProfile, KeepsTheOperatorsOfThreadsApart) {
   for (const Measurement& row : rows) EXPECT_GE(row.seconds[0], 0) << row.name;
 }
 
+TEST(Peaks, ProductsAreOfRandomNumbers) {
+  Peaks peaks(at::kCPU, at::kFloat);
+  const at::Generator& numbers = at::globalContext().defaultGenerator(at::kCPU);
+  const at::Tensor before = numbers.get_state();
+  const auto rows = profile_operators(at::kCPU, 1, [&] { peaks.sample(1); });
+  const Measurement* normal = find_row(rows, "aten::normal_");
+  ASSERT_TRUE(normal)
+      << "constants cost a GPU less power, so that it runs faster than it ever does";
+  EXPECT_EQ(value_of(*normal, "calls"), 2);
+  EXPECT_TRUE(at::equal(numbers.get_state(), before)) << "drawn from numbers of its own";
+}
+
 TEST(Peaks, SamplesAddUpAndTheFastestCounts) {
   for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
     Peaks peaks(at::kCPU, dtype);
