@@ -26,6 +26,7 @@ bool is_out_of_memory(std::string_view what) {
     return true;
   }
   constexpr std::string_view kWords[] = {"out of memory", "can't allocate memory",
+                                         "_STATUS_ALLOC_FAILED",  // of cuBLAS, cuDNN
                                          "Storage size calculation overflowed",
                                          "integer multiplication overflow"};
   return std::any_of(std::begin(kWords), std::end(kWords),

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "base/plugin.h"
+#include "kernels/device.h"
 
 namespace mythos {
 namespace {
@@ -37,7 +38,7 @@ void* cuda_stream(at::Device device) {
 
 Backend backend_of(const at::Tensor& x) {
   if (x.is_cpu()) return Backend::cpu;
-  return kernels() ? Backend::cuda : Backend::plain;
+  return has_bf16_cores(x.device()) && kernels() ? Backend::cuda : Backend::plain;
 }
 
 }  // namespace mythos

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "base/strings.h"
+#include "kernels/cuda_error.h"
 
 namespace mythos {
 
@@ -14,7 +15,7 @@ void* cuda_kernel(const char* name);
 void* cuda_stream(at::Device device);
 
 // What computes an operator on a tensor: its CPU form, this project's CUDA kernels, or plain tensor
-// operations for a CUDA tensor where the kernels are not there.
+// operations for a CUDA tensor where the kernels are not there or its device is too old for them.
 enum class Backend { cpu, cuda, plain };
 Backend backend_of(const at::Tensor& x);
 
@@ -30,7 +31,7 @@ class CudaKernel {
   void operator()(const Args& args, at::Device device) const {
     const c10::DeviceGuard guard(device);
     const int status = entry_(&args, cuda_stream(device));
-    if (status != 0) fail(ErrorKind::resources, strprintf("CUDA error %d in %s", status, name_));
+    if (status != 0) fail_cuda(status, name_);
   }
 
  private:

@@ -2,22 +2,47 @@
 #include <ATen/core/Tensor.h>
 
 #include <string>
+#include <vector>
 
 #include "config/train_config.h"
 
 namespace mythos {
 
+constexpr const char* kCudaDriver = "libcuda.so.1";
+
+// Opens LibTorch's CUDA half, which registers itself, where the driver's library is there. Whether
+// that went well; a driver without it is worth a warning with the loader's reason.
+bool open_torch_cuda(const std::string& driver, const std::string& torch_cuda);
+
+// Has LibTorch's CUDA memory grow in place rather than in blocks of fixed size, of which those of
+// one depth do not fit the next: PYTORCH_ALLOC_CONF=expandable_segments:True, unless that variable
+// or PYTORCH_CUDA_ALLOC_CONF is set. Counts only before LibTorch's CUDA half is opened.
+void prefer_expandable_segments();
+
+// The CUDA devices' architectures by index, 90 for sm_90, as the driver tells them: devices that
+// CUDA_VISIBLE_DEVICES hides are not among them. Empty where there is no driver.
+std::vector<int> read_cuda_architectures(const std::string& driver);
+// Those of this machine, read once.
+const std::vector<int>& cuda_architectures();
+
+// Whether a CUDA device is of sm_80 or later, which this project's CUDA kernels are built for and
+// whose tensor cores compute bf16; so is one whose architecture is not known.
+bool has_bf16_cores(at::Device device,
+                    const std::vector<int>& architectures = cuda_architectures());
+
 // "auto" (a CUDA device when there is one), "cpu", "cuda" or "cuda:N". LibTorch's CUDA half and
 // this project's CUDA kernels are loaded here, only when a CUDA device is chosen. Fails (resources)
-// when one is asked for and there is none, (usage) on any other text.
+// when one is asked for and there is none, (usage) on any other text. Warns once of a device that
+// is older than sm_80: it computes in fp32 by plain operators.
 at::Device resolve_device(const std::string& name);
 
 // Asks LibTorch for the same result in every run, also where that is slower. Call it before
 // anything touches a CUDA device.
 void use_deterministic_operators();
 
-// Type of matrix products: auto means bf16 on CUDA and fp32 on CPU. tf32 is fp32 whose products a
-// CUDA device may round to 10 bits: it is switched on for the process. Fails (usage) for it on CPU.
+// Type of matrix products: auto means bf16 on CUDA devices that have it and fp32 elsewhere. tf32 is
+// fp32 whose products a CUDA device may round to 10 bits: it is switched on for the process. Fails
+// (usage) for it on CPU.
 at::ScalarType resolve_compute_type(ComputeType type, at::Device device);
 // The type for training: auto means bf16 also on a CPU that multiplies it twice as fast as fp32.
 // For the process, parts of a product on a CUDA device are added up in fp32 from then on.

@@ -230,6 +230,12 @@ TEST(Cli, OutOfMemoryIsResources) {
   EXPECT_EQ(device.status, 4);
   EXPECT_EQ(device.err,
             "mythos-test: error: out of memory of the CUDA device: cannot allocate 2.00 GiB\n");
+  const Outcome library = run({}, []() -> int {
+    throw std::runtime_error(
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`");
+  });
+  EXPECT_EQ(library.status, 4);
+  EXPECT_EQ(library.err, "mythos-test: error: out of memory of the CUDA device\n");
   const Outcome host = run({}, []() -> int {
     throw std::runtime_error(
         "[enforce fail at alloc_cpu.cpp:117] err == 0. DefaultCPUAllocator: "
