@@ -13,7 +13,8 @@ namespace {
 constexpr int64_t kFloat = 4, kIndex = 8;
 // Rows of an expert are brought to a multiple of 32 (kernels/moe_cpu.h): half of that is added.
 constexpr int64_t kPaddingRows = 16;
-constexpr int64_t kLogits = 1 << 24;         // formed at a time (kernels/linear_cross_entropy.cc)
+// Formed at a time on a CPU (rows_at_a_time() of kernels/linear_cross_entropy.h).
+constexpr int64_t kLogits = 1 << 24;
 constexpr int64_t kOneDnnNumbers = 1 << 19;  // of the largest such sum (kernels/linear.cc)
 
 // A part of the forward pass, in bytes of the whole micro-batch.

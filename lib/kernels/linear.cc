@@ -4,6 +4,7 @@
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/core/grad_mode.h>
 #include <cpuid.h>
+#include <torch/headeronly/version.h>
 
 #include <cstdlib>
 #include <cstring>
@@ -110,9 +111,19 @@ Tensor matmul_tn(const Tensor& a, const Tensor& b) {
   return onednn_serves_tn(a, b) ? onednn_nt(a.t(), b.t()) : at::mm(a.t(), b);
 }
 
+bool adds_in_product(at::DeviceType device, at::ScalarType type) {
+  constexpr bool kKnown = TORCH_VERSION_MAJOR > 2 || TORCH_VERSION_MINOR >= 11;
+  return kKnown && device == at::kCUDA && (type == at::kBFloat16 || type == at::kHalf);
+}
+
 void add_matmul_tn(Tensor& sum, const Tensor& a, const Tensor& b) {
   const at::NoGradGuard no_grad;
-  if (!sum.defined()) {
+  if (adds_in_product(a.device().type(), a.scalar_type())) {
+    if (sum.defined())
+      at::addmm_out(sum, sum, a.t(), b, at::kFloat);
+    else
+      sum = at::mm(a.t(), b, at::kFloat);
+  } else if (!sum.defined()) {
     sum = matmul_tn(a, b).to(at::kFloat);
   } else if (a.scalar_type() == at::kFloat && !onednn_serves_tn(a, b)) {
     at::addmm_out(sum, sum, a.t(), b);

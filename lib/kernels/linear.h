@@ -16,7 +16,10 @@ at::Tensor matmul_nn(const at::Tensor& a,
                      const at::Tensor& b);  // a b:  [M,K] [K,N] → [M,N]
 at::Tensor matmul_tn(const at::Tensor& a,
                      const at::Tensor& b);  // aᵀ b: [K,M] [K,N] → [M,N]
-// sum += aᵀ b, in fp32; an undefined sum becomes aᵀ b.
+// sum += aᵀ b, in fp32; an undefined sum becomes aᵀ b. The product itself is rounded to the type of
+// a and b first, except where adds_in_product().
 void add_matmul_tn(at::Tensor& sum, const at::Tensor& a, const at::Tensor& b);
+// Whether LibTorch's product of matrices of this type adds to an fp32 sum by itself.
+bool adds_in_product(at::DeviceType device, at::ScalarType type);
 
 }  // namespace mythos

@@ -15,12 +15,10 @@ namespace {
 
 using at::Tensor;
 
-constexpr int64_t kLogits = 1 << 24;  // formed at a time
-
-// f(first row, rows) for each block of rows.
+// f(first row, rows) for each block of rows of x [N,D].
 template <class F>
-void for_blocks(int64_t rows, int64_t classes, const F& f) {
-  const int64_t step = std::max<int64_t>(1, kLogits / classes);
+void for_blocks(const Tensor& x, int64_t classes, const F& f) {
+  const int64_t rows = x.size(0), step = rows_at_a_time(x.device().type(), classes);
   for (int64_t begin = 0; begin < rows; begin += step) f(begin, std::min(step, rows - begin));
 }
 
@@ -51,7 +49,7 @@ Operation forward(const Tensor& x, const Tensor& w, const Tensor& targets, doubl
   const Tensor d_x = at::empty(x.sizes(), x.options().requires_grad(false));
   Tensor d_w, sum = at::zeros({}, x.options().dtype(at::kDouble).requires_grad(false));
   const bool weight_wanted = w.requires_grad();
-  for_blocks(x.size(0), w.size(0), [&](int64_t begin, int64_t count) {
+  for_blocks(x, w.size(0), [&](int64_t begin, int64_t count) {
     const Tensor rows = x.narrow(0, begin, count);
     Tensor logits = matmul_nt(rows, w);
     sum += cross_entropy_gradient(logits, targets.narrow(0, begin, count), scale).sum(at::kDouble);
@@ -80,10 +78,15 @@ Tensor linear_cross_entropy_reference(const Tensor& x, const Tensor& w, const Te
   return at::cross_entropy_loss(logits, targets, {}, at::Reduction::Sum, -1) * scale;
 }
 
+int64_t rows_at_a_time(at::DeviceType device, int64_t classes) {
+  const int64_t logits = int64_t{1} << (device == at::kCUDA ? 28 : 24);
+  return std::max<int64_t>(1, logits / classes);
+}
+
 Tensor linear_cross_entropy_rows(const Tensor& x, const Matrix& w, const Tensor& targets) {
   const at::NoGradGuard no_grad;
   const Tensor out = at::empty({x.size(0)}, x.options().dtype(at::kFloat));
-  for_blocks(x.size(0), w.rows(), [&](int64_t begin, int64_t count) {
+  for_blocks(x, w.rows(), [&](int64_t begin, int64_t count) {
     out.narrow(0, begin, count)
         .copy_(cross_entropy(apply_linear(x.narrow(0, begin, count), w),
                              targets.narrow(0, begin, count)));

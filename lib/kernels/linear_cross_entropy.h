@@ -17,6 +17,10 @@ at::Tensor linear_cross_entropy(const at::Tensor& x, const at::Tensor& w, const 
 at::Tensor linear_cross_entropy_reference(const at::Tensor& x, const at::Tensor& w,
                                           const at::Tensor& targets, double scale = 1);
 
+// For how many rows logits are formed at a time: 2^24 numbers, and on a CUDA device, which needs
+// larger products for its full speed, 2^28.
+int64_t rows_at_a_time(at::DeviceType device, int64_t classes);
+
 // Each row's cross-entropy, [N] fp32, of a head that may be rounded; without gradient.
 at::Tensor linear_cross_entropy_rows(const at::Tensor& x, const Matrix& w,
                                      const at::Tensor& targets);
