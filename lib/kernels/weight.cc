@@ -1,5 +1,7 @@
 #include "kernels/weight.h"
 
+#include <ATen/ATen.h>
+
 #include <utility>
 
 #include "kernels/autograd.h"
@@ -11,19 +13,42 @@ using at::Tensor;
 
 using SumPointer = std::shared_ptr<Tensor>;
 
+// w with its parts apart: dimension `dim` becomes [parts, width].
+Tensor in_parts(const Tensor& w, const Padding& padding) {
+  return w.unflatten(padding.dim, {padding.parts, -1});
+}
+
+int64_t missing(const Tensor& w, const Padding& padding) {
+  const int64_t width = w.size(padding.dim) / padding.parts;
+  return (padding.multiple - width % padding.multiple) % padding.multiple;
+}
+
+// The gradient of a padded copy without what is beyond the parameter.
+Tensor without_padding(const Tensor& gradient, at::IntArrayRef shape, const Padding& padding) {
+  if (!gradient.defined() || gradient.sizes() == shape) return gradient;
+  const int64_t width = shape[static_cast<size_t>(padding.dim)] / padding.parts;
+  return in_parts(gradient, padding)
+      .narrow(padding.dim + 1, 0, width)
+      .flatten(padding.dim, padding.dim + 1)
+      .contiguous();
+}
+
 // Autograd runs this operation's backward pass when every product that uses the weight has run its
 // own, even where none of them returned a gradient.
-Tensor recorded(const Tensor& parameter, at::ScalarType type, const SumPointer& sum,
-                bool releases) {
+Tensor recorded(const Tensor& parameter, at::ScalarType type, const Padding& padding,
+                const SumPointer& sum, bool releases) {
   return record_operation("SharedWeightBackward", {parameter}, [&] {
     Operation operation;
-    operation.outputs = {parameter.scalar_type() == type ? parameter.detach() : parameter.to(type)};
-    operation.backward = [sum, releases](const BackwardPass& pass) -> std::vector<Tensor> {
+    const Tensor copy = padded(parameter.to(type), padding);
+    operation.outputs = {copy.is_same(parameter) ? parameter.detach() : copy};
+    operation.backward =
+        [=, shape = parameter.sizes().vec()](const BackwardPass& pass) -> std::vector<Tensor> {
       const Tensor& gradient = pass.gradients[0];
       if (!releases) return {gradient};
       const Tensor total = std::exchange(*sum, Tensor());
-      if (!total.defined()) return {gradient};
-      return {gradient.defined() ? total.add_(gradient) : total};
+      if (!total.defined()) return {without_padding(gradient, shape, padding)};
+      if (gradient.defined()) total.add_(gradient);
+      return {without_padding(total, shape, padding)};
     };
     operation.unused_as_zeros = false;
     operation.attachment = sum;
@@ -39,15 +64,27 @@ SumPointer sum_of(const Tensor& w) {
 
 }  // namespace
 
-Tensor shared_weight(const Tensor& parameter, at::ScalarType type) {
-  if (!wants_graph({&parameter})) return parameter.to(type);
-  return recorded(parameter, type, std::make_shared<Tensor>(), true);
+Tensor padded(const Tensor& w, const Padding& padding) {
+  const int64_t zeros = missing(w, padding);
+  if (zeros == 0) return w;
+  std::vector<int64_t> ends(static_cast<size_t>(2 * (w.dim() - padding.dim)), 0);
+  ends.back() = zeros;  // of dimension dim + 1, counted from the last
+  return at::constant_pad_nd(in_parts(w, padding), ends).flatten(padding.dim, padding.dim + 1);
+}
+
+int64_t width_multiple(at::DeviceType device, at::ScalarType type) {
+  return device == at::kCUDA && at::elementSize(type) == 2 ? 64 : 1;
+}
+
+Tensor shared_weight(const Tensor& parameter, at::ScalarType type, const Padding& padding) {
+  if (!wants_graph({&parameter})) return padded(parameter.to(type), padding);
+  return recorded(parameter, type, padding, std::make_shared<Tensor>(), true);
 }
 
 Tensor weight_leaf(const Tensor& weight) {
   const Tensor leaf = weight.detach().requires_grad_(weight.requires_grad());
   const SumPointer sum = sum_of(weight);
-  return sum ? recorded(leaf, leaf.scalar_type(), sum, false) : leaf;
+  return sum ? recorded(leaf, leaf.scalar_type(), {}, sum, false) : leaf;
 }
 
 Tensor* gradient_sum(const Tensor& w) {

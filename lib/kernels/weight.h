@@ -9,8 +9,25 @@ namespace mythos {
 // gradient of the parameter when the last of them has run. Other operators may use the result like
 // any tensor.
 
-// `parameter` (fp32) in `type`; without autograd a mere cast.
-at::Tensor shared_weight(const at::Tensor& parameter, at::ScalarType type);
+// Zeros that a copy has beyond its parameter, where a hidden width is no multiple of what a
+// device's matrix units take at a time. Between a matrix whose rows and one whose columns are
+// padded they change nothing: silu(0) · 0 = 0. Of a matrix [N,K], dimension `dim` consists of
+// `parts` equal parts, and each is filled up to a multiple of `multiple`.
+struct Padding {
+  int64_t dim = 0;
+  int64_t parts = 1;
+  int64_t multiple = 1;
+};
+at::Tensor padded(const at::Tensor& w, const Padding& padding);
+
+// The multiple of hidden widths in copies of this type: 64 in 2-byte types on a CUDA device, whose
+// fast products want rows of whole 128 bytes; else 1.
+int64_t width_multiple(at::DeviceType device, at::ScalarType type);
+
+// `parameter` (fp32) in `type`, padded; without autograd a mere copy. Its gradient is as the
+// parameter, without padding.
+at::Tensor shared_weight(const at::Tensor& parameter, at::ScalarType type,
+                         const Padding& padding = {});
 
 // A leaf with the values of `weight`, for a graph inside a backward pass: if the weight is shared,
 // gradients go to the same sum, and the leaf's own holds only what other operators leave there.

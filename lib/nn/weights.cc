@@ -155,8 +155,12 @@ void forget(const Tensor& rows) {
 
 class WeightMaker {
  public:
-  WeightMaker(const Parameters& parameters, at::ScalarType type)
-      : parameters_(parameters), type_(type) {
+  WeightMaker(const Parameters& parameters, at::ScalarType type,
+              std::optional<int64_t> multiple = {})
+      : parameters_(parameters),
+        type_(type),
+        multiple_(multiple),
+        device_(parameters.items().front().tensor.device().type()) {
     for (const Parameters::Item& item : parameters.items()) {
       matrix_[item.spec.name] = item.spec.matrix;
     }
@@ -171,21 +175,22 @@ class WeightMaker {
   }
 
   // The parameter, cast when it is a matrix; undefined when the configuration lacks it.
-  Tensor get(const std::string& name) const {
+  Tensor get(const std::string& name, const Padding& padding = {}) const {
     if (!parameters_.contains(name)) return {};
     if (!taken_from_) {
       const Tensor& tensor = parameters_.at(name);
-      return matrix_.at(name) ? shared_weight(tensor, type_) : tensor;
+      return matrix_.at(name) ? shared_weight(tensor, type_, padding) : tensor;
     }
     prepare(name);
-    const Tensor out = matrix_.at(name) ? cast(parameters_.at(name), type_, last_reader(name))
-                                        : parameters_.at(name);
+    const Tensor out = matrix_.at(name)
+                           ? padded(cast(parameters_.at(name), type_, last_reader(name)), padding)
+                           : parameters_.at(name);
     taken_from_->release(name);
     return out;
   }
-  // One that only products read.
-  Matrix product(const std::string& name) const {
-    if (format_ == WeightFormat::plain || !parameters_.contains(name)) return get(name);
+  // One that only products read. Rounded ones are not padded.
+  Matrix product(const std::string& name, const Padding& padding = {}) const {
+    if (format_ == WeightFormat::plain || !parameters_.contains(name)) return get(name, padding);
     prepare(name);
     Matrix out = quantize(parameters_.at(name), format_, last_reader(name));
     taken_from_->release(name);
@@ -229,16 +234,20 @@ class WeightMaker {
     w.qkv = product(p + "attn.qkv.weight");
     w.k_norm = get(p + "attn.k_norm.weight");
     w.wo = product(p + "attn.wo.weight");
-    w.gate_up = product(p + "ffn.gate_up.weight");
-    w.ffn_down = product(p + "ffn.down.weight");
+    w.gate_up = product(p + "ffn.gate_up.weight", hidden_rows());
+    w.ffn_down = product(p + "ffn.down.weight", hidden_columns());
     w.router = get(p + "ffn.router.weight");
     w.router_bias = get(p + "ffn.router_bias");
     w.experts_gate_up = product(p + "ffn.experts.gate_up");
     w.experts_down = product(p + "ffn.experts.down");
-    w.shared_gate_up = product(p + "ffn.shared.gate_up.weight");
-    w.shared_down = product(p + "ffn.shared.down.weight");
+    w.shared_gate_up = product(p + "ffn.shared.gate_up.weight", hidden_rows());
+    w.shared_down = product(p + "ffn.shared.down.weight", hidden_columns());
     return w;
   }
+  // The padding of a hidden width: in gate_up [2F,D] and in down [D,F].
+  Padding hidden_rows() const { return {0, 2, width()}; }
+  Padding hidden_columns() const { return {1, 1, width()}; }
+  int64_t width() const { return multiple_.value_or(width_multiple(device_, type_)); }
 
   const Parameters& parameters_;
   void prepare(const std::string& name) const {
@@ -254,6 +263,8 @@ class WeightMaker {
   Parameters* taken_from_ = nullptr;
   PrepareParameter prepare_;
   at::ScalarType type_;
+  std::optional<int64_t> multiple_;
+  at::DeviceType device_;
   WeightFormat format_ = WeightFormat::plain;
   std::map<std::string, bool> matrix_;
 };
@@ -287,8 +298,8 @@ Weights make_layers(const ModelConfig& config, const WeightMaker& make,
 }  // namespace
 
 Weights make_weights(const ModelConfig& config, const Parameters& parameters,
-                     at::ScalarType compute_type) {
-  const WeightMaker make(parameters, compute_type);
+                     at::ScalarType compute_type, std::optional<int64_t> multiple) {
+  const WeightMaker make(parameters, compute_type, multiple);
   Weights w = make_layers(config, make, compute_type);
   make.make_ends(w, config.tied_head);
   return w;

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -78,7 +79,8 @@ struct LayerWeights {
 
 // Parameters made ready for computing: matrices cast to the compute type, vectors left in fp32.
 // Made once per micro-batch (the matrices are shared weights of its graph, kernels/weight.h) or
-// once per inference session.
+// once per inference session. Hidden widths of dense layers and shared experts are those of the
+// configuration, filled up with zeros to a multiple of width_multiple() (kernels/weight.h).
 struct Weights {
   Tensor embed;  // [V,D]
   Matrix head;   // [V,D]; embed when tied and plain
@@ -92,8 +94,9 @@ struct Weights {
   at::ScalarType compute_type = at::kFloat;
 };
 
+// Hidden widths are padded to `multiple` where it is given, for tests.
 Weights make_weights(const ModelConfig& config, const Parameters& parameters,
-                     at::ScalarType compute_type);
+                     at::ScalarType compute_type, std::optional<int64_t> multiple = {});
 
 // Makes one parameter ready to be read, where values are filled in as late as that.
 using PrepareParameter = std::function<void(Parameters& parameters, const std::string& name)>;

@@ -102,5 +102,61 @@ TEST(Weights, MatricesAreCastAndSmallTensorsStayWide) {
   EXPECT_TRUE(weights.head.values.is_same(weights.embed));
 }
 
+// On a CUDA device the copies of hidden widths that its matrix units do not like are padded: here
+// they are on the CPU. Outputs and gradients stay, and so do the parameters' shapes.
+TEST(Weights, PaddedHiddenWidthsComputeTheSame) {
+  ModelConfig dense = small_config();
+  dense.ffn = FeedForward::dense;
+  for (const ModelConfig& config : {small_config(), dense}) {
+    const Model model = sample_model(config);
+    const Tensor ids = sample_ids(config, 2, 9), targets = ids.roll(-1, 1);
+    for (const Recompute recompute : {Recompute::none, Recompute::loop}) {
+      ForwardOptions options;
+      options.recompute = recompute;
+      std::vector<Tensor> want;
+      double loss = 0;
+      for (const int64_t multiple : {1, 64}) {
+        const Weights weights = make_weights(config, model.parameters, at::kFloat, multiple);
+        const LayerWeights& first = weights.prelude[0];
+        EXPECT_EQ(first.gate_up.rows(), multiple == 1 ? 2 * config.dense_ffn_dim() : 128);
+        EXPECT_EQ(first.ffn_down.columns, multiple == 1 ? config.dense_ffn_dim() : 64);
+        if (config.ffn == FeedForward::moe) {
+          const LayerWeights& core = weights.core[0];
+          EXPECT_EQ(core.shared_down.columns, multiple == 1 ? config.shared_ffn_dim() : 64);
+          EXPECT_EQ(core.experts_down.columns, config.expert_dim) << "not a dense width";
+        }
+        const Tensor sum =
+            loss_sum(weights, forward(config, weights, ids, options).hidden, targets);
+        sum.backward();
+        if (multiple == 1) loss = sum.item<double>();
+        EXPECT_NEAR(sum.item<double>(), loss, 1e-5 * loss);
+        size_t i = 0;
+        for (const Parameters::Item& item : model.parameters.items()) {
+          if (!item.spec.trained) continue;
+          Tensor parameter = item.tensor;
+          ASSERT_EQ(parameter.grad().sizes(), parameter.sizes()) << item.spec.name;
+          if (multiple == 1) want.push_back(parameter.grad());
+          EXPECT_LE((parameter.grad() - want[i]).norm().item<double>(),
+                    1e-5 * want[i].norm().item<double>() + 1e-12)
+              << item.spec.name;
+          ++i;
+          parameter.mutable_grad() = Tensor();
+        }
+      }
+    }
+  }
+}
+
+TEST(Weights, TheCpuComputesWithoutPadding) {
+  ModelConfig config = small_config();
+  config.ffn = FeedForward::dense;
+  Model model = sample_model(config);
+  const Weights training = make_weights(config, model.parameters, at::kBFloat16);
+  EXPECT_EQ(training.core[0].gate_up.rows(), 2 * config.dense_ffn_dim());
+  const Weights inference = make_inference_weights(config, std::move(model.parameters),
+                                                   at::kBFloat16, WeightFormat::plain);
+  EXPECT_EQ(inference.core[0].gate_up.rows(), 2 * config.dense_ffn_dim());
+}
+
 }  // namespace
 }  // namespace mythos
