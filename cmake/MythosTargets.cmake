@@ -1,7 +1,7 @@
 # mythos_library(NAME SOURCES … [LINK …] [TORCH])      static library mythos::NAME of lib/NAME
 # mythos_command(NAME [LINK …] [TORCH])                 cmd/mythos-NAME.cc → bin/mythos-NAME, installed
 # mythos_install(TARGET DESTINATION)                    a program or plug-in, with its libraries noted for packages
-# mythos_test(NAME SOURCES … [LINK …] [TORCH])          GoogleTest binary bin/tests/NAME, found by ctest
+# mythos_test(NAME SOURCES … [LINK …] [TORCH] [FILTER …])  GoogleTest binary bin/tests/NAME, found by ctest
 #
 # TORCH marks a target of the LibTorch half: it is left out of a build with MYTHOS_TORCH=OFF. Libraries and tests
 # of that half share one precompiled header, and mains another.
@@ -99,7 +99,7 @@ function(mythos_test_device target)
 endfunction()
 
 function(mythos_test name)
-  cmake_parse_arguments(ARG "TORCH" "" "SOURCES;LINK" ${ARGN})
+  cmake_parse_arguments(ARG "TORCH" "FILTER" "SOURCES;LINK" ${ARGN})
   if(ARG_TORCH AND NOT MYTHOS_TORCH)
     return()
   endif()
@@ -113,5 +113,5 @@ function(mythos_test name)
     mythos_test_device(${name})
   endif()
   gtest_discover_tests(${name} TEST_PREFIX "${name}/" DISCOVERY_MODE PRE_TEST
-    PROPERTIES TIMEOUT 300)
+    TEST_FILTER "${ARG_FILTER}" PROPERTIES TIMEOUT 300)
 endfunction()

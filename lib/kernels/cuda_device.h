@@ -9,6 +9,7 @@
 #include <cuda_bf16.h>
 #include <cuda_runtime.h>
 #define MYTHOS_DYNAMIC_SHARED(name) extern __shared__ __align__(16) float name[]
+#define MYTHOS_SHARED(name, ...) __shared__ __align__(16)::mythos::Plain<__VA_ARGS__> name
 #else
 #include "cuda_emulation.h"
 #endif
@@ -18,6 +19,10 @@ namespace mythos {
 constexpr int kThreads = 256;  // of a block
 constexpr int kWarp = 32;
 constexpr int kChunk = 8;  // numbers that a thread moves at once: 16 bytes of bf16, 32 of fp32
+
+// MYTHOS_SHARED(name, T) declares a T in a block's shared memory.
+template <class T>
+using Plain = T;
 
 struct Bf16 {
   uint16_t bits;
@@ -54,12 +59,22 @@ struct alignas(16) Chunk {
   T at[kChunk];
 };
 
+// `from` as a pointer to a V, by whose alignment it lies: a device ends a kernel that accesses a
+// vector of 16 bytes elsewhere.
+template <class V, class T>
+__device__ inline V* vector_at(T* from) {
+#ifndef __CUDACC__
+  emulation::check_aligned(from, alignof(V));
+#endif
+  return reinterpret_cast<V*>(from);
+}
+
 template <int N, class T>
 __device__ inline void load_n(const T* from, float (&to)[N]) {
   if constexpr (N == 1) {
     to[0] = load(*from);
   } else {
-    const Chunk<T> chunk = *reinterpret_cast<const Chunk<T>*>(from);
+    const Chunk<T> chunk = *vector_at<const Chunk<T>>(from);
 #pragma unroll
     for (int j = 0; j < N; ++j) to[j] = load(chunk.at[j]);
   }
@@ -72,7 +87,7 @@ __device__ inline void store_n(T* to, const float (&from)[N]) {
     Chunk<T> chunk;
 #pragma unroll
     for (int j = 0; j < N; ++j) chunk.at[j] = as<T>(from[j]);
-    *reinterpret_cast<Chunk<T>*>(to) = chunk;
+    *vector_at<Chunk<T>>(to) = chunk;
   }
 }
 
@@ -109,7 +124,7 @@ template <int kGroup>
 __device__ inline float group_sum(float x) {
   x = warp_sum(x);
   if constexpr (kGroup == kWarp) return x;
-  __shared__ float part[kThreads / kWarp];
+  MYTHOS_SHARED(part, float[kThreads / kWarp]);
   if (threadIdx.x % kWarp == 0) part[threadIdx.x / kWarp] = x;
   __syncthreads();
   float total = 0;
@@ -123,7 +138,7 @@ __device__ inline float group_max(float x) {
     x = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, mask));
   }
   if constexpr (kGroup == kWarp) return x;
-  __shared__ float part[kThreads / kWarp];
+  MYTHOS_SHARED(part, float[kThreads / kWarp]);
   if (threadIdx.x % kWarp == 0) part[threadIdx.x / kWarp] = x;
   __syncthreads();
   float most = part[0];

@@ -9,7 +9,7 @@ namespace mythos {
 // columns by 8 strands.
 static __global__ void sum_partials(const float* partial, float* out, int64_t partials,
                                     int64_t width) {
-  __shared__ float strands[kThreads / kWarp][kWarp];
+  MYTHOS_SHARED(strands, float[kThreads / kWarp][kWarp]);
   const int lane = threadIdx.x % kWarp, strand = threadIdx.x / kWarp;
   const int64_t column = int64_t{blockIdx.x} * kWarp + lane;
   float sum = 0;

@@ -33,8 +33,8 @@ template <class T>
 __device__ inline void product_tile(const T* a, int64_t a_stride, int64_t a_depth, int64_t rows,
                                     const T* b, int64_t b_stride, int64_t b_depth, int64_t columns,
                                     int64_t depth, T* out, int64_t out_stride) {
-  alignas(16) __shared__ Tile a_tile;
-  alignas(16) __shared__ Tile b_tile;
+  MYTHOS_SHARED(a_tile, Tile);
+  MYTHOS_SHARED(b_tile, Tile);
   const int row = threadIdx.x / (kTile / kOwn) * kOwn, column = threadIdx.x % (kTile / kOwn) * kOwn;
   float sum[kOwn][kOwn] = {};
   for (int64_t d = 0; d < depth; d += kDepth) {
@@ -43,8 +43,8 @@ __device__ inline void product_tile(const T* a, int64_t a_stride, int64_t a_dept
     __syncthreads();
 #pragma unroll
     for (int k = 0; k < kDepth; ++k) {
-      const Own x = *reinterpret_cast<const Own*>(&a_tile[k][row]);
-      const Own y = *reinterpret_cast<const Own*>(&b_tile[k][column]);
+      const Own x = *vector_at<const Own>(&a_tile[k][row]);
+      const Own y = *vector_at<const Own>(&b_tile[k][column]);
       for (int i = 0; i < kOwn; ++i) {
         for (int j = 0; j < kOwn; ++j) sum[i][j] += x.at[i] * y.at[j];
       }

@@ -17,7 +17,7 @@ __device__ inline void load_chunk(const MoeRoute& args, int64_t chunk, int32_t* 
 
 // counts[e][chunk]: block = chunk.
 __global__ void count_kernel(MoeRoute args) {
-  __shared__ int32_t expert[kRouteChunk];
+  MYTHOS_SHARED(expert, int32_t[kRouteChunk]);
   load_chunk(args, blockIdx.x, expert);
   for (int64_t e = threadIdx.x; e < args.groups; e += kThreads) {
     int32_t count = 0;
@@ -50,7 +50,7 @@ __global__ void scan_kernel(MoeRoute args) {
 // Block = chunk: a slot's place is its expert's begin, plus the expert's slots in earlier chunks,
 // plus those before it in this one.
 __global__ void place_kernel(MoeRoute args) {
-  __shared__ int32_t expert[kRouteChunk];
+  MYTHOS_SHARED(expert, int32_t[kRouteChunk]);
   load_chunk(args, blockIdx.x, expert);
   for (int i = threadIdx.x; i < kRouteChunk; i += kThreads) {
     const int32_t e = expert[i];

@@ -4,15 +4,21 @@
 #include <cstring>
 #include <functional>
 #include <initializer_list>
+#include <source_location>
+#include <string>
+#include <type_traits>
+#include <vector>
 
-// Enough of CUDA to compile lib/kernels/*.cu as C++ and run them on the CPU. Each thread of a block
-// is a fiber with a stack of its own, which runs until it meets the others at a barrier or a
-// shuffle; blocks run one after the other. Odd blocks take their threads in reverse order, so that
-// a barrier that is missing shows. A barrier that some threads never reach ends the program.
+// Enough of CUDA to compile lib/kernels/*.cu as C++ and run them on the CPU, no more lenient than a
+// device is. Each thread of a block is a fiber with a stack of its own, which runs until it meets
+// the others at a barrier or a shuffle; blocks run one after the other. The order of blocks and of
+// threads between two barriers is drawn at random. What a device refuses or leaves undefined is a
+// fault: it ends the launch, whose status tells it.
 #define __global__
 #define __device__
 #define __host__
-#define __shared__ static
+#define __shared__ static_assert(false, "shared memory is declared with MYTHOS_SHARED(name, type)");
+#define MYTHOS_SHARED(name, ...) auto& name = emulation::shared<__VA_ARGS__>([] {})
 #define MYTHOS_DYNAMIC_SHARED(name) float* const name = emulation::dynamic_shared()
 
 struct dim3 {
@@ -21,22 +27,47 @@ struct dim3 {
 };
 extern dim3 threadIdx, blockIdx, gridDim;
 
-void __syncthreads();
+void __syncthreads(std::source_location where = std::source_location::current());
 
 namespace emulation {
 
-// Aligned to 16 bytes, and NaN when a block starts.
-float* dynamic_shared();
-// Runs body() for each thread of each block; returns 0, the success of a cudaError_t.
+// Numbers of cudaError_t.
+constexpr int kInvalidValue = 1, kInvalidConfiguration = 9, kMisalignedAddress = 716,
+              kLaunchFailure = 719;
+constexpr unsigned kSharedBytes = 48 << 10;  // of a block, static and dynamic together
+
+// Runs body() for each thread of each block. The result is 0 or the status of the first fault.
 int launch(const std::function<void()>& body, dim3 blocks, int threads, unsigned shared_bytes);
+// What the faults since the last call were, in words. A test that ends with some has failed.
+std::vector<std::string> take_faults();
+
+// The order that launches take from now on. Each test begins with MYTHOS_EMULATION_SEED, or else
+// with a random number that is printed when the test fails.
+void set_seed(uint64_t seed);
+
+// Shared memory is aligned to 16 bytes, and each number of it is a NaN (of fp32, bf16 and fp16
+// alike) when a block starts. AddressSanitizer knows where each variable ends.
+float* dynamic_shared();
+void* shared_variable(const void* id, size_t bytes);
+template <class T, class Site>
+T& shared(Site) {
+  static_assert(std::is_trivially_default_constructible_v<T>);
+  static const char id = 0;  // one for each place in the source that declares shared memory
+  return *static_cast<T*>(shared_variable(&id, sizeof(T)));
+}
+
+// A fault unless the address is a multiple of the alignment.
+void check_aligned(const void* address, size_t alignment);
+
 // What lane `from` of this thread's warp passes, for all lanes at once.
-uint32_t exchange(uint32_t value, int from);
+uint32_t exchange(unsigned mask, uint32_t value, int from, const std::source_location& where);
 
 template <class T>
-T shuffle(T value, int from) {
+T shuffle(unsigned mask, T value, int from, const std::source_location& where) {
+  static_assert(sizeof(T) == sizeof(uint32_t));
   uint32_t bits;
   std::memcpy(&bits, &value, sizeof bits);
-  bits = exchange(bits, from);
+  bits = exchange(mask, bits, from, where);
   std::memcpy(&value, &bits, sizeof bits);
   return value;
 }
@@ -47,17 +78,20 @@ inline int lane() {
 }  // namespace emulation
 
 template <class T>
-T __shfl_xor_sync(unsigned, T value, int mask) {
-  return emulation::shuffle(value, emulation::lane() ^ mask);
+T __shfl_xor_sync(unsigned mask, T value, int lanes,
+                  std::source_location where = std::source_location::current()) {
+  return emulation::shuffle(mask, value, emulation::lane() ^ lanes, where);
 }
 template <class T>
-T __shfl_up_sync(unsigned, T value, int step) {
-  return emulation::shuffle(
-      value, emulation::lane() < step ? emulation::lane() : emulation::lane() - step);
+T __shfl_up_sync(unsigned mask, T value, int step,
+                 std::source_location where = std::source_location::current()) {
+  const int lane = emulation::lane();
+  return emulation::shuffle(mask, value, lane < step ? lane : lane - step, where);
 }
 template <class T>
-T __shfl_sync(unsigned, T value, int from) {
-  return emulation::shuffle(value, from);
+T __shfl_sync(unsigned mask, T value, int from,
+              std::source_location where = std::source_location::current()) {
+  return emulation::shuffle(mask, value, from, where);
 }
 
 inline float __uint_as_float(uint32_t bits) {
