@@ -187,13 +187,18 @@ BpeModel::BpeModel(BpeParts parts)
   if (parts_.merges && !parts_.whole_pieces) {
     reachable_ = std::make_unique<std::atomic<uint8_t>[]>(parts_.vocabulary.size());
   }
+  for (size_t byte = 0; byte < last_byte_ids_.size() && !parts_.characters; ++byte) {
+    last_byte_ids_[byte] = parts_.suffix.empty()
+                               ? parts_.byte_ids[byte]
+                               : parts_.vocabulary.find(static_cast<char>(byte) + parts_.suffix);
+  }
   if (!parts_.characters) return;
   for (size_t i = 0; i < ascii_ids_.size(); ++i) {
     const char c = static_cast<char>(i);
     ascii_ids_[i] = parts_.vocabulary.find({&c, 1});
   }
   // A part of a piece is not to be taken for a whole one.
-  if (!parts_.whole_pieces) {
+  if (!parts_.whole_pieces && parts_.suffix.empty()) {
     std::vector<std::string_view> tokens;
     for (uint32_t id = 0; id < vocabulary().size(); ++id) tokens.push_back(vocabulary().bytes(id));
     pairs_ = std::make_unique<JoinedPairs>(tokens);
@@ -205,7 +210,7 @@ BpeModel::BpeModel(BpeParts parts)
 
 void BpeModel::encode_bytes(std::string_view bytes, std::vector<uint32_t>& ids) const {
   if (parts_.characters) {
-    begin_with_bytes(bytes, ids);
+    begin_with_bytes(bytes, false, ids);
   } else if (!bytes.empty()) {
     encode(bytes, Vocabulary::Key(bytes), ids);
   }
@@ -213,9 +218,11 @@ void BpeModel::encode_bytes(std::string_view bytes, std::vector<uint32_t>& ids) 
 
 bool BpeModel::text_gives(uint32_t id) const {
   if (!parts_.merges || parts_.whole_pieces || id == parts_.unknown_id) return true;
-  const auto& bytes = parts_.byte_ids;
-  return parts_.merges->gives(id) || std::find(bytes.begin(), bytes.end(), id) != bytes.end() ||
-         (parts_.characters && character_id(parts_.vocabulary.bytes(id)) == id);
+  const auto holds = [&](const auto& ids) { return std::ranges::find(ids, id) != ids.end(); };
+  if (parts_.merges->gives(id) || holds(parts_.byte_ids)) return true;
+  if (!parts_.characters) return holds(last_byte_ids_);
+  const std::string_view token = parts_.vocabulary.bytes(id);
+  return character_id(token) == id || (!parts_.suffix.empty() && token.ends_with(parts_.suffix));
 }
 
 bool BpeModel::ends_at_cut() const {
@@ -255,10 +262,12 @@ void BpeModel::encode_pieces(std::string_view text, std::span<const size_t> ends
 
 void BpeModel::encode(std::string_view piece, const Vocabulary::Key& key,
                       std::vector<uint32_t>& ids) const {
-  const uint32_t id = parts_.vocabulary.find(piece, key);
-  if (id != kNone && (!reachable_ || merges_give(id))) {
-    ids.push_back(id);
-    return;
+  if (parts_.suffix.empty() || parts_.whole_pieces) {
+    const uint32_t id = parts_.vocabulary.find(piece, key);
+    if (id != kNone && (!reachable_ || merges_give(id))) {
+      ids.push_back(id);
+      return;
+    }
   }
   if (piece.size() > RecentPieces::kMaxBytes) return merge(piece, ids);
   RecentPieces::append(number_, piece, key.hash, ids, [&] { merge(piece, ids); });
@@ -281,7 +290,7 @@ void BpeModel::merge(std::string_view piece, std::vector<uint32_t>& ids) const {
   if (parts_.characters) {
     begin_with_characters(piece, ids);
   } else {
-    begin_with_bytes(piece, ids);
+    begin_with_bytes(piece, true, ids);
   }
   if (!parts_.merges) {
     merge_symbols(ByBytes{parts_.vocabulary, piece}, ids, first);
@@ -290,10 +299,12 @@ void BpeModel::merge(std::string_view piece, std::vector<uint32_t>& ids) const {
   }
 }
 
-void BpeModel::begin_with_bytes(std::string_view piece, std::vector<uint32_t>& ids) const {
+void BpeModel::begin_with_bytes(std::string_view piece, bool ends,
+                                std::vector<uint32_t>& ids) const {
   bool after_unknown = false;
-  for (const char c : piece) {
-    uint32_t id = parts_.byte_ids[static_cast<unsigned char>(c)];
+  for (const char& c : piece) {
+    const bool last = ends && &c == &piece.back();
+    uint32_t id = (last ? last_byte_ids_ : parts_.byte_ids)[static_cast<unsigned char>(c)];
     const bool unknown = id == kNone;
     if (unknown) id = parts_.unknown_id;
     if (id != kNone && !(unknown && after_unknown && parts_.fuse_unknown)) ids.push_back(id);
@@ -308,7 +319,11 @@ void BpeModel::begin_with_characters(std::string_view piece, std::vector<uint32_
   const auto put_unknown = [&] {
     if (unknown) ids.push_back(parts_.unknown_id);
   };
+  std::string last;
   for_each_code_point(piece, [&](char32_t, std::string_view character) {
+    if (!parts_.suffix.empty() && character.end() == piece.end()) {
+      character = last.append(character).append(parts_.suffix);
+    }
     const uint32_t id = character_id(character);
     if (id != kNone) {
       put_unknown();
@@ -330,8 +345,8 @@ uint32_t BpeModel::character_id(std::string_view character) const {
   return parts_.vocabulary.find(character);
 }
 
-bool BpeModel::falls_back(std::string_view character) const {
-  return std::all_of(character.begin(), character.end(), [&](char c) {
+bool BpeModel::falls_back(std::string_view bytes) const {
+  return std::all_of(bytes.begin(), bytes.end(), [&](char c) {
     return parts_.byte_ids[static_cast<unsigned char>(c)] != kNone;
   });
 }

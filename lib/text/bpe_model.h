@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -62,6 +63,9 @@ struct BpeParts {
   bool fuse_unknown = false;
   // A piece that is in the vocabulary is that token, whether merges lead to it or not.
   bool whole_pieces = false;
+  // Stands behind the last byte or character of each piece when its token is looked up: "</w>" in
+  // CLIP's models. Only where merges are listed.
+  std::string suffix = {};
 
   // Sets byte_ids to the tokens of single bytes. The first byte that has none; -1 if all have one.
   int find_byte_ids();
@@ -86,10 +90,10 @@ class BpeModel : public PieceModel {
   void encode(std::string_view piece, const Vocabulary::Key& key, std::vector<uint32_t>& ids) const;
   bool merges_give(uint32_t id) const;
   void merge(std::string_view piece, std::vector<uint32_t>& ids) const;
-  void begin_with_bytes(std::string_view piece, std::vector<uint32_t>& ids) const;
+  void begin_with_bytes(std::string_view piece, bool ends, std::vector<uint32_t>& ids) const;
   void begin_with_characters(std::string_view piece, std::vector<uint32_t>& ids) const;
   uint32_t character_id(std::string_view character) const;
-  bool falls_back(std::string_view character) const;
+  bool falls_back(std::string_view bytes) const;
   void cut_apart(std::string_view text, std::span<const size_t> ends,
                  std::vector<size_t>& finer) const;
 
@@ -98,6 +102,7 @@ class BpeModel : public PieceModel {
   // Of tokens that were met as whole pieces: whether merges lead to them. Unknown at first.
   enum : uint8_t { kUnknown, kYes, kNo };
   std::unique_ptr<std::atomic<uint8_t>[]> reachable_;
+  std::array<uint32_t, 256> last_byte_ids_ = {};  // of a piece's last byte, with the suffix
   // With `characters`: the ids of ASCII, and where long pieces can be cut.
   std::array<uint32_t, 128> ascii_ids_ = {};
   std::unique_ptr<JoinedPairs> pairs_;

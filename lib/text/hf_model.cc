@@ -99,10 +99,9 @@ PairMerges read_merges(const HfJson& json, const HfIds& ids) {
 }
 
 void refuse_unsupported(const HfJson& model) {
-  for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
-    if (!model[key].is_null() && !model[key].text().empty()) {
-      model[key].refuse(model[key].shown() + " is not supported (supported: null)");
-    }
+  if (const HfJson prefix = model["continuing_subword_prefix"];
+      !prefix.is_null() && !prefix.text().empty()) {
+    prefix.refuse(prefix.shown() + " is not supported (supported: null)");
   }
   if (!model["dropout"].is_null() && model["dropout"].value() != 0) {
     model["dropout"].refuse(model["dropout"].shown() + " is not supported (supported: null)");
@@ -115,13 +114,23 @@ uint32_t read_unknown(const HfJson& name, const HfIds& ids) {
   return found->second;
 }
 
+// Whether each byte has a token for where it ends a piece.
+bool has_last_bytes(const BpeParts& bpe) {
+  for (int byte = 0; byte < 256; ++byte) {
+    const std::string last = static_cast<char>(byte) + bpe.suffix;
+    if (bpe.vocabulary.find(last) == Vocabulary::kNone) return false;
+  }
+  return true;
+}
+
 // Sets the tokens of bytes. Whether each byte has one.
 bool read_byte_ids(const HfJson& model, const HfModel& out, BpeParts& bpe) {
   if (bpe.characters) {
     bpe.byte_ids = fallback_ids(model, out.ids);
     return std::ranges::find(bpe.byte_ids, Vocabulary::kNone) == bpe.byte_ids.end();
   }
-  const bool fallback = model["byte_fallback"].flag(false), complete = bpe.find_byte_ids() < 0;
+  const bool fallback = model["byte_fallback"].flag(false);
+  const bool complete = bpe.find_byte_ids() < 0 && has_last_bytes(bpe);
   if (fallback && !complete) {
     model["byte_fallback"].refuse("true is supported only where the vocabulary has all 256 bytes");
   }
@@ -136,6 +145,9 @@ std::unique_ptr<PieceModel> read_bpe(const HfJson& model, bool byte_level, HfMod
   bpe.merges = read_merges(model["merges"], out.ids);
   bpe.whole_pieces = model["ignore_merges"].flag(false);
   bpe.fuse_unknown = model["fuse_unk"].flag(false);
+  if (const HfJson suffix = model["end_of_word_suffix"]; !suffix.is_null()) {
+    out.suffix = bpe.suffix = suffix.text();
+  }
   if (read_byte_ids(model, out, bpe)) {
     return std::make_unique<BpeModel>(std::move(bpe));
   }

@@ -17,6 +17,7 @@ struct HfModel {
   std::unique_ptr<PieceModel> model;
   HfIds ids;                           // of the vocabulary's tokens, by their names
   std::vector<uint32_t> verbatim_ids;  // sorted; byte-level tokens that are not in its letters
+  std::string suffix = {};             // that tokens at the end of a piece are written with
 };
 
 // A tokenizer.json's member "model": BPE, Unigram or WordPiece. `byte_level`: its tokens are bytes

@@ -56,7 +56,26 @@ void read_added_tokens(const HfJson& json, const HfIds& ids, const HfDecoder& de
   }
 }
 
-// What a TemplateProcessing or BertProcessing puts before and behind a single text.
+// What the tokens of the vocabulary decode to. In letters of bytes the suffix of a word's last
+// token stands for the space behind the word, as transformers' CLIPTokenizer has it.
+TokenTexts token_texts(const Vocabulary& vocabulary, const HfDecoder& decoder,
+                       const std::string& suffix) {
+  TokenTexts texts;
+  for (uint32_t id = 0; id < vocabulary.size(); ++id) {
+    const std::string_view token = vocabulary.bytes(id);
+    if (!decoder.byte_level()) {
+      texts.add(decoder.text_of(token));
+    } else if (token.ends_with(suffix)) {
+      texts.add(std::string(token.substr(0, token.size() - suffix.size())) + " ");
+    } else {
+      texts.add(token);
+    }
+  }
+  return texts;
+}
+
+// What a TemplateProcessing, BertProcessing or RobertaProcessing puts before and behind a single
+// text.
 void read_template(const HfJson& processor, TokenizerParts& parts) {
   const auto within = [&](const HfJson& id) {
     if (id.id() >= parts.vocab_size) {
@@ -68,7 +87,7 @@ void read_template(const HfJson& processor, TokenizerParts& parts) {
     if (pair.size() != 2) pair.refuse("expected a name and an id, found " + pair.shown());
     return within(pair.at(1));
   };
-  if (processor.type() == "BertProcessing") {
+  if (processor.type() == "BertProcessing" || processor.type() == "RobertaProcessing") {
     parts.bos = second(processor["cls"]);
     parts.eos = second(processor["sep"]);
   }
@@ -161,13 +180,10 @@ std::unique_ptr<Tokenizer> parse_hf_tokenizer(std::string content, const std::st
   parts.byte_letters = pre_tokenizer.byte_level;
   parts.verbatim_ids = std::move(model.verbatim_ids);
   parts.vocab_size = parts.vocabulary().size();
-  if (!pre_tokenizer.byte_level) {
-    parts.texts.emplace();
-    for (uint32_t id = 0; id < parts.vocabulary().size(); ++id) {
-      parts.texts->add(decoder.text_of(parts.vocabulary().bytes(id)));
-    }
-    parts.drops_first_space = decoder.drops_first_space();
+  if (!pre_tokenizer.byte_level || !model.suffix.empty()) {
+    parts.texts = token_texts(parts.vocabulary(), decoder, model.suffix);
   }
+  if (!pre_tokenizer.byte_level) parts.drops_first_space = decoder.drops_first_space();
   read_added_tokens(root["added_tokens"], model.ids, decoder, parts);
   read_template(root["post_processor"], parts);
   if (!parts.bos) parts.bos = find_usual(kBosNames, model.ids, parts);

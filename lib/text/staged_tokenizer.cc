@@ -207,8 +207,7 @@ std::string StagedTokenizer::piece(uint32_t id) const {
   if (const AddedToken* token = added(id)) return token->name;
   if (id >= model_->vocabulary().size()) return "";
   const std::string_view bytes = model_->vocabulary().bytes(id);
-  if (texts_) return std::string(bytes);
-  if (!byte_letters_) return escaped(bytes, bytes.size());
+  if (!byte_letters_) return texts_ ? std::string(bytes) : escaped(bytes, bytes.size());
   const bool verbatim = std::binary_search(verbatim_ids_.begin(), verbatim_ids_.end(), id);
   return verbatim ? std::string(bytes) : to_byte_letters(bytes);
 }

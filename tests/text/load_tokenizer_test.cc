@@ -8,6 +8,7 @@
 #include "scratch.h"
 #include "text/carried_name.h"
 #include "text/export_tokenizer.h"
+#include "text/hf_tokenizer.h"
 
 namespace mythos {
 namespace {
@@ -227,19 +228,30 @@ TEST_F(LoadTokenizer, AnExportTellsATokenWithoutANameById) {
   EXPECT_EQ(load_tokenizer(folder)->fingerprint(), ranks->fingerprint());
 }
 
-// GPT-2's two files give the ids of the tokenizer.json that is made of them.
-TEST_F(LoadTokenizer, TakesVocabularyAndMergesOfGpt2) {
-  const auto whole = load_tokenizer(kData / "bytelevel.tokenizer.json");
-  const auto json = nlohmann::json::parse(read_file(kData / "bytelevel.tokenizer.json"));
+// What a tokenizer.json's tokens and merges are in vocab.json and merges.txt.
+nlohmann::json vocab_of(const nlohmann::json& json) {
   nlohmann::json vocab = json["model"]["vocab"];
-  vocab["<|endoftext|>"] = json["added_tokens"][0]["id"];
+  for (const nlohmann::json& token : json["added_tokens"]) {
+    vocab[token["content"].get<std::string>()] = token["id"];
+  }
+  return vocab;
+}
+std::string merges_of(const nlohmann::json& json) {
   std::string merges = "#version: 0.2\n";
   for (const nlohmann::json& pair : json["model"]["merges"]) {
     merges += pair[0].get<std::string>() + " " + pair[1].get<std::string>() + "\n";
   }
+  return merges;
+}
+
+// GPT-2's two files give the ids of the tokenizer.json that is made of them.
+TEST_F(LoadTokenizer, TakesVocabularyAndMergesOfGpt2) {
+  const auto whole = load_tokenizer(kData / "bytelevel.tokenizer.json");
+  const auto json = nlohmann::json::parse(read_file(kData / "bytelevel.tokenizer.json"));
+  const std::string merges = merges_of(json);
   const fs::path folder = scratch_ / "gpt2";
   fs::create_directory(folder);
-  write_file_atomic(folder / "vocab.json", vocab.dump());
+  write_file_atomic(folder / "vocab.json", vocab_of(json).dump());
   EXPECT_TRUE(contains(error_of(ErrorKind::data, [&] { load_tokenizer(folder); }),
                        "vocab.json with merges.txt"));
   write_file_atomic(folder / "merges.txt", merges);
@@ -257,6 +269,31 @@ TEST_F(LoadTokenizer, TakesVocabularyAndMergesOfGpt2) {
   write_file_atomic(folder / "merges.txt", merges + "Ġ qqq\n");
   EXPECT_TRUE(contains(error_of(ErrorKind::data, [&] { load_tokenizer(folder); }),
                        "the token 'qqq' is not in model.vocab"));
+}
+
+// CLIP's have tokens that end with "</w>", and are read as CLIP's tokenizer.json is.
+TEST_F(LoadTokenizer, TakesVocabularyAndMergesOfClip) {
+  const auto json = nlohmann::json::parse(read_file(kData / "hf_golden.json"))["bases"]["clip"];
+  const auto whole = parse_hf_tokenizer(json.dump(), "tok.json");
+  const fs::path folder = scratch_ / "clip";
+  fs::create_directory(folder);
+  nlohmann::json vocab = vocab_of(json);
+  write_file_atomic(folder / "merges.txt", merges_of(json));
+  write_file_atomic(folder / "vocab.json", vocab.dump());
+  const auto tokenizer = load_tokenizer(folder);
+  const std::string text = "The KING's\n\n 12  men,  naïve e\u0301 — x</w>";
+  EXPECT_EQ(tokenizer->encode(text), whole->encode(text));
+  EXPECT_EQ(tokenizer->decode(tokenizer->encode(text)),
+            "the king 's 1 2 men , naïve \u00e9 — x </ w > ");
+  EXPECT_EQ(tokenizer->bos_id(), vocab["<|startoftext|>"]);
+  EXPECT_EQ(tokenizer->eos_id(), vocab["<|endoftext|>"]);
+  EXPECT_EQ(tokenizer->piece(vocab["the</w>"]), "the</w>");
+  EXPECT_EQ(tokenizer->piece(vocab["Ġ</w>"]), "Ġ</w>");
+
+  vocab.erase("<|startoftext|>");
+  write_file_atomic(folder / "vocab.json", vocab.dump());
+  EXPECT_TRUE(contains(error_of(ErrorKind::data, [&] { load_tokenizer(folder); }),
+                       "its tokens end with '</w>', but they are not CLIP's"));
 }
 
 TEST_F(LoadTokenizer, TakesAFolder) {

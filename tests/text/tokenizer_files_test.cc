@@ -239,7 +239,6 @@ TEST_F(HfFile, RefusesWhatIsNotSupportedByName) {
       {"/model/type", "WordPiece", "model.type: \"WordPiece\" of bytes (ByteLevel) is not"},
       {"/model/dropout", 0.1, "model.dropout: 0.1 is not supported"},
       {"/model/continuing_subword_prefix", "##", "model.continuing_subword_prefix: \"##\""},
-      {"/model/end_of_word_suffix", "</w>", "model.end_of_word_suffix: \"</w>\""},
       {"/normalizer", {{"type", "ByteLevel"}}, "tok.json: normalizer: \"ByteLevel\" is not"},
       {"/normalizer",
        {{"type", "Sequence"}, {"normalizers", {{{"type", "NFC"}}, {{"type", "Nfc"}}}}},

@@ -114,6 +114,47 @@ def word_piece_cases():
     yield "untidy", {"decoder": D.WordPiece(cleanup=False)}
 
 
+def suffixed(lines, alphabet, pre_tokenizer, normalizer, decoder):
+    """Tokens that end a word are written with "</w>"; every letter has one with it and one without."""
+    trained = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
+    trained.normalizer, trained.pre_tokenizer = normalizer, pre_tokenizer
+    trained.train_from_iterator(lines + VARIED, trainers.BpeTrainer(
+        vocab_size=330, show_progress=False, limit_alphabet=60, end_of_word_suffix="</w>"))
+    model = json.loads(trained.to_str())["model"]
+    names = ["<unk>"] + sorted(set(model["vocab"]) | {letter + end for letter in alphabet for end in ("", "</w>")})
+    tokenizer = Tokenizer(models.BPE(vocab={name: i for i, name in enumerate(names)}, merges=[tuple(pair) for pair in model["merges"]],
+                                     unk_token="<unk>", end_of_word_suffix="</w>"))
+    tokenizer.normalizer, tokenizer.pre_tokenizer, tokenizer.decoder = normalizer, pre_tokenizer, decoder
+    return tokenizer
+
+
+def clip(lines):
+    words = Regex(r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+")
+    tokenizer = suffixed(lines, P.ByteLevel.alphabet(), sequence(split(words, "removed", True), BYTES),
+                         sequence(N.NFC(), N.Replace(Regex(r"\s+"), " "), N.Lowercase()), D.ByteLevel())
+    tokenizer.add_special_tokens([special("<|startoftext|>", normalized=True), special("<|endoftext|>")])
+    return tokenizer
+
+
+def clip_cases():
+    yield "plain", {}
+    yield "bytes", {"normalizer": None, "pre_tokenizer": BYTES}
+    yield "ignored_merges", {"model": {"ignore_merges": True}}
+
+
+def gpt1(lines):
+    tokenizer = suffixed(lines, "abcxyz.,!é你", P.BertPreTokenizer(), N.BertNormalizer(), D.BPEDecoder())
+    tokenizer.add_special_tokens([special("<unk>")])
+    return tokenizer
+
+
+def gpt1_cases():
+    yield "plain", {}
+    yield "fused", {"model": {"fuse_unk": True}}
+    yield "whole", {"normalizer": N.Lowercase(), "pre_tokenizer": None}
+    yield "ignored_merges", {"model": {"ignore_merges": True}}
+
+
 def charsmap():
     """A few rules in the form of SentencePiece's: a trie of Darts-clone with one level for each byte, and texts."""
     rules = {"\t": " ", "\n": " ", "\u3000": " ", "ﬁ": "fi", "½": "1/2", "e\u0301": "é", "İ": "I", "\u200b": "", "①": "1", "Å": "Å"}
@@ -213,6 +254,15 @@ def long_text(texts):
     return "the king" + (" and the rest" + "".join(text + " of it" for text in texts)) * 60
 
 
+def decode(tokenizer, ids):
+    """Ours tells each token's text by itself: a space stands for each suffix, that of the last word too."""
+    text = tokenizer.decode(ids, skip_special_tokens=False)
+    suffix = getattr(tokenizer.model, "end_of_word_suffix", None)
+    if not suffix or suffix in text:
+        return text.replace(suffix, " ") if suffix else text
+    return text + " " * (bool(ids) and tokenizer.id_to_token(ids[-1]).endswith(suffix))
+
+
 def make_case(base, name, changes, tokenizer, texts):
     content = json.loads(tokenizer.to_str())
     added = changes.pop("added", None)
@@ -229,7 +279,7 @@ def make_case(base, name, changes, tokenizer, texts):
     for key, as_text in (("ids", True), ("ids_special", False)):
         changed.encode_special_tokens = as_text
         case[key] = [changed.encode(text, add_special_tokens=False).ids for text in texts]
-    case["decoded"] = [changed.decode(ids, skip_special_tokens=False) for ids in case["ids"]]
+    case["decoded"] = [decode(changed, ids) for ids in case["ids"]]
     ids = changed.encode(long_text(texts), add_special_tokens=False).ids
     case["long"] = {"ids": len(ids), "sum": sum(id * (i + 1) for i, id in enumerate(ids)) % 2**32}
     if case["ids"] == case["ids_special"]:
@@ -243,7 +293,8 @@ def main():
     texts = ["", " ", "the king", " the  king "] + ["".join(sample(draw) for _ in range(draw.randrange(2, 14))) for _ in range(32)]
     golden = {"texts": texts, "bases": {}, "cases": []}
     for base, make, cases in ((byte_level.__name__, byte_level, byte_cases), ("character_bpe", character_bpe, character_cases),
-                              ("unigram", unigram, unigram_cases), ("word_piece", word_piece, word_piece_cases)):
+                              ("unigram", unigram, unigram_cases), ("word_piece", word_piece, word_piece_cases),
+                              ("clip", clip, clip_cases), ("gpt1", gpt1, gpt1_cases)):
         tokenizer = make(lines)
         golden["bases"][base] = json.loads(tokenizer.to_str())
         golden["cases"] += [make_case(base, name, changes, tokenizer, texts) for name, changes in cases()]
