@@ -114,7 +114,7 @@ class Evaluation {
     report.data = options.data;
     report.split = options.split;
     report.device = device_.str();
-    report.compute_type = compute_type_ == at::kBFloat16 ? "bf16" : "fp32";
+    report.compute_type = compute_type_name(compute_type_);
     report.step = loaded_.state.value("step", int64_t{0});
     report.seq_len = likelihood_.seq_len;
     const auto loops = options.loops.empty() ? default_loops(config.max_loop_iters)

@@ -19,7 +19,7 @@ void ComputeFlags::declare(CLI::App& app) {
 void ComputeFlags::declare_dtype(CLI::App& app) {
   app.add_option("--dtype", dtype,
                  "Type of matrix products: auto (bf16 on CUDA, fp32 on CPU), fp32, bf16, "
-                 "or tf32 (CUDA)")
+                 "fp16 or tf32 (CUDA)")
       ->type_name("TYPE");
 }
 

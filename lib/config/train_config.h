@@ -9,7 +9,7 @@ namespace mythos {
 
 enum class Schedule { cosine, linear_cooldown, constant };
 enum class LoopSampling { poisson, uniform, fixed };
-enum class ComputeType { automatic, fp32, bf16, tf32 };
+enum class ComputeType { automatic, fp32, bf16, fp16, tf32 };
 enum class DocumentMask { automatic, on, off };
 enum class Recompute { none, loop, block };
 enum class OnBlowUp { stop, warn };
@@ -25,7 +25,7 @@ struct EnumNames<LoopSampling> {
 };
 template <>
 struct EnumNames<ComputeType> {
-  static constexpr std::array<std::string_view, 4> names = {"auto", "fp32", "bf16", "tf32"};
+  static constexpr std::array<std::string_view, 5> names = {"auto", "fp32", "bf16", "fp16", "tf32"};
 };
 template <>
 struct EnumNames<DocumentMask> {

@@ -20,8 +20,9 @@ void check_fits(const ModelConfig& config, int64_t tokens) {
 
 Decoder::Options decoder_options(const InferBench& options) {
   Decoder::Options decoder;
-  decoder.compute_type =
-      options.compute_type == at::kBFloat16 ? ComputeType::bf16 : ComputeType::fp32;
+  decoder.compute_type = options.compute_type == at::kFloat  ? ComputeType::fp32
+                         : options.compute_type == at::kHalf ? ComputeType::fp16
+                                                             : ComputeType::bf16;
   decoder.weights = options.weights;
   decoder.cache = options.cache;
   return decoder;

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/strings.h"
+#include "kernels/device.h"
 
 namespace mythos {
 namespace {
@@ -34,10 +35,6 @@ std::string speculation_text(const SpeculationCounts& counts) {
                    100 * counts.acceptance_rate(), counts.tokens_per_verification());
 }
 
-std::string type_name(at::ScalarType type) {
-  return type == at::kBFloat16 ? "bf16" : "fp32";
-}
-
 json exit_json(const Generation& generation, const Decoder::Options& options) {
   if (!generation.exits) return nullptr;
   const bool by_head = options.exit == ExitRule::halting;
@@ -48,7 +45,7 @@ json exit_json(const Generation& generation, const Decoder::Options& options) {
 json cache_json(const Generation& generation, const Decoder& decoder) {
   const CacheOptions& cache = decoder.options().cache;
   const std::string type = cache.type == CacheType::automatic
-                               ? type_name(decoder.weights().compute_type)
+                               ? compute_type_name(decoder.weights().compute_type)
                                : std::string(enum_name(cache.type));
   return {{"type", type},
           {"sharing", enum_name(cache.sharing)},
@@ -110,7 +107,7 @@ json to_json(const Generation& generation, const Decoder& decoder, const Generat
             {"min_p", sampling.min_p},
             {"seed", sampling.seed}}},
           {"device", decoder.device().str()},
-          {"compute_type", type_name(decoder.weights().compute_type)},
+          {"compute_type", compute_type_name(decoder.weights().compute_type)},
           {"weights", enum_name(decoder.options().weights)},
           {"cache", cache_json(generation, decoder)},
           {"timings",

@@ -96,6 +96,7 @@ Tensor causal_attention(const Tensor& q, const Tensor& k, const Tensor& v,
                         const Tensor& first_key) {
   check_first_key(q, first_key);
   if (!q.is_cpu()) return library_attention(q, k, v, first_key);
+  if (q.scalar_type() == at::kHalf) return causal_attention_reference(q, k, v, first_key);
   const Tensor first = first_key.defined() ? first_key.contiguous() : first_key;
   if (!wants_graph({&q, &k, &v})) return forward(q, k, v, first).first;
   return record_operation("CausalAttentionBackward", {q, k, v}, [&] {
@@ -111,6 +112,7 @@ Tensor attention_of_rows(const Tensor& q, const Tensor& k, const Tensor& v, cons
     fail(ErrorKind::internal, "attention_of_rows: the rows are not those of q and k");
   }
   if (!q.is_cpu()) return library_rows(q, k, v, rows, first_key);
+  if (q.scalar_type() == at::kHalf) return attention_of_rows_reference(q, k, v, rows, first_key);
   const Tensor out = at::empty({1, q.size(1), q.size(2), v.size(3)}, q.options());
   cpu::attention_of_rows(packed(q), packed(k), packed(v), rows, first_key, out);
   return out;

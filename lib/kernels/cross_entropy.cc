@@ -30,20 +30,25 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& targets) {
   return forward(logits.contiguous(), targets.contiguous()).first;
 }
 
-Tensor cross_entropy_gradient(Tensor& logits, const Tensor& targets, double factor) {
+Tensor cross_entropy_gradient(Tensor& logits, const Tensor& targets, double factor,
+                              const Tensor& device_factor) {
   const Backend backend = backend_of(logits);
   if (backend == Backend::plain) {
     const at::AutoGradMode with_graph(true);
     const Tensor leaf = logits.detach().requires_grad_();
     const Tensor loss = cross_entropy_reference(leaf, targets);
-    logits = torch::autograd::grad({loss.sum() * factor}, {leaf})[0];
+    Tensor sum = loss.sum() * factor;
+    if (device_factor.defined()) sum = sum * device_factor;
+    logits = torch::autograd::grad({sum}, {leaf})[0];
     return loss.detach();
   }
   const Tensor ids = targets.contiguous();
   const auto [loss, log_sum] = forward(logits, ids);
   const auto kernel =
       backend == Backend::cpu ? cpu::cross_entropy_backward : cuda::cross_entropy_backward;
-  kernel(logits, ids, log_sum, at::full(loss.sizes(), factor, loss.options()));
+  const Tensor d_loss = at::full(loss.sizes(), factor, loss.options());
+  if (device_factor.defined()) d_loss.mul_(device_factor);
+  kernel(logits, ids, log_sum, d_loss);
   return loss;
 }
 

@@ -1,8 +1,10 @@
 #pragma once
 #include <cstdint>
 
-// cross_entropy() on raw memory of a CUDA device: contiguous rows of `width` logits, bf16 when
-// `bf16`, else fp32; a target below 0 is none.
+#include "kernels/number_type.h"
+
+// cross_entropy() on raw memory of a CUDA device: contiguous rows of `width` logits
+// of `type`; a target below 0 is none.
 namespace mythos {
 
 struct CrossEntropyForward {
@@ -10,7 +12,7 @@ struct CrossEntropyForward {
   const int64_t* targets;
   float *loss, *log_sum;  // [rows]
   int64_t rows, width;
-  bool bf16;
+  NumberType type;
 };
 
 // logits ← (softmax(logits) - onehot(target))·d_loss, in place.
@@ -19,7 +21,7 @@ struct CrossEntropyBackward {
   const int64_t* targets;
   const float *log_sum, *d_loss;
   int64_t rows, width;
-  bool bf16;
+  NumberType type;
 };
 
 }  // namespace mythos

@@ -2,11 +2,14 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "kernels/number_type.h"
+
 // What the .cu files share: number types, loads of 16 bytes, sums over the threads of a row, and
 // the launch. The tests compile the same files as C++ over an emulation of blocks and threads, so
 // that the kernels run where there is no device.
 #ifdef __CUDACC__
 #include <cuda_bf16.h>
+#include <cuda_fp16.h>
 #include <cuda_runtime.h>
 #define MYTHOS_DYNAMIC_SHARED(name) extern __shared__ __align__(16) float name[]
 #define MYTHOS_SHARED(name, ...) __shared__ __align__(16)::mythos::Plain<__VA_ARGS__> name
@@ -18,7 +21,8 @@ namespace mythos {
 
 constexpr int kThreads = 256;  // of a block
 constexpr int kWarp = 32;
-constexpr int kChunk = 8;  // numbers that a thread moves at once: 16 bytes of bf16, 32 of fp32
+// Numbers that a thread moves at once: 16 bytes of bf16 or fp16, 32 of fp32.
+constexpr int kChunk = 8;
 
 // MYTHOS_SHARED(name, T) declares a T in a block's shared memory.
 template <class T>
@@ -27,10 +31,19 @@ using Plain = T;
 struct Bf16 {
   uint16_t bits;
 };
+struct Fp16 {
+  uint16_t bits;
+};
 
 #ifdef __CUDACC__
 __device__ inline uint16_t bf16_bits(float x) {
   return __bfloat16_as_ushort(__float2bfloat16_rn(x));
+}
+__device__ inline uint16_t fp16_bits(float x) {
+  return __half_as_ushort(__float2half_rn(x));
+}
+__device__ inline float fp16_value(uint16_t bits) {
+  return __half2float(__ushort_as_half(bits));
 }
 __device__ inline float fast_exp(float x) {
   return __expf(x);
@@ -43,12 +56,31 @@ __device__ inline float load(float x) {
 __device__ inline float load(Bf16 x) {
   return __uint_as_float(static_cast<uint32_t>(x.bits) << 16);
 }
+__device__ inline float load(Fp16 x) {
+  return fp16_value(x.bits);
+}
 template <class T>
 __device__ inline T as(float x) {
   if constexpr (std::is_same_v<T, float>)
     return x;
-  else
+  else if constexpr (std::is_same_v<T, Bf16>)
     return T{bf16_bits(x)};
+  else
+    return T{fp16_bits(x)};
+}
+
+// f() of a number of the type, whose value says nothing.
+template <class F>
+int with_type(NumberType type, F f) {
+  switch (type) {
+    case NumberType::bf16:
+      return f(Bf16{});
+    case NumberType::fp16:
+      return f(Fp16{});
+    case NumberType::fp32:
+      break;
+  }
+  return f(0.0f);
 }
 
 template <int N>

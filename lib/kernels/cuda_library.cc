@@ -37,7 +37,7 @@ void* cuda_stream(at::Device device) {
 }
 
 Backend backend_of(const at::Tensor& x) {
-  if (x.is_cpu()) return Backend::cpu;
+  if (x.is_cpu()) return x.scalar_type() == at::kHalf ? Backend::plain : Backend::cpu;
   return has_bf16_cores(x.device()) && kernels() ? Backend::cuda : Backend::plain;
 }
 

@@ -15,7 +15,8 @@ void* cuda_kernel(const char* name);
 void* cuda_stream(at::Device device);
 
 // What computes an operator on a tensor: its CPU form, this project's CUDA kernels, or plain tensor
-// operations for a CUDA tensor where the kernels are not there or its device is too old for them.
+// operations for a CUDA tensor where the kernels are not there or its device is too old for them,
+// and for fp16 on a CPU.
 enum class Backend { cpu, cuda, plain };
 Backend backend_of(const at::Tensor& x);
 

@@ -127,14 +127,28 @@ at::ScalarType resolve_compute_type(ComputeType type, at::Device device) {
     at::globalContext().setAllowTF32CuBLAS(true);
     return at::kFloat;
   }
+  if (type == ComputeType::fp16) {
+    if (!device.is_cuda()) {
+      fail(ErrorKind::usage,
+           "compute type fp16: the CPU has it for training alone, where it is slow.",
+           "Choose fp32 or bf16");
+    }
+    return at::kHalf;
+  }
   if (type == ComputeType::fp32) return at::kFloat;
   if (type == ComputeType::bf16) return at::kBFloat16;
   return device.is_cuda() && has_bf16_cores(device) ? at::kBFloat16 : at::kFloat;
 }
 
+std::string compute_type_name(at::ScalarType type) {
+  if (type == at::kFloat) return "fp32";
+  return type == at::kHalf ? "fp16" : "bf16";
+}
+
 at::ScalarType training_compute_type(ComputeType type, at::Device device) {
   at::globalContext().setAllowBF16ReductionCuBLAS(false);
   at::globalContext().setAllowFP16ReductionCuBLAS(false);
+  if (type == ComputeType::fp16) return at::kHalf;
   // Every processor with AMX has AVX512-BF16 too.
   const bool fast_bf16 = device.is_cpu() && cpu::has_bf16_products();
   return type == ComputeType::automatic && fast_bf16 ? at::kBFloat16

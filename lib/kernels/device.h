@@ -42,10 +42,13 @@ void use_deterministic_operators();
 
 // Type of matrix products: auto means bf16 on CUDA devices that have it and fp32 elsewhere. tf32 is
 // fp32 whose products a CUDA device may round to 10 bits: it is switched on for the process. Fails
-// (usage) for it on CPU.
+// (usage) for it on CPU, and for fp16 there.
 at::ScalarType resolve_compute_type(ComputeType type, at::Device device);
 // The type for training: auto means bf16 also on a CPU that multiplies it twice as fast as fp32.
 // For the process, parts of a product on a CUDA device are added up in fp32 from then on.
 at::ScalarType training_compute_type(ComputeType type, at::Device device);
+
+// "fp32", "bf16" or "fp16".
+std::string compute_type_name(at::ScalarType type);
 
 }  // namespace mythos

@@ -1,7 +1,7 @@
 // Products of expert-sorted rows with each expert's weights, and the weights' gradients, where
-// LibTorch's grouped product would read the group sizes back to the host (fp32) or refuses the
-// width (bf16 rows that are no multiple of 16 bytes). Plain fp32 arithmetic in tiles of 64 by 64:
-// no tensor cores.
+// LibTorch's grouped product would read the group sizes back to the host (fp32, fp16) or refuses
+// the width (bf16 rows that are no multiple of 16 bytes). Plain fp32 arithmetic in tiles of 64 by
+// 64: no tensor cores.
 #include "kernels/cuda_device.h"
 #include "kernels/moe_device.h"
 
@@ -100,13 +100,16 @@ extern "C" int mythos_cuda_grouped_rows(const mythos::GroupedRows* args, void* s
   if (args->rows == 0 || args->columns == 0) return 0;
   const dim3 blocks(tiles_of(args->rows) + static_cast<unsigned>(args->groups),
                     tiles_of(args->columns));
-  return launch(args->bf16 ? rows_kernel<Bf16> : rows_kernel<float>, blocks, 0, stream, *args);
+  return with_type(args->type, [=](auto one) {
+    return launch(rows_kernel<decltype(one)>, blocks, 0, stream, *args);
+  });
 }
 
 extern "C" int mythos_cuda_grouped_weights(const mythos::GroupedWeights* args, void* stream) {
   using namespace mythos;
   if (args->groups == 0 || args->m == 0 || args->n == 0) return 0;
   const dim3 blocks(tiles_of(args->m), tiles_of(args->n), static_cast<unsigned>(args->groups));
-  return launch(args->bf16 ? weights_kernel<Bf16> : weights_kernel<float>, blocks, 0, stream,
-                *args);
+  return with_type(args->type, [=](auto one) {
+    return launch(weights_kernel<decltype(one)>, blocks, 0, stream, *args);
+  });
 }

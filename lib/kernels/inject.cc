@@ -7,6 +7,7 @@
 #include "kernels/cpu_simd.h"
 #include "kernels/cuda_library.h"
 #include "kernels/inject_device.h"
+#include "kernels/kernels_cuda.h"
 
 namespace mythos {
 namespace {
@@ -29,15 +30,10 @@ Tensor forward(const Tensor& h, const Tensor& e, const Tensor& r, const Tensor& 
   const Tensor hc = h.contiguous(), ec = e.contiguous(), rc = r.contiguous();
   const Tensor out = at::empty(h.sizes(), hc.options().requires_grad(false));
   const int64_t width = h.size(-1);
-  const InjectForward args{hc.data_ptr<float>(),
-                           ec.data_ptr<float>(),
-                           rc.data_ptr(),
-                           A.data_ptr<float>(),
-                           B.data_ptr<float>(),
-                           out.data_ptr<float>(),
-                           h.numel() / width,
-                           width,
-                           r.scalar_type() == at::kBFloat16};
+  const InjectForward args{
+      hc.data_ptr<float>(), ec.data_ptr<float>(),  rc.data_ptr(),     A.data_ptr<float>(),
+      B.data_ptr<float>(),  out.data_ptr<float>(), h.numel() / width, width,
+      cuda::number_type(r)};
   forward_on(args, h);
   return out;
 }
@@ -73,7 +69,7 @@ std::vector<Tensor> backward(const BackwardPass& pass, at::ScalarType r_type) {
 }  // namespace
 
 Tensor inject(const Tensor& h, const Tensor& e, const Tensor& r, const Tensor& A, const Tensor& B) {
-  if (backend_of(h) == Backend::plain) return inject_reference(h, e, r, A, B);
+  if (backend_of(r) == Backend::plain) return inject_reference(h, e, r, A, B);
   if (!wants_graph({&h, &e, &r, &A, &B})) return forward(h, e, r, A, B);
   return record_operation("InjectBackward", {h, e, r, A, B}, [&] {
     const auto r_type = r.scalar_type();

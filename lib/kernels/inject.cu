@@ -61,9 +61,9 @@ unsigned blocks_for(int64_t count, int64_t most) {
 extern "C" int mythos_cuda_inject_forward(const mythos::InjectForward* args, void* stream) {
   if (args->rows * args->width == 0) return 0;
   const unsigned blocks = mythos::blocks_for(args->rows * args->width, 65535);
-  return mythos::launch(
-      args->r_bf16 ? mythos::forward_kernel<mythos::Bf16> : mythos::forward_kernel<float>,
-      dim3(blocks), 0, stream, *args);
+  return mythos::with_type(args->r_type, [=](auto one) {
+    return mythos::launch(mythos::forward_kernel<decltype(one)>, dim3(blocks), 0, stream, *args);
+  });
 }
 
 extern "C" int mythos_cuda_inject_backward(const mythos::InjectBackward* args, void* stream) {

@@ -54,7 +54,7 @@ MYTHOS_CLONES void backward_rows(const InjectBackward& args, int64_t piece, int6
 
 void inject_forward(const InjectForward& args) {
   for_pieces(args.rows, args.width * 16, [&](int64_t, int64_t begin, int64_t end) {
-    args.r_bf16 ? forward_b(args, begin, end) : forward_f(args, begin, end);
+    args.r_type == NumberType::bf16 ? forward_b(args, begin, end) : forward_f(args, begin, end);
   });
 }
 

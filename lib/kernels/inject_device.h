@@ -1,8 +1,10 @@
 #pragma once
 #include <cstdint>
 
-// inject() on raw memory, one implementation per device. Rows of `width` numbers; r is bf16 when
-// r_bf16, else fp32; everything else is fp32.
+#include "kernels/number_type.h"
+
+// inject() on raw memory, one implementation per device. Rows of `width` numbers; r is of
+// `r_type`; everything else is fp32.
 namespace mythos {
 
 struct InjectForward {
@@ -11,7 +13,7 @@ struct InjectForward {
   const float *A, *B;
   float* out;
   int64_t rows, width;
-  bool r_bf16;
+  NumberType r_type;
 };
 
 // From d [rows,width]: d_h = A⊙d, d_e = B⊙d, d_A = Σ d⊙h and d_B = Σ d⊙e over rows; d_r is d.

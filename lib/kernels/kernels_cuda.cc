@@ -14,10 +14,6 @@ namespace {
 
 using at::Tensor;
 
-bool is_bf16(const Tensor& x) {
-  return x.scalar_type() == at::kBFloat16;
-}
-
 void* data(const Tensor& x) {
   return x.defined() ? x.data_ptr() : nullptr;
 }
@@ -27,6 +23,11 @@ T* data(const Tensor& x) {
 }
 
 }  // namespace
+
+NumberType number_type(const Tensor& x) {
+  if (x.scalar_type() == at::kFloat) return NumberType::fp32;
+  return x.scalar_type() == at::kHalf ? NumberType::fp16 : NumberType::bf16;
+}
 
 int64_t row_partials(int64_t rows) {
   return std::clamp<int64_t>(rows / 16, 1, 264);
@@ -48,8 +49,8 @@ void rms_norm_forward(const Tensor& a, const Tensor& b, const Tensor& shift, con
   args.a_stride = a.stride(0);
   args.b_stride = b.defined() ? b.stride(0) : 0;
   args.eps = static_cast<float>(eps);
-  args.in_bf16 = is_bf16(a);
-  args.out_bf16 = is_bf16(out);
+  args.in_type = number_type(a);
+  args.out_type = number_type(out);
   kernel(args, a.device());
 }
 
@@ -71,8 +72,8 @@ void rms_norm_backward(const Tensor& s, const Tensor& weight, const Tensor& rstd
   args.partial = data<float>(partial);
   args.d_weight = data<float>(d_weight);
   args.s_stride = s.stride(0);
-  args.in_bf16 = is_bf16(s);
-  args.out_bf16 = is_bf16(d_out);
+  args.in_type = number_type(s);
+  args.out_type = number_type(d_out);
   kernel(args, s.device());
 }
 
@@ -80,7 +81,7 @@ void swiglu_forward(const Tensor& gate_up, const Tensor& scale, const Tensor& sl
                     const Tensor& out) {
   static const CudaKernel<SwiGluForward> kernel("mythos_cuda_swiglu_forward");
   kernel({data(gate_up), data<float>(scale), data<int64_t>(slot), data(out), out.size(0),
-          out.size(1), is_bf16(out)},
+          out.size(1), number_type(out)},
          out.device());
 }
 
@@ -88,7 +89,7 @@ void swiglu_backward(const Tensor& gate_up, const Tensor& scale, const Tensor& s
                      const Tensor& d_out, const Tensor& d_gate_up, const Tensor& d_scale) {
   static const CudaKernel<SwiGluBackward> kernel("mythos_cuda_swiglu_backward");
   kernel({data(gate_up), data<float>(scale), data<int64_t>(slot), data(d_out), data(d_gate_up),
-          data<float>(d_scale), d_out.size(0), d_out.size(1), is_bf16(d_out)},
+          data<float>(d_scale), d_out.size(0), d_out.size(1), number_type(d_out)},
          d_out.device());
 }
 
@@ -108,7 +109,7 @@ void rope(const Tensor& x, const Tensor& cos, const Tensor& sin, float direction
   args.batch_stride = x.stride(0);
   args.position_stride = x.stride(1);
   args.direction = direction;
-  args.bf16 = is_bf16(x);
+  args.type = number_type(x);
   kernel(args, x.device());
 }
 
@@ -116,7 +117,7 @@ void cross_entropy_forward(const Tensor& logits, const Tensor& targets, const Te
                            const Tensor& log_sum) {
   static const CudaKernel<CrossEntropyForward> kernel("mythos_cuda_cross_entropy_forward");
   kernel({data(logits), data<int64_t>(targets), data<float>(loss), data<float>(log_sum),
-          logits.size(0), logits.size(1), is_bf16(logits)},
+          logits.size(0), logits.size(1), number_type(logits)},
          logits.device());
 }
 
@@ -124,7 +125,7 @@ void cross_entropy_backward(const Tensor& logits, const Tensor& targets, const T
                             const Tensor& d_loss) {
   static const CudaKernel<CrossEntropyBackward> kernel("mythos_cuda_cross_entropy_backward");
   kernel({data(logits), data<int64_t>(targets), data<float>(log_sum), data<float>(d_loss),
-          logits.size(0), logits.size(1), is_bf16(logits)},
+          logits.size(0), logits.size(1), number_type(logits)},
          logits.device());
 }
 

@@ -1,10 +1,14 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
+#include "kernels/number_type.h"
+
 // The CUDA twins of the functions in the *_cpu.h headers, with their contracts, over the entry
 // points of the .cu files. Call them only where backend_of() says Backend::cuda. None waits for the
 // device.
 namespace mythos::cuda {
+
+NumberType number_type(const at::Tensor& x);
 
 // Into how many blocks the kernels of a weight's gradient cut `rows`: enough for every
 // multiprocessor; more would only lengthen the sum over blocks.

@@ -44,32 +44,41 @@ std::vector<Tensor> backward(const BackwardPass& pass, const UnitGradients& unit
   return {d_x, d_w.to(w.scalar_type())};
 }
 
+Tensor total(const Tensor& sum, double scale, const Tensor& device_scale) {
+  const Tensor scaled = sum * scale;
+  return (device_scale.defined() ? scaled * device_scale : scaled).to(at::kFloat);
+}
+
 // The gradients are formed with the loss, so that no block's logits are computed twice.
-Operation forward(const Tensor& x, const Tensor& w, const Tensor& targets, double scale) {
+Operation forward(const Tensor& x, const Tensor& w, const Tensor& targets, double scale,
+                  const Tensor& device_scale) {
   const Tensor d_x = at::empty(x.sizes(), x.options().requires_grad(false));
   Tensor d_w, sum = at::zeros({}, x.options().dtype(at::kDouble).requires_grad(false));
   const bool weight_wanted = w.requires_grad();
   for_blocks(x, w.size(0), [&](int64_t begin, int64_t count) {
     const Tensor rows = x.narrow(0, begin, count);
     Tensor logits = matmul_nt(rows, w);
-    sum += cross_entropy_gradient(logits, targets.narrow(0, begin, count), scale).sum(at::kDouble);
+    const Tensor own = targets.narrow(0, begin, count);
+    sum += cross_entropy_gradient(logits, own, scale, device_scale).sum(at::kDouble);
     d_x.narrow(0, begin, count).copy_(matmul_nn(logits, w));
     if (weight_wanted) add_matmul_tn(d_w, logits, rows);
   });
   return {
-      {(sum * scale).to(at::kFloat)},
+      {total(sum, scale, device_scale)},
       {w},
       [unit = UnitGradients{d_x, d_w}](const BackwardPass& pass) { return backward(pass, unit); }};
 }
 
 }  // namespace
 
-Tensor linear_cross_entropy(const Tensor& x, const Tensor& w, const Tensor& targets, double scale) {
+Tensor linear_cross_entropy(const Tensor& x, const Tensor& w, const Tensor& targets, double scale,
+                            const Tensor& device_scale) {
   if (wants_graph({&x, &w})) {
-    return record_operation("LinearCrossEntropyBackward", {x, w},
-                            [&] { return forward(x, w, targets.contiguous(), scale); })[0];
+    return record_operation("LinearCrossEntropyBackward", {x, w}, [&] {
+      return forward(x, w, targets.contiguous(), scale, device_scale);
+    })[0];
   }
-  return (linear_cross_entropy_rows(x, w, targets).sum(at::kDouble) * scale).to(at::kFloat);
+  return total(linear_cross_entropy_rows(x, w, targets).sum(at::kDouble), scale, device_scale);
 }
 
 Tensor linear_cross_entropy_reference(const Tensor& x, const Tensor& w, const Tensor& targets,

@@ -7,13 +7,14 @@ namespace mythos {
 
 // The output head and its loss in one operator, which holds the logits of some rows at a time:
 // those of all positions over a large vocabulary would be the largest tensor of a training step. x
-// [N,D], w [V,D] fp32 or bf16; targets [N] int64, -1 for rows that do not count. The cross-entropy
-// -log softmax(x wᵀ)[target] is in nats, computed in fp32.
+// [N,D], w [V,D] fp32, bf16 or fp16; targets [N] int64, -1 for rows that do not count. The
+// cross-entropy -log softmax(x wᵀ)[target] is in nats, computed in fp32.
 
-// scale · Σ of the rows' cross-entropy, [] fp32. Where a gradient is wanted it is computed along
-// with the sum, block by block.
+// scale · Σ of the rows' cross-entropy, [] fp32, times `device_scale` [] fp32 where it is defined.
+// Where a gradient is wanted it is computed along with the sum, block by block, and multiplied by
+// both before it is rounded.
 at::Tensor linear_cross_entropy(const at::Tensor& x, const at::Tensor& w, const at::Tensor& targets,
-                                double scale = 1);
+                                double scale = 1, const at::Tensor& device_scale = {});
 at::Tensor linear_cross_entropy_reference(const at::Tensor& x, const at::Tensor& w,
                                           const at::Tensor& targets, double scale = 1);
 

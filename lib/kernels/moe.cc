@@ -110,7 +110,10 @@ Tensor moe_swiglu(const Tensor& x, const Tensor& experts, const Tensor& weights,
                   const Tensor& gate_up, const Tensor& down) {
   const Backend backend = backend_of(x);
   if (backend == Backend::cuda) return cuda::moe_swiglu(x, experts, weights, gate_up, down);
-  if (backend == Backend::plain) return cuda::moe_swiglu_plain(x, experts, weights, gate_up, down);
+  if (backend == Backend::plain) {
+    return x.is_cpu() ? moe_swiglu_reference(x, experts, weights, gate_up, down)
+                      : cuda::moe_swiglu_plain(x, experts, weights, gate_up, down);
+  }
   const Tensor rows = x.contiguous(), scale = weights.contiguous();
   if (wants_graph({&x, &weights, &gate_up, &down})) {
     return record_operation("MoeSwiGluBackward", {rows, scale, gate_up, down},

@@ -105,7 +105,7 @@ __global__ void combine_kernel(MoeCombine args, bool aligned) {
   }
 }
 
-template <class T, class Args>
+template <class Args>
 int move_rows(void (*warp_kernel)(Args, bool), void (*block_kernel)(Args, bool), const Args& args,
               void* stream) {
   const bool warp = warp_rows(args.width);
@@ -138,17 +138,17 @@ extern "C" int mythos_cuda_moe_route(const mythos::MoeRoute* args, void* stream)
 extern "C" int mythos_cuda_moe_gather(const mythos::MoeGather* args, void* stream) {
   using namespace mythos;
   if (args->rows == 0) return 0;
-  return args->bf16 ? move_rows<Bf16>(gather_kernel<Bf16, kWarp>, gather_kernel<Bf16, kThreads>,
-                                      *args, stream)
-                    : move_rows<float>(gather_kernel<float, kWarp>, gather_kernel<float, kThreads>,
-                                       *args, stream);
+  return with_type(args->type, [=](auto one) {
+    using T = decltype(one);
+    return move_rows(gather_kernel<T, kWarp>, gather_kernel<T, kThreads>, *args, stream);
+  });
 }
 
 extern "C" int mythos_cuda_moe_combine(const mythos::MoeCombine* args, void* stream) {
   using namespace mythos;
   if (args->rows == 0) return 0;
-  return args->bf16 ? move_rows<Bf16>(combine_kernel<Bf16, kWarp>, combine_kernel<Bf16, kThreads>,
-                                      *args, stream)
-                    : move_rows<float>(combine_kernel<float, kWarp>,
-                                       combine_kernel<float, kThreads>, *args, stream);
+  return with_type(args->type, [=](auto one) {
+    using T = decltype(one);
+    return move_rows(combine_kernel<T, kWarp>, combine_kernel<T, kThreads>, *args, stream);
+  });
 }

@@ -14,10 +14,6 @@ namespace {
 
 using at::Tensor;
 
-bool is_bf16(const Tensor& x) {
-  return x.scalar_type() == at::kBFloat16;
-}
-
 // Where each slot's row lies among the rows sorted by expert.
 struct Routing {
   Tensor order;  // [N·k] int64: slots by expert
@@ -46,7 +42,7 @@ Tensor gather_rows(const Tensor& from, const Tensor& order, int64_t k) {
   static const CudaKernel<MoeGather> kernel("mythos_cuda_moe_gather");
   const Tensor to = at::empty({order.size(0), from.size(1)}, from.options());
   kernel({from.data_ptr(), order.data_ptr<int64_t>(), to.data_ptr(), order.size(0), from.size(1), k,
-          is_bf16(from)},
+          number_type(from)},
          from.device());
   return to;
 }
@@ -57,14 +53,14 @@ Tensor combine_rows(const Tensor& from, const Tensor& place, int64_t k) {
   const int64_t rows = place.size(0) / k;
   const Tensor to = at::empty({rows, from.size(1)}, from.options());
   kernel({from.data_ptr(), place.data_ptr<int64_t>(), to.data_ptr(), rows, from.size(1), k,
-          is_bf16(from)},
+          number_type(from)},
          from.device());
   return to;
 }
 
 // LibTorch's grouped product wants rows of whole 16 bytes.
 bool library_serves(const Tensor& a, int64_t depth, int64_t columns) {
-  return is_bf16(a) && a.size(0) > 0 && depth % 8 == 0 && columns % 8 == 0;
+  return a.scalar_type() == at::kBFloat16 && a.size(0) > 0 && depth % 8 == 0 && columns % 8 == 0;
 }
 
 // Rows of group e times b[e]. a [R,K]; b [E,K,C] of any strides; result [R,C].
@@ -73,7 +69,7 @@ Tensor grouped_rows(const Tensor& a, const Tensor& b, const Tensor& ends) {
   static const CudaKernel<GroupedRows> kernel("mythos_cuda_grouped_rows");
   const Tensor out = at::empty({a.size(0), b.size(2)}, a.options());
   kernel({a.data_ptr(), b.data_ptr(), out.data_ptr(), ends.data_ptr<int32_t>(), b.size(0),
-          a.size(0), a.size(1), b.size(2), b.stride(0), b.stride(1), b.stride(2), is_bf16(a)},
+          a.size(0), a.size(1), b.size(2), b.stride(0), b.stride(1), b.stride(2), number_type(a)},
          a.device());
   return out;
 }
@@ -84,7 +80,7 @@ Tensor grouped_weights(const Tensor& a, const Tensor& b, const Tensor& ends) {
   static const CudaKernel<GroupedWeights> kernel("mythos_cuda_grouped_weights");
   const Tensor out = at::empty({ends.size(0), a.size(1), b.size(1)}, a.options());
   kernel({a.data_ptr(), b.data_ptr(), out.data_ptr(), ends.data_ptr<int32_t>(), ends.size(0),
-          a.size(1), b.size(1), is_bf16(a)},
+          a.size(1), b.size(1), number_type(a)},
          a.device());
   return out;
 }

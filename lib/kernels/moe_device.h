@@ -1,6 +1,8 @@
 #pragma once
 #include <cstdint>
 
+#include "kernels/number_type.h"
+
 // Routing and row movement of routed experts on raw memory of a CUDA device. A slot is an entry of
 // experts [N,k] in row-major order: slot / k is its token.
 namespace mythos {
@@ -17,13 +19,13 @@ struct MoeRoute {
   int64_t slots, groups, chunks;
 };
 
-// to[i] = from[slot[i] / k], rows of `width` numbers; bf16 when `bf16`, else fp32.
+// to[i] = from[slot[i] / k], rows of `width` numbers.
 struct MoeGather {
   const void* from;
   const int64_t* slot;
   void* to;
   int64_t rows, width, k;
-  bool bf16;
+  NumberType type;
 };
 
 // to[n] = Σ_j from[place[n·k + j]], j = 0…k-1 in turn, summed in fp32.
@@ -32,7 +34,7 @@ struct MoeCombine {
   const int64_t* place;
   void* to;
   int64_t rows, width, k;
-  bool bf16;
+  NumberType type;
 };
 
 // Products over expert-sorted rows: group e has rows ends[e-1] … ends[e]-1.
@@ -43,7 +45,7 @@ struct GroupedRows {
   void* out;
   const int32_t* ends;
   int64_t groups, rows, depth, columns, b_group, b_depth, b_column;
-  bool bf16;
+  NumberType type;
 };
 // By weights: out[e,i,j] = Σ a[r,i]·b[r,j] over the rows r of e. a [rows,m], b [rows,n]; a group
 // without rows gives zeros.
@@ -52,7 +54,7 @@ struct GroupedWeights {
   void* out;
   const int32_t* ends;
   int64_t groups, m, n;
-  bool bf16;
+  NumberType type;
 };
 
 }  // namespace mythos

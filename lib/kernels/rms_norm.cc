@@ -55,6 +55,11 @@ std::vector<Tensor> backward(const BackwardPass& pass, bool added) {
   return {d_s, added ? d_s : Tensor(), Tensor(), d_weight};
 }
 
+bool is_plain(const Tensor& x, at::ScalarType result) {
+  const Backend backend = backend_of(x);
+  return backend == Backend::plain || (backend == Backend::cpu && result == at::kHalf);
+}
+
 // The norm and, where `b` is defined, the sum.
 std::vector<Tensor> recorded(const Tensor& a, const Tensor& b, const Tensor& shift,
                              const Tensor& weight, double eps, at::ScalarType type) {
@@ -77,8 +82,8 @@ std::vector<Tensor> recorded(const Tensor& a, const Tensor& b, const Tensor& shi
 
 Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps,
                 std::optional<at::ScalarType> type) {
-  if (backend_of(x) == Backend::plain) return rms_norm_reference(x, weight, eps, type);
   const at::ScalarType out = type.value_or(x.scalar_type());
+  if (is_plain(x, out)) return rms_norm_reference(x, weight, eps, out);
   if (!wants_graph({&x, &weight})) return forward(x, {}, {}, weight, eps, out).norm;
   return recorded(x, {}, {}, weight, eps, out)[0];
 }
@@ -87,7 +92,7 @@ std::pair<Tensor, Tensor> add_rms_norm(const Tensor& a, const Tensor& b, const T
                                        const Tensor& weight, double eps,
                                        std::optional<at::ScalarType> type) {
   const at::ScalarType out = type.value_or(a.scalar_type());
-  if (backend_of(a) == Backend::plain) {
+  if (is_plain(a, out)) {
     Tensor sum = a + b;
     if (shift.defined()) sum = sum + shift.to(sum.scalar_type());
     return {sum, rms_norm_reference(sum, weight, eps, out)};

@@ -111,26 +111,28 @@ int backward(const RmsNormBackward& args, void* stream) {
                      : add_partials(args.partial, args.d_weight, args.partials, args.width, stream);
 }
 
+// f(x, y) of numbers of the two types, of which the narrow ones are alike.
+template <class F>
+int with_types(NumberType in, NumberType out, F f) {
+  if (in == NumberType::fp32) return with_type(out, [=](auto y) { return f(0.0f, y); });
+  return with_type(in, [=](auto x) { return out == NumberType::fp32 ? f(x, 0.0f) : f(x, x); });
+}
+
 }  // namespace
 }  // namespace mythos
 
 extern "C" int mythos_cuda_rms_norm_forward(const mythos::RmsNormForward* args, void* stream) {
   using namespace mythos;
   if (args->rows == 0) return 0;
-  if (args->in_bf16)
-    return args->out_bf16 ? forward<Bf16, Bf16>(*args, stream)
-                          : forward<Bf16, float>(*args, stream);
-  return args->out_bf16 ? forward<float, Bf16>(*args, stream)
-                        : forward<float, float>(*args, stream);
+  return with_types(args->in_type, args->out_type, [=](auto x, auto y) {
+    return forward<decltype(x), decltype(y)>(*args, stream);
+  });
 }
 
 // With no rows the weight's gradient is still written: zeros.
 extern "C" int mythos_cuda_rms_norm_backward(const mythos::RmsNormBackward* args, void* stream) {
   using namespace mythos;
-  if (args->in_bf16) {
-    return args->out_bf16 ? backward<Bf16, Bf16>(*args, stream)
-                          : backward<Bf16, float>(*args, stream);
-  }
-  return args->out_bf16 ? backward<float, Bf16>(*args, stream)
-                        : backward<float, float>(*args, stream);
+  return with_types(args->in_type, args->out_type, [=](auto x, auto y) {
+    return backward<decltype(x), decltype(y)>(*args, stream);
+  });
 }

@@ -7,7 +7,8 @@
 namespace mythos {
 
 // x / sqrt(mean(x²) + eps) ⊙ weight over the last dimension (Zhang and Sennrich 2019), statistics
-// in fp32. x [...,D] fp32 or bf16, weight [D] fp32; the result has `type`, by default that of x.
+// in fp32. x [...,D] fp32, bf16 or fp16, weight [D] fp32; the result has `type`, by default that of
+// x.
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps,
                     std::optional<at::ScalarType> type = std::nullopt);
 

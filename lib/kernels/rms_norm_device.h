@@ -1,8 +1,11 @@
 #pragma once
 #include <cstdint>
 
+#include "kernels/number_type.h"
+
 // rms_norm() and add_rms_norm() on raw memory of a CUDA device. Rows of `width` numbers, contiguous
-// within a row; a, b, sum and s are bf16 when in_bf16, else fp32; out and d_out when out_bf16.
+// within a row; a, b, sum and s are of `in_type`, out and d_out of `out_type`: each fp32 or the one
+// narrow type.
 namespace mythos {
 
 struct RmsNormForward {
@@ -12,7 +15,7 @@ struct RmsNormForward {
   float* rstd;  // [rows]
   int64_t rows, width, a_stride, b_stride;
   float eps;
-  bool in_bf16, out_bf16;
+  NumberType in_type, out_type;
 };
 
 // Gradient of the sum s from the norm's d_out and, unless null, the sum's own d_sum. `partial` has
@@ -24,7 +27,7 @@ struct RmsNormBackward {
   void* d_s;
   float *partial, *d_weight;
   int64_t rows, width, s_stride, partials;
-  bool in_bf16, out_bf16;
+  NumberType in_type, out_type;
 };
 
 }  // namespace mythos

@@ -56,5 +56,5 @@ int rotate(const Rope& args, void* stream) {
 extern "C" int mythos_cuda_rope(const mythos::Rope* args, void* stream) {
   using namespace mythos;
   if (args->batch * args->length * args->heads == 0) return 0;
-  return args->bf16 ? rotate<Bf16>(*args, stream) : rotate<float>(*args, stream);
+  return with_type(args->type, [=](auto one) { return rotate<decltype(one)>(*args, stream); });
 }

@@ -1,8 +1,10 @@
 #pragma once
 #include <cstdint>
 
+#include "kernels/number_type.h"
+
 // rope() on raw memory of a CUDA device: x [batch,length,heads,width] with contiguous heads and
-// channels → out, contiguous; bf16 when `bf16`, else fp32. cos and sin [length,pairs]; the last
+// channels → out, contiguous; both of `type`. cos and sin [length,pairs]; the last
 // 2·pairs channels of each head turn, by the angle (direction 1) or back (-1, the gradient).
 namespace mythos {
 
@@ -12,7 +14,7 @@ struct Rope {
   void* out;
   int64_t batch, length, heads, width, pairs, batch_stride, position_stride;
   float direction;
-  bool bf16;
+  NumberType type;
 };
 
 }  // namespace mythos

@@ -82,11 +82,11 @@ int backward(const SwiGluBackward& args, void* stream) {
 extern "C" int mythos_cuda_swiglu_forward(const mythos::SwiGluForward* args, void* stream) {
   using namespace mythos;
   if (args->rows == 0) return 0;
-  return args->bf16 ? forward<Bf16>(*args, stream) : forward<float>(*args, stream);
+  return with_type(args->type, [=](auto one) { return forward<decltype(one)>(*args, stream); });
 }
 
 extern "C" int mythos_cuda_swiglu_backward(const mythos::SwiGluBackward* args, void* stream) {
   using namespace mythos;
   if (args->rows == 0) return 0;
-  return args->bf16 ? backward<Bf16>(*args, stream) : backward<float>(*args, stream);
+  return with_type(args->type, [=](auto one) { return backward<decltype(one)>(*args, stream); });
 }

@@ -1,8 +1,10 @@
 #pragma once
 #include <cstdint>
 
+#include "kernels/number_type.h"
+
 // swiglu() on raw memory of a CUDA device. gate_up [rows,2·width] = [gate | up], out [rows,width];
-// bf16 when `bf16`, else fp32. Row n is multiplied by scale[slot[n]] where scale is not null.
+// both of `type`. Row n is multiplied by scale[slot[n]] where scale is not null.
 namespace mythos {
 
 struct SwiGluForward {
@@ -11,7 +13,7 @@ struct SwiGluForward {
   const int64_t* slot;
   void* out;
   int64_t rows, width;
-  bool bf16;
+  NumberType type;
 };
 
 // From d_out [rows,width]: d_gate_up, and d_scale[slot[n]] where scale is not null.
@@ -23,7 +25,7 @@ struct SwiGluBackward {
   void* d_gate_up;
   float* d_scale;
   int64_t rows, width;
-  bool bf16;
+  NumberType type;
 };
 
 }  // namespace mythos

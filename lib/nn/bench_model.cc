@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/rng.h"
 #include "base/strings.h"
+#include "kernels/device.h"
 #include "kernels/operator_profile.h"
 #include "kernels/tensor_memory.h"
 
@@ -22,8 +23,8 @@ constexpr int64_t kMostLoops = 1 << 20;
 constexpr int kPeakSamples = 2;
 
 std::string dtype_name(at::ScalarType dtype, at::Device device) {
-  if (dtype == at::kBFloat16) return "bf16";
-  return device.is_cuda() && at::globalContext().allowTF32CuBLAS() ? "tf32" : "fp32";
+  const bool tf32 = dtype == at::kFloat && device.is_cuda();
+  return tf32 && at::globalContext().allowTF32CuBLAS() ? "tf32" : compute_type_name(dtype);
 }
 
 void check_loops(const ModelBench& options) {

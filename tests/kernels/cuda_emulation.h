@@ -1,4 +1,6 @@
 #pragma once
+#include <c10/util/Half.h>
+
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -108,6 +110,12 @@ inline uint16_t bf16_bits(float x) {
   std::memcpy(&bits, &x, sizeof bits);
   if (std::isnan(x)) return 0x7fff;
   return static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
+}
+inline uint16_t fp16_bits(float x) {
+  return c10::Half(x).x;
+}
+inline float fp16_value(uint16_t bits) {
+  return c10::Half(bits, c10::Half::from_bits());
 }
 inline float fast_exp(float x) {
   return std::exp(x);

@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <optional>
 
+#include "../scratch.h"
 #include "base/error.h"
 #include "kernels/cuda_error.h"
 
@@ -39,6 +40,16 @@ TEST(Device, AutomaticComputeTypeFollowsTheDevice) {
   }
   EXPECT_EQ(training_compute_type(ComputeType::automatic, at::kCUDA), at::kBFloat16);
   EXPECT_EQ(resolve_compute_type(ComputeType::bf16, at::kCPU), at::kBFloat16);
+}
+
+TEST(Device, Fp16IsForCudaDevicesAndForTraining) {
+  EXPECT_EQ(resolve_compute_type(ComputeType::fp16, at::kCUDA), at::kHalf);
+  EXPECT_EQ(training_compute_type(ComputeType::fp16, at::kCPU), at::kHalf);
+  EXPECT_EQ(training_compute_type(ComputeType::fp16, at::kCUDA), at::kHalf);
+  const std::string message =
+      error_of(ErrorKind::usage, [] { resolve_compute_type(ComputeType::fp16, at::kCPU); });
+  EXPECT_NE(message.find("fp16"), std::string::npos) << message;
+  EXPECT_NE(message.find("Choose fp32 or bf16"), std::string::npos) << message;
 }
 
 TEST(Device, TrainingAddsPartsOfProductsInFp32) {

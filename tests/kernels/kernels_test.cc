@@ -34,7 +34,7 @@ struct Place {
   std::string device;
   at::ScalarType type;
   friend std::ostream& operator<<(std::ostream& out, const Place& place) {
-    return out << place.device << (place.type == at::kFloat ? " fp32" : " bf16");
+    return out << place.device << ' ' << compute_type_name(place.type);
   }
 };
 
@@ -106,13 +106,14 @@ class Kernels : public testing::TestWithParam<Place> {
   }
 
   at::Device device_ = at::kCPU;
-  bool exact_ = true;  // no step of the operator rounds to bf16
+  bool exact_ = true;  // no step of the operator rounds to bf16 or fp16
 };
 
 TEST_P(Kernels, RmsNorm) {
   for (const int64_t width : {1, 7, 24, 257, 1100, 2048}) {
     const Tensors inputs = {normal({3, width > 500 ? 11 : 15, width}), normal({width}, at::kFloat)};
-    for (const at::ScalarType out : {at::kFloat, at::kBFloat16}) {
+    for (const at::ScalarType out : {at::kFloat, at::kBFloat16, at::kHalf}) {
+      if (out != at::kFloat && type() != at::kFloat && out != type()) continue;
       expect_same(
           inputs, [&](const Tensors& t) { return rms_norm(t[0], t[1], 1e-6, out); },
           [&](const Tensors& t) { return rms_norm_reference(t[0], t[1], 1e-6, out); });
@@ -450,6 +451,20 @@ TEST_P(Kernels, LinearCrossEntropy) {
   }
 }
 
+// The factor on the device is there before the gradients are rounded: without it those of fp16
+// would be zero.
+TEST_P(Kernels, LinearCrossEntropyTimesAScaleOnTheDevice) {
+  const Tensor targets = at::randint(17, {29}, at::kLong).to(device_);
+  const Tensor factor = at::full({}, 65536.0F).to(device_);
+  const double scale = 0x1p-26;
+  expect_same(
+      {normal({29, 7}), normal({17, 7})},
+      [&](const Tensors& t) { return linear_cross_entropy(t[0], t[1], targets, scale, factor); },
+      [&](const Tensors& t) {
+        return linear_cross_entropy_reference(t[0], t[1], targets, scale * 65536);
+      });
+}
+
 // Of rows whose targets are all -1 the loss and the gradients are zero.
 TEST_P(Kernels, LinearCrossEntropyOfNothing) {
   const Tensor x = normal({5, 8}), w = normal({11, 8});
@@ -479,8 +494,10 @@ TEST_P(Kernels, SharedWeight) {
   const auto targets = at::randint(48, {9}, at::kLong).to(device_);
   const auto ids = at::tensor({3, 47, 3, 0}, at::kLong).to(device_);
   const auto experts = at::tensor({0, 1, 1, 0, 1, 1, 0, 1, 1}, at::kLong).to(device_);
-  const Tensors inputs = {normal({9, 16}), normal({48, 16}, at::kFloat),
-                          normal({2, 16, 8}, at::kFloat), normal({2, 16, 16}, at::kFloat)};
+  Tensors inputs = {normal({9, 16}), normal({48, 16}, at::kFloat), normal({2, 16, 8}, at::kFloat),
+                    normal({2, 16, 16}, at::kFloat)};
+  // The products of three of them are beyond fp16.
+  for (Tensor& input : inputs) input = (0.25 * input.detach()).requires_grad_();
   const auto uses = [&](const Tensors& t, const Tensor& w, const Tensor& down, const Tensor& up) {
     const Tensor x = apply_linear(apply_linear(t[0], w), w.t());
     const Tensor routed =
@@ -500,10 +517,10 @@ TEST_P(Kernels, SharedWeight) {
 
 INSTANTIATE_TEST_SUITE_P(Places, Kernels,
                          testing::Values(Place{"cpu", at::kFloat}, Place{"cpu", at::kBFloat16},
-                                         Place{"cuda", at::kFloat}, Place{"cuda", at::kBFloat16}),
+                                         Place{"cpu", at::kHalf}, Place{"cuda", at::kFloat},
+                                         Place{"cuda", at::kBFloat16}, Place{"cuda", at::kHalf}),
                          [](const auto& info) {
-                           return info.param.device +
-                                  (info.param.type == at::kFloat ? "_fp32" : "_bf16");
+                           return info.param.device + "_" + compute_type_name(info.param.type);
                          });
 
 }  // namespace

@@ -1,0 +1,9 @@
+#pragma once
+#include <cstdint>
+
+namespace mythos {
+
+// What a CUDA kernel reads or writes; it computes in fp32.
+enum class NumberType : int32_t { fp32, bf16, fp16 };
+
+}  // namespace mythos
