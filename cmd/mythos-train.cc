@@ -40,6 +40,10 @@ std::string summary(const TrainResult& result) {
     text += strprintf("; validation %.4f at %lld loops", *result.val_bpb,
                       static_cast<long long>(*result.val_loops));
   }
+  if (result.skipped_steps > 0) {
+    text += strprintf("; %lld steps skipped since step 0, their gradients overflowed in fp16",
+                      static_cast<long long>(result.skipped_steps));
+  }
   return text;
 }
 

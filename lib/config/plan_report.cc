@@ -172,12 +172,15 @@ json to_json(const PlanReport& r) {
           {"bytes",
            {{"weights_fp32", r.weights_fp32_bytes},
             {"weights_bf16", r.weights_bf16_bytes},
+            {"weights_fp16", r.weights_bf16_bytes},
             {"gradients_fp32", r.gradients_bytes},
             {"optimizer_fp32", r.optimizer_bytes},
             {"activations_fp32", r.activations_fp32_bytes},
             {"activations_bf16", r.activations_bf16_bytes},
+            {"activations_fp16", r.activations_bf16_bytes},
             {"training_fp32", r.training_fp32_bytes},
-            {"training_bf16", r.training_bf16_bytes}}},
+            {"training_bf16", r.training_bf16_bytes},
+            {"training_fp16", r.training_bf16_bytes}}},
           {"micro_batch", {{"batch_size", r.batch_size}, {"seq_len", r.seq_len}}},
           {"cache_per_token", cache_json(r)},
           {"cache_bf16", caches}};
@@ -198,14 +201,14 @@ std::string plan_text(const PlanReport& r) {
              count(6 * static_cast<double>(r.macs_per_token())) + " FLOPs to train on a token");
   out += "\nMemory\n";
   out += row("weights, fp32", bytes(r.weights_fp32_bytes));
-  out += row("weights, bf16", bytes(r.weights_bf16_bytes), "vectors and routers stay fp32");
+  out += row("weights, bf16, fp16", bytes(r.weights_bf16_bytes), "vectors and routers stay fp32");
   out += row("gradients, fp32", bytes(r.gradients_bytes));
   out += row("AdamW moments, fp32", bytes(r.optimizer_bytes));
   out += row("activations, fp32", bytes(r.activations_fp32_bytes), micro_batch);
-  out += row("activations, bf16", bytes(r.activations_bf16_bytes), micro_batch);
+  out += row("activations, bf16, fp16", bytes(r.activations_bf16_bytes), micro_batch);
   out +=
       row("training in fp32", bytes(r.training_fp32_bytes), "all at the peak, beside the programs");
-  out += row("training in bf16", bytes(r.training_bf16_bytes), "with weights in both types");
+  out += row("training in bf16, fp16", bytes(r.training_bf16_bytes), "with weights in both types");
   out += cache_text(r);
   out += "\nCache of keys and values in bf16, one sequence\n";
   for (const int64_t context : r.contexts) {

@@ -22,6 +22,7 @@ struct PlanReport {
   ModelConfig model;
   Plan plan;
   int64_t batch_size = 0, seq_len = 0;
+  // What is said of bf16 holds for fp16 as well.
   int64_t weights_fp32_bytes = 0, weights_bf16_bytes = 0;
   int64_t gradients_bytes = 0;                                     // fp32, of trained parameters
   int64_t optimizer_bytes = 0;                                     // AdamW's two moments, fp32

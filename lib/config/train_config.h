@@ -69,6 +69,11 @@ struct TrainConfig {
   double ponder_cost = 0;         // weight of the expected number of loops in the loss (act)
 
   ComputeType compute_type = ComputeType::automatic;
+  // In fp16 the loss is multiplied by a scale, so that gradients do not vanish: these four set it.
+  double loss_scale = 65536;  // of the first step
+  double loss_scale_growth = 2;
+  double loss_scale_backoff = 0.5;
+  int64_t loss_scale_interval = 2000;     // steps with finite gradients between two growths
   Recompute recompute = Recompute::none;  // what the backward pass computes again to save memory
   int64_t seed = 1;
   int64_t log_every = 10;      // steps
@@ -121,6 +126,13 @@ void TrainConfig::visit(Self& self, F&& f) {
   f(Field{"ponder_cost", "weight of the expected loop count in the loss (act)", 0, 100},
     self.ponder_cost);
   f(Field{"compute_type", "type of matrix products"}, self.compute_type);
+  f(Field{"loss_scale", "fp16: the loss's first factor", 1, 1LL << 40}, self.loss_scale);
+  f(Field{"loss_scale_growth", "fp16: factor of a growth of the scale", 1, 1024},
+    self.loss_scale_growth);
+  f(Field{"loss_scale_backoff", "fp16: factor after gradients that overflow", 1e-3, 0.999},
+    self.loss_scale_backoff);
+  f(Field{"loss_scale_interval", "fp16: finite steps before the scale grows", 1, 1 << 30},
+    self.loss_scale_interval);
   f(Field{"recompute", "activations computed again in the backward pass"}, self.recompute);
   f(Field{"seed", "seed of weights, data order and loop counts", 0, 9e15}, self.seed);
   f(Field{"log_every", "steps between lines of metrics", 1, kMax}, self.log_every);

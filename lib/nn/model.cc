@@ -54,8 +54,10 @@ Tensor token_losses(const Weights& weights, const Tensor& hidden, const Tensor& 
       .view_as(targets);
 }
 
-Tensor loss_sum(const Weights& weights, const Tensor& hidden, const Tensor& targets, double scale) {
-  return linear_cross_entropy(hidden.flatten(0, 1), weights.head.values, targets.flatten(), scale);
+Tensor loss_sum(const Weights& weights, const Tensor& hidden, const Tensor& targets, double scale,
+                const Tensor& device_scale) {
+  return linear_cross_entropy(hidden.flatten(0, 1), weights.head.values, targets.flatten(), scale,
+                              device_scale);
 }
 
 }  // namespace mythos

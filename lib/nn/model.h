@@ -57,9 +57,10 @@ Tensor logits(const Weights& weights, const Tensor& hidden);
 // hidden [B,S,D], targets [B,S] int64. Logits are formed for a block of positions at a time.
 Tensor token_losses(const Weights& weights, const Tensor& hidden, const Tensor& targets);
 
-// scale times the sum of the same, [] fp32: what training differentiates.
+// scale (and device_scale [] fp32, where defined) times the sum of the same, [] fp32: what training
+// differentiates.
 Tensor loss_sum(const Weights& weights, const Tensor& hidden, const Tensor& targets,
-                double scale = 1);
+                double scale = 1, const Tensor& device_scale = {});
 
 // Ā of an LTI or ZOH injection, [D] fp32, strictly inside (0, 1); undefined for other injections.
 Tensor transition(const ModelConfig& config, const Weights& weights);

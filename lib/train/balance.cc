@@ -6,14 +6,16 @@
 namespace mythos {
 
 void balance_router_bias(const Parameters& parameters, const std::vector<Tensor>& expert_load,
-                         double rate) {
+                         double rate, const Tensor& skipped) {
   const at::NoGradGuard no_grad;
   for (size_t layer = 0; layer < expert_load.size(); ++layer) {
     const Tensor load = expert_load[layer].to(at::kDouble);
     // A reference to the stored buffer: Parameters hands out shared tensors.
     Tensor bias = parameters.at("core." + std::to_string(layer) + ".ffn.router_bias");
-    const Tensor moved = bias.to(at::kDouble) + rate * at::sign(load.mean() - load);
-    bias.copy_(moved - moved.mean());
+    const Tensor before = bias.to(at::kDouble);
+    const Tensor moved = before + rate * at::sign(load.mean() - load);
+    const Tensor centred = moved - moved.mean();
+    bias.copy_(skipped.defined() ? at::where(skipped.gt(0), before, centred) : centred);
   }
 }
 

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "train/balance.h"
+#include "train/loss_scaler.h"
 #include "train/optimizer.h"
 #include "train/schedule.h"
 #include "train/step.h"
@@ -48,14 +49,21 @@ BenchResult bench_train(const Config& config, const Model& model, const ModelBen
   run.facts()["grad_accum"] = train.grad_accum;
   const std::vector<Batch> batches = random_batches(config, options.seed);
   AdamW optimizer(model.parameters, train);
+  std::optional<LossScaler> scaler;
+  if (options.compute_type == at::kHalf) {
+    scaler.emplace(train, model.parameters.items().front().tensor.device());
+  }
+  const Tensor loss_scale = scaler ? scaler->scale() : Tensor();
   const double lr = learning_rate(train, 0);
   for (const int64_t loops : run.loops()) {
     run.measure_row(loops, work_of_step(config, loops), [&] {
-      const StepResult step = forward_backward(
-          config, model.parameters, batches, train.tokens_per_step(), loops, options.compute_type);
-      optimizer.step(lr);
+      const StepResult step =
+          forward_backward(config, model.parameters, batches, train.tokens_per_step(), loops,
+                           options.compute_type, loss_scale);
+      const AdamW::Update update = optimizer.step(lr, loss_scale);
       optimizer.zero_grad();
-      balance_router_bias(model.parameters, step.expert_load, train.balance_rate);
+      balance_router_bias(model.parameters, step.expert_load, train.balance_rate, update.found_inf);
+      if (scaler) scaler->update(update.found_inf);
     });
   }
   return run.finish();

@@ -68,41 +68,55 @@ void MetricsFile::append(const nlohmann::ordered_json& line) {
 }
 
 double Interval::bits_per_byte() const {
-  return nats / std::numbers::ln2 / static_cast<double>(bytes);
+  return nats / std::numbers::ln2 / static_cast<double>(bytes - lost_bytes);
 }
 
 nlohmann::json to_json(const Interval& interval) {
-  return {{"steps", interval.steps},  {"targets", interval.targets},
-          {"bytes", interval.bytes},  {"loops", interval.loops},
-          {"nats", interval.nats},    {"grad_norm", interval.grad_norm},
-          {"places", interval.places}};
+  return {{"steps", interval.steps},
+          {"targets", interval.targets},
+          {"bytes", interval.bytes},
+          {"loops", interval.loops},
+          {"nats", interval.nats},
+          {"grad_norm", interval.grad_norm},
+          {"places", interval.places},
+          {"skipped", interval.skipped},
+          {"lost_targets", interval.lost_targets},
+          {"lost_bytes", interval.lost_bytes}};
 }
 
 Interval interval_from_json(const nlohmann::json& json) {
   const int64_t targets = json.at("targets");
-  // Older checkpoints do not tell the places; there was hardly any padding.
+  // Older checkpoints do not tell the places (there was hardly any padding) and knew no fp16.
   return {json.at("steps"),
           targets,
           json.at("bytes"),
           json.at("loops"),
           json.at("nats"),
           json.at("grad_norm"),
-          json.value("places", targets)};
+          json.value("places", targets),
+          json.value("skipped", int64_t{0}),
+          json.value("lost_targets", int64_t{0}),
+          json.value("lost_bytes", int64_t{0})};
 }
 
 nlohmann::ordered_json to_json(const StepMetrics& metrics) {
-  return {{"step", metrics.step},
-          {"tokens", metrics.tokens},
-          {"loss", metrics.interval.loss()},
-          {"bpb", metrics.interval.bits_per_byte()},
-          {"grad_norm", metrics.interval.mean_grad_norm()},
-          {"lr", metrics.lr},
-          {"loops", metrics.loops},
-          {"mean_loops", metrics.interval.mean_loops()},
-          {"padding", metrics.interval.padding()},
-          {"data_wait", metrics.data_wait},
-          {"tokens_per_second", metrics.tokens_per_second},
-          {"seconds", metrics.seconds}};
+  nlohmann::ordered_json json = {{"step", metrics.step},
+                                 {"tokens", metrics.tokens},
+                                 {"loss", metrics.interval.loss()},
+                                 {"bpb", metrics.interval.bits_per_byte()},
+                                 {"grad_norm", metrics.interval.mean_grad_norm()},
+                                 {"lr", metrics.lr},
+                                 {"loops", metrics.loops},
+                                 {"mean_loops", metrics.interval.mean_loops()},
+                                 {"padding", metrics.interval.padding()},
+                                 {"data_wait", metrics.data_wait},
+                                 {"tokens_per_second", metrics.tokens_per_second},
+                                 {"seconds", metrics.seconds}};
+  if (metrics.loss_scale) {
+    json["loss_scale"] = *metrics.loss_scale;
+    json["skipped_steps"] = metrics.skipped_steps;
+  }
+  return json;
 }
 
 std::string progress_line(const StepMetrics& metrics) {
@@ -113,6 +127,9 @@ std::string progress_line(const StepMetrics& metrics) {
       interval.bits_per_byte(), norm_text(interval.mean_grad_norm()).c_str(), metrics.lr,
       interval.mean_loops(), short_count(metrics.tokens_per_second).c_str());
   if (metrics.data_wait >= 0.05) text += strprintf("  data wait %.0f%%", 100 * metrics.data_wait);
+  if (interval.skipped > 0) {
+    text += strprintf("  %lld skipped", static_cast<long long>(interval.skipped));
+  }
   return text + "  ETA " + human_duration(metrics.seconds_left);
 }
 

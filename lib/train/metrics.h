@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 
 #include "base/files.h"
@@ -37,10 +38,13 @@ struct Interval {
   int64_t steps = 0, targets = 0, bytes = 0, loops = 0;
   double nats = 0, grad_norm = 0;
   int64_t places = 0;  // of the sequences; those without a target are padding
+  // In fp16: steps whose gradients overflowed, with no part in grad_norm, and of those whose loss
+  // did too the targets and their bytes, with no part in nats.
+  int64_t skipped = 0, lost_targets = 0, lost_bytes = 0;
 
-  double loss() const { return nats / static_cast<double>(targets); }
+  double loss() const { return nats / static_cast<double>(targets - lost_targets); }
   double bits_per_byte() const;
-  double mean_grad_norm() const { return grad_norm / static_cast<double>(steps); }
+  double mean_grad_norm() const { return grad_norm / static_cast<double>(steps - skipped); }
   double padding() const { return 1 - static_cast<double>(targets) / static_cast<double>(places); }
   double mean_loops() const { return static_cast<double>(loops) / static_cast<double>(steps); }
 };
@@ -56,10 +60,14 @@ struct StepMetrics {
   double lr = 0;
   double data_wait = 0;  // share of the time that went into waiting for batches
   double tokens_per_second = 0, seconds = 0, seconds_left = 0;
+  std::optional<double> loss_scale;  // with which the next step computes, in fp16
+  int64_t skipped_steps = 0;         // since the run began
 };
+// With "loss_scale" and "skipped_steps" in fp16.
 nlohmann::ordered_json to_json(const StepMetrics& metrics);
 // step 120/1000  loss 3.21  bpb 1.86  |g| 0.80  lr 3.0e-03  loops 7.9  4.1K tok/s  ETA 3m05s
-// with "data wait 12%" before ETA from 5% on.
+// with "data wait 12%" before ETA from 5% on, and "3 skipped" when that many steps of the interval
+// were.
 std::string progress_line(const StepMetrics& metrics);
 
 }  // namespace mythos

@@ -49,29 +49,39 @@ AdamW::AdamW(const Parameters& parameters, const TrainConfig& config) : config_(
 }
 
 void AdamW::update(Group& group, const std::vector<Tensor>& gradients, double lr,
-                   const std::optional<Tensor>& scale) {
+                   const std::optional<Tensor>& divisor, const std::optional<Tensor>& found_inf) {
   if (group.parameters.empty()) return;
   const std::vector<Tensor> steps(group.parameters.size(), step_);
   at::_fused_adamw_(group.parameters, gradients, group.exp_avg, group.exp_avg_sq, {}, steps, lr,
                     config_.beta1, config_.beta2, group.weight_decay, config_.adam_eps,
-                    /*amsgrad=*/false, /*maximize=*/false, scale);
+                    /*amsgrad=*/false, /*maximize=*/false, divisor, found_inf);
 }
 
-Tensor AdamW::step(double lr) {
+AdamW::Update AdamW::step(double lr, const Tensor& loss_scale) {
   const at::NoGradGuard no_grad;
   const std::vector<Tensor> decayed = gradients_of(decayed_.parameters);
   const std::vector<Tensor> plain = gradients_of(plain_.parameters);
   std::vector<Tensor> all = decayed;
   all.insert(all.end(), plain.begin(), plain.end());
-  const Tensor norm = at::linalg_vector_norm(at::stack(at::_foreach_norm(all, 2)));
-  // The fused update divides every gradient by this number as it reads it, so clipping takes no
-  // pass over memory of its own.
-  std::optional<Tensor> scale;
-  if (config_.clip_norm > 0) scale = (norm / config_.clip_norm).clamp_min(1);
+  Update out{at::linalg_vector_norm(at::stack(at::_foreach_norm(all, 2))), {}};
+  // The fused update divides every gradient by this number as it reads it, so neither clipping nor
+  // the loss scale takes a pass over memory of its own.
+  std::optional<Tensor> divisor, found_inf;
+  if (loss_scale.defined()) {
+    // One number that is not finite makes the norm so.
+    found_inf = out.found_inf = out.norm.isfinite().logical_not().to(at::kFloat);
+    out.norm = out.norm / loss_scale;
+    divisor = loss_scale;
+  }
+  if (config_.clip_norm > 0) {
+    const Tensor clip = (out.norm / config_.clip_norm).clamp_min(1);
+    divisor = divisor ? *divisor * clip : clip;
+  }
   step_.add_(1);
-  update(decayed_, decayed, lr, scale);
-  update(plain_, plain, lr, scale);
-  return norm;
+  if (found_inf) step_.sub_(*found_inf);
+  update(decayed_, decayed, lr, divisor, found_inf);
+  update(plain_, plain, lr, divisor, found_inf);
+  return out;
 }
 
 void AdamW::zero_grad() {

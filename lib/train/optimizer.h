@@ -17,11 +17,18 @@ class AdamW {
  public:
   AdamW(const Parameters& parameters, const TrainConfig& config);
 
-  // One update from the gradients that lie in the parameters, which are scaled so that their global
-  // norm is at most clip_norm (Pascanu et al. 2013). A parameter without a gradient counts as one
-  // with a gradient of zero. Returns the norm before scaling, [] fp32 on the parameters' device:
-  // nothing here waits for the device.
-  Tensor step(double lr);
+  // Both [] fp32 on the parameters' device.
+  struct Update {
+    // Of the gradients, before clipping.
+    Tensor norm;
+    // Where there is a loss scale: 1 if the norm was not finite and nothing was updated, else 0.
+    Tensor found_inf;
+  };
+  // One update from the gradients that lie in the parameters, divided by `loss_scale` [] fp32 where
+  // it is defined, then scaled so that their global norm is at most clip_norm (Pascanu et al.
+  // 2013). A parameter without a gradient counts as one with a gradient of zero. Nothing here waits
+  // for the device.
+  Update step(double lr, const Tensor& loss_scale = {});
 
   // Removes all gradients.
   void zero_grad();
@@ -39,7 +46,7 @@ class AdamW {
     std::vector<Tensor> parameters, exp_avg, exp_avg_sq;
   };
   void update(Group& group, const std::vector<Tensor>& gradients, double lr,
-              const std::optional<Tensor>& scale);
+              const std::optional<Tensor>& divisor, const std::optional<Tensor>& found_inf);
 
   TrainConfig config_;
   Group decayed_, plain_;

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/strings.h"
 #include "config/parameters.h"
+#include "kernels/device.h"
 #include "text/load_tokenizer.h"
 #include "train/config_changes.h"
 #include "train/schedule.h"
@@ -327,10 +328,10 @@ std::string describe(const TrainSetup& setup, const TrainOptions& options, at::D
   const int64_t total = train.steps * train.tokens_per_step();
   const std::string threads =
       device.is_cpu() ? strprintf(", %d threads", at::get_num_threads()) : "";
-  std::string text = strprintf(
-      "model   %s parameters, on %s in %s%s\n",
-      human_count(static_cast<double>(trained_parameters(setup.config.model))).c_str(),
-      device.str().c_str(), compute_type == at::kBFloat16 ? "bf16" : "fp32", threads.c_str());
+  std::string text =
+      strprintf("model   %s parameters, on %s in %s%s\n",
+                human_count(static_cast<double>(trained_parameters(setup.config.model))).c_str(),
+                device.str().c_str(), compute_type_name(compute_type).c_str(), threads.c_str());
   if (setup.state.contains("init_from")) {
     const nlohmann::json& from = setup.state["init_from"];
     text += strprintf("from    %s, step %lld\n", from.at("checkpoint").get<std::string>().c_str(),

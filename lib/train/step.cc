@@ -39,7 +39,7 @@ TargetCount count_targets(const std::vector<Batch>& micro_batches,
 
 StepResult forward_backward(const Config& config, const Parameters& parameters,
                             const std::vector<Batch>& micro_batches, int64_t targets, int64_t loops,
-                            at::ScalarType compute_type) {
+                            at::ScalarType compute_type, const Tensor& loss_scale) {
   const auto device = parameters.items().front().tensor.device();
   ForwardOptions options;
   options.loops = loops;
@@ -56,14 +56,18 @@ StepResult forward_backward(const Config& config, const Parameters& parameters,
         batch.document_begins.empty() ? Tensor() : to_device(batch.document_begins, batch, device);
     const ForwardResult result = forward(config.model, weights, inputs, options);
     const Tensor loss =
-        loss_sum(weights, result.hidden, expected, 1.0 / static_cast<double>(targets));
+        loss_sum(weights, result.hidden, expected, 1.0 / static_cast<double>(targets), loss_scale);
     Tensor objective = loss;
     if (result.ponder.defined() && config.train.ponder_cost > 0) {
-      objective = objective + result.ponder.masked_fill(expected.lt(0), 0).sum() *
-                                  (config.train.ponder_cost / static_cast<double>(targets));
+      Tensor ponder = result.ponder.masked_fill(expected.lt(0), 0).sum() *
+                      (config.train.ponder_cost / static_cast<double>(targets));
+      if (loss_scale.defined()) ponder = ponder * loss_scale;
+      objective = objective + ponder;
     }
     objective.backward();
-    out.nats += loss.detach().to(at::kDouble) * static_cast<double>(targets);
+    Tensor nats = loss.detach().to(at::kDouble) * static_cast<double>(targets);
+    if (loss_scale.defined()) nats = nats / loss_scale;
+    out.nats += nats;
     if (options.count_experts) add_loads(out.expert_load, result.expert_load);
   }
   return out;

@@ -19,10 +19,11 @@ struct StepResult {
 // Forward and backward of all micro-batches of one step. The objective is the mean cross-entropy of
 // the step's `targets` targets, plus ponder_cost times the mean ponder of the positions that have
 // them where the model halts; its gradients, in fp32, are added to those that the parameters hold.
-// Padding and how positions are spread over sequences and micro-batches change none of it.
+// Padding and how positions are spread over sequences and micro-batches change none of it. The
+// gradients are those of `loss_scale` [] fp32 times the objective where it is defined.
 StepResult forward_backward(const Config& config, const Parameters& parameters,
                             const std::vector<Batch>& micro_batches, int64_t targets, int64_t loops,
-                            at::ScalarType compute_type);
+                            at::ScalarType compute_type, const Tensor& loss_scale = {});
 
 // Targets that count (≥ 0), and the bytes of text that they stand for.
 struct TargetCount {

@@ -17,6 +17,7 @@
 #include "kernels/peaks.h"
 #include "train/balance.h"
 #include "train/blow_up.h"
+#include "train/loss_scaler.h"
 #include "train/metrics.h"
 #include "train/optimizer.h"
 #include "train/run_lock.h"
@@ -84,8 +85,11 @@ class Trainer {
   void save_before_ending();
   void mark_best();
 
+  Tensor numbers_of_step(const StepResult& step, const AdamW::Update& update,
+                         const TargetCount& count) const;
   void read_sums();
   void check_finite();
+  void check_scaler();
   void watch_for_blow_up(double loss);
   std::string kept_text() const;
   bool last_step() const { return step_ == train_.steps; }
@@ -104,6 +108,7 @@ class Trainer {
   LoopDistribution loop_distribution_;
   Prefetcher batches_;
   AdamW optimizer_;
+  std::optional<LossScaler> scaler_;  // in fp16
   MetricsFile metrics_;
   Progress progress_;
 
@@ -114,7 +119,10 @@ class Trainer {
   int64_t loops_ = 0;          // of the last step
   double lr_ = 0;              // of the last step
   Interval interval_;          // its nats and grad_norm are in sums_ until they are read
-  Tensor sums_;  // [2] fp64 on the device: nats and gradient norms since the last line
+  // [2] fp64 on the device: nats and gradient norms since the last line. In fp16 [5], then skipped,
+  // lost_targets and lost_bytes of the interval.
+  Tensor sums_;
+  int64_t skipped_steps_ = 0;  // up to the last line
   double waited_seconds_ = 0;  // for batches, up to the last line
   double interval_seconds_ = 0, session_seconds_ = 0, seconds_ = 0;
   Clock::time_point mark_;
@@ -155,14 +163,15 @@ Trainer::Trainer(const TrainOptions& options, TrainSetup setup, at::Device devic
       optimizer_(setup_.model->parameters, train_),
       metrics_(options.run / "metrics.jsonl", setup_.state.value("step", int64_t{0})),
       progress_("", train_.steps, "steps"),
-      sums_(at::zeros({2}, at::dtype(at::kDouble).device(device))),
       blow_up_(setup_.config.model.vocab_size) {
+  if (compute_type_ == at::kHalf) scaler_.emplace(train_, device);
+  sums_ = at::zeros({scaler_ ? 5 : 2}, at::dtype(at::kDouble).device(device));
   can_validate_ = std::ranges::any_of(setup_.data, has_validation_split);
   cursor_ = batches_.cursor();
   if (setup_.resumed_from) restore(setup_.state);
   result_.first_step = step_;
   result_.device = device.str();
-  result_.compute_type = compute_type_ == at::kBFloat16 ? "bf16" : "fp32";
+  result_.compute_type = compute_type_name(compute_type_);
   result_.parameters = trained_parameters(setup_.config.model);
 }
 
@@ -173,7 +182,16 @@ void Trainer::restore(const nlohmann::json& state) {
   tokens_ = state.at("tokens");
   seconds_ = state.at("seconds");
   interval_ = interval_from_json(state.at("interval"));
-  sums_ = at::tensor({interval_.nats, interval_.grad_norm}, at::kDouble).to(device_);
+  std::vector<double> sums = {interval_.nats, interval_.grad_norm};
+  if (scaler_) {
+    for (const int64_t sum : {interval_.skipped, interval_.lost_targets, interval_.lost_bytes}) {
+      sums.push_back(static_cast<double>(sum));
+    }
+    if (state.contains("loss_scaler")) scaler_->restore(state["loss_scaler"]);
+  }
+  sums_ = at::tensor(sums, at::kDouble).to(device_);
+  result_.skipped_steps = state.value("skipped_steps", int64_t{0});
+  skipped_steps_ = result_.skipped_steps - interval_.skipped;
   take_metrics(state, result_);
   saved_step_ = tried_step_ = step_;
   result_.checkpoint = *setup_.resumed_from;
@@ -200,6 +218,19 @@ double Trainer::lap() {
   return seconds;
 }
 
+// As sums_ holds them.
+Tensor Trainer::numbers_of_step(const StepResult& step, const AdamW::Update& update,
+                                const TargetCount& count) const {
+  const Tensor norm = update.norm.to(at::kDouble);
+  if (!scaler_) return at::stack({step.nats, norm});
+  const Tensor skipped = update.found_inf.gt(0);
+  const Tensor lost = skipped.logical_and(step.nats.isfinite().logical_not());
+  const Tensor one_lost = lost.to(at::kDouble);
+  return at::stack({step.nats.masked_fill(lost, 0), norm.masked_fill(skipped, 0),
+                    skipped.to(at::kDouble), one_lost * static_cast<double>(count.targets),
+                    one_lost * static_cast<double>(count.bytes)});
+}
+
 void Trainer::train_step() {
   std::vector<Batch> batches;
   for (int64_t i = 0; i < train_.grad_accum; ++i) batches.push_back(batches_.next());
@@ -208,13 +239,15 @@ void Trainer::train_step() {
   lr_ = learning_rate(train_, step_);
 
   const Parameters& parameters = setup_.model->parameters;
-  const StepResult step =
-      forward_backward(setup_.config, parameters, batches, count.targets, loops_, compute_type_);
+  const Tensor loss_scale = scaler_ ? scaler_->scale() : Tensor();
+  const StepResult step = forward_backward(setup_.config, parameters, batches, count.targets,
+                                           loops_, compute_type_, loss_scale);
   between_steps_ = false;
-  const Tensor norm = optimizer_.step(lr_);
+  const AdamW::Update update = optimizer_.step(lr_, loss_scale);
   optimizer_.zero_grad();
-  balance_router_bias(parameters, step.expert_load, train_.balance_rate);
-  sums_ += at::stack({step.nats, norm.to(at::kDouble)});
+  balance_router_bias(parameters, step.expert_load, train_.balance_rate, update.found_inf);
+  sums_ += numbers_of_step(step, update, count);
+  if (scaler_) scaler_->update(update.found_inf);
 
   ++step_;
   tokens_ += count.targets;
@@ -235,10 +268,17 @@ void Trainer::read_sums() {
   const Tensor sums = sums_.cpu();
   interval_.nats = sums[0].item<double>();
   interval_.grad_norm = sums[1].item<double>();
+  if (!scaler_) return;
+  const auto whole = [&](int64_t i) { return std::llround(sums[i].item<double>()); };
+  interval_.skipped = whole(2);
+  interval_.lost_targets = whole(3);
+  interval_.lost_bytes = whole(4);
+  result_.skipped_steps = skipped_steps_ + interval_.skipped;
 }
 
 void Trainer::check_finite() {
   read_sums();
+  check_scaler();
   if (std::isfinite(interval_.nats) && std::isfinite(interval_.grad_norm)) return;
   const bool loss = !std::isfinite(interval_.nats);
   const std::string where =
@@ -252,6 +292,17 @@ void Trainer::check_finite() {
                  static_cast<long long>(loops_)),
        kept_text() +
            "; try a lower train.lr, a longer train.warmup_steps or a smaller train.clip_norm");
+}
+
+// Gradients that overflow whatever the loss scale is.
+void Trainer::check_scaler() {
+  if (!scaler_ || scaler_->read_stuck_steps() < LossScaler::kPatienceSteps) return;
+  fail(ErrorKind::diverged,
+       strprintf("training diverged: up to step %lld the gradients of %lld steps in a row are not "
+                 "finite in fp16, though the loss scale is %g, its least.",
+                 static_cast<long long>(step_), static_cast<long long>(scaler_->read_stuck_steps()),
+                 LossScaler::kLeast),
+       kept_text() + "; try train.compute_type=bf16 or fp32, or a lower train.lr");
 }
 
 std::string Trainer::kept_text() const {
@@ -301,6 +352,8 @@ void Trainer::log() {
   logged_tokens_ = session_tokens_;
   metrics.seconds_left = session_seconds_ / static_cast<double>(session_steps_) *
                          static_cast<double>(train_.steps - step_);
+  if (scaler_) metrics.loss_scale = scaler_->read_scale();
+  metrics.skipped_steps = result_.skipped_steps;
   metrics_.append(to_json(metrics));
   progress_.line(progress_line(metrics), /*force=*/true);
   shown_ = metrics;
@@ -308,6 +361,7 @@ void Trainer::log() {
   result_.bpb = interval_.bits_per_byte();
   result_.tokens_per_second = static_cast<double>(session_tokens_) / session_seconds_;
   const double loss = interval_.loss();
+  skipped_steps_ = result_.skipped_steps;
   interval_ = {};
   interval_seconds_ = 0;
   sums_.zero_();
@@ -390,6 +444,8 @@ void Trainer::save() {
                    {"best", nullptr},
                    {"cursor", cursor_}};
   blow_up_.save(content.state);
+  if (scaler_) content.state["loss_scaler"] = scaler_->state();
+  if (result_.skipped_steps > 0) content.state["skipped_steps"] = result_.skipped_steps;
   if (best_step_) content.state["best"] = {{"step", *best_step_}, {"loss", best_loss_}};
   if (setup_.state.contains("init_from")) content.state["init_from"] = setup_.state["init_from"];
   put_metrics(content.state, result_);
@@ -513,6 +569,7 @@ nlohmann::ordered_json to_json(const TrainResult& result) {
                                  {"first_step", result.first_step},
                                  {"step", result.step},
                                  {"tokens", result.tokens},
+                                 {"skipped_steps", result.skipped_steps},
                                  {"seconds", result.seconds},
                                  {"tokens_per_second", result.tokens_per_second}};
   put_metrics(json, result);

@@ -33,6 +33,7 @@ struct TrainResult {
   int64_t first_step = 0;        // steps that were done before
   int64_t step = 0;              // steps that are done
   int64_t tokens = 0;            // targets since the run began
+  int64_t skipped_steps = 0;     // since the run began; in fp16 those whose gradients overflowed
   double seconds = 0;            // of training since the run began
   double tokens_per_second = 0;  // of this process
   // Of the newest lines of metrics; nothing before the first.
@@ -52,8 +53,9 @@ struct TrainResult {
 //              configuration is invalid or does not fit the checkpoint to begin with
 //   data       the shards belong to another tokenizer, or hold too few tokens; every checkpoint of
 //              the run to be resumed is damaged
-//   diverged   the loss or the gradient norm is not finite, and nothing is saved; or the loss is
-//              far above its lowest (train.on_blow_up)
+//   diverged   the loss or the gradient norm is not finite, and nothing is saved (in fp16: for many
+//              steps in a row at the least loss scale); or the loss is far above its lowest
+//              (train.on_blow_up)
 TrainResult train(const TrainOptions& options);
 
 // One object, schema "mythos.train/1" (mythos-train(1)).

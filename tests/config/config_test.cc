@@ -69,7 +69,11 @@ Config unusual() {
   c.train.max_sampled_loops = 9;
   c.train.balance_rate = 0;
   c.train.ponder_cost = 0.01;
-  c.train.compute_type = ComputeType::bf16;
+  c.train.compute_type = ComputeType::fp16;
+  c.train.loss_scale = 1024;
+  c.train.loss_scale_growth = 1.5;
+  c.train.loss_scale_backoff = 0.25;
+  c.train.loss_scale_interval = 100;
   c.train.seed = 9'000'000'000'000'000;
   c.train.log_every = 1;
   c.train.val_every = 0;

@@ -218,6 +218,10 @@ TEST(PlanReport, JsonAndTextAgree) {
   const nlohmann::json out = to_json(report);
   EXPECT_EQ(out["parameters"], report.plan.parameters);
   EXPECT_EQ(out["bytes"]["optimizer_fp32"], 2 * out["bytes"]["gradients_fp32"].get<int64_t>());
+  for (const std::string part : {"weights_", "activations_", "training_"}) {
+    EXPECT_EQ(out["bytes"][part + "fp16"], out["bytes"][part + "bf16"]) << part;
+    EXPECT_GT(out["bytes"][part + "fp32"], out["bytes"][part + "fp16"]) << part;
+  }
   EXPECT_EQ(out["cache_bf16"].back()["context_tokens"], 1024);
   EXPECT_EQ(out["micro_batch"]["seq_len"], 256);
   const nlohmann::json& cache = out["cache_per_token"];

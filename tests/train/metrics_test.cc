@@ -1,5 +1,7 @@
 #include "train/metrics.h"
 
+#include <cmath>
+
 #include "../scratch.h"
 
 namespace mythos {
@@ -32,16 +34,23 @@ TEST(MetricsFile, BeginsEmptyAtStepZero) {
 }
 
 TEST(Interval, SurvivesACheckpoint) {
-  const Interval interval{3, 1024, 2000, 21, 1234.567890123456789, 0.1 + 0.2, 2048};
+  const Interval interval{3, 1024, 2000, 21, 1234.567890123456789, 0.1 + 0.2, 2048, 2, 24, 40};
   const Interval back = interval_from_json(nlohmann::json::parse(to_json(interval).dump()));
   EXPECT_EQ(back.nats, interval.nats);
   EXPECT_EQ(back.grad_norm, interval.grad_norm);
   EXPECT_EQ(back.targets, 1024);
   EXPECT_EQ(back.loops, 21);
   EXPECT_EQ(back.padding(), 0.5);
+  EXPECT_EQ(back.skipped, 2);
+  // Means are of what was counted.
+  EXPECT_EQ(back.loss(), interval.nats / 1000);
+  EXPECT_NEAR(back.bits_per_byte(), interval.nats / std::log(2) / 1960, 1e-12);
+  EXPECT_EQ(back.mean_grad_norm(), interval.grad_norm);
   nlohmann::json old = to_json(interval);
   old.erase("places");
+  for (const char* key : {"skipped", "lost_targets", "lost_bytes"}) old.erase(key);
   EXPECT_EQ(interval_from_json(old).padding(), 0);
+  EXPECT_EQ(interval_from_json(old).skipped, 0);
 }
 
 TEST(StepMetrics, AreShownAsOneLine) {
@@ -57,6 +66,18 @@ TEST(StepMetrics, AreShownAsOneLine) {
             "ETA 3m05s");
   metrics.data_wait = 0.123;
   EXPECT_TRUE(contains(progress_line(metrics), "4.10K tok/s  data wait 12%  ETA 3m05s"));
+  metrics.interval.skipped = 3;
+  EXPECT_TRUE(contains(progress_line(metrics), "data wait 12%  3 skipped  ETA 3m05s"));
+}
+
+TEST(StepMetrics, TellOfTheLossScaleWhereThereIsOne) {
+  StepMetrics metrics;
+  metrics.skipped_steps = 7;
+  EXPECT_FALSE(to_json(metrics).contains("loss_scale"));
+  EXPECT_FALSE(to_json(metrics).contains("skipped_steps"));
+  metrics.loss_scale = 4096;
+  EXPECT_EQ(to_json(metrics).at("loss_scale"), 4096);
+  EXPECT_EQ(to_json(metrics).at("skipped_steps"), 7);
 }
 
 }  // namespace

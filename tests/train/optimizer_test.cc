@@ -3,7 +3,11 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
+
+#include "../device.h"
 #include "../scratch.h"
+#include "train/loss_scaler.h"
 
 namespace mythos {
 namespace {
@@ -29,7 +33,8 @@ void set_gradients(const Parameters& parameters, uint64_t seed, double scale) {
   for (const Parameters::Item& item : parameters.items()) {
     if (!item.spec.trained) continue;
     Tensor parameter = item.tensor;
-    parameter.mutable_grad() = at::randn(parameter.sizes(), generator) * scale;
+    parameter.mutable_grad() =
+        (at::randn(parameter.sizes(), generator) * scale).to(parameter.device());
   }
 }
 
@@ -56,9 +61,11 @@ double global_norm(const Parameters& parameters) {
   return std::sqrt(sum);
 }
 
-TEST(AdamW, EqualsThePlainFormWithClippingAndDecayOfMatricesAlone) {
+using AdamWTest = DeviceTest;
+
+TEST_P(AdamWTest, EqualsThePlainFormWithClippingAndDecayOfMatricesAlone) {
   const ModelConfig model = small_config();
-  Parameters parameters(model, at::kCPU);
+  Parameters parameters(model, device());
   parameters.initialize(model, 5);
   TrainConfig config;
   config.weight_decay = 0.3;
@@ -81,7 +88,7 @@ TEST(AdamW, EqualsThePlainFormWithClippingAndDecayOfMatricesAlone) {
       Tensor& value = expected[item.spec.name];
       value = plain[item.spec.name].step(value, clipped);
     }
-    EXPECT_NEAR(optimizer.step(0.01).item<double>(), norm, 1e-4 * norm);
+    EXPECT_NEAR(optimizer.step(0.01).norm.item<double>(), norm, 1e-4 * norm);
     optimizer.zero_grad();
   }
   for (const Parameters::Item& item : parameters.items()) {
@@ -90,10 +97,10 @@ TEST(AdamW, EqualsThePlainFormWithClippingAndDecayOfMatricesAlone) {
   }
 }
 
-TEST(AdamW, LeavesSmallGradientsAndAZeroClipNormAlone) {
+TEST_P(AdamWTest, LeavesSmallGradientsAndAZeroClipNormAlone) {
   const ModelConfig model = small_config();
   for (const double clip : {0.0, 1e6}) {
-    Parameters parameters(model, at::kCPU);
+    Parameters parameters(model, device());
     parameters.initialize(model, 5);
     TrainConfig config;
     config.clip_norm = clip;
@@ -110,19 +117,19 @@ TEST(AdamW, LeavesSmallGradientsAndAZeroClipNormAlone) {
   }
 }
 
-TEST(AdamW, CountsAMissingGradientAsZero) {
+TEST_P(AdamWTest, CountsAMissingGradientAsZero) {
   const ModelConfig model = small_config();
-  Parameters parameters(model, at::kCPU);
+  Parameters parameters(model, device());
   parameters.initialize(model, 5);
   AdamW optimizer(parameters, TrainConfig{});
   const Tensor before = parameters.at("norm.weight").detach().clone();
-  EXPECT_EQ(optimizer.step(0.01).item<double>(), 0);
+  EXPECT_EQ(optimizer.step(0.01).norm.item<double>(), 0);
   EXPECT_TRUE(at::equal(parameters.at("norm.weight"), before));
 }
 
-TEST(AdamW, StateRestoresExactly) {
+TEST_P(AdamWTest, StateRestoresExactly) {
   const ModelConfig model = small_config();
-  Parameters one(model, at::kCPU), other(model, at::kCPU);
+  Parameters one(model, device()), other(model, device());
   one.initialize(model, 5);
   AdamW first(one, TrainConfig{});
   for (uint64_t step = 0; step < 3; ++step) {
@@ -144,9 +151,9 @@ TEST(AdamW, StateRestoresExactly) {
   }
 }
 
-TEST(AdamW, StateThatDoesNotFitIsRefused) {
+TEST_P(AdamWTest, StateThatDoesNotFitIsRefused) {
   const ModelConfig model = small_config();
-  Parameters parameters(model, at::kCPU);
+  Parameters parameters(model, device());
   parameters.initialize(model, 5);
   AdamW optimizer(parameters, TrainConfig{});
   TensorMap state;
@@ -163,6 +170,111 @@ TEST(AdamW, StateThatDoesNotFitIsRefused) {
   EXPECT_TRUE(contains(message(reshaped), "[3], expected [16]"));
   EXPECT_TRUE(contains(message(surplus), "expected"));
 }
+
+// By a power of two, so that nothing is rounded differently; the clipped norm is the unscaled one.
+TEST_P(AdamWTest, GradientsOfAScaledLossGiveTheSameUpdate) {
+  const ModelConfig model = small_config();
+  Parameters plain(model, device()), scaled(model, device());
+  plain.initialize(model, 5);
+  scaled.initialize(model, 5);
+  TrainConfig config;
+  config.clip_norm = 0.7;
+  AdamW first(plain, config), second(scaled, config);
+  const Tensor scale = at::full({}, 1024.0F).to(device());
+  for (uint64_t step = 0; step < 3; ++step) {
+    set_gradients(plain, step, 1.0);
+    set_gradients(scaled, step, 1024.0);
+    const Tensor norm = first.step(0.01).norm;
+    ASSERT_GT(norm.item<double>(), config.clip_norm);
+    const AdamW::Update update = second.step(0.01, scale);
+    EXPECT_EQ(update.norm.item<float>(), norm.item<float>());
+    EXPECT_EQ(update.found_inf.item<float>(), 0);
+  }
+  for (const auto& item : plain.items()) {
+    EXPECT_TRUE(at::equal(item.tensor, scaled.at(item.spec.name))) << item.spec.name;
+  }
+}
+
+TEST_P(AdamWTest, GradientsThatAreNotFiniteChangeNothing) {
+  const ModelConfig model = small_config();
+  for (const float bad : {INFINITY, -INFINITY, NAN}) {
+    Parameters parameters(model, device()), undisturbed(model, device());
+    parameters.initialize(model, 5);
+    undisturbed.initialize(model, 5);
+    AdamW optimizer(parameters, TrainConfig{}), other(undisturbed, TrainConfig{});
+    const Tensor scale = at::full({}, 4.0F).to(device());
+    set_gradients(parameters, 1, 1.0);
+    parameters.at("norm.weight").grad()[3] = bad;
+    EXPECT_EQ(optimizer.step(0.01, scale).found_inf.item<float>(), 1);
+    for (const auto& [name, tensor] : optimizer.state()) {
+      EXPECT_EQ(tensor.abs().max().item<float>(), 0) << name;
+    }
+    // The next is the first.
+    set_gradients(parameters, 2, 1.0);
+    set_gradients(undisturbed, 2, 1.0);
+    optimizer.step(0.01, scale);
+    other.step(0.01, scale);
+    for (const auto& item : parameters.items()) {
+      EXPECT_TRUE(at::equal(item.tensor, undisturbed.at(item.spec.name))) << item.spec.name;
+    }
+  }
+}
+
+using LossScalerTest = DeviceTest;
+
+Tensor found_inf(bool found, at::Device device) {
+  return at::full({}, found ? 1.0F : 0.0F).to(device);
+}
+
+TEST_P(LossScalerTest, FallsAtOnceAndGrowsAfterFiniteStepsInARow) {
+  TrainConfig config;
+  EXPECT_EQ(LossScaler(config, device()).read_scale(), 65536);
+  config.loss_scale = 64;
+  config.loss_scale_interval = 3;
+  config.loss_scale_growth = 4;
+  config.loss_scale_backoff = 0.25;
+  LossScaler scaler(config, device());
+  const std::vector<std::pair<bool, double>> steps = {
+      {false, 64}, {false, 64}, {true, 16}, {false, 16}, {false, 16},
+      {false, 64}, {false, 64}, {true, 16}, {true, 4},   {true, 1}};
+  for (size_t i = 0; i < steps.size(); ++i) {
+    scaler.update(found_inf(steps[i].first, device()));
+    EXPECT_EQ(scaler.read_scale(), steps[i].second) << i;
+  }
+  EXPECT_EQ(scaler.read_stuck_steps(), 0);
+}
+
+TEST_P(LossScalerTest, CountsOverflowsInARowAtTheLeastScale) {
+  TrainConfig config;
+  config.loss_scale = 2;
+  LossScaler scaler(config, device());
+  for (const int64_t stuck : {0, 1, 2, 3}) {
+    scaler.update(found_inf(true, device()));
+    EXPECT_EQ(scaler.read_scale(), 1);
+    EXPECT_EQ(scaler.read_stuck_steps(), stuck);
+  }
+  scaler.update(found_inf(false, device()));
+  EXPECT_EQ(scaler.read_stuck_steps(), 0);
+}
+
+TEST_P(LossScalerTest, GoesOnFromItsState) {
+  TrainConfig config;
+  config.loss_scale = 3e4 / 7;
+  config.loss_scale_interval = 3;
+  LossScaler scaler(config, device());
+  for (const bool found : {false, true, false, false}) scaler.update(found_inf(found, device()));
+  config.loss_scale = 1;
+  LossScaler back(config, device());
+  back.restore(nlohmann::json::parse(scaler.state().dump()));
+  EXPECT_EQ(back.read_scale(), scaler.read_scale());
+  scaler.update(found_inf(false, device()));
+  back.update(found_inf(false, device()));
+  EXPECT_EQ(back.read_scale(), static_cast<float>(3e4 / 7));
+  EXPECT_EQ(back.state(), scaler.state());
+}
+
+INSTANTIATE_TEST_SUITE_P(Devices, AdamWTest, testing::ValuesIn(test_devices()), device_name);
+INSTANTIATE_TEST_SUITE_P(Devices, LossScalerTest, testing::ValuesIn(test_devices()), device_name);
 
 }  // namespace
 }  // namespace mythos

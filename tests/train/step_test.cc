@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include "../device.h"
 #include "train/balance.h"
 
 namespace mythos {
@@ -44,6 +45,8 @@ std::map<std::string, Tensor> take_gradients(const Parameters& parameters) {
   return out;
 }
 
+using ForwardBackward = DeviceTest;
+
 TEST(CountTargets, LeavesOutWhatIsMarked) {
   Batch batch = batch_of(1, 4, 0);
   batch.targets = {2, -1, 0, 2};
@@ -52,9 +55,9 @@ TEST(CountTargets, LeavesOutWhatIsMarked) {
   EXPECT_EQ(count.bytes, 12);
 }
 
-TEST(ForwardBackward, MicroBatchesAddUpToOneBatch) {
+TEST_P(ForwardBackward, MicroBatchesAddUpToOneBatch) {
   const Config config = small_config();
-  Parameters parameters(config.model, at::kCPU);
+  Parameters parameters(config.model, device());
   parameters.initialize(config.model, 2);
   Batch first = batch_of(2, 6, 1), second = batch_of(2, 6, 5);
   second.targets[3] = second.targets[4] = second.targets[5] = -1;
@@ -79,9 +82,9 @@ TEST(ForwardBackward, MicroBatchesAddUpToOneBatch) {
 }
 
 // Two documents in one sequence, against each in a sequence of its own.
-TEST(ForwardBackward, PackedDocumentsAddUpToTheirGradients) {
+TEST_P(ForwardBackward, PackedDocumentsAddUpToTheirGradients) {
   const Config config = small_config();
-  Parameters parameters(config.model, at::kCPU);
+  Parameters parameters(config.model, device());
   parameters.initialize(config.model, 2);
   Batch packed = batch_of(1, 10, 1);
   packed.document_begins = {0, 0, 0, 0, 4, 4, 4, 4, 4, 9};
@@ -133,7 +136,7 @@ Batch rows_of_documents(const std::vector<std::vector<int64_t>>& rows, int64_t p
 }
 
 // Five documents in different rows and micro-batches, with much padding and with hardly any.
-TEST(ForwardBackward, PaddingAndPackingChangeNothing) {
+TEST_P(ForwardBackward, PaddingAndPackingChangeNothing) {
   const std::vector<std::vector<Batch>> packings = {
       {rows_of_documents({{4, 5}, {9}, {7, 2}}, 8)},
       {rows_of_documents({{4, 5}, {9}, {7, 2}}, 24)},
@@ -150,7 +153,7 @@ TEST(ForwardBackward, PaddingAndPackingChangeNothing) {
       Tensor load, bias;
       std::map<std::string, Tensor> gradients;
       for (size_t i = 0; i < packings.size(); ++i) {
-        Parameters parameters(config.model, at::kCPU);
+        Parameters parameters(config.model, device());
         parameters.initialize(config.model, 2);
         EXPECT_EQ(count_targets(packings[i], std::vector<int32_t>(40, 1)).targets, kTargets);
         const StepResult step =
@@ -179,25 +182,51 @@ TEST(ForwardBackward, PaddingAndPackingChangeNothing) {
   }
 }
 
-TEST(ForwardBackward, GradientsReachFp32MastersThroughBf16) {
+TEST_P(ForwardBackward, GradientsReachFp32MastersThroughNarrowTypes) {
   const Config config = small_config();
-  Parameters parameters(config.model, at::kCPU);
+  Parameters parameters(config.model, device());
   parameters.initialize(config.model, 2);
   const Batch batch = batch_of(2, 6, 1);
-  forward_backward(config, parameters, {batch}, 12, 2, at::kFloat);
+  const double nats =
+      forward_backward(config, parameters, {batch}, 12, 2, at::kFloat).nats.item<double>();
   const auto expected = take_gradients(parameters);
-  forward_backward(config, parameters, {batch}, 12, 2, at::kBFloat16);
-  for (const auto& [name, gradient] : take_gradients(parameters)) {
-    EXPECT_EQ(gradient.dtype(), at::kFloat) << name;
-    const double size = expected.at(name).norm().item<double>();
-    EXPECT_LT((gradient - expected.at(name)).norm().item<double>(), 0.1 * size + 1e-6) << name;
+  for (const at::ScalarType type : {at::kBFloat16, at::kHalf}) {
+    const double scale = type == at::kHalf ? 1024 : 1;
+    const Tensor loss_scale = type == at::kHalf ? at::full({}, 1024.0F).to(device()) : Tensor();
+    const StepResult step = forward_backward(config, parameters, {batch}, 12, 2, type, loss_scale);
+    EXPECT_NEAR(step.nats.item<double>(), nats, 0.01 * nats) << type;
+    for (const auto& [name, gradient] : take_gradients(parameters)) {
+      EXPECT_EQ(gradient.dtype(), at::kFloat) << name;
+      const double size = expected.at(name).norm().item<double>();
+      EXPECT_LT((gradient / scale - expected.at(name)).norm().item<double>(), 0.1 * size + 1e-6)
+          << type << name;
+    }
   }
 }
 
-TEST(ForwardBackward, PonderCostShortensTheWait) {
+// By a power of two, so that nothing is rounded differently.
+TEST_P(ForwardBackward, TheLossScaleMultipliesGradientsAlone) {
   Config config = small_config();
   config.model.halting = Halting::act;
-  Parameters parameters(config.model, at::kCPU);
+  config.train.ponder_cost = 0.5;
+  Parameters parameters(config.model, device());
+  parameters.initialize(config.model, 2);
+  const Batch batch = batch_of(2, 6, 1);
+  const StepResult plain = forward_backward(config, parameters, {batch}, 12, 3, at::kFloat);
+  const auto expected = take_gradients(parameters);
+  const Tensor scale = at::full({}, 256.0F).to(device());
+  const StepResult scaled = forward_backward(config, parameters, {batch}, 12, 3, at::kFloat, scale);
+  EXPECT_EQ(scaled.nats.item<double>(), plain.nats.item<double>());
+  for (const auto& [name, gradient] : take_gradients(parameters)) {
+    const double size = expected.at(name).abs().max().item<double>();
+    EXPECT_LE((gradient / 256 - expected.at(name)).abs().max().item<double>(), 1e-5 * size) << name;
+  }
+}
+
+TEST_P(ForwardBackward, PonderCostShortensTheWait) {
+  Config config = small_config();
+  config.model.halting = Halting::act;
+  Parameters parameters(config.model, device());
   parameters.initialize(config.model, 2);
   const Batch batch = batch_of(2, 6, 1);
   forward_backward(config, parameters, {batch}, 12, 3, at::kFloat);
@@ -208,6 +237,8 @@ TEST(ForwardBackward, PonderCostShortensTheWait) {
   // A larger bias halts earlier, so the cost pushes it up: its gradient falls.
   EXPECT_LT(parameters.at("recurrent.halt.bias").grad().item<double>(), without);
 }
+
+INSTANTIATE_TEST_SUITE_P(Devices, ForwardBackward, testing::ValuesIn(test_devices()), device_name);
 
 }  // namespace
 }  // namespace mythos

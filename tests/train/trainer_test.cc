@@ -11,6 +11,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "../device.h"
 #include "../scratch.h"
 #include "../small_data.h"
 #include "base/file_lock.h"
@@ -47,9 +48,11 @@ Config tiny_config() {
   return config;
 }
 
-class TrainerTest : public testing::Test {
+// On a CUDA device runs that are compared bit for bit need operators that are alike in each.
+class TrainerTest : public DeviceTest {
  protected:
   TrainerTest() {
+    if (GetParam() != "cpu") use_deterministic_operators();
     at::set_num_threads(1);
     set_log_level(LogLevel::error);
     write_small_shards(data(), 40);
@@ -60,8 +63,27 @@ class TrainerTest : public testing::Test {
     options.config = tiny_config();
     options.data = {{data(), std::nullopt}};
     options.run = scratch_ / run;
-    options.device = "cpu";
+    options.device = GetParam();
     return options;
+  }
+  // The newest checkpoint of "run" again, to go on to `steps`, with a weight that is not a number.
+  void save_with_nan(int64_t steps) const {
+    LoadedCheckpoint loaded = load_checkpoint(scratch_ / "run", at::kCPU, LoadFor::resuming);
+    {
+      const at::NoGradGuard no_grad;
+      Tensor weight = loaded.model->parameters.at("norm.weight");
+      weight[0] = std::numeric_limits<float>::quiet_NaN();
+    }
+    CheckpointContent content;
+    content.config = loaded.config;
+    content.config.train.steps = steps;
+    content.tokenizer = loaded.tokenizer.get();
+    content.model = named_tensors(loaded.model->parameters);
+    for (const auto& [name, tensor] : loaded.optimizer) {
+      content.optimizer.emplace_back(name, tensor);
+    }
+    content.state = loaded.state;
+    save_checkpoint(scratch_ / "run", 12, content);
   }
   Scratch scratch_;
 };
@@ -91,7 +113,7 @@ void expect_same_run(const fs::path& a, const fs::path& b, const std::string& st
   EXPECT_EQ(state_a, state_b);
 }
 
-TEST_F(TrainerTest, AResumedRunEqualsAnUninterruptedOneBitForBit) {
+TEST_P(TrainerTest, AResumedRunEqualsAnUninterruptedOneBitForBit) {
   TrainOptions options = this->options("whole");
   options.assignments = {"train.save_every=3"};
   const TrainResult whole = train(options);
@@ -131,7 +153,7 @@ void write_more_shards(const fs::path& directory, const fs::path& first, bool va
   writer.commit();
 }
 
-TEST_F(TrainerTest, AResumedMixturePackedByBestFitEqualsAnUninterruptedOne) {
+TEST_P(TrainerTest, AResumedMixturePackedByBestFitEqualsAnUninterruptedOne) {
   write_more_shards(scratch_ / "more", data());
   TrainOptions options = this->options("whole");
   options.data = {{data(), 0.7}, {scratch_ / "more", 0.3}};
@@ -160,7 +182,7 @@ TEST_F(TrainerTest, AResumedMixturePackedByBestFitEqualsAnUninterruptedOne) {
       contains(refused(options.data), R"(train.packing = "contiguous" instead of "best-fit")"));
 }
 
-TEST_F(TrainerTest, CheckpointsTellWhatDocumentsBeganAndEndedWith) {
+TEST_P(TrainerTest, CheckpointsTellWhatDocumentsBeganAndEndedWith) {
   write_more_shards(scratch_ / "bos", data(), /*val=*/true, /*bos=*/true);
   const auto ends_of = [&](const std::string& run, const std::vector<DataEntry>& data) {
     TrainOptions options = this->options(run);
@@ -177,7 +199,7 @@ TEST_F(TrainerTest, CheckpointsTellWhatDocumentsBeganAndEndedWith) {
             (DocumentEnds{Share::some, Share::all}));
 }
 
-TEST_F(TrainerTest, SourcesAreValidatedByWeight) {
+TEST_P(TrainerTest, SourcesAreValidatedByWeight) {
   write_more_shards(scratch_ / "more", data());
   write_more_shards(scratch_ / "unseen", data(), /*val=*/false);
   TrainOptions options = this->options("run");
@@ -196,7 +218,7 @@ TEST_F(TrainerTest, SourcesAreValidatedByWeight) {
   EXPECT_NEAR(line.at("val_bpb").get<double>(), mean("val_bpb"), 0.1);
 }
 
-TEST_F(TrainerTest, WithoutWeightsSourcesCountByTheirTokens) {
+TEST_P(TrainerTest, WithoutWeightsSourcesCountByTheirTokens) {
   write_more_shards(scratch_ / "more", data());
   TrainOptions options = this->options("run");
   options.data = {{data(), std::nullopt}, {scratch_ / "more", std::nullopt}};
@@ -208,7 +230,7 @@ TEST_F(TrainerTest, WithoutWeightsSourcesCountByTheirTokens) {
   EXPECT_NEAR(sources[1].at("sequences").get<double>(), 48 * b / (a + b), 1);
 }
 
-TEST_F(TrainerTest, SourcesOfDifferentTokenizersAreRefused) {
+TEST_P(TrainerTest, SourcesOfDifferentTokenizersAreRefused) {
   write_small_shards(scratch_ / "other", 40, "xyzzy plugh xyzzy plugh");
   TrainOptions options = this->options("run");
   options.data = {{data(), 1}, {scratch_ / "other", 1}};
@@ -219,7 +241,7 @@ TEST_F(TrainerTest, SourcesOfDifferentTokenizersAreRefused) {
 
 // The mask reaches the model: it changes what is learned, and a document mask that was never
 // switched on leaves the order alone.
-TEST_F(TrainerTest, TheDocumentMaskChangesTraining) {
+TEST_P(TrainerTest, TheDocumentMaskChangesTraining) {
   const auto loss = [&](const std::string& run, const std::vector<std::string>& assignments) {
     TrainOptions options = this->options(run);
     options.assignments = assignments;
@@ -233,7 +255,7 @@ TEST_F(TrainerTest, TheDocumentMaskChangesTraining) {
   EXPECT_NE(loss("packed-off", {"train.packing=best-fit", "train.document_mask=off"}), packed);
 }
 
-TEST_F(TrainerTest, MetricsHaveTheFieldsThatTheManualNames) {
+TEST_P(TrainerTest, MetricsHaveTheFieldsThatTheManualNames) {
   train(options("run"));
   const auto lines = untimed(scratch_ / "run/metrics.jsonl");
   std::vector<int64_t> steps, validated;
@@ -260,7 +282,7 @@ TEST_F(TrainerTest, MetricsHaveTheFieldsThatTheManualNames) {
   EXPECT_LE(line.at("data_wait").get<double>(), 1);
 }
 
-TEST_F(TrainerTest, TheLossFallsOnTextThatRepeats) {
+TEST_P(TrainerTest, TheLossFallsOnTextThatRepeats) {
   TrainOptions options = this->options("run");
   options.assignments = {"train.steps=60",     "train.lr=1e-2",     "train.grad_accum=1",
                          "train.log_every=10", "train.val_every=0", "train.batch_size=4"};
@@ -270,7 +292,7 @@ TEST_F(TrainerTest, TheLossFallsOnTextThatRepeats) {
   EXPECT_LT(*result.val_loss, 0.5 * lines.front().at("loss").get<double>());
 }
 
-TEST_F(TrainerTest, TheModelTakesTheVocabularyOfTheData) {
+TEST_P(TrainerTest, TheModelTakesTheVocabularyOfTheData) {
   const TrainResult result = train(options("run"));
   EXPECT_EQ(load_checkpoint(result.checkpoint, at::kCPU).config.model.vocab_size, 300);
 
@@ -285,7 +307,7 @@ TEST_F(TrainerTest, TheModelTakesTheVocabularyOfTheData) {
   EXPECT_TRUE(contains(message, "300 tokens")) << message;
 }
 
-TEST_F(TrainerTest, ARunThatExistsIsNotTouchedWithoutResume) {
+TEST_P(TrainerTest, ARunThatExistsIsNotTouchedWithoutResume) {
   const TrainResult result = train(options("run"));
   const std::string before = read_file(scratch_ / "run/metrics.jsonl");
   const std::string message = error_of(ErrorKind::usage, [&] { train(options("run")); });
@@ -298,7 +320,7 @@ TEST_F(TrainerTest, ARunThatExistsIsNotTouchedWithoutResume) {
   EXPECT_TRUE(contains(error_of(ErrorKind::usage, [&] { train(inside); }), "one checkpoint"));
 }
 
-TEST_F(TrainerTest, ResumeOfNothingStartsAtZero) {
+TEST_P(TrainerTest, ResumeOfNothingStartsAtZero) {
   TrainOptions options = this->options("run");
   options.resume = true;
   const TrainResult result = train(options);
@@ -310,7 +332,7 @@ TEST_F(TrainerTest, ResumeOfNothingStartsAtZero) {
   EXPECT_TRUE(contains(error_of(ErrorKind::usage, [&] { train(options); }), "--preset"));
 }
 
-TEST_F(TrainerTest, ResumeTakesTrainingKeysAndRefusesModelKeys) {
+TEST_P(TrainerTest, ResumeTakesTrainingKeysAndRefusesModelKeys) {
   train(options("run"));
   TrainOptions resume = options("run");
   resume.resume = true;
@@ -350,7 +372,7 @@ std::map<std::string, std::string> content_of(const fs::path& run) {
   return files;
 }
 
-TEST_F(TrainerTest, ARunWhoseOnlyCheckpointIsDamagedIsNotStartedOver) {
+TEST_P(TrainerTest, ARunWhoseOnlyCheckpointIsDamagedIsNotStartedOver) {
   TrainOptions options = this->options("run");
   options.assignments = {"train.save_every=0"};
   train(options);
@@ -374,7 +396,7 @@ TEST_F(TrainerTest, ARunWhoseOnlyCheckpointIsDamagedIsNotStartedOver) {
   EXPECT_EQ(load_checkpoint(options.run, at::kCPU).path, options.run / "step-000003");
 }
 
-TEST_F(TrainerTest, ADamagedCheckpointIsPassedOverForTheOneBefore) {
+TEST_P(TrainerTest, ADamagedCheckpointIsPassedOverForTheOneBefore) {
   train(options("whole"));
   train(options("run"));
   const fs::path config = scratch_ / "run/step-000012/config.toml";
@@ -385,7 +407,7 @@ TEST_F(TrainerTest, ADamagedCheckpointIsPassedOverForTheOneBefore) {
   expect_same_run(scratch_ / "run", scratch_ / "whole", "step-000012");
 }
 
-TEST_F(TrainerTest, OneProcessAtATimeTrainsInARun) {
+TEST_P(TrainerTest, OneProcessAtATimeTrainsInARun) {
   TrainOptions options = this->options("run");
   fs::create_directories(options.run);
   FileLock other;
@@ -397,7 +419,7 @@ TEST_F(TrainerTest, OneProcessAtATimeTrainsInARun) {
   EXPECT_FALSE(fs::exists(options.run / ".lock"));
 }
 
-TEST_F(TrainerTest, TheBestCheckpointStaysBesideTheNewest) {
+TEST_P(TrainerTest, TheBestCheckpointStaysBesideTheNewest) {
   TrainOptions options = this->options("run");
   options.assignments = {"train.save_every=1", "train.val_every=1",    "train.keep_last=1",
                          "train.lr=0.3",       "train.warmup_steps=0", "train.schedule=constant"};
@@ -417,7 +439,7 @@ TEST_F(TrainerTest, TheBestCheckpointStaysBesideTheNewest) {
   EXPECT_EQ(state.at("best").at("loss"), lowest);
 }
 
-TEST_F(TrainerTest, AStepIsSavedBeforeItIsValidated) {
+TEST_P(TrainerTest, AStepIsSavedBeforeItIsValidated) {
   TrainOptions options = this->options("run");
   train(options);
   const std::string whole = read_file(options.run / "metrics.jsonl");
@@ -433,7 +455,7 @@ TEST_F(TrainerTest, AStepIsSavedBeforeItIsValidated) {
   EXPECT_EQ(*result.val_loss, lines.back().at("val_loss").get<double>());
 }
 
-TEST_F(TrainerTest, WhatEndsARunComesAfterASave) {
+TEST_P(TrainerTest, WhatEndsARunComesAfterASave) {
   TrainOptions options = this->options("run");
   options.assignments = {"train.save_every=0"};
   fs::create_directories(options.run);
@@ -448,7 +470,9 @@ TEST_F(TrainerTest, WhatEndsARunComesAfterASave) {
 // A run of 4 steps that goes on from a checkpoint which says that the loss was lower than it is.
 class BlowUpTest : public TrainerTest {
  protected:
-  BlowUpTest() {
+  void SetUp() override {
+    TrainerTest::SetUp();
+    if (IsSkipped() || HasFatalFailure()) return;
     TrainOptions first = options("run");
     first.assignments = {"train.steps=4"};
     train(first);
@@ -469,7 +493,7 @@ class BlowUpTest : public TrainerTest {
   TrainOptions resume_;
 };
 
-TEST_F(BlowUpTest, StopsWhereItStays) {
+TEST_P(BlowUpTest, StopsWhereItStays) {
   resume_.assignments.insert(resume_.assignments.end(),
                              {"train.save_every=7", "train.steps=80", "train.lr=1e-6"});
   const std::string message = error_of(ErrorKind::diverged, [&] { train(resume_); });
@@ -480,7 +504,7 @@ TEST_F(BlowUpTest, StopsWhereItStays) {
   EXPECT_EQ(load_checkpoint(resume_.run, at::kCPU).path.filename(), "step-000049");
 }
 
-TEST_F(BlowUpTest, AtTheEndIsSavedAndIsNoSuccess) {
+TEST_P(BlowUpTest, AtTheEndIsSavedAndIsNoSuccess) {
   resume_.assignments.push_back("train.steps=7");
   const std::string message = error_of(ErrorKind::diverged, [&] { train(resume_); });
   EXPECT_TRUE(contains(message, "the last loss, ")) << message;
@@ -488,7 +512,7 @@ TEST_F(BlowUpTest, AtTheEndIsSavedAndIsNoSuccess) {
   EXPECT_EQ(load_checkpoint(resume_.run, at::kCPU).path.filename(), "step-000007");
 }
 
-TEST_F(BlowUpTest, WarnsWhereAsked) {
+TEST_P(BlowUpTest, WarnsWhereAsked) {
   resume_.assignments.push_back("train.on_blow_up=warn");
   set_log_level(LogLevel::warning);
   testing::internal::CaptureStderr();
@@ -499,7 +523,7 @@ TEST_F(BlowUpTest, WarnsWhereAsked) {
   EXPECT_FALSE(contains(said, "the loss at step 6, ")) << said;
 }
 
-TEST_F(TrainerTest, ANewRunBeginsWithTheWeightsOfACheckpoint) {
+TEST_P(TrainerTest, ANewRunBeginsWithTheWeightsOfACheckpoint) {
   train(options("first"));
   TrainOptions options = this->options("second");
   options.config.reset();
@@ -525,7 +549,7 @@ TEST_F(TrainerTest, ANewRunBeginsWithTheWeightsOfACheckpoint) {
   EXPECT_EQ(load_checkpoint(options.run, at::kCPU).state.at("init_from").at("step"), 12);
 }
 
-TEST_F(TrainerTest, WeightsThatDoNotFitAreRefused) {
+TEST_P(TrainerTest, WeightsThatDoNotFitAreRefused) {
   train(options("first"));
   TrainOptions options = this->options("second");
   options.init_from = scratch_ / "first";
@@ -542,7 +566,7 @@ TEST_F(TrainerTest, WeightsThatDoNotFitAreRefused) {
 }
 
 // An imported model carries no tokenizer and no optimizer.
-TEST_F(TrainerTest, AModelWithoutTokenizerCanBeTrainedOn) {
+TEST_P(TrainerTest, AModelWithoutTokenizerCanBeTrainedOn) {
   const TrainResult first = train(options("first"));
   LoadedCheckpoint loaded = load_checkpoint(first.checkpoint, at::kCPU);
   CheckpointContent content;
@@ -560,7 +584,7 @@ TEST_F(TrainerTest, AModelWithoutTokenizerCanBeTrainedOn) {
   EXPECT_TRUE(contains(error_of(ErrorKind::data, [&] { train(options); }), "--init-from"));
 }
 
-TEST_F(TrainerTest, ResumeRefusesShardsOfAnotherTokenizer) {
+TEST_P(TrainerTest, ResumeRefusesShardsOfAnotherTokenizer) {
   train(options("run"));
   write_small_shards(scratch_ / "other", 40, "xyzzy plugh xyzzy plugh");
   TrainOptions resume = options("run");
@@ -572,34 +596,121 @@ TEST_F(TrainerTest, ResumeRefusesShardsOfAnotherTokenizer) {
       contains(message, ShardDirectory(resume.data[0].directory).manifest().tokenizer_fingerprint));
 }
 
-TEST_F(TrainerTest, DivergenceStopsBeforeAnythingIsSaved) {
+TEST_P(TrainerTest, DivergenceStopsBeforeAnythingIsSaved) {
   train(options("run"));
-  LoadedCheckpoint loaded = load_checkpoint(scratch_ / "run", at::kCPU, LoadFor::resuming);
-  {
-    const at::NoGradGuard no_grad;
-    Tensor weight = loaded.model->parameters.at("norm.weight");
-    weight[0] = std::numeric_limits<float>::quiet_NaN();
-  }
-  CheckpointContent content;
-  content.config = loaded.config;
-  content.config.train.steps = 20;
-  content.tokenizer = loaded.tokenizer.get();
-  content.model = named_tensors(loaded.model->parameters);
-  for (const auto& [name, tensor] : loaded.optimizer) content.optimizer.emplace_back(name, tensor);
-  content.state = loaded.state;
-  save_checkpoint(scratch_ / "run", 12, content);
-
+  save_with_nan(20);
   TrainOptions resume = options("run");
   resume.config.reset();
   resume.resume = true;
   const std::string message = error_of(ErrorKind::diverged, [&] { train(resume); });
-  EXPECT_TRUE(contains(message, "the loss is not finite at step 13")) << message;
+  // A device is read at the next line of metrics.
+  const std::string where = GetParam() == "cpu" ? "at step 13 " : "in steps 13 to 16 ";
+  EXPECT_TRUE(contains(message, "the loss is not finite " + where)) << message;
   EXPECT_TRUE(contains(message, "train.lr")) << message;
   EXPECT_TRUE(contains(message, "step-000012")) << message;
   EXPECT_EQ(load_checkpoint(scratch_ / "run", at::kCPU).path.filename(), "step-000012");
 }
 
-TEST_F(TrainerTest, WithoutStepsTheFreshModelIsSaved) {
+class Fp16Test : public TrainerTest {
+ protected:
+  TrainOptions fp16_options(const std::string& run, std::vector<std::string> assignments) const {
+    TrainOptions options = this->options(run);
+    assignments.insert(assignments.begin(), "train.compute_type=fp16");
+    options.assignments = std::move(assignments);
+    return options;
+  }
+};
+
+TEST_P(Fp16Test, TheLossIsNearThatOfFp32) {
+  const auto losses = [&](const std::string& type) {
+    TrainOptions options = this->options(type);
+    options.assignments = {"train.compute_type=" + type, "train.steps=50",    "train.lr=1e-2",
+                           "train.grad_accum=1",         "train.log_every=5", "train.val_every=0"};
+    EXPECT_EQ(train(options).compute_type, type);
+    std::vector<double> out;
+    for (const nlohmann::json& line : untimed(options.run / "metrics.jsonl")) {
+      if (line.contains("loss")) out.push_back(line["loss"]);
+    }
+    return out;
+  };
+  const std::vector<double> fp32 = losses("fp32"), fp16 = losses("fp16");
+  ASSERT_EQ(fp32.size(), 10U);
+  ASSERT_EQ(fp16.size(), 10U);
+  EXPECT_LT(fp32.back(), 0.8 * fp32.front());
+  for (size_t i = 0; i < fp32.size(); ++i) EXPECT_NEAR(fp16[i], fp32[i], 0.02 * fp32[i]) << i;
+}
+
+// The first scale lets every gradient overflow, so steps are skipped before and behind the
+// checkpoint that the second run goes on from; the scale grows again meanwhile.
+TEST_P(Fp16Test, AResumedRunEqualsAnUninterruptedOneBitForBit) {
+  TrainOptions options = fp16_options(
+      "whole", {"train.save_every=5", "train.loss_scale=1e12", "train.loss_scale_backoff=0.03",
+                "train.loss_scale_growth=1000", "train.loss_scale_interval=3"});
+  const TrainResult whole = train(options);
+  EXPECT_GT(whole.skipped_steps, 2);
+  EXPECT_LT(whole.skipped_steps, 12);
+  const auto skipped_at = [&](const char* step) {
+    return load_checkpoint(options.run / step, at::kCPU).state.at("skipped_steps").get<int64_t>();
+  };
+  EXPECT_GT(skipped_at("step-000005"), 0);
+  EXPECT_GT(skipped_at("step-000012"), skipped_at("step-000005"));
+  const fs::path cut = scratch_ / "cut";
+  fs::create_directories(cut);
+  fs::copy(options.run / "step-000005", cut / "step-000005", fs::copy_options::recursive);
+  fs::copy(options.run / "metrics.jsonl", cut / "metrics.jsonl");
+  TrainOptions resume = this->options("cut");
+  resume.resume = true;
+  resume.config.reset();
+  const TrainResult resumed = train(resume);
+  EXPECT_EQ(resumed.first_step, 5);
+  EXPECT_EQ(resumed.skipped_steps, whole.skipped_steps);
+  expect_same_run(options.run, cut, "step-000012");
+}
+
+TEST_P(Fp16Test, AStepThatOverflowsChangesNothingButTheScale) {
+  TrainOptions fresh = fp16_options("fresh", {"train.steps=0"});
+  TrainOptions options = fp16_options(
+      "run", {"train.steps=2", "train.log_every=1", "train.val_every=0", "train.loss_scale=1e12"});
+  set_log_level(LogLevel::info);
+  testing::internal::CaptureStderr();
+  const TrainResult result = train(options);
+  const std::string said = testing::internal::GetCapturedStderr();
+  set_log_level(LogLevel::error);
+  EXPECT_EQ(result.skipped_steps, 2);
+  EXPECT_TRUE(contains(said, "  1 skipped  ETA ")) << said;
+  EXPECT_EQ(read_file(result.checkpoint / "model.safetensors"),
+            read_file(train(fresh).checkpoint / "model.safetensors"));
+  const LoadedCheckpoint loaded = load_checkpoint(options.run, at::kCPU, LoadFor::resuming);
+  for (const auto& [name, tensor] : loaded.optimizer) {
+    EXPECT_EQ(tensor.abs().max().item<float>(), 0) << name;
+  }
+  EXPECT_EQ(loaded.state.at("loss_scaler").at("scale"), static_cast<float>(1e12) / 4);
+  const auto lines = untimed(options.run / "metrics.jsonl");
+  EXPECT_EQ(lines[0].at("skipped_steps"), 1);
+  EXPECT_EQ(lines[1].at("skipped_steps"), 2);
+  EXPECT_EQ(lines[1].at("loss_scale"), static_cast<float>(1e12) / 4);
+  EXPECT_NEAR(lines[0].at("loss").get<double>(), std::log(300), 0.5);
+  EXPECT_TRUE(lines[0].at("grad_norm").is_null());
+}
+
+TEST_P(Fp16Test, GradientsThatOverflowAtTheLeastScaleEndTheRun) {
+  train(options("run"));
+  save_with_nan(40);
+  TrainOptions resume = fp16_options(
+      "run", {"train.loss_scale=2", "train.save_every=0", "train.log_every=1", "train.steps=40"});
+  resume.resume = true;
+  const std::string message = error_of(ErrorKind::diverged, [&] { train(resume); });
+  EXPECT_TRUE(contains(message,
+                       "up to step 23 the gradients of 10 steps in a row are not finite in fp16, "
+                       "though the loss scale is 1, its least."))
+      << message;
+  EXPECT_TRUE(contains(message, "train.compute_type=bf16")) << message;
+  EXPECT_EQ(load_checkpoint(scratch_ / "run", at::kCPU).path.filename(), "step-000012");
+}
+
+INSTANTIATE_TEST_SUITE_P(Devices, Fp16Test, testing::ValuesIn(test_devices()), device_name);
+
+TEST_P(TrainerTest, WithoutStepsTheFreshModelIsSaved) {
   TrainOptions options = this->options("run");
   options.assignments = {"train.steps=0"};
   const TrainResult result = train(options);
@@ -607,7 +718,7 @@ TEST_F(TrainerTest, WithoutStepsTheFreshModelIsSaved) {
   EXPECT_FALSE(result.loss);
 }
 
-TEST_F(TrainerTest, Sigusr1SavesAndGoesOn) {
+TEST_P(TrainerTest, Sigusr1SavesAndGoesOn) {
   watch_signals();
   raise(SIGUSR1);
   const TrainResult result = train(options("run"));
@@ -616,6 +727,9 @@ TEST_F(TrainerTest, Sigusr1SavesAndGoesOn) {
   train(options("undisturbed"));
   expect_same_run(scratch_ / "run", scratch_ / "undisturbed", "step-000012");
 }
+
+INSTANTIATE_TEST_SUITE_P(Devices, TrainerTest, testing::ValuesIn(test_devices()), device_name);
+INSTANTIATE_TEST_SUITE_P(Devices, BlowUpTest, testing::ValuesIn(test_devices()), device_name);
 
 // The child runs this test again from its beginning and is told the parent's folder.
 TEST(TrainerDeathTest, SigtermSavesAndEndsTheProcess) {
@@ -657,6 +771,7 @@ TEST(TrainResultJson, HasASchema) {
   const nlohmann::ordered_json json = to_json(result);
   EXPECT_EQ(json.at("schema"), "mythos.train/1");
   EXPECT_EQ(json.at("checkpoint"), "runs/a/step-000012");
+  EXPECT_EQ(json.at("skipped_steps"), 0);
   EXPECT_TRUE(json.at("val_bpb").is_null());
 }
 

@@ -1,0 +1,41 @@
+#pragma once
+#include <nlohmann/json_fwd.hpp>
+
+#include "config/train_config.h"
+#include "nn/weights.h"
+
+namespace mythos {
+
+// The factor that keeps gradients within fp16 (Micikevicius et al. 2018): the loss is multiplied by
+// it and the optimizer divides by it. It falls after gradients that overflow, with whose step
+// nothing is changed, and grows when there were none for long. Its numbers lie on the device, and
+// only those that read them wait for it.
+class LossScaler {
+ public:
+  static constexpr double kLeast = 1;
+  // So many steps in a row that overflow at the least scale do not pass by themselves.
+  static constexpr int64_t kPatienceSteps = 10;
+
+  LossScaler(const TrainConfig& config, at::Device device);
+
+  const Tensor& scale() const { return scale_; }  // [] fp32
+
+  // After a step; found_inf [] fp32 is 1 where its gradients were not finite, else 0.
+  void update(const Tensor& found_inf);
+
+  double read_scale() const;
+  // Overflows in a row at the least scale.
+  int64_t read_stuck_steps() const;
+
+  // {"scale", "finite_steps", "stuck_steps"}, taken back exactly.
+  nlohmann::json state() const;
+  void restore(const nlohmann::json& state);
+
+ private:
+  TrainConfig config_;
+  Tensor scale_;
+  Tensor finite_steps_;  // [] int32, since the scale changed
+  Tensor stuck_steps_;   // [] fp32
+};
+
+}  // namespace mythos
