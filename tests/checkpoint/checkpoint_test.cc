@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "../device.h"
 #include "../scratch.h"
 #include "base/file_lock.h"
 #include "base/strings.h"
@@ -22,7 +23,9 @@ namespace {
 
 class CheckpointTest : public testing::Test {
  protected:
-  CheckpointTest() : run_(scratch_ / "run"), model_(sample_config()) {
+  // A model on `device`.
+  explicit CheckpointTest(at::Device device = at::kCPU)
+      : run_(scratch_ / "run"), model_(sample_config(), device) {
     write_file_atomic(scratch_ / "tok.model", sample_vocabulary());
     tokenizer_ = load_tokenizer(scratch_ / "tok.model");
     model_.parameters.initialize(model_.config, 7);
@@ -63,6 +66,24 @@ class CheckpointTest : public testing::Test {
   CheckpointContent content_;
 };
 
+// What a device has to do with: tensors that are saved from it and loaded to it. On a machine
+// without the device the fixture is made on the CPU and the test skipped.
+class CheckpointOnDevice : public CheckpointTest, public testing::WithParamInterface<std::string> {
+ protected:
+  CheckpointOnDevice() : CheckpointTest(device_or_cpu()) {}
+  void SetUp() override { skip_without(GetParam()); }
+  at::Device device() const { return resolve_device(GetParam()); }
+
+ private:
+  at::Device device_or_cpu() const {
+    try {
+      return device();
+    } catch (const Error&) {
+      return at::kCPU;
+    }
+  }
+};
+
 void flip_byte(const fs::path& path, uint64_t place) {
   std::string bytes = read_file(path);
   bytes.at(place) = static_cast<char>(bytes.at(place) ^ 0x10);
@@ -84,7 +105,7 @@ TEST_F(CheckpointTest, TheStateToResumeFromTakesNoMemoryOfTheDevice) {
   EXPECT_EQ(tensor_bytes(), before);
 }
 
-TEST_F(CheckpointTest, LoadsWhatWasSaved) {
+TEST_P(CheckpointOnDevice, LoadsWhatWasSaved) {
   const fs::path saved = save(200);
   EXPECT_EQ(saved, run_ / "step-000200");
   Names expected = {"config.toml",           "manifest.json", "model.safetensors",
@@ -93,7 +114,7 @@ TEST_F(CheckpointTest, LoadsWhatWasSaved) {
   EXPECT_EQ(names(saved), expected);
   EXPECT_EQ(verify_checkpoint(saved), Names{});
 
-  const LoadedCheckpoint loaded = load_checkpoint(run_, at::kCPU, LoadFor::resuming);
+  const LoadedCheckpoint loaded = load_checkpoint(run_, device(), LoadFor::resuming);
   EXPECT_EQ(loaded.path, saved);
   EXPECT_EQ(loaded.config, content_.config);
   nlohmann::json state = content_.state;
@@ -104,6 +125,7 @@ TEST_F(CheckpointTest, LoadsWhatWasSaved) {
   ASSERT_NE(loaded.tokenizer, nullptr);
   EXPECT_EQ(loaded.tokenizer->file_content(), tokenizer_->file_content());
   EXPECT_EQ(loaded.tokenizer->fingerprint(), tokenizer_->fingerprint());
+  EXPECT_EQ(loaded.model->parameters.at("norm.weight").device(), device());
   expect_equal(as_map(named_tensors(loaded.model->parameters)), as_map(content_.model));
   expect_equal(loaded.optimizer, as_map(content_.optimizer));
 }
@@ -118,15 +140,15 @@ TEST_F(CheckpointTest, CarriesWhatDocumentsBeganAndEndedWith) {
   EXPECT_FALSE(loaded.was_trained());
 }
 
-TEST_F(CheckpointTest, OptimizerOnlyWhenAsked) {
+TEST_P(CheckpointOnDevice, OptimizerOnlyWhenAsked) {
   save(1);
-  EXPECT_TRUE(load_checkpoint(run_, at::kCPU).optimizer.empty());
-  EXPECT_TRUE(load_checkpoint(run_, at::kCPU, LoadFor::training).optimizer.empty());
-  const TensorMap optimizer = load_checkpoint(run_, at::kCPU, LoadFor::resuming).optimizer;
+  EXPECT_TRUE(load_checkpoint(run_, device()).optimizer.empty());
+  EXPECT_TRUE(load_checkpoint(run_, device(), LoadFor::training).optimizer.empty());
+  const TensorMap optimizer = load_checkpoint(run_, device(), LoadFor::resuming).optimizer;
   EXPECT_EQ(optimizer.at("step").item<int64_t>(), 12);
 }
 
-TEST_F(CheckpointTest, CountsValuesThatAreNotFiniteInOneWarning) {
+TEST_P(CheckpointOnDevice, CountsValuesThatAreNotFiniteInOneWarning) {
   for (auto& [name, tensor] : content_.model) {
     if (name != "norm.weight" && name != "embed.weight") continue;
     tensor = tensor.clone();
@@ -143,11 +165,11 @@ TEST_F(CheckpointTest, CountsValuesThatAreNotFiniteInOneWarning) {
       "2 values in 2 tensors are not finite (1 in 'embed.weight', 1 in 'norm.weight')";
   const std::string first = ", the first nan in 'embed.weight' at [0,2]\n";
   const std::string prefix = "warning: " + saved.string() + ": ";
-  EXPECT_EQ(warning_of([&] { load_checkpoint(run_, at::kCPU); }), prefix + model + first);
+  EXPECT_EQ(warning_of([&] { load_checkpoint(run_, device()); }), prefix + model + first);
   EXPECT_EQ(warning_of([&] { EXPECT_EQ(verify_checkpoint(saved), Names{}); }),
             prefix + model + first);
   const std::string with_optimizer =
-      warning_of([&] { load_checkpoint(run_, at::kCPU, LoadFor::resuming); });
+      warning_of([&] { load_checkpoint(run_, device(), LoadFor::resuming); });
   EXPECT_TRUE(contains(with_optimizer, "3 values in 3 tensors")) << with_optimizer;
   EXPECT_TRUE(contains(with_optimizer, "1 in 'embed.weight.exp_avg'")) << with_optimizer;
 }
@@ -163,7 +185,7 @@ TEST_F(CheckpointTest, TokenizerAndOptimizerMayBeAbsent) {
   EXPECT_TRUE(loaded.optimizer.empty());
 }
 
-TEST_F(CheckpointTest, SavingTwiceWritesTheSameBytes) {
+TEST_P(CheckpointOnDevice, SavingTwiceWritesTheSameBytes) {
   const fs::path saved = save(5);
   const std::string first = read_file(saved / kManifestName);
   save(5);
@@ -188,7 +210,7 @@ TEST_F(CheckpointTest, NewestIsByNumberNotByName) {
   EXPECT_EQ(loaded(run_), run_ / "step-1000000");
 }
 
-TEST_F(CheckpointTest, LargeTensorsGoToSeveralFiles) {
+TEST_P(CheckpointOnDevice, LargeTensorsGoToSeveralFiles) {
   content_.max_file_bytes = 4096;
   const fs::path saved = save(3);
   const Manifest manifest = read_manifest(saved);
@@ -197,7 +219,8 @@ TEST_F(CheckpointTest, LargeTensorsGoToSeveralFiles) {
             strprintf("model-00002-of-%05zu.safetensors", manifest.model.size()));
   EXPECT_EQ(manifest.optimizer, (Names{"optimizer-00001-of-00002.safetensors",
                                        "optimizer-00002-of-00002.safetensors"}));
-  const LoadedCheckpoint loaded = load_checkpoint(run_, at::kCPU, LoadFor::resuming);
+  const LoadedCheckpoint loaded = load_checkpoint(run_, device(), LoadFor::resuming);
+  EXPECT_EQ(loaded.model->parameters.at("norm.weight").device(), device());
   expect_equal(as_map(named_tensors(loaded.model->parameters)), as_map(content_.model));
   expect_equal(loaded.optimizer, as_map(content_.optimizer));
 }
@@ -446,6 +469,9 @@ TEST_F(CheckpointTest, RemoveTakesEveryCheckpointAndNothingElse) {
   remove_checkpoints(run_);
   EXPECT_EQ(names(run_), (Names{"metrics.jsonl"}));
 }
+
+INSTANTIATE_TEST_SUITE_P(Devices, CheckpointOnDevice, testing::ValuesIn(test_devices()),
+                         device_name);
 
 }  // namespace
 }  // namespace mythos

@@ -6,6 +6,7 @@
 
 #include <cmath>
 
+#include "../device.h"
 #include "stability/probe.h"
 #include "stability/verdict.h"
 
@@ -26,10 +27,14 @@ ModelConfig small_config(Injection injection) {
   return config;
 }
 
-class Dynamics : public testing::Test {
+class Dynamics : public DeviceTest {
  protected:
   explicit Dynamics(Injection injection = Injection::lti)
-      : config_(small_config(injection)), model_(config_) {
+      : config_(small_config(injection)), model_(config_) {}
+  void SetUp() override {
+    DeviceTest::SetUp();
+    if (IsSkipped() || HasFatalFailure()) return;
+    model_.parameters = Parameters(config_, device());
     model_.parameters.initialize(config_, 5);
   }
   void set(const std::string& name, const Tensor& value) {
@@ -42,7 +47,7 @@ class Dynamics : public testing::Test {
   }
   Weights weights() const { return make_weights(config_, model_.parameters, at::kFloat); }
   DynamicsReport measure(int64_t loops) {
-    return measure_dynamics(config_, weights(), random_probe(config_, 96, 1, at::kCPU), loops);
+    return measure_dynamics(config_, weights(), random_probe(config_, 96, 1, device()), loops);
   }
   Verdict verdict(const DynamicsReport& dynamics) {
     return judge(spectral_report(config_, weights()), &dynamics, {});
@@ -57,7 +62,7 @@ class DynamicsOfAdd : public Dynamics {
   DynamicsOfAdd() : Dynamics(Injection::add) {}
 };
 
-TEST_F(Dynamics, AFreshModelSettles) {
+TEST_P(Dynamics, AFreshModelSettles) {
   const DynamicsReport report = measure(12);
   ASSERT_EQ(report.loops.size(), 12u);
   EXPECT_EQ(report.tokens, 96);
@@ -73,7 +78,7 @@ TEST_F(Dynamics, AFreshModelSettles) {
   EXPECT_TRUE(verdict(report).stable()) << verdict(report).line;
 }
 
-TEST_F(Dynamics, NumbersOfARecurrenceWithoutABlock) {
+TEST_P(Dynamics, NumbersOfARecurrenceWithoutABlock) {
   // Output projections of 0 leave r = u, the normalised input, of norm 1; with gain B = 0 and
   // A = 1/2 the state obeys h ← h/2 + u.
   config_.loop_embedding = LoopEmbedding::none;
@@ -95,7 +100,7 @@ TEST_F(Dynamics, NumbersOfARecurrenceWithoutABlock) {
   EXPECT_NEAR(report.growth, 1, 0.2);
 }
 
-TEST_F(DynamicsOfAdd, AModelBuiltToDivergeIsUnstable) {
+TEST_P(DynamicsOfAdd, AModelBuiltToDivergeIsUnstable) {
   // The depth-wise LoRA adds to the block's output in proportion to it: with large factors the
   // state is multiplied at every loop.
   const Tensor pick = at::eye(32).slice(0, 0, 4);
@@ -111,7 +116,7 @@ TEST_F(DynamicsOfAdd, AModelBuiltToDivergeIsUnstable) {
   EXPECT_NE(result.line.find("(--max-growth)"), std::string::npos) << result.line;
 }
 
-TEST_F(DynamicsOfAdd, OverflowIsFoundAtTheLoopWhereItHappens) {
+TEST_P(DynamicsOfAdd, OverflowIsFoundAtTheLoopWhereItHappens) {
   const Tensor pick = at::eye(32).slice(0, 0, 4);
   set("recurrent.lora.down.weight", pick);
   set("recurrent.lora.B", pick);
@@ -124,7 +129,7 @@ TEST_F(DynamicsOfAdd, OverflowIsFoundAtTheLoopWhereItHappens) {
   EXPECT_NE(verdict(report).line.find("the state is not finite after loop"), std::string::npos);
 }
 
-TEST_F(Dynamics, AHugeStateThatHasSettledIsUnstable) {
+TEST_P(Dynamics, AHugeStateThatHasSettledIsUnstable) {
   scale("core.0.attn.wo.weight", 1e27);
   const DynamicsReport report = measure(12);
   EXPECT_EQ(report.first_nonfinite_loop, 0);
@@ -132,7 +137,7 @@ TEST_F(Dynamics, AHugeStateThatHasSettledIsUnstable) {
   EXPECT_NE(verdict(report).line.find("(--max-state)"), std::string::npos) << verdict(report).line;
 }
 
-TEST_F(Dynamics, ACodaThatOverflowsIsFound) {
+TEST_P(Dynamics, ACodaThatOverflowsIsFound) {
   set("coda.0.attn.wo.weight",
       at::full_like(model_.parameters.at("coda.0.attn.wo.weight"), INFINITY));
   const DynamicsReport report = measure(8);
@@ -141,15 +146,15 @@ TEST_F(Dynamics, ACodaThatOverflowsIsFound) {
   EXPECT_FALSE(verdict(report).stable());
 }
 
-TEST_F(DynamicsOfAdd, AModelLeftAsItIsPasses) {
+TEST_P(DynamicsOfAdd, AModelLeftAsItIsPasses) {
   const DynamicsReport report = measure(8);
   const Verdict result = verdict(report);
   EXPECT_TRUE(result.stable()) << result.line;
   EXPECT_NE(result.line.find("ρ(A) does not apply (injection add)"), std::string::npos);
 }
 
-TEST_F(Dynamics, BatchesAreWeighedByTheirTokens) {
-  const std::vector<Tensor> batches = random_probe(config_, 96, 1, at::kCPU);
+TEST_P(Dynamics, BatchesAreWeighedByTheirTokens) {
+  const std::vector<Tensor> batches = random_probe(config_, 96, 1, device());
   const DynamicsReport together = measure_dynamics(config_, weights(), batches, 3);
   std::vector<Tensor> rows;
   for (const Tensor& batch : batches) {
@@ -161,12 +166,15 @@ TEST_F(Dynamics, BatchesAreWeighedByTheirTokens) {
   EXPECT_NEAR(apart.loops[2].relative_change, together.loops[2].relative_change, 1e-5);
 }
 
-TEST_F(Dynamics, GrowthOfFewLoopsCountsFromHalfOfThem) {
+TEST_P(Dynamics, GrowthOfFewLoopsCountsFromHalfOfThem) {
   EXPECT_EQ(measure(1).reference_loop, 1);
   EXPECT_EQ(measure(3).reference_loop, 2);
   EXPECT_EQ(measure(8).reference_loop, 4);
   EXPECT_EQ(measure(20).reference_loop, 4);
 }
+
+INSTANTIATE_TEST_SUITE_P(Devices, Dynamics, testing::ValuesIn(test_devices()), device_name);
+INSTANTIATE_TEST_SUITE_P(Devices, DynamicsOfAdd, testing::ValuesIn(test_devices()), device_name);
 
 }  // namespace
 }  // namespace mythos

@@ -7,6 +7,8 @@
 #include <limits>
 #include <numeric>
 
+#include "../device.h"
+
 namespace mythos {
 namespace {
 
@@ -20,18 +22,20 @@ ModelConfig config_of(Injection injection, int64_t dim) {
 }
 
 // log_A that gives these entries of A with log_dt 0: A = exp(−exp(log_A)).
-Weights lti_weights(const std::vector<double>& a) {
+Weights lti_weights(const std::vector<double>& a, at::Device device) {
   std::vector<float> log_a;
   for (const double value : a) log_a.push_back(static_cast<float>(std::log(-std::log(value))));
   Weights weights;
-  weights.log_A = at::tensor(log_a);
-  weights.log_dt = at::zeros({1});
+  weights.log_A = at::tensor(log_a).to(device);
+  weights.log_dt = at::zeros({1}).to(device);
   return weights;
 }
 
-TEST(Spectral, DiagonalOfKnownEntries) {
-  const SpectralReport report =
-      spectral_report(config_of(Injection::lti, 4), lti_weights({0.5, 0.905, 0.05, 0.55}));
+using Spectral = DeviceTest;
+
+TEST_P(Spectral, DiagonalOfKnownEntries) {
+  const SpectralReport report = spectral_report(config_of(Injection::lti, 4),
+                                                lti_weights({0.5, 0.905, 0.05, 0.55}, device()));
   EXPECT_TRUE(report.applicable);
   EXPECT_TRUE(report.diagonal);
   EXPECT_EQ(report.channels, 4);
@@ -43,12 +47,12 @@ TEST(Spectral, DiagonalOfKnownEntries) {
   EXPECT_NEAR(report.shortest_loops, -1 / std::log(0.05), 1e-3);
 }
 
-TEST(Spectral, LtiStaysStrictlyInsideTheUnitIntervalAtTheExtremes) {
+TEST_P(Spectral, LtiStaysStrictlyInsideTheUnitIntervalAtTheExtremes) {
   for (const float log_A : {-100.f, 0.f, 100.f}) {
     for (const float log_dt : {-100.f, 0.f, 100.f}) {
       Weights weights;
-      weights.log_A = at::full({3}, log_A);
-      weights.log_dt = at::full({1}, log_dt);
+      weights.log_A = at::full({3}, log_A).to(device());
+      weights.log_dt = at::full({1}, log_dt).to(device());
       const SpectralReport report = spectral_report(config_of(Injection::lti, 3), weights);
       EXPECT_LT(report.radius, 1) << log_A << " " << log_dt;
       EXPECT_GT(report.smallest, 0) << log_A << " " << log_dt;
@@ -57,12 +61,12 @@ TEST(Spectral, LtiStaysStrictlyInsideTheUnitIntervalAtTheExtremes) {
   }
 }
 
-TEST(Spectral, ZohStaysStrictlyInsideTheUnitIntervalAtTheExtremes) {
+TEST_P(Spectral, ZohStaysStrictlyInsideTheUnitIntervalAtTheExtremes) {
   for (const float log_a : {-100.f, 0.f, 100.f}) {
     for (const float dt_bias : {-100.f, 0.f, 100.f}) {
       Weights weights;
-      weights.log_a = at::full({3}, log_a);
-      weights.dt_bias = at::full({3}, dt_bias);
+      weights.log_a = at::full({3}, log_a).to(device());
+      weights.dt_bias = at::full({3}, dt_bias).to(device());
       const SpectralReport report = spectral_report(config_of(Injection::zoh, 3), weights);
       EXPECT_LT(report.radius, 1) << log_a << " " << dt_bias;
       EXPECT_GT(report.smallest, 0) << log_a << " " << dt_bias;
@@ -70,47 +74,48 @@ TEST(Spectral, ZohStaysStrictlyInsideTheUnitIntervalAtTheExtremes) {
   }
 }
 
-TEST(Spectral, RadiusOfARotationIsItsScale) {
+TEST_P(Spectral, RadiusOfARotationIsItsScale) {
   // Complex eigenvalues 0.9·exp(±iφ): no single direction grows, as power iteration would need.
   const float c = 0.9f * std::cos(1.f), s = 0.9f * std::sin(1.f);
-  EXPECT_NEAR(spectral_radius(at::tensor({c, -s, s, c}).view({2, 2})), 0.9, 1e-5);
+  EXPECT_NEAR(spectral_radius(at::tensor({c, -s, s, c}).view({2, 2}).to(device())), 0.9, 1e-5);
 }
 
-TEST(Spectral, RadiusOfAMatrixFarFromNormalIsNotItsNorm) {
-  EXPECT_NEAR(spectral_radius(at::tensor({0.5f, 1000.f, 0.f, -0.7f}).view({2, 2})), 0.7, 1e-4);
+TEST_P(Spectral, RadiusOfAMatrixFarFromNormalIsNotItsNorm) {
+  EXPECT_NEAR(spectral_radius(at::tensor({0.5f, 1000.f, 0.f, -0.7f}).view({2, 2}).to(device())),
+              0.7, 1e-4);
 }
 
-TEST(Spectral, RadiusAgreesWithTheEigenvalues) {
+TEST_P(Spectral, RadiusAgreesWithTheEigenvalues) {
   const Tensor matrix = at::randn({24, 24}, at::make_generator<at::CPUGeneratorImpl>(4));
   const double want = at::linalg_eigvals(matrix).abs().max().item<double>();
-  EXPECT_NEAR(spectral_radius(matrix), want, 1e-4 * want);
+  EXPECT_NEAR(spectral_radius(matrix.to(device())), want, 1e-4 * want);
 }
 
-TEST(Spectral, RadiusOfNilpotentZeroAndBrokenMatrices) {
-  EXPECT_EQ(spectral_radius(at::tensor({0.f, 5.f, 0.f, 0.f}).view({2, 2})), 0);
-  EXPECT_EQ(spectral_radius(at::zeros({3, 3})), 0);
-  EXPECT_TRUE(std::isnan(spectral_radius(at::full({2, 2}, kNan))));
+TEST_P(Spectral, RadiusOfNilpotentZeroAndBrokenMatrices) {
+  EXPECT_EQ(spectral_radius(at::tensor({0.f, 5.f, 0.f, 0.f}).view({2, 2}).to(device())), 0);
+  EXPECT_EQ(spectral_radius(at::zeros({3, 3}).to(device())), 0);
+  EXPECT_TRUE(std::isnan(spectral_radius(at::full({2, 2}, kNan).to(device()))));
 }
 
-TEST(Spectral, LinearInjectionLooksAtTheStatesHalf) {
+TEST_P(Spectral, LinearInjectionLooksAtTheStatesHalf) {
   Weights weights;
-  weights.injection = at::cat({1.25 * at::eye(4), 9 * at::eye(4)}, 1);
+  weights.injection = at::cat({1.25 * at::eye(4), 9 * at::eye(4)}, 1).to(device());
   const SpectralReport report = spectral_report(config_of(Injection::linear, 4), weights);
   EXPECT_TRUE(report.applicable);
   EXPECT_FALSE(report.diagonal);
   EXPECT_NEAR(report.radius, 1.25, 1e-6);
 }
 
-TEST(Spectral, AddAndNoneHaveNothingToBound) {
+TEST_P(Spectral, AddAndNoneHaveNothingToBound) {
   EXPECT_FALSE(spectral_report(config_of(Injection::add, 4), {}).applicable);
   EXPECT_FALSE(spectral_report(config_of(Injection::none, 4), {}).applicable);
 }
 
-TEST(Spectral, InitialInjectionEqualsThatOfAnInitialisedModel) {
+TEST_P(Spectral, InitialInjectionEqualsThatOfAnInitialisedModel) {
   for (const Injection injection : {Injection::lti, Injection::zoh, Injection::linear}) {
     ModelConfig config = config_of(injection, 64);
     config.vocab_size = 16;
-    Model model(config);
+    Model model(config, device());
     model.parameters.initialize(config, 1);
     const SpectralReport want =
         spectral_report(config, make_weights(config, model.parameters, at::kFloat));
@@ -119,6 +124,8 @@ TEST(Spectral, InitialInjectionEqualsThatOfAnInitialisedModel) {
     EXPECT_EQ(got.histogram, want.histogram) << enum_name(injection);
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Devices, Spectral, testing::ValuesIn(test_devices()), device_name);
 
 }  // namespace
 }  // namespace mythos
