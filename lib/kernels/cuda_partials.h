@@ -33,7 +33,10 @@ inline int add_partials(const float* partial, float* out, int64_t partials, int6
 
 // Per-column sums of a block over its rows, one accumulator row for each group: in shared memory
 // where it fits, else straight in the block's row of `partial` (one group a block then).
-constexpr int64_t kSharedNumbers = 12288;  // 48 KiB
+// A block is given 48 KiB of shared memory without asking for more, and what a kernel declares of
+// itself, as group_sum() does, counts too.
+constexpr int64_t kSharedBytes = 48 << 10, kDeclaredBytes = 256;
+constexpr int64_t kSharedNumbers = (kSharedBytes - kDeclaredBytes) / sizeof(float);
 
 template <int kGroup>
 inline unsigned accumulator_bytes(int64_t width) {
