@@ -22,12 +22,16 @@ Backend backend_of(const at::Tensor& x);
 
 // A kernel's entry point: it takes a struct of raw pointers and numbers, declared beside the .cu
 // file, works on the device's current stream and returns a cudaError_t. Fails (resources) when that
-// is not 0.
+// is not 0, and at once when the shared object lacks the name.
 template <class Args>
 class CudaKernel {
  public:
   explicit CudaKernel(const char* name)
-      : name_(name), entry_(reinterpret_cast<Entry>(cuda_kernel(name))) {}
+      : name_(name), entry_(reinterpret_cast<Entry>(cuda_kernel(name))) {
+    if (entry_) return;
+    fail(ErrorKind::resources, strprintf("libmythos_cuda.so has no kernel %s", name),
+         "install it and the programs from one build, or remove it: plain operations serve then");
+  }
 
   void operator()(const Args& args, at::Device device) const {
     const c10::DeviceGuard guard(device);
