@@ -8,6 +8,7 @@
 #include "kernels/kernels_cuda.h"
 #include "kernels/moe_device.h"
 #include "kernels/swiglu.h"
+#include "kernels/weight.h"
 
 namespace mythos::cuda {
 namespace {
@@ -58,14 +59,27 @@ Tensor combine_rows(const Tensor& from, const Tensor& place, int64_t k) {
   return to;
 }
 
-// LibTorch's grouped product wants rows of whole 16 bytes.
-bool library_serves(const Tensor& a, int64_t depth, int64_t columns) {
-  return a.scalar_type() == at::kBFloat16 && a.size(0) > 0 && depth % 8 == 0 && columns % 8 == 0;
+// bf16 matrices that begin at whole 16 bytes, and so do their rows or, of a transposed one, their
+// columns.
+bool whole_chunks(const Tensor& x) {
+  constexpr int64_t kChunk = 16 / sizeof(c10::BFloat16);
+  const int64_t row = x.stride(-2), column = x.stride(-1);
+  return x.scalar_type() == at::kBFloat16 && reinterpret_cast<uintptr_t>(x.data_ptr()) % 16 == 0 &&
+         (x.dim() == 2 || x.stride(0) % kChunk == 0) &&
+         ((column == 1 && row % kChunk == 0 && row >= x.size(-1)) ||
+          (row == 1 && column % kChunk == 0 && column >= x.size(-2)));
+}
+
+// Whether LibTorch's grouped product takes a [.,.] and b [.,.] or [E,.,.] and gives a contiguous
+// result: it fails on what is not in whole 16 bytes, and on 1024 groups.
+bool library_serves(const Tensor& a, const Tensor& b, int64_t groups) {
+  return a.numel() > 0 && b.size(-1) % 8 == 0 && groups < 1024 && whole_chunks(a) &&
+         whole_chunks(b);
 }
 
 // Rows of group e times b[e]. a [R,K]; b [E,K,C] of any strides; result [R,C].
 Tensor grouped_rows(const Tensor& a, const Tensor& b, const Tensor& ends) {
-  if (library_serves(a, b.size(1), b.size(2))) return at::_grouped_mm(a, b, ends);
+  if (library_serves(a, b, ends.size(0))) return at::_grouped_mm(a, b, ends);
   static const CudaKernel<GroupedRows> kernel("mythos_cuda_grouped_rows");
   const Tensor out = at::empty({a.size(0), b.size(2)}, a.options());
   kernel({a.data_ptr(), b.data_ptr(), out.data_ptr(), ends.data_ptr<int32_t>(), b.size(0),
@@ -76,7 +90,7 @@ Tensor grouped_rows(const Tensor& a, const Tensor& b, const Tensor& ends) {
 
 // aᵀ b of each group's rows. a [R,M], b [R,C]; result [E,M,C].
 Tensor grouped_weights(const Tensor& a, const Tensor& b, const Tensor& ends) {
-  if (library_serves(a, a.size(1), b.size(1))) return at::_grouped_mm(a.t(), b, ends);
+  if (library_serves(a.t(), b, ends.size(0))) return at::_grouped_mm(a.t(), b, ends);
   static const CudaKernel<GroupedWeights> kernel("mythos_cuda_grouped_weights");
   const Tensor out = at::empty({ends.size(0), a.size(1), b.size(1)}, a.options());
   kernel({a.data_ptr(), b.data_ptr(), out.data_ptr(), ends.data_ptr<int32_t>(), ends.size(0),
@@ -135,6 +149,39 @@ Operation recorded(const Tensor& x, const Tensor& experts, const Tensor& weights
           backward};
 }
 
+// A weight of experts for plain products. Their gradient is taken over from LibTorch for experts
+// that have rows only: on sm_100 it leaves whatever memory held for the others. The gradient goes
+// to the one sum of a shared weight.
+Tensor plain_weight(const Tensor& w, const Tensor& ends) {
+  return record_operation("ExpertWeightBackward", {w}, [&] {
+    Operation operation{{w.detach()}, {w, ends}};
+    operation.backward = [](const BackwardPass& pass) -> std::vector<Tensor> {
+      const Tensor &w = pass.saved[0], &ends = pass.saved[1];
+      const Tensor used = at::diff(ends, 1, 0, at::zeros({1}, ends.options())).ne(0);
+      const Tensor d = at::where(used.view({-1, 1, 1}), pass.gradients[0], 0);
+      Tensor* sum = gradient_sum(w);
+      if (!sum) return {d};
+      *sum = sum->defined() ? sum->add_(d) : d.to(at::kFloat);
+      return {Tensor()};
+    };
+    return operation;
+  })[0];
+}
+
+// Rows of group e times b[e] with a gradient. a [R,K]; b [E,K,C] of any strides; result [R,C].
+Tensor plain_rows(const Tensor& a, const Tensor& b, const Tensor& ends) {
+  if (library_serves(a, b, ends.size(0))) return at::_grouped_mm(a, b, ends);
+  const Tensor host = ends.to(at::kCPU);
+  std::vector<int64_t> counts;
+  for (int64_t e = 0, begin = 0; e < host.size(0); begin = host.data_ptr<int32_t>()[e++]) {
+    counts.push_back(host.data_ptr<int32_t>()[e] - begin);
+  }
+  std::vector<Tensor> parts = a.split_with_sizes(counts);
+  const std::vector<Tensor> each = b.unbind(0);
+  for (size_t e = 0; e < parts.size(); ++e) parts[e] = at::mm(parts[e], each[e]);
+  return at::cat(parts);
+}
+
 }  // namespace
 
 Tensor moe_swiglu(const Tensor& x, const Tensor& experts, const Tensor& weights,
@@ -157,10 +204,10 @@ Tensor moe_swiglu_plain(const Tensor& x, const Tensor& experts, const Tensor& we
   const Tensor ends =
       at::searchsorted(std::get<0>(sorted), ids, /*out_int32=*/true, /*right=*/true);
   const Tensor rows = x.index_select(0, order.floor_divide(k));
-  const Tensor h = at::_grouped_mm(rows, gate_up.transpose(1, 2), ends);
+  const Tensor h = plain_rows(rows, plain_weight(gate_up, ends).transpose(1, 2), ends);
   const Tensor scale = weights.reshape({-1}).index_select(0, order).unsqueeze(1);
   const Tensor act = (swiglu(h) * scale).to(x.scalar_type());
-  const Tensor y = at::_grouped_mm(act, down.transpose(1, 2), ends);
+  const Tensor y = plain_rows(act, plain_weight(down, ends).transpose(1, 2), ends);
   // Back to token order by the inverse permutation: each token's k rows are summed in a fixed
   // order.
   const Tensor inverse =

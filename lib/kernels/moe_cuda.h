@@ -5,12 +5,14 @@ namespace mythos::cuda {
 
 // moe_swiglu() with its backward pass over this project's CUDA kernels: slots sorted by expert,
 // grouped products over the sorted rows, each token's rows summed in a fixed order. bf16 products
-// are LibTorch's grouped ones where rows are multiples of 16 bytes; before sm_90 those read the
-// group sizes back to the host. All others are this project's, for which the sizes stay on the
-// device: fp32 arithmetic without tensor cores, also where tf32 is allowed.
+// are LibTorch's grouped ones where it takes their widths and the number of experts; but for
+// devices of sm_90 and sm_100 those read the group sizes back to the host. All others are this
+// project's, for which the sizes stay on the device: fp32 arithmetic without tensor cores, also
+// where tf32 is allowed.
 at::Tensor moe_swiglu(const at::Tensor& x, const at::Tensor& experts, const at::Tensor& weights,
                       const at::Tensor& gate_up, const at::Tensor& down);
-// The same from LibTorch's operators, for a build without the kernels.
+// The same from LibTorch's operators, for a build without the kernels. Products that its grouped
+// one refuses are taken expert by expert, with the group sizes on the host.
 at::Tensor moe_swiglu_plain(const at::Tensor& x, const at::Tensor& experts,
                             const at::Tensor& weights, const at::Tensor& gate_up,
                             const at::Tensor& down);
