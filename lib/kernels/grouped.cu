@@ -1,7 +1,8 @@
 // Products of expert-sorted rows with each expert's weights, and the weights' gradients, where
 // LibTorch's grouped product would read the group sizes back to the host (fp32, fp16) or refuses
-// the width (bf16 rows that are no multiple of 16 bytes). Plain fp32 arithmetic in tiles of 64 by
-// 64: no tensor cores.
+// the width (bf16 rows that are no multiple of 16 bytes) or the number of experts. Plain fp32
+// arithmetic in tiles of 64 by 64: no tensor cores. And the sum of the products that are
+// LibTorch's.
 #include "kernels/cuda_device.h"
 #include "kernels/moe_device.h"
 
@@ -27,12 +28,12 @@ __device__ inline void load_tile(Tile& tile, const T* from, int64_t stride, int6
   }
 }
 
-// out[i·out_stride + j] = Σ_d a[i·a_stride + d·a_depth]·b[j·b_stride + d·b_depth] for i < rows and
-// j < columns of one tile.
-template <class T>
+// out[i·out_stride + j] = Σ_d a[i·a_stride + d·a_depth]·b[j·b_stride + d·b_depth], or += when
+// `adds`, for i < rows and j < columns of one tile.
+template <class T, class Out>
 __device__ inline void product_tile(const T* a, int64_t a_stride, int64_t a_depth, int64_t rows,
                                     const T* b, int64_t b_stride, int64_t b_depth, int64_t columns,
-                                    int64_t depth, T* out, int64_t out_stride) {
+                                    int64_t depth, Out* out, int64_t out_stride, bool adds) {
   MYTHOS_SHARED(a_tile, Tile);
   MYTHOS_SHARED(b_tile, Tile);
   const int row = threadIdx.x / (kTile / kOwn) * kOwn, column = threadIdx.x % (kTile / kOwn) * kOwn;
@@ -53,7 +54,8 @@ __device__ inline void product_tile(const T* a, int64_t a_stride, int64_t a_dept
   }
   for (int i = 0; i < kOwn && row + i < rows; ++i) {
     for (int j = 0; j < kOwn && column + j < columns; ++j) {
-      out[(row + i) * out_stride + column + j] = as<T>(sum[i][j]);
+      Out& to = out[(row + i) * out_stride + column + j];
+      to = as<Out>(adds ? load(to) + sum[i][j] : sum[i][j]);
     }
   }
 }
@@ -74,18 +76,42 @@ __global__ void rows_kernel(GroupedRows args) {
   const T* b = static_cast<const T*>(args.b) + e * args.b_group + column * args.b_column;
   product_tile(static_cast<const T*>(args.a) + row * args.depth, args.depth, 1, end - row, b,
                args.b_column, args.b_depth, args.columns - column, args.depth,
-               static_cast<T*>(args.out) + row * args.columns + column, args.columns);
+               static_cast<T*>(args.out) + row * args.columns + column, args.columns, false);
 }
 
-// Block (x, y, e): a tile of the weights of e.
+__device__ inline int64_t begin_of(const int32_t* ends, int64_t e) {
+  return e == 0 ? 0 : ends[e - 1];
+}
+
+// Block (x, y, z): a tile of the weights of z, z + gridDim.z, ….
 template <class T>
 __global__ void weights_kernel(GroupedWeights args) {
-  const int64_t e = blockIdx.z, i = int64_t{blockIdx.x} * kTile, j = int64_t{blockIdx.y} * kTile;
-  const int64_t begin = e == 0 ? 0 : args.ends[e - 1];
-  product_tile(static_cast<const T*>(args.a) + begin * args.m + i, 1, args.m, args.m - i,
-               static_cast<const T*>(args.b) + begin * args.n + j, 1, args.n, args.n - j,
-               args.ends[e] - begin, static_cast<T*>(args.out) + (e * args.m + i) * args.n + j,
-               args.n);
+  const int64_t i = int64_t{blockIdx.x} * kTile, j = int64_t{blockIdx.y} * kTile;
+  for (int64_t e = blockIdx.z; e < args.groups; e += gridDim.z) {
+    const int64_t begin = begin_of(args.ends, e), rows = args.ends[e] - begin;
+    if (args.adds && rows == 0) continue;
+    product_tile(static_cast<const T*>(args.a) + begin * args.m + i, 1, args.m, args.m - i,
+                 static_cast<const T*>(args.b) + begin * args.n + j, 1, args.n, args.n - j, rows,
+                 args.sum + (e * args.m + i) * args.n + j, args.n, args.adds);
+  }
+}
+
+// Block (x, y): a piece of group y.
+__global__ void add_kernel(GroupedAdd args) {
+  const int64_t e = blockIdx.y;
+  const bool empty = args.ends[e] == begin_of(args.ends, e);
+  if (empty && args.adds) return;
+  const Bf16* product = static_cast<const Bf16*>(args.product) + e * args.size;
+  float* sum = args.sum + e * args.size;
+  const int64_t step = int64_t{gridDim.x} * kThreads * kChunk;
+  for (int64_t i = (int64_t{blockIdx.x} * kThreads + threadIdx.x) * kChunk; i < args.size;
+       i += step) {
+    float x[kChunk] = {}, total[kChunk] = {};
+    if (!empty) load_n<kChunk>(product + i, x);
+    if (args.adds) load_n<kChunk>(sum + i, total);
+    for (int j = 0; j < kChunk; ++j) total[j] += x[j];
+    store_n<kChunk>(sum + i, total);
+  }
 }
 
 unsigned tiles_of(int64_t count) {
@@ -108,8 +134,18 @@ extern "C" int mythos_cuda_grouped_rows(const mythos::GroupedRows* args, void* s
 extern "C" int mythos_cuda_grouped_weights(const mythos::GroupedWeights* args, void* stream) {
   using namespace mythos;
   if (args->groups == 0 || args->m == 0 || args->n == 0) return 0;
-  const dim3 blocks(tiles_of(args->m), tiles_of(args->n), static_cast<unsigned>(args->groups));
+  const dim3 blocks(tiles_of(args->m), tiles_of(args->n),
+                    static_cast<unsigned>(args->groups < 65535 ? args->groups : 65535));
   return with_type(args->type, [=](auto one) {
     return launch(weights_kernel<decltype(one)>, blocks, 0, stream, *args);
   });
+}
+
+extern "C" int mythos_cuda_grouped_add(const mythos::GroupedAdd* args, void* stream) {
+  using namespace mythos;
+  if (args->groups == 0 || args->size == 0) return 0;
+  const int64_t pieces = (args->size / kChunk + kThreads - 1) / kThreads;
+  const dim3 blocks(static_cast<unsigned>(pieces < 1024 ? pieces : 1024),
+                    static_cast<unsigned>(args->groups));
+  return launch(add_kernel, blocks, 0, stream, *args);
 }

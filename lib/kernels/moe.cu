@@ -76,8 +76,9 @@ __global__ void ends_kernel(MoeRoute args) {
 template <class T, int kGroup>
 __global__ void gather_kernel(MoeGather args, bool aligned) {
   for (int64_t i = group_index<kGroup>(); i < args.rows; i += group_count<kGroup>()) {
-    const T* from = static_cast<const T*>(args.from) + args.slot[i] / args.k * args.width;
-    T* to = static_cast<T*>(args.to) + i * args.width;
+    const int64_t slot = args.slot[i];
+    const T* from = static_cast<const T*>(args.from) + (args.k ? slot / args.k : i) * args.width;
+    T* to = static_cast<T*>(args.to) + (args.place ? args.place[slot] : i) * args.width;
     for_columns<kGroup>(args.width, aligned, [&](auto count, int64_t c) {
       constexpr int N = decltype(count)::value;
       float x[N];

@@ -3,6 +3,9 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
+#include <memory>
+#include <utility>
+
 #include "kernels/autograd.h"
 #include "kernels/cuda_library.h"
 #include "kernels/kernels_cuda.h"
@@ -17,9 +20,12 @@ using at::Tensor;
 
 // Where each slot's row lies among the rows sorted by expert.
 struct Routing {
-  Tensor order;  // [N·k] int64: slots by expert
-  Tensor place;  // [N·k] int64: its inverse
-  Tensor ends;   // [E] int32: end of each expert's rows
+  Tensor experts;  // [N,k] int64
+  Tensor order;    // [N·k] int64: slots by expert
+  Tensor place;    // [N·k] int64: its inverse
+  Tensor ends;     // [E] int32: end of each expert's rows
+
+  int64_t per_token() const { return experts.size(1); }
 };
 
 Routing route(const Tensor& experts, int64_t groups) {
@@ -27,7 +33,7 @@ Routing route(const Tensor& experts, int64_t groups) {
   const Tensor flat = experts.contiguous();
   const int64_t slots = flat.numel(), chunks = (slots + kRouteChunk - 1) / kRouteChunk;
   const auto narrow = flat.options().dtype(at::kInt);
-  Routing out{at::empty({slots}, flat.options()), at::empty({slots}, flat.options()),
+  Routing out{flat, at::empty({slots}, flat.options()), at::empty({slots}, flat.options()),
               at::empty({groups}, narrow)};
   const Tensor counts = at::empty({groups * chunks}, narrow);
   const Tensor totals = at::empty({groups}, narrow);
@@ -38,23 +44,37 @@ Routing route(const Tensor& experts, int64_t groups) {
   return out;
 }
 
-// The token's row for each slot in `order`: [N,D] → [N·k,D]
-Tensor gather_rows(const Tensor& from, const Tensor& order, int64_t k) {
+// What one pass holds of its slots: a row of each, sorted by expert [N·k,·], or the rows of the
+// tokens [N,·].
+struct Rows {
+  Tensor values;
+  bool of_tokens;
+};
+
+// The row of each slot goes to to[place[slot]], or to its own place when `place` is undefined.
+void gather_rows(const Rows& from, const Routing& routing, const Tensor& place, const Tensor& to) {
   static const CudaKernel<MoeGather> kernel("mythos_cuda_moe_gather");
-  const Tensor to = at::empty({order.size(0), from.size(1)}, from.options());
-  kernel({from.data_ptr(), order.data_ptr<int64_t>(), to.data_ptr(), order.size(0), from.size(1), k,
-          number_type(from)},
-         from.device());
+  kernel({from.values.data_ptr(), routing.order.data_ptr<int64_t>(),
+          place.defined() ? place.data_ptr<int64_t>() : nullptr, to.data_ptr(),
+          routing.order.size(0), to.size(1), from.of_tokens ? routing.per_token() : 0, number_type(to)},
+         to.device());
+}
+
+// Sorted by expert.
+Tensor sorted_rows(const Rows& from, const Routing& routing) {
+  if (!from.of_tokens) return from.values;
+  const Tensor to = at::empty({routing.order.size(0), from.values.size(1)}, from.values.options());
+  gather_rows(from, routing, {}, to);
   return to;
 }
 
 // The sum of each token's k rows: [N·k,D] → [N,D]
-Tensor combine_rows(const Tensor& from, const Tensor& place, int64_t k) {
+Tensor combine_rows(const Tensor& from, const Routing& routing) {
   static const CudaKernel<MoeCombine> kernel("mythos_cuda_moe_combine");
-  const int64_t rows = place.size(0) / k;
+  const int64_t rows = routing.experts.size(0);
   const Tensor to = at::empty({rows, from.size(1)}, from.options());
-  kernel({from.data_ptr(), place.data_ptr<int64_t>(), to.data_ptr(), rows, from.size(1), k,
-          number_type(from)},
+  kernel({from.data_ptr(), routing.place.data_ptr<int64_t>(), to.data_ptr(), rows, from.size(1),
+          routing.per_token(), number_type(from)},
          from.device());
   return to;
 }
@@ -88,15 +108,109 @@ Tensor grouped_rows(const Tensor& a, const Tensor& b, const Tensor& ends) {
   return out;
 }
 
-// aᵀ b of each group's rows. a [R,M], b [R,C]; result [E,M,C].
-Tensor grouped_weights(const Tensor& a, const Tensor& b, const Tensor& ends) {
-  if (library_serves(a.t(), b, ends.size(0))) return at::_grouped_mm(a.t(), b, ends);
+// What a weight's gradient is made of in one pass: aᵀ b over each expert's rows.
+struct Factors {
+  Rows a, b;  // of widths M and C for a weight [E,M,C]
+  Routing routing;
+};
+
+int64_t groups_of(const Factors& f) {
+  return f.routing.ends.size(0);
+}
+
+// The memory of a sum [E,M,C] in fp32 that is yet to be written.
+Tensor unwritten_sum(const Factors& f) {
+  const Tensor &a = f.a.values, &b = f.b.values;
+  return at::empty({groups_of(f), a.size(1), b.size(1)}, a.options().dtype(at::kFloat));
+}
+
+// sum += aᵀ b in this project's arithmetic. `sum` may be undefined.
+void add_own_product(Tensor& sum, const Factors& f) {
   static const CudaKernel<GroupedWeights> kernel("mythos_cuda_grouped_weights");
-  const Tensor out = at::empty({ends.size(0), a.size(1), b.size(1)}, a.options());
-  kernel({a.data_ptr(), b.data_ptr(), out.data_ptr(), ends.data_ptr<int32_t>(), ends.size(0),
-          a.size(1), b.size(1), number_type(a)},
+  const bool adds = sum.defined();
+  if (!adds) sum = unwritten_sum(f);
+  const Tensor a = sorted_rows(f.a, f.routing), b = sorted_rows(f.b, f.routing);
+  kernel({a.data_ptr(), b.data_ptr(), sum.data_ptr<float>(), f.routing.ends.data_ptr<int32_t>(),
+          groups_of(f), a.size(1), b.size(1), number_type(a), adds},
          a.device());
-  return out;
+}
+
+// sum += aᵀ b by LibTorch's product, which must serve the factors. `sum` may be undefined. Experts
+// without rows are left out: on sm_100 their product is whatever memory held (pytorch #172439).
+void add_library_product(Tensor& sum, const Factors& f) {
+  static const CudaKernel<GroupedAdd> kernel("mythos_cuda_grouped_add");
+  const Tensor a = sorted_rows(f.a, f.routing), b = sorted_rows(f.b, f.routing);
+  const Tensor product = at::_grouped_mm(a.t(), b, f.routing.ends);
+  const bool adds = sum.defined();
+  if (!adds) sum = unwritten_sum(f);
+  kernel({product.data_ptr(), sum.data_ptr<float>(), f.routing.ends.data_ptr<int32_t>(),
+          groups_of(f), product.stride(0), adds},
+         product.device());
+}
+
+// The passes of several loops as one, with the rows of all sorted by expert.
+Factors joined(const std::vector<Factors>& loops) {
+  if (loops.size() == 1) return loops[0];
+  std::vector<Tensor> experts;
+  for (const Factors& f : loops) experts.push_back(f.routing.experts.view({-1}));
+  Factors all;
+  all.routing = route(at::cat(experts), groups_of(loops[0]));
+  const auto gathered = [&](Rows Factors::*side) {
+    const Tensor& first = (loops[0].*side).values;
+    const Tensor to = at::empty({all.routing.order.size(0), first.size(1)}, first.options());
+    int64_t begin = 0;
+    for (const Factors& f : loops) {
+      const int64_t slots = f.routing.order.size(0);
+      gather_rows(f.*side, f.routing, all.routing.place.narrow(0, begin, slots), to);
+      begin += slots;
+    }
+    return Rows{to, false};
+  };
+  all.a = gathered(&Factors::a);
+  all.b = gathered(&Factors::b);
+  return all;
+}
+
+// Passes whose products are put off until their rows take as much memory as the weight: then its
+// sum is read and written once for all of them, and their products are rounded once.
+class DelayedLoops : public DelayedProducts {
+ public:
+  explicit DelayedLoops(const Tensor& w) : limit_bytes_(w.nbytes()) {}
+
+  // Adds what is held to `sum` once the limit is reached.
+  void keep(Factors f, Tensor& sum) {
+    bytes_ += f.a.values.nbytes() + f.b.values.nbytes();
+    loops_.push_back(std::move(f));
+    if (bytes_ >= limit_bytes_) add_to(sum);
+  }
+  void add_to(Tensor& sum) override {
+    const at::NoGradGuard no_grad;
+    if (loops_.empty()) return;
+    const Factors all = joined(std::exchange(loops_, {}));
+    bytes_ = 0;
+    add_library_product(sum, all);
+  }
+
+ private:
+  size_t limit_bytes_, bytes_ = 0;
+  std::vector<Factors> loops_;
+};
+
+// Adds a pass to the gradient of w. Gives what autograd is given: nothing where w is shared.
+Tensor add_gradient(const Tensor& w, Factors f) {
+  Tensor own;
+  Tensor* const shared = gradient_sum(w);
+  Tensor& sum = shared ? *shared : own;
+  if (!library_serves(f.a.values.t(), f.b.values, groups_of(f))) {
+    add_own_product(sum, f);
+  } else if (!shared) {
+    add_library_product(sum, f);
+  } else {
+    std::unique_ptr<DelayedProducts>& delayed = *delayed_products(w);
+    if (!delayed) delayed = std::make_unique<DelayedLoops>(w);
+    static_cast<DelayedLoops&>(*delayed).keep(std::move(f), sum);
+  }
+  return shared ? Tensor() : own.to(w.scalar_type());
 }
 
 // The rows after SwiGLU, each times its routing weight: [N·k,2F] → [N·k,F]
@@ -115,13 +229,12 @@ struct Forward {
 Forward forward(const Tensor& x, const Tensor& experts, const Tensor& weights,
                 const Tensor& gate_up, const Tensor& down) {
   const at::NoGradGuard no_grad;
-  const int64_t k = experts.size(1);
   Forward f;
   f.routing = route(experts, gate_up.size(0));
   const Routing& r = f.routing;
-  f.hidden = grouped_rows(gather_rows(x, r.order, k), gate_up.transpose(1, 2), r.ends);
+  f.hidden = grouped_rows(sorted_rows({x, true}, r), gate_up.transpose(1, 2), r.ends);
   const Tensor act = activation(f.hidden, weights, r.order);
-  f.out = combine_rows(grouped_rows(act, down.transpose(1, 2), r.ends), r.place, k);
+  f.out = combine_rows(grouped_rows(act, down.transpose(1, 2), r.ends), r);
   return f;
 }
 
@@ -129,23 +242,25 @@ std::vector<Tensor> backward(const BackwardPass& pass) {
   const at::NoGradGuard no_grad;
   const auto& saved = pass.saved;
   const Tensor &x = saved[0], &weights = saved[1], &gate_up = saved[2], &down = saved[3];
-  const Tensor &hidden = saved[4], &order = saved[5], &place = saved[6], &ends = saved[7];
-  const int64_t k = weights.size(1);
-  const Tensor d_rows = gather_rows(pass.gradients[0].contiguous(), order, k);
-  const Tensor d_down = grouped_weights(d_rows, activation(hidden, weights, order), ends);
-  const Tensor d_act = grouped_rows(d_rows, down, ends);
+  const Tensor& hidden = saved[4];
+  const Routing r{saved[5], saved[6], saved[7], saved[8]};
+  const Rows d_out{pass.gradients[0].contiguous(), true};
+  const Tensor d_act = grouped_rows(sorted_rows(d_out, r), down, r.ends);
   const Tensor d_hidden = at::empty_like(hidden), d_weights = at::empty_like(weights);
-  swiglu_backward(hidden, weights, order, d_act, d_hidden, d_weights);
-  const Tensor d_gate_up = grouped_weights(d_hidden, gather_rows(x, order, k), ends);
-  const Tensor d_x = combine_rows(grouped_rows(d_hidden, gate_up, ends), place, k);
+  swiglu_backward(hidden, weights, r.order, d_act, d_hidden, d_weights);
+  const Tensor d_down =
+      add_gradient(down, {d_out, {activation(hidden, weights, r.order), false}, r});
+  const Tensor d_gate_up = add_gradient(gate_up, {{d_hidden, false}, {x.detach(), true}, r});
+  const Tensor d_x = combine_rows(grouped_rows(d_hidden, gate_up, r.ends), r);
   return {d_x, d_weights, d_gate_up, d_down};
 }
 
 Operation recorded(const Tensor& x, const Tensor& experts, const Tensor& weights,
                    const Tensor& gate_up, const Tensor& down) {
   const Forward f = forward(x, experts, weights, gate_up, down);
+  const Routing& r = f.routing;
   return {{f.out},
-          {x, weights, gate_up, down, f.hidden, f.routing.order, f.routing.place, f.routing.ends},
+          {x, weights, gate_up, down, f.hidden, r.experts, r.order, r.place, r.ends},
           backward};
 }
 

@@ -8,7 +8,8 @@ namespace mythos::cuda {
 // are LibTorch's grouped ones where it takes their widths and the number of experts; but for
 // devices of sm_90 and sm_100 those read the group sizes back to the host. All others are this
 // project's, for which the sizes stay on the device: fp32 arithmetic without tensor cores, also
-// where tf32 is allowed.
+// where tf32 is allowed. For the gradients of shared weights (weight.h) LibTorch's products wait
+// until the rows of several loops take as much memory as the weight, and are one then.
 at::Tensor moe_swiglu(const at::Tensor& x, const at::Tensor& experts, const at::Tensor& weights,
                       const at::Tensor& gate_up, const at::Tensor& down);
 // The same from LibTorch's operators, for a build without the kernels. Products that its grouped

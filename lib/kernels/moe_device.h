@@ -19,10 +19,10 @@ struct MoeRoute {
   int64_t slots, groups, chunks;
 };
 
-// to[i] = from[slot[i] / k], rows of `width` numbers.
+// to[place ? place[slot[i]] : i] = from[k ? slot[i] / k : i], rows of `width` numbers.
 struct MoeGather {
   const void* from;
-  const int64_t* slot;
+  const int64_t *slot, *place;
   void* to;
   int64_t rows, width, k;
   NumberType type;
@@ -47,14 +47,24 @@ struct GroupedRows {
   int64_t groups, rows, depth, columns, b_group, b_depth, b_column;
   NumberType type;
 };
-// By weights: out[e,i,j] = Σ a[r,i]·b[r,j] over the rows r of e. a [rows,m], b [rows,n]; a group
-// without rows gives zeros.
+// By weights: sum[e,i,j] = Σ a[r,i]·b[r,j] over the rows r of e, or += when `adds`. a [rows,m],
+// b [rows,n]; a group without rows has zeros.
 struct GroupedWeights {
   const void *a, *b;
-  void* out;
+  float* sum;
   const int32_t* ends;
   int64_t groups, m, n;
   NumberType type;
+  bool adds;
+};
+// sum[e] = product[e], or += when `adds`, of `size` numbers, a multiple of 8; the product of a
+// group without rows counts as zeros, whatever it holds. product bf16.
+struct GroupedAdd {
+  const void* product;
+  float* sum;
+  const int32_t* ends;
+  int64_t groups, size;
+  bool adds;
 };
 
 }  // namespace mythos

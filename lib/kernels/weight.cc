@@ -11,7 +11,11 @@ namespace {
 
 using at::Tensor;
 
-using SumPointer = std::shared_ptr<Tensor>;
+struct Sum {
+  Tensor total;
+  std::unique_ptr<DelayedProducts> delayed;
+};
+using SumPointer = std::shared_ptr<Sum>;
 
 // w with its parts apart: dimension `dim` becomes [parts, width].
 Tensor in_parts(const Tensor& w, const Padding& padding) {
@@ -45,7 +49,8 @@ Tensor recorded(const Tensor& parameter, at::ScalarType type, const Padding& pad
         [=, shape = parameter.sizes().vec()](const BackwardPass& pass) -> std::vector<Tensor> {
       const Tensor& gradient = pass.gradients[0];
       if (!releases) return {gradient};
-      const Tensor total = std::exchange(*sum, Tensor());
+      if (sum->delayed) std::exchange(sum->delayed, nullptr)->add_to(sum->total);
+      const Tensor total = std::exchange(sum->total, Tensor());
       if (!total.defined()) return {without_padding(gradient, shape, padding)};
       if (gradient.defined()) total.add_(gradient);
       return {without_padding(total, shape, padding)};
@@ -78,7 +83,7 @@ int64_t width_multiple(at::DeviceType device, at::ScalarType type) {
 
 Tensor shared_weight(const Tensor& parameter, at::ScalarType type, const Padding& padding) {
   if (!wants_graph({&parameter})) return padded(parameter.to(type), padding);
-  return recorded(parameter, type, padding, std::make_shared<Tensor>(), true);
+  return recorded(parameter, type, padding, std::make_shared<Sum>(), true);
 }
 
 Tensor weight_leaf(const Tensor& weight) {
@@ -88,7 +93,13 @@ Tensor weight_leaf(const Tensor& weight) {
 }
 
 Tensor* gradient_sum(const Tensor& w) {
-  return sum_of(w).get();
+  const SumPointer sum = sum_of(w);
+  return sum ? &sum->total : nullptr;
+}
+
+std::unique_ptr<DelayedProducts>* delayed_products(const Tensor& w) {
+  const SumPointer sum = sum_of(w);
+  return sum ? &sum->delayed : nullptr;
 }
 
 }  // namespace mythos

@@ -1,6 +1,8 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
+#include <memory>
+
 namespace mythos {
 
 // A matrix that many products of one graph share: the loops of a recurrent core, a tied head. Each
@@ -36,5 +38,16 @@ at::Tensor weight_leaf(const at::Tensor& weight);
 // For the operators: where the gradient of `w` is summed, undefined before the first addition. Null
 // when it is to be returned to autograd.
 at::Tensor* gradient_sum(const at::Tensor& w);
+
+// Products that an operator has put off, to take those of several loops at once.
+class DelayedProducts {
+ public:
+  virtual ~DelayedProducts() = default;
+  // Adds them to the weight's sum, which may be undefined yet, and forgets them.
+  virtual void add_to(at::Tensor& sum) = 0;
+};
+// Where an operator leaves those of `w`, empty at first. They are added before the sum is handed
+// on. Null when there is no sum.
+std::unique_ptr<DelayedProducts>* delayed_products(const at::Tensor& w);
 
 }  // namespace mythos

@@ -1,5 +1,5 @@
 // Routed experts beyond what the common tests of the kernels see: what LibTorch's grouped product
-// refuses.
+// refuses, and the gradients of many loops.
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 #include <gtest/gtest.h>
@@ -88,7 +88,7 @@ class RoutedExperts : public testing::TestWithParam<std::string> {
 // Widths of whole 16 bytes and others, experts without rows, and more experts than LibTorch's
 // grouped product has room for.
 constexpr Sizes kSizes[] = {{40, 16, 24, 6, 6},
-                            {40, 32, 16, 6, 6},
+                            {40, 32, 16, 6, 3},
                             {40, 12, 20, 6, 3},
                             {30, 7, 3, 5, 5},
                             {60, 8, 8, 1030, 1030}};
@@ -118,6 +118,71 @@ TEST_P(RoutedExperts, WeightsMayBeginAnywhere) {
   const Tensor want = moe_swiglu(c.x, c.experts, c.weights, c.gate_up, c.down);
   for (const Operator f : {static_cast<Operator>(moe_swiglu), cuda::moe_swiglu_plain}) {
     expect_close(f(c.x, c.experts, c.weights, moved(c.gate_up), moved(c.down)), want, 2e-2, "");
+  }
+}
+
+// Gradients that a running sum in bf16 would lose: the backward pass begins with the last loop, and
+// each of the 39 others adds 1/1024 of it.
+TEST_P(RoutedExperts, GradientsOfManyLoopsAreSummedInFp32) {
+  const Case c = make({40, 32, 16, 6, 6});
+  const Tensors parameters = {c.gate_up.detach().to(at::kFloat).requires_grad_(),
+                              c.down.detach().to(at::kFloat).requires_grad_()};
+  const auto gradients = [&](int loops) {
+    const Tensor up = shared_weight(parameters[0], at::kBFloat16);
+    const Tensor down = shared_weight(parameters[1], at::kBFloat16);
+    Tensor loss = at::zeros({}, parameters[0].options());
+    for (int t = 0; t < loops; ++t) {
+      const Tensor y = moe_swiglu(c.x, c.experts, c.weights, up, down).to(at::kFloat);
+      loss = loss + y.sum() * (t == loops - 1 ? 1.0 : 1.0 / 1024);
+    }
+    return torch::autograd::grad({loss}, parameters);
+  };
+  const Tensors one = gradients(1), all = gradients(40);
+  for (size_t i = 0; i < 2; ++i) {
+    expect_close(all[i], one[i] * (1 + 39.0 / 1024), 6e-3, "weight " + std::to_string(i));
+  }
+}
+
+// Loops of different rows and experts, one without rows, and one that is computed again in the
+// backward pass.
+TEST_P(RoutedExperts, GradientsOfLoopsThatDiffer) {
+  const Sizes sizes = {1, 32, 16, 16, 16};
+  const Case c = make(sizes);
+  const Tensors parameters = {c.gate_up.detach().to(at::kFloat).requires_grad_(),
+                              c.down.detach().to(at::kFloat).requires_grad_()};
+  std::vector<Case> loops;
+  for (const int64_t rows : {20, 1, 33, 0, 7, 20, 90, 20, 20, 400, 20, 20}) {
+    loops.push_back(make({rows, 32, 16, 1, 3 + rows % 13}));
+  }
+  const auto losses = [&](const Tensor& up, const Tensor& down, auto f) {
+    Tensor loss = at::zeros({}, parameters[0].options());
+    for (const Case& loop : loops) {
+      const Tensor y = f(loop.x, loop.experts, loop.weights, up, down).to(at::kFloat);
+      loss = loss + (y * at::linspace(-1, 2, 32, y.options().requires_grad(false))).sum();
+    }
+    return loss;
+  };
+  Tensors want = torch::autograd::grad(
+      {losses(parameters[0].to(at::kBFloat16), parameters[1].to(at::kBFloat16),
+              [](const Tensor& x, const Tensor& e, const Tensor& weights, const Tensor& up,
+                 const Tensor& down) {
+                return moe_swiglu_reference(x.to(at::kFloat), e, weights, up.to(at::kFloat),
+                                            down.to(at::kFloat));
+              })},
+      parameters);
+  const Tensor up = shared_weight(parameters[0], at::kBFloat16);
+  const Tensor down = shared_weight(parameters[1], at::kBFloat16);
+  const auto kernel = static_cast<Operator>(moe_swiglu);
+  const Tensor loss = losses(up, down, kernel);
+  // What a segment does that computes its products again: they go to the sum of the outer graph.
+  const Tensor up_leaf = weight_leaf(up), down_leaf = weight_leaf(down);
+  const Tensors inner = torch::autograd::grad({losses(up_leaf, down_leaf, kernel)},
+                                              {up_leaf, down_leaf}, {}, {}, false, true);
+  EXPECT_FALSE(inner[0].defined() || inner[1].defined());
+  const Tensors got = torch::autograd::grad({loss}, parameters);
+  for (size_t i = 0; i < 2; ++i) {
+    EXPECT_EQ(got[i].scalar_type(), at::kFloat);
+    expect_close(got[i], want[i] * 2, 1e-2, "weight " + std::to_string(i));
   }
 }
 
