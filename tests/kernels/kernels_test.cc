@@ -171,6 +171,29 @@ TEST_P(Kernels, OperatorsOfNoRowsGiveNoRows) {
   EXPECT_EQ(down.grad().abs().max().item<float>(), 0.0f);
 }
 
+// The gradients of what all rows share are written all the same: zeros.
+TEST_P(Kernels, SharedGradientsOfNoRowsAreZero) {
+  const auto wide = [&] { return normal({0, 16}, at::kFloat); };
+  const auto row = [&] { return normal({16}, at::kFloat); };
+  const auto expect_zero = [](const Tensor& out, const Tensors& shared) {
+    EXPECT_EQ(out.numel(), 0);
+    for (const Tensor& gradient : torch::autograd::grad({out.sum()}, shared)) {
+      EXPECT_TRUE(at::equal(gradient, at::zeros_like(gradient))) << gradient;
+    }
+  };
+  const Tensor A = row(), B = row(), norm = row();
+  expect_zero(inject(wide(), wide(), normal({0, 16}), A, B), {A, B});
+  expect_zero(add_rms_norm(normal({0, 16}), normal({0, 16}), {}, norm, 1e-5).second, {norm});
+  const Tensor weight = normal({1, 16}, at::kFloat), bias = normal({1}, at::kFloat);
+  const Tensor none = at::zeros({0}).to(device_);
+  const HaltingStep before{at::zeros({0, 16}).to(device_), none, none, none, none, {}};
+  expect_zero(halting_step(wide(), weight, bias, before, 0.9, false).output, {weight, bias});
+  const Tensor table = normal({5, 16});
+  expect_zero(apply_linear(normal({0, 16}), table), {table});
+  Tensor logits = normal({0, 7}).detach();
+  EXPECT_EQ(cross_entropy_gradient(logits, none.to(at::kLong), 1).size(0), 0);
+}
+
 TEST_P(Kernels, AddRmsNormOfWhichOnlyOneResultIsUsed) {
   const Tensors inputs = {normal({9, 33}), normal({9, 33}), normal({33}, at::kFloat)};
   const auto plain = [](const Tensors& t) { return rms_norm_reference(t[0] + t[1], t[2], 1e-5); };
@@ -488,6 +511,68 @@ TEST_P(Kernels, LinearCrossEntropyOfEachRow) {
     const Tensor want =
         linear_cross_entropy_reference(x.narrow(0, n, 1), w, targets.narrow(0, n, 1));
     EXPECT_NEAR(rows[n].item<float>(), want.item<float>(), 2e-2) << n;
+  }
+}
+
+// Widths of the largest models, in chunks of 8 and not, and vocabularies.
+TEST_P(Kernels, RowsOfTheLargestModels) {
+  for (const int64_t width : {10922, 12287, 12288}) {
+    const auto wide = [&] { return normal({3, width}, at::kFloat); };
+    const auto row = [&] { return normal({width}, at::kFloat); };
+    expect_same(
+        {normal({3, width}), normal({3, width}), row()},
+        [](const Tensors& t) { return add_rms_norm(t[0], t[1], {}, t[2], 1e-5).second; },
+        [](const Tensors& t) { return rms_norm_reference(t[0] + t[1], t[2], 1e-5); });
+    expect_same(
+        {normal({3, 2 * width})}, [](const Tensors& t) { return swiglu(t[0]); },
+        [](const Tensors& t) { return swiglu_reference(t[0]); });
+    expect_same(
+        {wide(), wide(), normal({3, width}), row(), row()},
+        [](const Tensors& t) { return inject(t[0], t[1], t[2], t[3], t[4]); },
+        [](const Tensors& t) { return inject_reference(t[0], t[1], t[2], t[3], t[4]); });
+  }
+  const std::pair table = rope_table(0, 2, 64, 10000, device_);
+  expect_same(
+      {normal({1, 2, 96, 128})},
+      [&](const Tensors& t) { return rope(t[0], table.first, table.second); },
+      [&](const Tensors& t) { return rope_reference(t[0], table.first, table.second); });
+  for (const int64_t classes : {50257, 128256}) {
+    expect_same_cross_entropy(normal({2, classes}),
+                              at::tensor({classes - 1, int64_t{0}}, at::kLong).to(device_));
+  }
+}
+
+// More rows than two bytes count.
+TEST_P(Kernels, SixtyFiveThousandRows) {
+  constexpr int64_t kRows = 65537;
+  const auto wide = [&](at::ScalarType type) { return normal({kRows, 2}, type); };
+  const auto row = [&] { return normal({2}, at::kFloat); };
+  expect_same(
+      {wide(type())}, [](const Tensors& t) { return swiglu(t[0]); },
+      [](const Tensors& t) { return swiglu_reference(t[0]); });
+  expect_same(
+      {wide(at::kFloat), wide(at::kFloat), wide(type()), row(), row()},
+      [](const Tensors& t) { return inject(t[0], t[1], t[2], t[3], t[4]); },
+      [](const Tensors& t) { return inject_reference(t[0], t[1], t[2], t[3], t[4]); });
+  const std::pair table = rope_table(0, kRows, 2, 10000, device_);
+  expect_same(
+      {normal({1, kRows, 1, 2})},
+      [&](const Tensors& t) { return rope(t[0], table.first, table.second); },
+      [&](const Tensors& t) { return rope_reference(t[0], table.first, table.second); });
+}
+
+// More chunks of slots than a warp has lanes, more experts than a block has threads, one token.
+TEST_P(Kernels, MoeOfManySlotsAndOfManyExperts) {
+  struct Case {
+    int64_t rows, k, groups;
+  };
+  for (const Case& c : {Case{9000, 2, 7}, Case{400, 6, 300}, Case{1, 8, 64}}) {
+    const Tensor experts = std::get<1>(at::rand({c.rows, c.groups}).topk(c.k, 1)).to(device_);
+    const Tensor weights = at::rand({c.rows, c.k}).to(device_).requires_grad_();
+    expect_same(
+        {normal({c.rows, 8}), weights, normal({c.groups, 16, 8}), normal({c.groups, 8, 8})},
+        [&](const Tensors& t) { return moe_swiglu(t[0], experts, t[1], t[2], t[3]); },
+        [&](const Tensors& t) { return moe_swiglu_reference(t[0], experts, t[1], t[2], t[3]); });
   }
 }
 
