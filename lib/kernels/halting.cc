@@ -101,14 +101,21 @@ Operation recorded_cuda(const Tensor& h, const Tensor& weight, const Tensor& bia
   return operation;
 }
 
+// What the kernel reads of a state.
+HaltingStep contiguous(const HaltingStep& state) {
+  return {state.output.contiguous(),  state.cumulative.contiguous(), state.remainder.contiguous(),
+          state.running.contiguous(), state.steps.contiguous(),      {}};
+}
+
 }  // namespace
 
 HaltingStep halting_step(const Tensor& h, const Tensor& weight, const Tensor& bias,
-                         const HaltingStep& before, double threshold, bool last) {
+                         const HaltingStep& state, double threshold, bool last) {
   if (backend_of(h) != Backend::cuda) {
-    return halting_step_reference(h, weight, bias, before, threshold, last);
+    return halting_step_reference(h, weight, bias, state, threshold, last);
   }
   const Tensor rows = h.contiguous();
+  const HaltingStep before = contiguous(state);
   if (!wants_graph({&h, &weight, &bias, &before.output, &before.cumulative, &before.remainder})) {
     Tensor p;
     return forward_cuda(rows, weight, bias, before, threshold, last, p);

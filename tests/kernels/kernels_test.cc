@@ -300,6 +300,24 @@ TEST_P(Kernels, HaltingSteps) {
   }
 }
 
+// The state takes the layout of what it is made like, such as a transposed tensor.
+TEST_P(Kernels, HaltingStepOfAStateOfAnotherLayout) {
+  const Tensor weight = normal({1, 16}, at::kFloat), bias = normal({1}, at::kFloat);
+  const auto turned = [&] { return at::rand({5, 7}).to(device_).t(); };
+  const HaltingStep before{at::randn({5, 7, 16}).to(device_).transpose(0, 1),
+                           turned(),
+                           turned(),
+                           turned(),
+                           turned(),
+                           {}};
+  expect_same(
+      {normal({7, 5, 16}, at::kFloat)},
+      [&](const Tensors& t) { return halting_step(t[0], weight, bias, before, 0.9, false).output; },
+      [&](const Tensors& t) {
+        return halting_step_reference(t[0], weight, bias, before, 0.9, false).output;
+      });
+}
+
 TEST_P(Kernels, Linear) {
   for (const auto& [rows, in, out] :
        {std::array<int64_t, 3>{1, 8, 5}, {33, 64, 48}, {257, 40, 96}}) {
