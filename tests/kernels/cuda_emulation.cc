@@ -8,7 +8,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
-#include <numeric>
 #include <random>
 
 #include "base/strings.h"
@@ -87,6 +86,7 @@ unsigned dynamic_bytes = 0, static_bytes = 0;
 size_t memory_used = 0;
 std::vector<SharedVariable> variables;
 
+std::optional<dim3> only_block;
 std::vector<std::string> faults;
 std::mt19937 generator;
 
@@ -216,6 +216,18 @@ void run_block() {
   if (status == 0 && running > 0) report_deadlock();
 }
 
+std::vector<dim3> blocks_to_run() {
+  if (only_block) return {*only_block};
+  std::vector<dim3> order;
+  for (unsigned z = 0; z < gridDim.z; ++z) {
+    for (unsigned y = 0; y < gridDim.y; ++y) {
+      for (unsigned x = 0; x < gridDim.x; ++x) order.emplace_back(x, y, z);
+    }
+  }
+  std::shuffle(order.begin(), order.end(), generator);
+  return order;
+}
+
 int check_limits(dim3 blocks, int threads, unsigned shared_bytes) {
   const std::string grid = strprintf("a grid of (%u, %u, %u) blocks of %d threads", blocks.x,
                                      blocks.y, blocks.z, threads);
@@ -268,6 +280,10 @@ void set_seed(uint64_t seed) {
   generator.seed(static_cast<std::mt19937::result_type>(seed));
 }
 
+void run_only(std::optional<dim3> block) {
+  only_block = block;
+}
+
 std::vector<std::string> take_faults() {
   return std::exchange(faults, {});
 }
@@ -310,13 +326,8 @@ int launch(const std::function<void()>& body, dim3 blocks, int threads, unsigned
   block_barrier = {};
   for (auto& half : passed) half.resize(block_threads);
 
-  std::vector<uint64_t> order(uint64_t{blocks.x} * blocks.y * blocks.z);
-  std::iota(order.begin(), order.end(), 0);
-  std::shuffle(order.begin(), order.end(), generator);
-  for (const uint64_t block : order) {
-    blockIdx = dim3(static_cast<unsigned>(block % blocks.x),
-                    static_cast<unsigned>(block / blocks.x % blocks.y),
-                    static_cast<unsigned>(block / blocks.x / blocks.y));
+  for (const dim3& block : blocks_to_run()) {
+    blockIdx = block;
     poison(memory, shared_bytes);
     for (const SharedVariable& variable : variables) poison(variable.begin, variable.bytes);
     run_block();

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <functional>
 #include <initializer_list>
+#include <optional>
 #include <source_location>
 #include <string>
 #include <type_traits>
@@ -40,6 +41,8 @@ constexpr unsigned kSharedBytes = 48 << 10;  // of a block, static and dynamic t
 
 // Runs body() for each thread of each block. The result is 0 or the status of the first fault.
 int launch(const std::function<void()>& body, dim3 blocks, int threads, unsigned shared_bytes);
+// Of launches from now on runs only this block, or every one when there is none.
+void run_only(std::optional<dim3> block);
 // What the faults since the last call were, in words. A test that ends with some has failed.
 std::vector<std::string> take_faults();
 
