@@ -44,12 +44,29 @@ std::vector<OnDevice<T>> on_each_device(const std::vector<T>& values) {
   return out;
 }
 
-// Tests that take the device alone: INSTANTIATE_TEST_SUITE_P(Devices, …,
-// testing::ValuesIn(test_devices()), device_name).
+// For what a fixture holds before SetUp() skips: the CPU in place of a device that is not there.
+inline at::Device device_or_cpu(const std::string& device) {
+  try {
+    return resolve_device(device);
+  } catch (const Error&) {
+    return at::kCPU;
+  }
+}
+
+// Tests with a parameter beside the device: testing::ValuesIn(on_each_device(values)).
+template <class T>
+class OnDeviceTest : public testing::TestWithParam<OnDevice<T>> {
+ protected:
+  void SetUp() override { skip_without(this->GetParam().device); }
+  const T& value() const { return this->GetParam().value; }
+  const at::Device device_ = device_or_cpu(this->GetParam().device);
+};
+
+// Tests that take the device alone: testing::ValuesIn(test_devices()), device_name.
 class DeviceTest : public testing::TestWithParam<std::string> {
  protected:
   void SetUp() override { skip_without(GetParam()); }
-  at::Device device() const { return resolve_device(GetParam()); }
+  const at::Device device_ = device_or_cpu(GetParam());
 };
 inline std::string device_name(const testing::TestParamInfo<std::string>& info) {
   return info.param;

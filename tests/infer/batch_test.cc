@@ -4,6 +4,7 @@
 
 #include <map>
 
+#include "../device.h"
 #include "fixture.h"
 #include "infer/generate.h"
 
@@ -40,35 +41,39 @@ void refuse_none(const BatchRequest& request, const Error& error) {
   ADD_FAILURE() << "request " << request.number << ": " << error.what();
 }
 
-class Batch : public testing::TestWithParam<std::tuple<Attention, ExitRule>> {
- protected:
-  using Results = std::map<uint64_t, Generation>;
-
-  static Results run(Decoder& decoder, const std::vector<BatchRequest>& requests,
-                     int64_t batch_size, BatchCounts* counts = nullptr) {
-    const ByteTokenizer tokenizer(false, true);
-    Results results;
-    size_t next = 0;
-    BatchGenerator batch(
-        decoder, tokenizer, batch_size,
-        [&](BatchRequest& to, bool) {
-          if (next == requests.size()) return Arrival::ended;
-          to = requests[next++];
-          return Arrival::here;
-        },
-        [&](const BatchRequest& request, const Generation& done) {
-          EXPECT_TRUE(results.emplace(request.number, done).second);
-        },
-        refuse_none);
-    batch.run();
-    if (counts) *counts = batch.counts();
-    return results;
-  }
+struct Kind {
+  Attention attention;
+  ExitRule exit;
 };
 
+using Results = std::map<uint64_t, Generation>;
+
+Results run(Decoder& decoder, const std::vector<BatchRequest>& requests, int64_t batch_size,
+            BatchCounts* counts = nullptr) {
+  const ByteTokenizer tokenizer(false, true);
+  Results results;
+  size_t next = 0;
+  BatchGenerator batch(
+      decoder, tokenizer, batch_size,
+      [&](BatchRequest& to, bool) {
+        if (next == requests.size()) return Arrival::ended;
+        to = requests[next++];
+        return Arrival::here;
+      },
+      [&](const BatchRequest& request, const Generation& done) {
+        EXPECT_TRUE(results.emplace(request.number, done).second);
+      },
+      refuse_none);
+  batch.run();
+  if (counts) *counts = batch.counts();
+  return results;
+}
+
+class Batch : public OnDeviceTest<Kind> {};
+
 TEST_P(Batch, GivesEachTextTheTokensThatItGetsAlone) {
-  const auto [attention, exit] = GetParam();
-  const Model model = small_model(attention);
+  const auto [attention, exit] = value();
+  const Model model = small_model(attention, device_);
   const ByteTokenizer tokenizer(false, true);
   const auto requests = mixed_requests(13, exit != ExitRule::none);
   const Decoder::Options options = fp32(exit, exit == ExitRule::kl ? 2 : 1);
@@ -100,16 +105,25 @@ TEST_P(Batch, GivesEachTextTheTokensThatItGetsAlone) {
   EXPECT_EQ(saved > 5, exit != ExitRule::none) << saved;
 }
 
-INSTANTIATE_TEST_SUITE_P(Mechanisms, Batch,
-                         testing::Combine(testing::Values(Attention::gqa, Attention::mla),
-                                          testing::Values(ExitRule::none, ExitRule::latent,
-                                                          ExitRule::kl)),
-                         [](const auto& info) {
-                           return std::string(enum_name(std::get<0>(info.param))) + "_" +
-                                  std::string(enum_name(std::get<1>(info.param)));
-                         });
+// The exits are computed on the CPU.
+std::vector<OnDevice<Kind>> kinds() {
+  std::vector<OnDevice<Kind>> all;
+  for (const std::string& device : test_devices()) {
+    for (const Attention attention : {Attention::gqa, Attention::mla}) {
+      for (const ExitRule exit : {ExitRule::none, ExitRule::latent, ExitRule::kl}) {
+        if (device == "cpu" || exit == ExitRule::none) all.push_back({device, {attention, exit}});
+      }
+    }
+  }
+  return all;
+}
+INSTANTIATE_TEST_SUITE_P(Mechanisms, Batch, testing::ValuesIn(kinds()), [](const auto& info) {
+  const Kind& kind = info.param.value;
+  return info.param.device + "_" + std::string(enum_name(kind.attention)) + "_" +
+         std::string(enum_name(kind.exit));
+});
 
-class BatchOf : public Batch {
+class BatchOf : public testing::Test {
  protected:
   Model model_ = small_model();
   Decoder decoder_{model_, fp32()};

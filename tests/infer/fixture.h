@@ -59,9 +59,9 @@ inline ModelConfig small_config(Attention attention) {
   return config;
 }
 
-inline Model small_model(Attention attention = Attention::mla) {
+inline Model small_model(Attention attention = Attention::mla, at::Device device = at::kCPU) {
   at::set_num_threads(1);  // tensors this small are not worth sharing
-  Model model(small_config(attention));
+  Model model(small_config(attention), device);
   model.parameters.initialize(model.config, 11);
   return model;
 }

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "../device.h"
 #include "fixture.h"
 #include "infer/generation_report.h"
 
@@ -43,7 +44,9 @@ std::vector<uint32_t> argmax_continuation(const Model& model, std::vector<uint32
   const Weights weights = make_weights(model.config, model.parameters, at::kFloat);
   const size_t prompt = ids.size();
   while (ids.size() < prompt + tokens) {
-    const Tensor input = at::tensor(std::vector<int64_t>(ids.begin(), ids.end())).unsqueeze(0);
+    const Tensor input = at::tensor(std::vector<int64_t>(ids.begin(), ids.end()))
+                             .unsqueeze(0)
+                             .to(weights.embed.device());
     ForwardOptions options;
     options.loops = loops;
     const Tensor hidden = forward(model.config, weights, input, options).hidden;
@@ -53,10 +56,10 @@ std::vector<uint32_t> argmax_continuation(const Model& model, std::vector<uint32
   return {ids.begin() + static_cast<ptrdiff_t>(prompt), ids.end()};
 }
 
-class GenerateWith : public testing::TestWithParam<Attention> {};
+class GenerateWith : public OnDeviceTest<Attention> {};
 
 TEST_P(GenerateWith, GreedyEqualsArgmaxOfTheFullForward) {
-  const Model model = small_model(GetParam());
+  const Model model = small_model(value(), device_);
   const ByteTokenizer tokenizer(false, /*eos=*/false);
   for (const int64_t loops : {1, 3, 6}) {
     Session session(model, fp32(loops));
@@ -69,8 +72,12 @@ TEST_P(GenerateWith, GreedyEqualsArgmaxOfTheFullForward) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Attention, GenerateWith, testing::Values(Attention::gqa, Attention::mla),
-                         [](const auto& info) { return std::string(enum_name(info.param)); });
+INSTANTIATE_TEST_SUITE_P(
+    Attention, GenerateWith,
+    testing::ValuesIn(on_each_device(std::vector{Attention::gqa, Attention::mla})),
+    [](const auto& info) {
+      return info.param.device + "_" + std::string(enum_name(info.param.value));
+    });
 
 class Generate : public testing::Test {
  protected:

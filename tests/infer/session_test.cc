@@ -6,6 +6,7 @@
 
 #include <string>
 
+#include "../device.h"
 #include "fixture.h"
 
 namespace mythos {
@@ -43,15 +44,16 @@ std::vector<float> full_forward(const Model& model, const std::vector<uint32_t>&
   std::copy(ids.begin(), ids.end(), input.data_ptr<int64_t>());
   ForwardOptions options;
   options.loops = loops;
-  const Tensor hidden = forward(model.config, weights, input, options).hidden;
-  const Tensor scores = logits(weights, hidden.select(1, hidden.size(1) - 1)).contiguous();
+  const Tensor hidden =
+      forward(model.config, weights, input.to(weights.embed.device()), options).hidden;
+  const Tensor scores = logits(weights, hidden.select(1, hidden.size(1) - 1)).cpu().contiguous();
   return {scores.data_ptr<float>(), scores.data_ptr<float>() + scores.numel()};
 }
 
-class SessionOf : public testing::TestWithParam<Attention> {};
+class SessionOf : public OnDeviceTest<Attention> {};
 
 TEST_P(SessionOf, StepsEqualTheFullForwardAtSeveralLoopCounts) {
-  const Model model = small_model(GetParam());
+  const Model model = small_model(value(), device_);
   const std::vector<uint32_t> ids = small_prompt(13);
   for (const int64_t loops : {1, 3, 5}) {
     Session session(model, fp32(loops));
@@ -63,7 +65,7 @@ TEST_P(SessionOf, StepsEqualTheFullForwardAtSeveralLoopCounts) {
 }
 
 TEST_P(SessionOf, ChunkedPrefillEqualsOnePass) {
-  const Model model = small_model(GetParam());
+  const Model model = small_model(value(), device_);
   const std::vector<uint32_t> ids = small_prompt(23);
   const std::vector<float> whole = Session(model, fp32()).feed(ids);
   for (const int64_t chunk : {1, 5, 22, 23}) {
@@ -71,11 +73,18 @@ TEST_P(SessionOf, ChunkedPrefillEqualsOnePass) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Attention, SessionOf, testing::Values(Attention::gqa, Attention::mla),
-                         [](const auto& info) { return std::string(enum_name(info.param)); });
+INSTANTIATE_TEST_SUITE_P(
+    Attention, SessionOf,
+    testing::ValuesIn(on_each_device(std::vector{Attention::gqa, Attention::mla})),
+    [](const auto& info) {
+      return info.param.device + "_" + std::string(enum_name(info.param.value));
+    });
 
-TEST(Session, TruncateForgets) {
-  const Model model = small_model();
+class SessionOn : public DeviceTest {};
+INSTANTIATE_TEST_SUITE_P(Devices, SessionOn, testing::ValuesIn(test_devices()), device_name);
+
+TEST_P(SessionOn, TruncateForgets) {
+  const Model model = small_model(Attention::mla, device_);
   const std::vector<uint32_t> ids = small_prompt(12);
   Session session(model, fp32());
   session.feed(std::span(ids).first(6));
@@ -85,8 +94,8 @@ TEST(Session, TruncateForgets) {
   expect_near(session.feed(std::span(ids).subspan(6)), once);
 }
 
-TEST(Session, LoopsDefaultToTheModelsAndCanChange) {
-  const Model model = small_model();
+TEST_P(SessionOn, LoopsDefaultToTheModelsAndCanChange) {
+  const Model model = small_model(Attention::mla, device_);
   const std::vector<uint32_t> ids = small_prompt(6);
   Session session(model, fp32());
   EXPECT_EQ(session.loops(), 3);
@@ -120,8 +129,8 @@ TEST(Session, AnIdOutsideTheVocabularyIsAnError) {
   EXPECT_NE(error_of(ErrorKind::data, [&] { session.feed(ids); }).find("258"), std::string::npos);
 }
 
-TEST(Session, CancellingBetweenChunksLeavesItAsBefore) {
-  const Model model = small_model();
+TEST_P(SessionOn, CancellingBetweenChunksLeavesItAsBefore) {
+  const Model model = small_model(Attention::mla, device_);
   Session session(model, fp32(0, 4));
   session.feed(small_prompt(3));
   int asked = 0;

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include "../device.h"
 #include "config/plan.h"
 #include "sample_model.h"
 
@@ -14,25 +15,26 @@ struct Pair {
   Tensor a, b;
 };
 
-class CacheOf : public testing::TestWithParam<Attention> {
+class CacheOf : public OnDeviceTest<Attention> {
  protected:
   CacheOf() {
-    config_.attention = GetParam();
+    config_.attention = value();
     config_.n_kv_heads = 3;
     config_.core_layers = 2;
     at::manual_seed(5);
   }
   KvCache make(CacheType type, CacheSharing sharing = CacheSharing::per_loop, int64_t loops = 3,
                at::ScalarType compute = at::kFloat) const {
-    return {config_, loops, /*batch=*/2, /*capacity_tokens=*/4, at::kCPU, compute, {sharing, type}};
+    return {config_, loops, /*batch=*/2, /*capacity_tokens=*/4, device_, compute, {sharing, type}};
   }
   bool mla() const { return config_.attention == Attention::mla; }
+  Tensor random(at::IntArrayRef shape) const { return at::randn(shape).to(device_); }
   Pair step(int64_t tokens) const {
     if (mla()) {
-      return {at::randn({2, tokens, config_.kv_lora_rank + config_.qk_rope_head_dim}), {}};
+      return {random({2, tokens, config_.kv_lora_rank + config_.qk_rope_head_dim}), {}};
     }
     const std::vector<int64_t> shape = {2, tokens, config_.n_kv_heads, config_.head_dim()};
-    return {at::randn(shape), at::randn(shape)};
+    return {random(shape), random(shape)};
   }
   // Appends to every slot; what each returned.
   std::vector<Pair> feed(KvCache& cache, const std::vector<Pair>& steps) const {
@@ -198,10 +200,11 @@ TEST_P(CacheOf, SlotsOfPartsDoNotOverlap) {
   EXPECT_EQ(shared.coda_slot(0), 1 + 2);
 }
 
-INSTANTIATE_TEST_SUITE_P(Kinds, CacheOf, testing::Values(Attention::mla, Attention::gqa),
-                         [](const auto& info) {
-                           return info.param == Attention::mla ? "mla" : "gqa";
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Kinds, CacheOf, testing::ValuesIn(on_each_device(std::vector{Attention::mla, Attention::gqa})),
+    [](const auto& info) {
+      return info.param.device + "_" + std::string(enum_name(info.param.value));
+    });
 
 }  // namespace
 }  // namespace mythos

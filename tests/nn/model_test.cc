@@ -7,22 +7,26 @@
 
 #include <cmath>
 
+#include "../device.h"
 #include "base/error.h"
 #include "sample_model.h"
 
 namespace mythos {
 namespace {
 
-class EveryMechanism : public testing::TestWithParam<NamedConfig> {
+class EveryMechanism : public OnDeviceTest<NamedConfig> {
  protected:
-  void SetUp() override { GetParam().config.validate(); }
-  const ModelConfig& config() const { return GetParam().config; }
+  EveryMechanism() { config().validate(); }
+  const ModelConfig& config() const { return value().config; }
+  Tensor ids_of(int64_t batch, int64_t length) const {
+    return sample_ids(config(), batch, length, device_);
+  }
 };
 
 // Logits of feeding `ids` through a cache in pieces of the given sizes.
 Tensor cached_logits(const ModelConfig& config, const Weights& weights, const Tensor& ids,
                      int64_t loops, const std::vector<int64_t>& pieces) {
-  KvCache cache(config, loops, ids.size(0), 2, at::kCPU, weights.compute_type);
+  KvCache cache(config, loops, ids.size(0), 2, ids.device(), weights.compute_type);
   std::vector<Tensor> out;
   int64_t begin = 0;
   for (const int64_t count : pieces) {
@@ -39,9 +43,9 @@ Tensor cached_logits(const ModelConfig& config, const Weights& weights, const Te
 
 TEST_P(EveryMechanism, CachedDecodingEqualsTheWholeForward) {
   const at::NoGradGuard no_grad;
-  const Model model = sample_model(config());
+  const Model model = sample_model(config(), 3, device_);
   const Weights weights = make_weights(config(), model.parameters, at::kFloat);
-  const Tensor ids = sample_ids(config(), 2, 45);
+  const Tensor ids = ids_of(2, 45);
   for (const int64_t loops : {1, 3, 5}) {  // fewer and more than trained
     ForwardOptions options;
     options.loops = loops;
@@ -54,9 +58,9 @@ TEST_P(EveryMechanism, CachedDecodingEqualsTheWholeForward) {
 
 TEST_P(EveryMechanism, TheLastPositionAloneIsThatOfTheWhole) {
   const at::NoGradGuard no_grad;
-  const Model model = sample_model(config());
+  const Model model = sample_model(config(), 3, device_);
   const Weights weights = make_weights(config(), model.parameters, at::kFloat);
-  const Tensor ids = sample_ids(config(), 2, 37);
+  const Tensor ids = ids_of(2, 37);
   const Tensor want = forward(config(), weights, ids).hidden;
   ForwardOptions options;
   options.last_only = true;
@@ -64,8 +68,8 @@ TEST_P(EveryMechanism, TheLastPositionAloneIsThatOfTheWhole) {
   ASSERT_EQ(got.size(1), 1);
   EXPECT_LE((got - want.narrow(1, 36, 1)).abs().max().item<double>(), 2e-5);
   // And it leaves the same cache: what follows comes out alike.
-  KvCache whole(config(), config().max_loop_iters, 2, 2, at::kCPU, at::kFloat);
-  KvCache last(config(), config().max_loop_iters, 2, 2, at::kCPU, at::kFloat);
+  KvCache whole(config(), config().max_loop_iters, 2, 2, device_, at::kFloat);
+  KvCache last(config(), config().max_loop_iters, 2, 2, device_, at::kFloat);
   const auto feed = [&](KvCache& cache, bool last_only) {
     ForwardOptions step;
     step.cache = &cache;
@@ -79,9 +83,9 @@ TEST_P(EveryMechanism, TheLastPositionAloneIsThatOfTheWhole) {
 
 TEST_P(EveryMechanism, ATokenNeverSeesLaterOnes) {
   const at::NoGradGuard no_grad;
-  const Model model = sample_model(config());
+  const Model model = sample_model(config(), 3, device_);
   const Weights weights = make_weights(config(), model.parameters, at::kFloat);
-  Tensor ids = sample_ids(config(), 1, 12);
+  Tensor ids = ids_of(1, 12);
   const Tensor before = logits(weights, forward(config(), weights, ids).hidden);
   ids = ids.clone();
   ids[0][9] = (ids[0][9] + 1) % config().vocab_size;
@@ -92,11 +96,11 @@ TEST_P(EveryMechanism, ATokenNeverSeesLaterOnes) {
 
 TEST_P(EveryMechanism, PackedDocumentsAreReadAsIfEachStoodAlone) {
   const at::NoGradGuard no_grad;
-  const Model model = sample_model(config());
+  const Model model = sample_model(config(), 3, device_);
   const Weights weights = make_weights(config(), model.parameters, at::kFloat);
-  const Tensor ids = sample_ids(config(), 2, 40);
+  const Tensor ids = ids_of(2, 40);
   ForwardOptions options;
-  options.document_begins = at::zeros({2, 40}, at::kInt);
+  options.document_begins = at::zeros({2, 40}, ids.options().dtype(at::kInt));
   const int64_t cuts[2] = {13, 35};
   for (int64_t row = 0; row < 2; ++row) {
     options.document_begins[row].slice(0, cuts[row]).fill_(cuts[row]);
@@ -119,8 +123,8 @@ TEST_P(EveryMechanism, PackedDocumentsAreReadAsIfEachStoodAlone) {
 }
 
 TEST_P(EveryMechanism, GradientsMatchFiniteDifferences) {
-  const Model model = sample_model(config());
-  const Tensor ids = sample_ids(config(), 2, 9), targets = ids.roll(-1, 1);
+  const Model model = sample_model(config(), 3, device_);
+  const Tensor ids = ids_of(2, 9), targets = ids.roll(-1, 1);
   const auto loss = [&] {
     const Weights weights = make_weights(config(), model.parameters, at::kFloat);
     return loss_sum(weights, forward(config(), weights, ids).hidden, targets);
@@ -147,8 +151,8 @@ TEST_P(EveryMechanism, GradientsMatchFiniteDifferences) {
 
 TEST_P(EveryMechanism, Bf16StaysNearFp32) {
   const at::NoGradGuard no_grad;
-  const Model model = sample_model(config());
-  const Tensor ids = sample_ids(config(), 2, 16);
+  const Model model = sample_model(config(), 3, device_);
+  const Tensor ids = ids_of(2, 16);
   const auto run = [&](at::ScalarType type) {
     const Weights weights = make_weights(config(), model.parameters, type);
     return logits(weights, forward(config(), weights, ids).hidden);
@@ -159,8 +163,8 @@ TEST_P(EveryMechanism, Bf16StaysNearFp32) {
 
 // Also of packed documents, and with the experts' tokens counted once.
 TEST_P(EveryMechanism, RecomputationChangesNothing) {
-  const Model model = sample_model(config());
-  const Tensor ids = sample_ids(config(), 2, 11), targets = ids.roll(-1, 1);
+  const Model model = sample_model(config(), 3, device_);
+  const Tensor ids = ids_of(2, 11), targets = ids.roll(-1, 1);
   for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
     std::vector<Tensor> want, want_load;
     double loss = 0;
@@ -168,7 +172,7 @@ TEST_P(EveryMechanism, RecomputationChangesNothing) {
       ForwardOptions options;
       options.recompute = recompute;
       options.count_experts = config().ffn == FeedForward::moe;
-      options.document_begins = at::zeros({2, 11}, at::kInt);
+      options.document_begins = at::zeros({2, 11}, ids.options().dtype(at::kInt));
       options.document_begins[1].slice(0, 6).fill_(6);
       const Weights weights = make_weights(config(), model.parameters, type);
       const ForwardResult result = forward(config(), weights, ids, options);
@@ -182,7 +186,7 @@ TEST_P(EveryMechanism, RecomputationChangesNothing) {
         ASSERT_TRUE(parameter.grad().defined()) << item.spec.name;
         if (recompute == Recompute::none) want.push_back(parameter.grad());
         // The order in which gradients of e and of what shares an input are added may differ.
-        const double tolerance = type == at::kFloat ? 1e-6 : 1e-2;
+        const double tolerance = type != at::kFloat ? 1e-2 : device_.is_cpu() ? 1e-6 : 1e-5;
         EXPECT_LE((parameter.grad() - want[i]).norm().item<double>(),
                   tolerance * want[i].norm().item<double>() + 1e-12)
             << item.spec.name << " " << static_cast<int>(recompute);
@@ -199,30 +203,39 @@ TEST_P(EveryMechanism, RecomputationChangesNothing) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Mechanisms, EveryMechanism, testing::ValuesIn(all_mechanisms()),
-                         [](const auto& info) { return info.param.name; });
+INSTANTIATE_TEST_SUITE_P(Mechanisms, EveryMechanism,
+                         testing::ValuesIn(on_each_device(all_mechanisms())), [](const auto& info) {
+                           return info.param.device + "_" + info.param.value.name;
+                         });
 
-TEST(Model, LossIsCrossEntropyOfTheLogitsAndSkipsPadding) {
-  const ModelConfig config = small_config();
-  const Model model = sample_model(config);
-  const Weights weights = make_weights(config, model.parameters, at::kFloat);
-  const Tensor ids = sample_ids(config, 2, 7);
+class ModelOf : public DeviceTest {
+ protected:
+  Tensor ids_of(int64_t batch, int64_t length) const {
+    return sample_ids(config_, batch, length, device_);
+  }
+
+  const ModelConfig config_ = small_config();
+  const Model model_ = sample_model(config_, 3, device_);
+  const Weights weights_ = make_weights(config_, model_.parameters, at::kFloat);
+};
+
+INSTANTIATE_TEST_SUITE_P(Devices, ModelOf, testing::ValuesIn(test_devices()), device_name);
+
+TEST_P(ModelOf, LossIsCrossEntropyOfTheLogitsAndSkipsPadding) {
+  const Tensor ids = ids_of(2, 7);
   Tensor targets = ids.roll(-1, 1).clone();
   targets[1][3] = -1;
-  const Tensor hidden = forward(config, weights, ids).hidden;
-  const Tensor want = -logits(weights, hidden)
+  const Tensor hidden = forward(config_, weights_, ids).hidden;
+  const Tensor want = -logits(weights_, hidden)
                            .log_softmax(-1)
                            .gather(2, targets.clamp_min(0).unsqueeze(-1))
                            .squeeze(-1) *
                       targets.ge(0);
-  EXPECT_TRUE(at::allclose(token_losses(weights, hidden, targets), want, 1e-5, 1e-5));
-  EXPECT_TRUE(at::allclose(loss_sum(weights, hidden, targets, 0.5), 0.5 * want.sum(), 1e-5));
+  EXPECT_TRUE(at::allclose(token_losses(weights_, hidden, targets), want, 1e-5, 1e-5));
+  EXPECT_TRUE(at::allclose(loss_sum(weights_, hidden, targets, 0.5), 0.5 * want.sum(), 1e-5));
 }
 
-TEST(Model, ObserverSeesEveryLoopInOrder) {
-  const ModelConfig config = small_config();
-  const Model model = sample_model(config);
-  const Weights weights = make_weights(config, model.parameters, at::kFloat);
+TEST_P(ModelOf, ObserverSeesEveryLoopInOrder) {
   int64_t calls = 0;
   Tensor last;
   ForwardOptions options;
@@ -234,51 +247,42 @@ TEST(Model, ObserverSeesEveryLoopInOrder) {
     }
     last = after;
   };
-  forward(config, weights, sample_ids(config, 1, 5), options);
+  forward(config_, weights_, ids_of(1, 5), options);
   EXPECT_EQ(calls, 4);
 }
 
-TEST(Model, ExpertLoadCountsEveryTokenOfEveryLoop) {
-  const ModelConfig config = small_config();
-  const Model model = sample_model(config);
-  const Weights weights = make_weights(config, model.parameters, at::kFloat);
+TEST_P(ModelOf, ExpertLoadCountsEveryTokenOfEveryLoop) {
   ForwardOptions options;
   options.loops = 3;
   options.count_experts = true;
-  const ForwardResult result = forward(config, weights, sample_ids(config, 2, 5), options);
+  const ForwardResult result = forward(config_, weights_, ids_of(2, 5), options);
   ASSERT_EQ(result.expert_load.size(), 1u);
-  EXPECT_EQ(result.expert_load[0].sum().item<float>(), 2 * 5 * 3 * config.n_experts_per_tok);
-  options.counted = at::ones({2, 5}, at::kBool);
+  EXPECT_EQ(result.expert_load[0].sum().item<float>(), 2 * 5 * 3 * config_.n_experts_per_tok);
+  options.counted = at::ones({2, 5}, at::TensorOptions(at::kBool).device(device_));
   options.counted[1].narrow(0, 2, 3).fill_(false);
-  const ForwardResult some = forward(config, weights, sample_ids(config, 2, 5), options);
-  EXPECT_EQ(some.expert_load[0].sum().item<float>(), 7 * 3 * config.n_experts_per_tok);
+  const ForwardResult some = forward(config_, weights_, ids_of(2, 5), options);
+  EXPECT_EQ(some.expert_load[0].sum().item<float>(), 7 * 3 * config_.n_experts_per_tok);
 }
 
-TEST(Model, ACacheMadeForOtherLoopsIsRefused) {
-  const ModelConfig config = small_config();
-  const Model model = sample_model(config);
-  const Weights weights = make_weights(config, model.parameters, at::kFloat);
-  KvCache cache(config, 2, 1, 8, at::kCPU, at::kFloat);
+TEST_P(ModelOf, ACacheMadeForFewerLoopsIsRefused) {
+  KvCache cache(config_, 2, 1, 8, device_, at::kFloat);
   ForwardOptions options;
   options.loops = 3;
   options.cache = &cache;
-  EXPECT_THROW(forward(config, weights, sample_ids(config, 1, 4), options), Error);
+  EXPECT_THROW(forward(config_, weights_, ids_of(1, 4), options), Error);
 }
 
-TEST(KvCache, TruncatedTokensAreForgotten) {
+TEST_P(ModelOf, TokensTruncatedFromTheCacheAreForgotten) {
   const at::NoGradGuard no_grad;
-  const ModelConfig config = small_config();
-  const Model model = sample_model(config);
-  const Weights weights = make_weights(config, model.parameters, at::kFloat);
-  const Tensor ids = sample_ids(config, 1, 10), other = (ids + 1) % config.vocab_size;
-  KvCache cache(config, config.max_loop_iters, 1, 4, at::kCPU, at::kFloat);
+  const Tensor ids = ids_of(1, 10), other = (ids + 1) % config_.vocab_size;
+  KvCache cache(config_, config_.max_loop_iters, 1, 4, device_, at::kFloat);
   ForwardOptions options;
   options.cache = &cache;
-  forward(config, weights, ids.narrow(1, 0, 6), options);
-  forward(config, weights, other.narrow(1, 6, 4), options);
+  forward(config_, weights_, ids.narrow(1, 0, 6), options);
+  forward(config_, weights_, other.narrow(1, 6, 4), options);
   cache.truncate(6);
-  const Tensor again = forward(config, weights, ids.narrow(1, 6, 4), options).hidden;
-  const Tensor want = forward(config, weights, ids).hidden.narrow(1, 6, 4);
+  const Tensor again = forward(config_, weights_, ids.narrow(1, 6, 4), options).hidden;
+  const Tensor want = forward(config_, weights_, ids).hidden.narrow(1, 6, 4);
   EXPECT_TRUE(at::allclose(again, want, 1e-4, 1e-5));
 }
 

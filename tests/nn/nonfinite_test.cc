@@ -6,18 +6,24 @@
 #include <cfloat>
 #include <cmath>
 
+#include "../device.h"
+
 namespace mythos {
 namespace {
 
 constexpr at::ScalarType kTypes[] = {at::kHalf, at::kBFloat16, at::kFloat, at::kDouble};
 
-NonFinite find(const at::Tensor& tensor) {
-  NonFinite found;
-  found.look_at("x", tensor);
-  return found;
-}
+class NonFiniteOn : public DeviceTest {
+ protected:
+  NonFinite find(const at::Tensor& tensor) const {
+    NonFinite found;
+    found.look_at("x", tensor.to(device_));
+    return found;
+  }
+};
+INSTANTIATE_TEST_SUITE_P(Devices, NonFiniteOn, testing::ValuesIn(test_devices()), device_name);
 
-TEST(NonFinite, FindsEachKindInEachTypeAtItsPlace) {
+TEST_P(NonFiniteOn, FindsEachKindInEachTypeAtItsPlace) {
   for (const at::ScalarType type : kTypes) {
     for (const double value : {NAN, -NAN, INFINITY, -INFINITY}) {
       // Beyond one block and one thread's share, and not a multiple of either.
@@ -33,7 +39,7 @@ TEST(NonFinite, FindsEachKindInEachTypeAtItsPlace) {
   }
 }
 
-TEST(NonFinite, LargestAndSmallestNumbersAreFinite) {
+TEST_P(NonFiniteOn, LargestAndSmallestNumbersAreFinite) {
   for (const at::ScalarType type : kTypes) {
     const double largest = type == at::kHalf       ? 65504
                            : type == at::kBFloat16 ? 0x1.fep127
@@ -43,7 +49,7 @@ TEST(NonFinite, LargestAndSmallestNumbersAreFinite) {
   }
 }
 
-TEST(NonFinite, DoublesCountAsFp32TakesThem) {
+TEST_P(NonFiniteOn, DoublesCountAsFp32TakesThem) {
   // Half a unit above fp32's largest number rounds to infinity, just less does not.
   const at::Tensor x = at::tensor({0x1.fffffefffffffp127, -0x1.ffffffp127, 1e300}, at::kDouble);
   EXPECT_TRUE(at::equal(at::isfinite(x.to(at::kFloat)).to(at::kInt), at::tensor({1, 0, 0})));
@@ -53,7 +59,7 @@ TEST(NonFinite, DoublesCountAsFp32TakesThem) {
             "1 value in 1 tensor is not finite, the first 1e+300 (infinite in fp32) in 'x' at [0]");
 }
 
-TEST(NonFinite, ScalarsEmptyTensorsViewsAndWholeNumbers) {
+TEST_P(NonFiniteOn, ScalarsEmptyTensorsViewsAndWholeNumbers) {
   EXPECT_EQ(find(at::tensor(NAN)[0]).tensors.at(0).index, std::vector<int64_t>{});
   EXPECT_TRUE(find(at::zeros({3, 0})).none());
   EXPECT_TRUE(find(at::full({4}, -1, at::kInt)).none());

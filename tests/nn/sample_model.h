@@ -62,15 +62,17 @@ inline std::vector<NamedConfig> all_mechanisms() {
   return out;
 }
 
-inline Model sample_model(const ModelConfig& config, uint64_t seed = 3) {
-  Model model(config);
+inline Model sample_model(const ModelConfig& config, uint64_t seed = 3,
+                          at::Device device = at::kCPU) {
+  Model model(config, device);
   model.parameters.initialize(config, seed);
   return model;
 }
 
-inline Tensor sample_ids(const ModelConfig& config, int64_t batch, int64_t length) {
+inline Tensor sample_ids(const ModelConfig& config, int64_t batch, int64_t length,
+                         at::Device device = at::kCPU) {
   at::manual_seed(11);
-  return at::randint(config.vocab_size, {batch, length}, at::kLong);
+  return at::randint(config.vocab_size, {batch, length}, at::kLong).to(device);
 }
 
 }  // namespace mythos

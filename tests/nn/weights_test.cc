@@ -4,6 +4,7 @@
 #include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
+#include "../device.h"
 #include "base/error.h"
 #include "base/rng.h"
 #include "sample_model.h"
@@ -91,9 +92,22 @@ TEST(Parameters, LoadNamesWhatDoesNotFit) {
       std::string::npos);
 }
 
-TEST(Weights, MatricesAreCastAndSmallTensorsStayWide) {
+class WeightsOn : public DeviceTest {};
+INSTANTIATE_TEST_SUITE_P(Devices, WeightsOn, testing::ValuesIn(test_devices()), device_name);
+
+TEST_P(WeightsOn, InitialValuesAreThoseOfTheCpu) {
   const ModelConfig config = small_config();
-  const Model model = sample_model(config);
+  const Model model = sample_model(config), there = sample_model(config, 3, device_);
+  for (const auto& item : there.parameters.items()) {
+    EXPECT_EQ(item.tensor.device(), device_) << item.spec.name;
+    EXPECT_TRUE(at::equal(item.tensor.cpu(), model.parameters.at(item.spec.name)))
+        << item.spec.name;
+  }
+}
+
+TEST_P(WeightsOn, MatricesAreCastAndSmallTensorsStayWide) {
+  const ModelConfig config = small_config();
+  const Model model = sample_model(config, 3, device_);
   const Weights weights = make_weights(config, model.parameters, at::kBFloat16);
   EXPECT_EQ(weights.embed.scalar_type(), at::kBFloat16);
   EXPECT_EQ(weights.core[0].experts_down.values.scalar_type(), at::kBFloat16);
