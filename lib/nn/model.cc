@@ -17,7 +17,7 @@ ForwardResult forward(const ModelConfig& config, const Weights& w, const Tensor&
                       const ForwardOptions& options) {
   KvCache* cache = options.cache;
   const int64_t loops = options.loops > 0 ? options.loops : config.max_loop_iters;
-  if (cache && cache->loops() != loops) {
+  if (cache && cache->loops() < loops) {
     fail(ErrorKind::internal,
          strprintf("a cache made for %lld loops is used with %lld",
                    static_cast<long long>(cache->loops()), static_cast<long long>(loops)));

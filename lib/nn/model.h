@@ -15,8 +15,11 @@ namespace mythos {
 using LoopObserver = std::function<void(int64_t t, const Tensor& before, const Tensor& after)>;
 
 struct ForwardOptions {
-  int64_t loops = 0;         // T; 0 means the configuration's max_loop_iters
-  KvCache* cache = nullptr;  // tokens before these; the new ones are appended and advanced over
+  int64_t loops = 0;  // T; 0 means the configuration's max_loop_iters
+  // Tokens before these; the new ones are appended and advanced over. Made for T loops, or for
+  // more: then those beyond T have no keys of the new tokens, which must be forgotten before a pass
+  // of more loops.
+  KvCache* cache = nullptr;
   // [B,S] int32: the position at which each token's document begins; it sees nothing before that.
   // Undefined: all tokens of a sequence are one document. Not with a cache.
   Tensor document_begins;

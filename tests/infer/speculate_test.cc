@@ -5,6 +5,7 @@
 #include <cmath>
 #include <map>
 
+#include "../device.h"
 #include "base/rng.h"
 #include "fixture.h"
 #include "infer/generate.h"
@@ -74,10 +75,29 @@ class FewTokens : public ByteTokenizer {
   int64_t size_;
 };
 
-class Speculation : public testing::TestWithParam<Attention> {
+// The native path, or nn::forward, which devices have alone.
+struct Path {
+  Attention attention;
+  bool native;
+};
+constexpr Path kNative[] = {{Attention::gqa, true}, {Attention::mla, true}};
+
+std::vector<OnDevice<Path>> every_path() {
+  auto paths = on_each_device<Path>({{Attention::gqa, false}, {Attention::mla, false}});
+  for (const Path& path : kNative) paths.push_back({"cpu", path});
+  return paths;
+}
+std::string path_name(const testing::TestParamInfo<OnDevice<Path>>& info) {
+  const Path& path = info.param.value;
+  return info.param.device + "_" + std::string(enum_name(path.attention)) +
+         (path.native ? "" : "_plain");
+}
+
+class Speculation : public OnDeviceTest<Path> {
  protected:
-  static Session::Options fp32(int64_t loops) {
+  Session::Options fp32(int64_t loops) const {
     Session::Options options;
+    options.native = value().native;
     options.loops = loops;
     options.compute_type = ComputeType::fp32;
     return options;
@@ -89,7 +109,7 @@ class Speculation : public testing::TestWithParam<Attention> {
     return options;
   }
 
-  Model model_ = small_model(GetParam());
+  Model model_ = small_model(value().attention, device_);
   Session session_{model_, fp32(5)};
   ByteTokenizer tokenizer_{false, false};
   Generator generator_{session_, tokenizer_};
@@ -139,8 +159,10 @@ TEST_P(Speculation, StopStringsEndTheTextInTheMiddleOfADraft) {
 }
 
 // All texts of four tokens, with filters at work: their exact probabilities at full depth, and how
-// often speculation gives them.
-TEST_P(Speculation, SampledTextsAreDistributedAsWithoutIt) {
+// often speculation gives them. So many that it takes the native path.
+class SampledSpeculation : public Speculation {};
+
+TEST_P(SampledSpeculation, TextsAreDistributedAsWithoutIt) {
   constexpr int64_t kTokens = 4;
   constexpr int kTexts = 4000;
   const FewTokens tokenizer(5);
@@ -182,8 +204,11 @@ TEST_P(Speculation, SampledTextsAreDistributedAsWithoutIt) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Attention, Speculation, testing::Values(Attention::gqa, Attention::mla),
-                         [](const auto& info) { return std::string(enum_name(info.param)); });
+INSTANTIATE_TEST_SUITE_P(Paths, Speculation, testing::ValuesIn(every_path()), path_name);
+INSTANTIATE_TEST_SUITE_P(Paths, SampledSpeculation,
+                         testing::Values(OnDevice<Path>{"cpu", kNative[0]},
+                                         OnDevice<Path>{"cpu", kNative[1]}),
+                         path_name);
 
 TEST(SpeculationOptions, WhatCannotBeVerifiedIsAnError) {
   const Model model = small_model();

@@ -272,6 +272,35 @@ TEST_P(ModelOf, ACacheMadeForFewerLoopsIsRefused) {
   EXPECT_THROW(forward(config_, weights_, ids_of(1, 4), options), Error);
 }
 
+// As drafts use it: few loops, then those tokens again with all.
+TEST_P(ModelOf, ACacheMadeForMoreLoopsServesFewer) {
+  const at::NoGradGuard no_grad;
+  const Tensor ids = ids_of(1, 9);
+  for (const Attention attention : {Attention::mla, Attention::gqa}) {
+    ModelConfig config = config_;
+    config.attention = attention;
+    const Model model = sample_model(config, 3, device_);
+    const Weights weights = make_weights(config, model.parameters, at::kFloat);
+    KvCache cache(config, 5, 1, 2, device_, at::kFloat);
+    const auto feed = [&](int64_t begin, int64_t count, int64_t loops) {
+      ForwardOptions options;
+      options.loops = loops;
+      options.cache = &cache;
+      return forward(config, weights, ids.narrow(1, begin, count), options).hidden;
+    };
+    const auto whole = [&](int64_t loops) {
+      ForwardOptions options;
+      options.loops = loops;
+      return forward(config, weights, ids, options).hidden;
+    };
+    const Tensor two = at::cat({feed(0, 6, 2), feed(6, 1, 2), feed(7, 2, 2)}, 1);
+    EXPECT_LE((two - whole(2)).abs().max().item<double>(), 2e-5);
+    cache.truncate(0);
+    const Tensor five = at::cat({feed(0, 7, 5), feed(7, 2, 5)}, 1);
+    EXPECT_LE((five - whole(5)).abs().max().item<double>(), 2e-5);
+  }
+}
+
 TEST_P(ModelOf, TokensTruncatedFromTheCacheAreForgotten) {
   const at::NoGradGuard no_grad;
   const Tensor ids = ids_of(1, 10), other = (ids + 1) % config_.vocab_size;
