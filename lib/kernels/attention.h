@@ -34,4 +34,17 @@ at::Tensor attention_of_rows_reference(const at::Tensor& q, const at::Tensor& k,
                                        const at::Tensor& v, const PackedRows& rows,
                                        const at::Tensor& first_key = {});
 
+// While it lives, LibTorch leaves out cuDNN's attention, which makes a plan, in a tenth of a second
+// and more, for every new number of keys. Of the whole process.
+class WithoutCudnnAttention {
+ public:
+  WithoutCudnnAttention();
+  ~WithoutCudnnAttention();
+  WithoutCudnnAttention(const WithoutCudnnAttention&) = delete;
+  WithoutCudnnAttention& operator=(const WithoutCudnnAttention&) = delete;
+
+ private:
+  bool before_;
+};
+
 }  // namespace mythos
