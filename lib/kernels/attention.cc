@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include <cmath>
+
 #include "base/error.h"
 #include "kernels/attention_cpu.h"
 #include "kernels/attention_library.h"
@@ -44,6 +46,12 @@ Tensor plain_attention(const Tensor& q, const Tensor& k, const Tensor& v, const 
       .transpose(1, 2);
 }
 
+// a·b of batches, not rounded to the factors' type.
+Tensor fp32_product(const Tensor& a, const Tensor& b) {
+  if (a.is_cuda() && a.scalar_type() != at::kFloat) return at::bmm(a, b, at::kFloat);
+  return at::bmm(a.to(at::kFloat), b.to(at::kFloat));
+}
+
 void check_first_key(const Tensor& q, const Tensor& first_key) {
   if (!first_key.defined()) return;
   if (first_key.scalar_type() == at::kInt && first_key.dim() == 2 &&
@@ -79,6 +87,22 @@ Tensor attention_of_rows(const Tensor& q, const Tensor& k, const Tensor& v, cons
   const Tensor out = at::empty({1, q.size(1), q.size(2), v.size(3)}, q.options());
   cpu::attention_of_rows(packed(q), packed(k), packed(v), rows, first_key, out);
   return out;
+}
+
+Tensor latent_attention(const Tensor& query, const Tensor& latents, int64_t rank, double scale,
+                        const Tensor& position) {
+  const int64_t S = query.size(2), P = latents.size(1);
+  Tensor scores =
+      fp32_product(query.flatten(1, 2), latents.transpose(1, 2)).view({-1, query.size(1), S, P}) *
+      scale;
+  if (position.defined() || S > 1) {
+    const auto counted = at::TensorOptions().dtype(at::kInt).device(query.device());
+    const Tensor last = position.defined() ? position : at::arange(P - S, P, counted);
+    scores.masked_fill_(at::arange(P, counted) > last.unsqueeze(1), -INFINITY);
+  }
+  const Tensor weights = scores.softmax(-1).to(query.scalar_type());  // [B,H,S,P]
+  return at::bmm(weights.flatten(1, 2), latents.narrow(2, 0, rank))
+      .view({-1, query.size(1), S, rank});
 }
 
 Tensor attention_of_rows_reference(const Tensor& q, const Tensor& k, const Tensor& v,

@@ -34,6 +34,14 @@ at::Tensor attention_of_rows_reference(const at::Tensor& q, const at::Tensor& k,
                                        const at::Tensor& v, const PackedRows& rows,
                                        const at::Tensor& first_key = {});
 
+// Attention in MLA's latent space, where a token's key serves all heads and its first `rank`
+// numbers are its value (DeepSeek-V2, section 2.1.2), without gradient: query [B,H,S,w] with kv_up
+// folded in, latents [B,P,w] of one type. Query s sees keys 0 … position[s]; position [S] int32,
+// undefined where the S tokens are the last of the P. Scores and softmax are fp32. Result
+// [B,H,S,rank].
+at::Tensor latent_attention(const at::Tensor& query, const at::Tensor& latents, int64_t rank,
+                            double scale, const at::Tensor& position = {});
+
 // While it lives, LibTorch leaves out cuDNN's attention, which makes a plan, in a tenth of a second
 // and more, for every new number of keys. Of the whole process.
 class WithoutCudnnAttention {

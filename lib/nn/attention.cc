@@ -76,19 +76,9 @@ Tensor absorbed(const ModelConfig& config, const LayerWeights& w, const Tensor& 
   const Tensor heads = q.transpose(1, 2);  // [B,H,S,·]
   const Tensor latent = at::matmul(heads.narrow(3, 0, nope), up.narrow(1, 0, nope));
   const Tensor query = at::cat({latent, heads.narrow(3, nope, config.qk_rope_head_dim)}, 3);
-  const Tensor keys = cached.unsqueeze(1);  // [B,1,P,rank+rope]
-  Tensor scores = at::matmul(query, keys.transpose(2, 3)).to(at::kFloat) /
-                  std::sqrt(static_cast<double>(config.qk_head_dim()));
-  if (context.places.defined()) {
-    const Tensor key = at::arange(cached.size(1), context.rows.position.options());
-    scores = scores.masked_fill(key > context.rows.position.unsqueeze(1), -INFINITY);
-  } else if (q.size(1) > 1) {
-    const int64_t seen = cached.size(1), past = seen - q.size(1);
-    const Tensor later = at::ones({q.size(1), seen}, q.options().dtype(at::kBool)).triu(past + 1);
-    scores = scores.masked_fill(later, -INFINITY);
-  }
-  const Tensor weights = scores.softmax(-1).to(q.scalar_type());
-  const Tensor values = at::matmul(weights, keys.narrow(3, 0, rank));  // [B,H,S,rank]
+  const double scale = 1 / std::sqrt(static_cast<double>(config.qk_head_dim()));
+  const Tensor values =  // [B,H,S,rank]
+      latent_attention(query, cached, rank, scale, context.rows.position);
   const Tensor out = at::matmul(values, up.narrow(1, nope, config.v_head_dim).transpose(1, 2));
   return out.transpose(1, 2).flatten(2);
 }

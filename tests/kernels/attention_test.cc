@@ -243,6 +243,34 @@ TEST_P(LibraryAttention, OfRowsEqualsTheReferenceAndKeepsNoScores) {
   }
 }
 
+// Scores of some hundreds that differ by a few: bf16 would round them to multiples of 2. What they
+// have in common comes from numbers that are no values.
+TEST_P(LibraryAttention, LatentScoresAreFp32) {
+  const at::NoGradGuard no_grad;
+  const int64_t P = 50, H = 3, common = 6, rank = 14;
+  const double scale = 0.25, size = is_half(type()) ? 16 : 4;
+  const auto at_size = [&](std::vector<int64_t> shape) {
+    shape.push_back(common);
+    return at::full(shape, size, at::TensorOptions(type()).device(device_));
+  };
+  for (const int64_t S : {1, 4}) {
+    for (const bool some : {false, true}) {
+      const Tensor query = at::cat({normal({1, H, S, rank}) * 8, at_size({1, H, S})}, 3);
+      const Tensor latents = at::cat({normal({1, P, rank}) * 0.5, at_size({1, P})}, 2);
+      const Tensor position =
+          (some ? at::arange(S, at::kInt) * 11 + 3 : at::arange(P - S, P, at::kInt)).to(device_);
+      const auto wide = [](const Tensor& x) { return x.to(at::kDouble); };
+      const Tensor keys = wide(latents).unsqueeze(1);
+      const Tensor later = at::arange(P, position.options()) > position.unsqueeze(1);
+      const Tensor scores =
+          (at::matmul(wide(query), keys.transpose(2, 3)) * scale).masked_fill(later, -INFINITY);
+      const Tensor want = at::matmul(scores.softmax(-1), keys.narrow(3, 0, rank)).to(type());
+      const Tensor got = latent_attention(query, latents, rank, scale, some ? position : Tensor());
+      expect_close(got, want, std::to_string(S) + (some ? " some" : " last"));
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Devices, LibraryAttention,
                          testing::ValuesIn(on_each_device(std::vector{at::kFloat, at::kBFloat16})),
                          [](const auto& info) {
