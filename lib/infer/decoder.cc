@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/strings.h"
 #include "infer/native_decoder.h"
+#include "kernels/attention.h"
 #include "kernels/device.h"
 
 namespace mythos {
@@ -84,6 +85,7 @@ std::unique_ptr<KvCache> Decoder::make_cache(int64_t loops, int64_t capacity_tok
 void Decoder::step(std::span<Row> rows) {
   if (rows.empty()) return;
   const c10::InferenceMode guard;
+  const WithoutCudnnAttention without_plans;
   if (!native_) return plain_step(rows);
   for (; !rows.empty(); rows = rows.subspan(std::min<size_t>(kMaxRows, rows.size()))) {
     native_->step(rows.first(std::min<size_t>(kMaxRows, rows.size())));
@@ -112,6 +114,7 @@ void Decoder::plain_step(std::span<Row> rows) {
 bool Decoder::prefill(KvCache& cache, std::span<const uint32_t> ids, float* logits,
                       const std::function<bool()>& cancelled) {
   const c10::InferenceMode guard;
+  const WithoutCudnnAttention without_plans;
   const auto count = static_cast<int64_t>(ids.size());
   const int64_t before = cache.length();
   cache.reserve(before + count);

@@ -1,5 +1,6 @@
 #include "infer/decoder.h"
 
+#include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
 #include "../device.h"
@@ -170,6 +171,32 @@ INSTANTIATE_TEST_SUITE_P(Mechanisms, DecoderOf, testing::ValuesIn(on_each_device
                          [](const auto& info) {
                            return info.param.device + "_" + info.param.value.name;
                          });
+
+class PlainDecoder : public DeviceTest {};
+
+// Every step attends to one key more, and every prompt has another length.
+TEST_P(PlainDecoder, LeavesOutCudnnAttentionAndPutsItBack) {
+  const Model model = sample_model(small_config(), 3, device_);
+  Decoder::Options options = fp32();
+  options.prefill_chunk = 3;
+  Decoder decoder(model, options);
+  const auto cache = decoder.make_cache(2, 8);
+  std::vector<float> logits(small_config().vocab_size);
+  at::globalContext().setSDPUseCuDNN(true);
+  int asked = 0;
+  decoder.prefill(*cache, ids_of(small_config(), 7), logits.data(), [&] {
+    ++asked;
+    EXPECT_FALSE(at::globalContext().userEnabledCuDNNSDP());
+    return false;
+  });
+  EXPECT_EQ(asked, 3);
+  EXPECT_TRUE(at::globalContext().userEnabledCuDNNSDP());
+  Decoder::Row row{cache.get(), 1, 0, logits.data(), 0};
+  decoder.step({&row, 1});
+  EXPECT_TRUE(at::globalContext().userEnabledCuDNNSDP());
+}
+
+INSTANTIATE_TEST_SUITE_P(Devices, PlainDecoder, testing::ValuesIn(test_devices()), device_name);
 
 }  // namespace
 }  // namespace mythos
