@@ -42,6 +42,18 @@ Tensor to_tensor(std::span<const uint32_t> ids, at::Device device) {
   return tensor.to(device);
 }
 
+// Without the native path the one exit is that of act, which nn::forward computes.
+void check_plain_exit(ExitRule exit, Halting halting) {
+  if (exit == ExitRule::none) return;
+  const bool by_head = exit == ExitRule::halting;
+  if (by_head && halting == Halting::act) return;
+  const std::string of = by_head ? strprintf(" of a model with model.halting %s",
+                                             std::string(enum_name(halting)).c_str())
+                                 : "";
+  fail(ErrorKind::usage, strprintf("exit by %s%s is computed on the CPU; choose --device cpu",
+                                   std::string(enum_name(exit)).c_str(), of.c_str()));
+}
+
 void copy_logits(const Weights& weights, const Tensor& hidden, float* to) {
   const Tensor scores = logits(weights, hidden).to(at::kCPU, at::kFloat).contiguous();
   std::copy_n(scores.data_ptr<float>(), scores.numel(), to);
@@ -62,9 +74,8 @@ Decoder::Decoder(const ModelConfig& config, Weights weights, const Options& opti
   }
   if (options_.native && device().is_cpu()) {
     native_ = std::make_unique<NativeDecoder>(config_, weights_, options_);
-  } else if (options_.exit == ExitRule::latent || options_.exit == ExitRule::kl) {
-    fail(ErrorKind::usage, strprintf("exit by %s is computed on the CPU; choose --device cpu",
-                                     std::string(enum_name(options_.exit)).c_str()));
+  } else {
+    check_plain_exit(options_.exit, config_.halting);
   }
 }
 
@@ -102,10 +113,11 @@ void Decoder::plain_step(std::span<Row> rows) {
     options.loops = rows[begin].loops > 0 ? rows[begin].loops : cache.loops();
     for (; end < rows.size() && rows[end].cache == &cache; ++end) ids.push_back(rows[end].id);
     const ForwardResult result = forward(config_, weights_, to_tensor(ids, device()), options);
+    const Tensor halted = result.loops_run.defined() ? result.loops_run.to(at::kCPU) : Tensor();
     for (size_t i = begin; i < end; ++i) {
-      rows[i].loops_run = options.loops;
-      if (!rows[i].logits) continue;
       const auto place = static_cast<int64_t>(i - begin);
+      rows[i].loops_run = halted.defined() ? halted[0][place].item<int64_t>() : options.loops;
+      if (!rows[i].logits) continue;
       copy_logits(weights_, result.hidden.select(1, place), rows[i].logits);
     }
   }

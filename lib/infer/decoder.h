@@ -14,7 +14,9 @@ namespace mythos {
 // it is, and its keys and values of the loop it stopped in serve the later loops.
 enum class ExitRule {
   none,
-  halting,  // the halting head's probabilities have summed up to the configuration's act_threshold
+  // The halting head's probabilities have summed up to the configuration's act_threshold. With
+  // halting = act they stop a token whatever the rule.
+  halting,
   latent,  // ‖h'−h‖/‖h‖ of the last loop is below the threshold (Geiping et al. 2025, section 6)
   kl,  // KL(p' ‖ p) of the next-token distributions after the last two loops, in nats, is
        // below the threshold; each loop costs a pass through coda and head
@@ -37,7 +39,9 @@ class Decoder {
     ExitRule exit = ExitRule::none;
     double exit_threshold = 0;
     int64_t prefill_chunk = 512;  // tokens of one forward pass: bounds the memory of a long prompt
-    bool native = true;  // false: nn::forward alone, which the native path is tested against
+    // false: nn::forward alone, as on a device other than the CPU. It knows no exit but that of
+    // act; the native path is tested against it.
+    bool native = true;
   };
   // A token to compute behind those in its sequence's cache. Rows of one cache stand together, in
   // the order of their positions.

@@ -33,13 +33,15 @@ Model wide_model(ModelConfig config, at::Device device = at::kCPU) {
 
 // The logits after each of `ids`, fed one after the other.
 std::vector<std::vector<float>> one_by_one(Decoder& decoder, const std::vector<uint32_t>& ids,
-                                           int64_t loops) {
+                                           int64_t loops,
+                                           std::vector<int64_t>* loops_run = nullptr) {
   const auto cache = decoder.make_cache(loops, 2);
   std::vector<std::vector<float>> out;
   for (const uint32_t id : ids) {
     out.emplace_back(decoder.config().vocab_size);
     Decoder::Row row{cache.get(), id, 0, out.back().data(), 0};
     decoder.step({&row, 1});
+    if (loops_run) loops_run->push_back(row.loops_run);
   }
   EXPECT_EQ(cache->length(), static_cast<int64_t>(ids.size()));
   return out;
@@ -72,7 +74,10 @@ TEST_P(DecoderOf, TheNativeStepEqualsThePlainOne) {
   plain_options.native = false;
   Decoder plain(there, plain_options);
   for (const int64_t loops : {1, 3, 5}) {
-    const auto got = one_by_one(native, ids, loops), want = one_by_one(plain, ids, loops);
+    std::vector<int64_t> depths, plain_depths;
+    const auto got = one_by_one(native, ids, loops, &depths);
+    const auto want = one_by_one(plain, ids, loops, &plain_depths);
+    EXPECT_EQ(plain_depths, depths) << loops;
     for (size_t i = 0; i < ids.size(); ++i) {
       expect_near(got[i], want[i], tolerance(), strprintf("loops %d token %zu", (int)loops, i));
     }
@@ -172,7 +177,69 @@ INSTANTIATE_TEST_SUITE_P(Mechanisms, DecoderOf, testing::ValuesIn(on_each_device
                            return info.param.device + "_" + info.param.value.name;
                          });
 
-class PlainDecoder : public DeviceTest {};
+class PlainDecoder : public DeviceTest {
+ protected:
+  static ModelConfig halting(Halting kind, double threshold) {
+    ModelConfig config = small_config();
+    config.halting = kind;
+    config.act_threshold = threshold;
+    return config;
+  }
+  static std::string refusal(const Model& model, ExitRule exit) {
+    Decoder::Options options = fp32();
+    options.native = false;
+    options.exit = exit;
+    try {
+      const Decoder decoder(model, options);
+      return "";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::usage);
+      return error.message();
+    }
+  }
+};
+
+TEST_P(PlainDecoder, CountsTheLoopsThatActLetsATokenRun) {
+  const ModelConfig config = halting(Halting::act, 0.6);
+  const std::vector<uint32_t> ids = ids_of(config, 30);
+  const Model model = wide_model(config), there = wide_model(config, device_);
+  Decoder native(model, fp32());
+  for (const ExitRule exit : {ExitRule::none, ExitRule::halting}) {
+    Decoder::Options options = fp32();
+    options.native = false;
+    options.exit = exit;
+    Decoder plain(there, options);
+    std::vector<int64_t> want, got;
+    one_by_one(native, ids, 5, &want);
+    one_by_one(plain, ids, 5, &got);
+    EXPECT_EQ(got, want);
+    EXPECT_NE(want, std::vector<int64_t>(ids.size(), 5));
+    // Several tokens of one sequence in one step.
+    const auto cache = plain.make_cache(5, 8);
+    std::vector<Decoder::Row> rows;
+    for (const uint32_t id : ids) rows.push_back({cache.get(), id, 0, nullptr, 0});
+    plain.step(rows);
+    for (size_t i = 0; i < rows.size(); ++i) EXPECT_EQ(rows[i].loops_run, want[i]) << i;
+  }
+}
+
+TEST_P(PlainDecoder, RefusesExitsThatItDoesNotCompute) {
+  const auto model = [&](Halting kind) { return sample_model(halting(kind, 0.9), 3, device_); };
+  const Model none = model(Halting::none), act = model(Halting::act),
+              reference = model(Halting::act_reference);
+  for (const Model* any : {&none, &act, &reference}) {
+    EXPECT_EQ(refusal(*any, ExitRule::none), "");
+    EXPECT_EQ(refusal(*any, ExitRule::latent),
+              "exit by latent is computed on the CPU; choose --device cpu");
+    EXPECT_EQ(refusal(*any, ExitRule::kl),
+              "exit by kl is computed on the CPU; choose --device cpu");
+  }
+  EXPECT_EQ(refusal(act, ExitRule::halting), "");
+  EXPECT_EQ(refusal(reference, ExitRule::halting),
+            "exit by halting of a model with model.halting act-reference is computed on the CPU; "
+            "choose --device cpu");
+  EXPECT_TRUE(refusal(none, ExitRule::halting).starts_with("exit by halting: the model has no"));
+}
 
 // Every step attends to one key more, and every prompt has another length.
 TEST_P(PlainDecoder, LeavesOutCudnnAttentionAndPutsItBack) {
