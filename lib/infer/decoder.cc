@@ -4,8 +4,10 @@
 #include <c10/core/InferenceMode.h>
 
 #include <algorithm>
+#include <mutex>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "base/strings.h"
 #include "infer/native_decoder.h"
 #include "kernels/attention.h"
@@ -61,6 +63,14 @@ void copy_logits(const Weights& weights, const Tensor& hidden, float* to) {
 
 }  // namespace
 
+std::string slow_weights(WeightFormat weights, at::Device device) {
+  if (!device.is_cuda() || weights == WeightFormat::plain) return "";
+  return strprintf(
+      "%s weights are slower than bf16 on a CUDA device: each use rebuilds a matrix. "
+      "Leave out --weights unless the model does not fit otherwise",
+      std::string(enum_name(weights)).c_str());
+}
+
 Decoder::Decoder(const ModelConfig& config, Weights weights, const Options& options)
     : config_(config), weights_(std::move(weights)), options_(options) {
   if (options_.prefill_chunk < 1) {
@@ -76,6 +86,10 @@ Decoder::Decoder(const ModelConfig& config, Weights weights, const Options& opti
     native_ = std::make_unique<NativeDecoder>(config_, weights_, options_);
   } else {
     check_plain_exit(options_.exit, config_.halting);
+  }
+  if (const std::string slow = slow_weights(options_.weights, device()); !slow.empty()) {
+    static std::once_flag told;
+    std::call_once(told, [&] { log_warning(slow); });
   }
 }
 

@@ -3,6 +3,7 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "config/train_config.h"
@@ -25,6 +26,9 @@ template <>
 struct EnumNames<ExitRule> {
   static constexpr std::array<std::string_view, 4> names = {"none", "halting", "latent", "kl"};
 };
+
+// The warning that weights of this format deserve on a device; empty where there is none.
+std::string slow_weights(WeightFormat weights, at::Device device);
 
 class NativeDecoder;
 

@@ -265,5 +265,17 @@ TEST_P(PlainDecoder, LeavesOutCudnnAttentionAndPutsItBack) {
 
 INSTANTIATE_TEST_SUITE_P(Devices, PlainDecoder, testing::ValuesIn(test_devices()), device_name);
 
+TEST(SlowWeights, AreThoseThatACudaDeviceExpandsForEveryUse) {
+  const at::Device gpu(at::kCUDA, 0);
+  for (const WeightFormat weights : {WeightFormat::plain, WeightFormat::int8, WeightFormat::int4}) {
+    EXPECT_EQ(slow_weights(weights, at::kCPU), "");
+  }
+  EXPECT_EQ(slow_weights(WeightFormat::plain, gpu), "");
+  EXPECT_TRUE(
+      slow_weights(WeightFormat::int8, gpu).starts_with("int8 weights are slower than bf16"));
+  EXPECT_TRUE(
+      slow_weights(WeightFormat::int4, gpu).starts_with("int4 weights are slower than bf16"));
+}
+
 }  // namespace
 }  // namespace mythos
