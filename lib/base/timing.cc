@@ -3,10 +3,10 @@
 #include <sched.h>
 
 #include <algorithm>
-#include <chrono>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/print.h"
 #include "base/strings.h"
@@ -213,9 +213,9 @@ double Measurement::min_seconds() const {
 }
 
 double seconds_of(const std::function<void()>& repetition) {
-  const auto start = std::chrono::steady_clock::now();
+  const auto start = Clock::now();
   repetition();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return seconds_since(start);
 }
 
 std::vector<std::vector<double>> measure_in_turn(

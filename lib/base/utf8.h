@@ -5,6 +5,9 @@
 
 namespace mythos {
 
+// How many code points there are: U+0000 to U+10FFFF, surrogates among them.
+constexpr char32_t kCodePoints = 0x110000;
+
 // Bytes (1 to 4) of the well-formed UTF-8 sequence that `text` begins with; 0 when those bytes can
 // never be well-formed; -1 when `text` is empty or ends inside a sequence that may still become so.
 // Well-formed as in Unicode 15, table 3-7: no overlong forms, no surrogates, at most U+10FFFF.

@@ -20,7 +20,7 @@ struct Piece {
 // One native tensor as the reference's tensors put together. `groups` of 1: their rows one after
 // the other. G: the rows of each piece are in G equal groups (heads), and those are interleaved.
 // `columns`: their columns one after the other.
-struct Packing {
+struct PackedTensor {
   std::string native;
   std::vector<int64_t> shape;
   std::vector<Piece> pieces;
@@ -34,15 +34,15 @@ class Packer {
 
   // Every native tensor in the order of parameter_specs. Fails (usage) at the first that the
   // reference has no counterpart of.
-  std::vector<Packing> pack_all() const {
-    std::vector<Packing> packings;
+  std::vector<PackedTensor> pack_all() const {
+    std::vector<PackedTensor> packings;
     for (const ParameterSpec& spec : parameter_specs(c_)) packings.push_back(pack(spec));
     return packings;
   }
 
  private:
-  Packing pack(const ParameterSpec& spec) const {
-    Packing packing{spec.name, spec.shape, {}};
+  PackedTensor pack(const ParameterSpec& spec) const {
+    PackedTensor packing{spec.name, spec.shape, {}};
     const std::string& name = spec.name;
     if (name.starts_with("prelude.") || name.starts_with("coda.")) {
       const size_t end = name.find('.', name.find('.') + 1) + 1;
@@ -70,7 +70,7 @@ class Packer {
          "use --format safetensors for others.");
   }
 
-  void pack_layer(Packing& packing, const std::string& prefix, const std::string& name) const {
+  void pack_layer(PackedTensor& packing, const std::string& prefix, const std::string& name) const {
     const auto add = [&](const std::string& piece, std::vector<int64_t> shape) {
       packing.pieces.push_back({prefix + piece, std::move(shape)});
     };
@@ -97,7 +97,7 @@ class Packer {
     }
   }
 
-  void pack_ffn(Packing& packing, const std::string& prefix, const std::string& name) const {
+  void pack_ffn(PackedTensor& packing, const std::string& prefix, const std::string& name) const {
     const int64_t D = c_.dim, E = c_.n_experts, shared = c_.n_shared_experts;
     const auto add = [&](const std::string& part, int64_t rows, int64_t columns) {
       packing.pieces.push_back({prefix + "ffn." + part + ".weight", {rows, columns}});
@@ -136,7 +136,7 @@ class Packer {
 };
 
 // A piece with the dimension along which pieces are joined in the middle: [outer, joined, inner].
-at::Tensor joinable(const Packing& packing, const Piece& piece, const at::Tensor& tensor) {
+at::Tensor joinable(const PackedTensor& packing, const Piece& piece, const at::Tensor& tensor) {
   if (packing.columns) return tensor.reshape({piece.shape[0], piece.shape[1], 1});
   return tensor.reshape({packing.groups, piece.shape[0] / packing.groups, -1});
 }
@@ -192,15 +192,15 @@ bool is_openmythos_table(const std::string& name) {
 
 TensorMap from_openmythos(const ModelConfig& config, const TensorMap& reference,
                           const std::string& origin) {
-  const std::vector<Packing> packings = Packer(config).pack_all();
+  const std::vector<PackedTensor> packings = Packer(config).pack_all();
   std::set<std::string> known;
-  for (const Packing& packing : packings) {
+  for (const PackedTensor& packing : packings) {
     for (const Piece& piece : packing.pieces) known.insert(piece.name);
   }
   check_names(known, reference, origin);
   check_head(reference, origin);
   TensorMap native;
-  for (const Packing& packing : packings) {
+  for (const PackedTensor& packing : packings) {
     std::vector<at::Tensor> parts;
     for (const Piece& piece : packing.pieces) {
       parts.push_back(joinable(packing, piece, find_piece(reference, piece, origin)));
@@ -212,7 +212,7 @@ TensorMap from_openmythos(const ModelConfig& config, const TensorMap& reference,
 
 TensorMap to_openmythos(const ModelConfig& config, const TensorMap& native) {
   TensorMap reference;
-  for (const Packing& packing : Packer(config).pack_all()) {
+  for (const PackedTensor& packing : Packer(config).pack_all()) {
     const auto found = native.find(packing.native);
     if (found == native.end()) fail(ErrorKind::internal, "no tensor '" + packing.native + "'");
     std::vector<int64_t> sizes;

@@ -22,7 +22,7 @@ constexpr uint64_t kLengthBytes = 8;
 constexpr uint64_t kMaxHeaderBytes = 100'000'000;
 constexpr uint64_t kAlignment = 64;
 constexpr size_t kChunkBytes = 1 << 20;
-constexpr std::string_view kMetadata = "__metadata__";
+constexpr std::string_view kMetadataName = "__metadata__";
 
 struct TypeName {
   std::string_view name;
@@ -44,7 +44,7 @@ class HeaderReader {
     locate();
     const json header = parse();
     for (const auto& [name, entry] : header.items()) {
-      if (name == kMetadata) {
+      if (name == kMetadataName) {
         read_metadata(entry, out.metadata);
       } else {
         out.extents.push_back(read_entry(name, entry));
@@ -124,10 +124,10 @@ class HeaderReader {
   }
 
   void read_metadata(const json& entry, std::map<std::string, std::string>& metadata) const {
-    if (!entry.is_object()) bad_tensor(std::string(kMetadata), "not an object of strings");
+    if (!entry.is_object()) bad_tensor(std::string(kMetadataName), "not an object of strings");
     for (const auto& [key, value] : entry.items()) {
       if (!value.is_string()) {
-        bad_tensor(std::string(kMetadata), "'" + escaped(key) + "' is not a string");
+        bad_tensor(std::string(kMetadataName), "'" + escaped(key) + "' is not a string");
       }
       metadata[key] = value.get<std::string>();
     }
@@ -241,10 +241,10 @@ at::Tensor map_tensor(const std::shared_ptr<MappedFile>& file, const TensorExten
 std::string make_header(const NamedTensors& tensors,
                         const std::map<std::string, std::string>& metadata) {
   nlohmann::ordered_json header = nlohmann::ordered_json::object();
-  if (!metadata.empty()) header[std::string(kMetadata)] = metadata;
+  if (!metadata.empty()) header[std::string(kMetadataName)] = metadata;
   uint64_t offset = 0;
   for (const auto& [name, tensor] : tensors) {
-    if (name == kMetadata || header.contains(name)) {
+    if (name == kMetadataName || header.contains(name)) {
       fail(ErrorKind::internal, "tensor name '" + name + "' cannot be stored twice or is reserved");
     }
     const uint64_t end = offset + tensor.nbytes();

@@ -52,7 +52,7 @@ struct Document {
   }
 };
 
-struct Batch {
+struct DocumentBatch {
   std::vector<Document> documents;
   std::vector<uint32_t> ids;  // of all documents
   Tail tail;                  // of all text
@@ -111,10 +111,10 @@ class Build {
 
   // The work, on the reading, the tokenizing and the writing thread.
   bool work();
-  bool read(Batch& batch);
+  bool read(DocumentBatch& batch);
   void part(Document document, std::vector<Document>& out);
-  void encode(Batch& batch) const;
-  bool write(const Batch& batch);
+  void encode(DocumentBatch& batch) const;
+  bool write(const DocumentBatch& batch);
   void write_document(const Document& document, std::span<const uint32_t> ids);
   bool is_save_due() const;
   void save(bool between_inputs = false);
@@ -326,11 +326,11 @@ bool Build::work() {
       options_.val_fraction,
       Parting<Document>::Given{all_given || train.documents > 0, all_given || val.documents > 0,
                                train.text_bytes + val.text_bytes});
-  Pipeline<Batch> pipeline;
-  pipeline.produce = [this](Batch& batch) { return read(batch); };
-  pipeline.work = [this](Batch& batch) { encode(batch); };
-  pipeline.consume = [this](const Batch& batch) { return write(batch); };
-  pipeline.weight = [](const Batch& batch) { return batch.text_bytes; };
+  Pipeline<DocumentBatch> pipeline;
+  pipeline.produce = [this](DocumentBatch& batch) { return read(batch); };
+  pipeline.work = [this](DocumentBatch& batch) { encode(batch); };
+  pipeline.consume = [this](const DocumentBatch& batch) { return write(batch); };
+  pipeline.weight = [](const DocumentBatch& batch) { return batch.text_bytes; };
   pipeline.max_weight = (2 * pool_.threads() + 2) * kBatchBytes;
   run_pipeline(pipeline, pool_);
   if (stop_signal()) {
@@ -342,7 +342,7 @@ bool Build::work() {
   return true;
 }
 
-bool Build::read(Batch& batch) {
+bool Build::read(DocumentBatch& batch) {
   while (batch.text_bytes < kBatchBytes && batch.documents.size() < kBatchDocuments) {
     Document document;
     const bool more = reader_.next(document.text);
@@ -380,7 +380,7 @@ void Build::part(Document document, std::vector<Document>& out) {
   parting_->add(std::move(document), out);
 }
 
-void Build::encode(Batch& batch) const {
+void Build::encode(DocumentBatch& batch) const {
   const Specials specials = options_.parse_special ? Specials::parse : Specials::as_text;
   for (Document& document : batch.documents) {
     if (!document.placed) {
@@ -393,7 +393,7 @@ void Build::encode(Batch& batch) const {
   }
 }
 
-bool Build::write(const Batch& batch) {
+bool Build::write(const DocumentBatch& batch) {
   size_t begin = 0;
   for (const Document& document : batch.documents) {
     // With many small inputs the work is saved between two of them.

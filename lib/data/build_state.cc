@@ -11,7 +11,7 @@ namespace {
 using nlohmann::ordered_json;
 
 // The first line of the file, with the checksum of the rest behind it.
-constexpr std::string_view kSchema = "mythos.tokenize-state/2 ";
+constexpr std::string_view kStateSchema = "mythos.tokenize-state/2 ";
 
 std::string shown(const ordered_json& value) {
   return value.is_string() ? value.get<std::string>() : value.dump();
@@ -42,7 +42,7 @@ std::optional<BuildState> read_build_state(const fs::path& path) {
   const std::string_view text = content;
   const size_t line = std::min(text.find('\n'), text.size());
   const std::string_view body = text.substr(std::min(line + 1, text.size()));
-  if (text.substr(0, line) != std::string(kSchema) + checksum(body)) {
+  if (text.substr(0, line) != std::string(kStateSchema) + checksum(body)) {
     fail(ErrorKind::data, path.string() + ": the checksum does not match");
   }
   const ordered_json root = ordered_json::parse(body);
@@ -140,7 +140,7 @@ void write_build_state(const WorkFolder& folder, const BuildState& state) {
                              {"earlier", earlier},
                              {"complete", state.complete}};
   const std::string body = root.dump() + "\n";
-  write_file_atomic(state_path(folder), std::string(kSchema) + checksum(body) + "\n" + body);
+  write_file_atomic(state_path(folder), std::string(kStateSchema) + checksum(body) + "\n" + body);
 }
 
 FoundWork find_work(WorkFolder& folder, const fs::path& directory, const BuildState& wanted,

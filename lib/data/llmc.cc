@@ -23,7 +23,7 @@ struct Version {
 constexpr Version kGpt2 = {20240520, 1, 2, "u16"};
 constexpr Version kLlama3 = {20240801, 7, 4, "u32"};
 constexpr int32_t kEvaluationMagic = 20240522;
-constexpr size_t kHeaderBytes = 256 * 4;
+constexpr size_t kLlmcHeaderBytes = 256 * 4;
 
 const Version& version_for(const ExportOptions& options, int64_t vocab_size) {
   const bool small = vocab_size <= 1 << 16;
@@ -50,7 +50,7 @@ class LlmcWriter {
     put<uint32_t>(header, static_cast<uint32_t>(version.magic));
     put<uint32_t>(header, static_cast<uint32_t>(version.version));
     put<uint32_t>(header, static_cast<uint32_t>(tokens));
-    header.resize(kHeaderBytes, '\0');
+    header.resize(kLlmcHeaderBytes, '\0');
     file_.write(header);
   }
   void append(std::span<const uint32_t> ids) {
@@ -135,8 +135,9 @@ class LlmcFile {
  public:
   explicit LlmcFile(const fs::path& path) : file_(path) {
     const uint64_t size = file_.bytes().size();
-    if (size < kHeaderBytes) {
-      fail_at(size, strprintf("the file ends here; llm.c's header has %zu bytes", kHeaderBytes));
+    if (size < kLlmcHeaderBytes) {
+      fail_at(size,
+              strprintf("the file ends here; llm.c's header has %zu bytes", kLlmcHeaderBytes));
     }
     const auto magic = field(0), version = field(1), tokens = field(2);
     const Version* const known = magic == kGpt2.magic     ? &kGpt2
@@ -152,7 +153,7 @@ class LlmcFile {
                            known->version));
     }
     token_bytes_ = known->token_bytes;
-    if (tokens < 0 || size - kHeaderBytes != static_cast<uint64_t>(tokens) * token_bytes_) {
+    if (tokens < 0 || size - kLlmcHeaderBytes != static_cast<uint64_t>(tokens) * token_bytes_) {
       fail_at(8, strprintf("%d tokens of %u bytes do not fit the file of %llu bytes", tokens,
                            token_bytes_, ull(size)));
     }
@@ -160,7 +161,7 @@ class LlmcFile {
   }
   uint64_t tokens() const { return tokens_; }
   uint32_t token(uint64_t index, uint64_t vocab_size) const {
-    const uint64_t offset = kHeaderBytes + index * token_bytes_;
+    const uint64_t offset = kLlmcHeaderBytes + index * token_bytes_;
     const std::byte* at = file_.bytes().data() + offset;
     const uint32_t id = token_bytes_ == 2 ? get<uint16_t>(at) : get<uint32_t>(at);
     if (id >= vocab_size) {

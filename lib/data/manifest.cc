@@ -13,7 +13,7 @@ namespace {
 using nlohmann::ordered_json;
 
 constexpr std::string_view kSchemaPrefix = "mythos.shards/";
-constexpr std::string_view kSchema = "mythos.shards/1";
+constexpr std::string_view kManifestSchema = "mythos.shards/1";
 constexpr std::string_view kChecksumKey = "\"manifest_checksum\": \"";
 constexpr size_t kChecksumDigits = 16;
 // Room for some 400,000 files; JSON takes many times its size in memory.
@@ -170,7 +170,7 @@ ordered_json manifest_json(const ShardManifest& manifest) {
 }
 
 std::string format_manifest(const ShardManifest& manifest) {
-  ordered_json root = {{"schema", kSchema}};
+  ordered_json root = {{"schema", kManifestSchema}};
   root.update(manifest_json(manifest));
   root["manifest_checksum"] = std::string(kChecksumDigits, '0');
   std::string content = root.dump(2) + "\n";
@@ -203,9 +203,9 @@ ShardManifest parse_manifest(const std::string& content, const fs::path& path) {
   const ordered_json root = parse(path, content);
   const Reader reader(path, root);
   const std::string schema = reader.text(root, "schema");
-  if (schema != kSchema) {
+  if (schema != kManifestSchema) {
     reader.fail_key("schema", "is '" + escaped(schema) + "'; this program reads '" +
-                                  std::string(kSchema) + "'");
+                                  std::string(kManifestSchema) + "'");
   }
   check_own_checksum(path, content);
   ShardManifest manifest;

@@ -15,8 +15,8 @@ using shard_format::put;
 using shard_format::put_ids;
 
 constexpr std::string_view kMagic{"MMIDIDX\0\0", 9};
-constexpr uint64_t kVersion = 1;
-constexpr size_t kHeaderBytes = 34, kLengthBytes = 4, kPointerBytes = 8, kDocumentBytes = 8;
+constexpr uint64_t kIndexVersion = 1;
+constexpr size_t kIndexHeaderBytes = 34, kLengthBytes = 4, kPointerBytes = 8, kDocumentBytes = 8;
 constexpr size_t kTypeOffset = 17, kSequencesOffset = 18, kDocumentsOffset = 26;
 // Megatron takes u16 below this size of a vocabulary, though 65,536 would fit.
 constexpr int64_t kLeastVocabOfI32 = 65500;
@@ -123,7 +123,7 @@ void write_index(const ShardDirectory& shards, ShardDirectory::Split split, cons
     file.write(out);
     out.clear();
   };
-  put<uint64_t>(out, kVersion);
+  put<uint64_t>(out, kIndexVersion);
   put<uint8_t>(out, type.code);
   put<uint64_t>(out, sequences);
   put<uint64_t>(out, shards.documents(split) + 1);
@@ -177,13 +177,13 @@ void MegatronFile::fail_index(uint64_t offset, const std::string& what) const {
 // Counts are compared with the file's size before anything is multiplied.
 void MegatronFile::check_header() {
   const auto bytes = index_.bytes();
-  if (bytes.size() < kHeaderBytes) {
+  if (bytes.size() < kIndexHeaderBytes) {
     fail_index(bytes.size(),
-               strprintf("the file ends here; the header has %zu bytes", kHeaderBytes));
+               strprintf("the file ends here; the header has %zu bytes", kIndexHeaderBytes));
   }
   if (!index_.text().starts_with(kMagic)) fail_index(0, "not an index of Megatron (wrong magic)");
   const auto version = get<uint64_t>(&bytes[kMagic.size()]);
-  if (version != kVersion) {
+  if (version != kIndexVersion) {
     fail_index(kMagic.size(),
                strprintf("version %llu; this program reads version 1", ull(version)));
   }
@@ -199,12 +199,13 @@ void MegatronFile::check_header() {
   signed_ = type.is_signed;
   sequences_ = get<uint64_t>(&bytes[kSequencesOffset]);
   const auto entries = get<uint64_t>(&bytes[kDocumentsOffset]);
-  const uint64_t room = bytes.size() - kHeaderBytes;
+  const uint64_t room = bytes.size() - kIndexHeaderBytes;
   const bool plausible = sequences_ <= room && entries <= room && entries > 0;
   const uint64_t expected =
       plausible ? sequences_ * (kLengthBytes + kPointerBytes) + entries * kDocumentBytes : 0;
   if (plausible && room == expected + sequences_) {
-    fail_index(kHeaderBytes + expected, "a multimodal index (with modes), which is not text alone");
+    fail_index(kIndexHeaderBytes + expected,
+               "a multimodal index (with modes), which is not text alone");
   }
   if (!plausible || room != expected) {
     fail_index(kSequencesOffset,
@@ -223,7 +224,7 @@ void MegatronFile::check_sequences() const {
     const uint64_t bytes = static_cast<uint64_t>(std::max(tokens, 0)) * token_bytes_;
     if (tokens < 0 || pointer(i) > size || bytes > size - pointer(i)) {
       fail_index(
-          kHeaderBytes + i * kLengthBytes,
+          kIndexHeaderBytes + i * kLengthBytes,
           strprintf("sequence %llu: %d tokens at byte %lld do not fit %s of %llu bytes", ull(i),
                     tokens, static_cast<long long>(pointer(i)), tokens_.path().c_str(), ull(size)));
     }
@@ -245,7 +246,7 @@ void MegatronFile::check_documents() const {
     const bool ends = i == 0 ? first == 0 : i < documents_ || first == sequences_;
     if (first < least || first > sequences_ || !ends) {
       fail_index(
-          kHeaderBytes + sequences_ * (kLengthBytes + kPointerBytes) + i * kDocumentBytes,
+          kIndexHeaderBytes + sequences_ * (kLengthBytes + kPointerBytes) + i * kDocumentBytes,
           strprintf("entry %llu of the document index is %lld; expected a rising list from 0 "
                     "to the %llu sequences",
                     ull(i), static_cast<long long>(first), ull(sequences_)));
@@ -255,17 +256,18 @@ void MegatronFile::check_documents() const {
 }
 
 uint64_t MegatronFile::length(uint64_t sequence) const {
-  return get<uint32_t>(&index_.bytes()[kHeaderBytes + sequence * kLengthBytes]);
+  return get<uint32_t>(&index_.bytes()[kIndexHeaderBytes + sequence * kLengthBytes]);
 }
 
 uint64_t MegatronFile::pointer(uint64_t sequence) const {
   return get<uint64_t>(
-      &index_.bytes()[kHeaderBytes + sequences_ * kLengthBytes + sequence * kPointerBytes]);
+      &index_.bytes()[kIndexHeaderBytes + sequences_ * kLengthBytes + sequence * kPointerBytes]);
 }
 
 uint64_t MegatronFile::first_sequence(uint64_t document) const {
-  return get<uint64_t>(&index_.bytes()[kHeaderBytes + sequences_ * (kLengthBytes + kPointerBytes) +
-                                       document * kDocumentBytes]);
+  return get<uint64_t>(
+      &index_.bytes()[kIndexHeaderBytes + sequences_ * (kLengthBytes + kPointerBytes) +
+                      document * kDocumentBytes]);
 }
 
 void MegatronFile::read(uint64_t document, uint64_t vocab_size, std::vector<uint32_t>& ids) const {

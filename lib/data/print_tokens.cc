@@ -10,7 +10,7 @@
 namespace mythos {
 namespace {
 
-constexpr uint64_t kBlockTokens = 1 << 16;
+constexpr uint64_t kTokensAtOnce = 1 << 16;
 
 // Tokens as text or ids, block by block; remembers how the document so far ends.
 class Printer {
@@ -49,7 +49,7 @@ void print_range(const ShardDirectory& shards, ShardDirectory::Split split, uint
                  uint64_t end, Printer& printer) {
   std::vector<uint32_t> tokens;
   for (uint64_t at = first; at < end; at += tokens.size()) {
-    tokens.resize(std::min(end - at, kBlockTokens));
+    tokens.resize(std::min(end - at, kTokensAtOnce));
     shards.read(split, at, tokens);
     printer.print(tokens);
   }

@@ -1,22 +1,12 @@
 #include "infer/batch.h"
 
-#include <chrono>
-
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/memory.h"
 #include "base/strings.h"
 #include "infer/session.h"
 
 namespace mythos {
-namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-}  // namespace
 
 struct BatchGenerator::Sequence {
   BatchRequest request;

@@ -1,19 +1,9 @@
 #include "infer/generate.h"
 
-#include <chrono>
-
+#include "base/clock.h"
 #include "base/error.h"
 
 namespace mythos {
-namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-}  // namespace
 
 Generator::Generator(Session& session, const Tokenizer& tokenizer)
     : session_(session), tokenizer_(tokenizer) {

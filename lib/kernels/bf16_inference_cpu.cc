@@ -1,6 +1,5 @@
 #include "kernels/bf16_inference_cpu.h"
 
-#include <ATen/ops/empty.h>
 #include <atomic>
 
 #include "kernels/bf16_products.h"
@@ -115,12 +114,12 @@ bool linear_bf16_serves(const Tensor& x, const Matrix& w) {
 
 Tensor linear_bf16(const Tensor& x, const Matrix& matrix) {
   const RowMatrix w(matrix);
-  const Tensor packed = at::empty(x.sizes(), x.options()), rows = x.contiguous();
+  const Tensor packed = x.new_empty(x.sizes()), rows = x.contiguous();
   const TiledRows in(packed.data_ptr<BFloat16>(), x.size(0), x.size(1));
   at::parallel_for(0, x.size(1) / kPairs, 8, [&](int64_t begin, int64_t end) {
     for (int64_t k = begin; k < end; ++k) pack(rows.data_ptr<BFloat16>(), nullptr, k * kPairs, in);
   });
-  const Tensor out = at::empty({x.size(0), w.rows}, x.options());
+  const Tensor out = x.new_empty({x.size(0), w.rows});
   share_out((w.rows + kColumns - 1) / kColumns, [&](int64_t piece, Workspace& work) {
     rounded_products(w, piece * kColumns, in, work, out.data_ptr<BFloat16>());
   });
@@ -144,7 +143,7 @@ Tensor moe_bf16(const Tensor& x, const Tensor& experts, const Tensor& weights,
   const int64_t* token = routing.token.data_ptr<int64_t>();
   const float* factor = scale.data_ptr<float>();
   const int64_t rows = routing.begin.back();
-  const Tensor packed = at::empty({2, rows * std::max(width, hidden)}, x.options());
+  const Tensor packed = x.new_empty({2, rows * std::max(width, hidden)});
   BFloat16* const inputs = packed[0].data_ptr<BFloat16>();
   BFloat16* const acts = packed[1].data_ptr<BFloat16>();
   const auto part = [&](BFloat16* values, int64_t e, int64_t columns) {
@@ -178,7 +177,7 @@ Tensor moe_bf16(const Tensor& x, const Tensor& experts, const Tensor& weights,
       });
     });
   });
-  const Tensor out = at::empty({rows, width}, x.options());
+  const Tensor out = x.new_empty({rows, width});
   BFloat16* const to = out.data_ptr<BFloat16>();
   const int64_t pieces = (width + kColumns - 1) / kColumns;
   for_experts(routing, pieces, [&](int64_t e, int64_t piece, Workspace& work) {

@@ -10,7 +10,7 @@ namespace {
 
 using at::Tensor;
 
-std::vector<Tensor> backward(const BackwardPass& pass) {
+std::vector<Tensor> embed_backward(const BackwardPass& pass) {
   const Tensor &w = pass.saved[0], &ids = pass.saved[1];
   Tensor& sum = *gradient_sum(w);
   if (!sum.defined()) sum = at::zeros(w.sizes(), w.options().dtype(at::kFloat));
@@ -25,7 +25,7 @@ Tensor embed(const Tensor& w, const Tensor& ids) {
   const bool adds = w.is_cpu() && wants_graph({&w}) && gradient_sum(w);
   if (!adds) return at::embedding(w, ids);
   return record_operation("EmbedBackward", {w}, [&] {
-    return Operation{{at::embedding(w, ids)}, {w, ids}, backward};
+    return Operation{{at::embedding(w, ids)}, {w, ids}, embed_backward};
   })[0];
 }
 

@@ -1,7 +1,5 @@
 #include "kernels/rms_norm_cpu.h"
 
-#include <ATen/ops/sum.h>
-#include <ATen/ops/zeros.h>
 #include <vector>
 
 #include "kernels/cpu_simd.h"
@@ -102,7 +100,7 @@ void backward_typed(const at::Tensor& s, const at::Tensor& weight, const at::Ten
                     const at::Tensor& d_out, const at::Tensor& d_sum, const at::Tensor& d_s,
                     const at::Tensor& d_weight, Kernel kernel) {
   const int64_t rows = s.size(0), width = s.size(1);
-  const at::Tensor partial = at::zeros({pieces_of(rows), width}, at::kFloat);
+  const at::Tensor partial = s.new_zeros({pieces_of(rows), width}, at::kFloat);
   float* partial_data = pointer<float>(partial);
   const X* s_data = pointer<X>(s);
   const X* d_sum_data = pointer<X>(d_sum);
@@ -113,7 +111,7 @@ void backward_typed(const at::Tensor& s, const at::Tensor& weight, const at::Ten
            d_sum_data ? d_sum_data + begin * width : nullptr, pointer<X>(d_s) + begin * width,
            partial_data + piece * width, end - begin, width);
   });
-  at::sum_out(const_cast<at::Tensor&>(d_weight), partial, {0});
+  d_weight.copy_(partial.sum(0));
 }
 
 }  // namespace

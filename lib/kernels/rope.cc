@@ -21,7 +21,7 @@ Tensor rotate(const Tensor& x, const Tensor& cos, const Tensor& sin, float direc
   return out;
 }
 
-std::vector<Tensor> backward(const BackwardPass& pass) {
+std::vector<Tensor> rope_backward(const BackwardPass& pass) {
   return {rotate(pass.gradients[0], pass.saved[0], pass.saved[1], -1)};
 }
 
@@ -40,7 +40,7 @@ Tensor rope(const Tensor& x, const Tensor& cos, const Tensor& sin) {
   if (backend_of(x) == Backend::plain) return rope_reference(x, cos, sin);
   if (!wants_graph({&x})) return rotate(x, cos, sin, 1);
   return record_operation("RopeBackward", {x}, [&] {
-    return Operation{{rotate(x, cos, sin, 1)}, {cos, sin}, backward};
+    return Operation{{rotate(x, cos, sin, 1)}, {cos, sin}, rope_backward};
   })[0];
 }
 

@@ -25,7 +25,7 @@ Tensor forward(const Tensor& gate_up) {
   return out;
 }
 
-std::vector<Tensor> backward(const BackwardPass& pass) {
+std::vector<Tensor> swiglu_backward(const BackwardPass& pass) {
   const Tensor gate_up = pass.saved[0].contiguous();
   const Tensor d_gate_up = at::empty(gate_up.sizes(), gate_up.options().requires_grad(false));
   const int64_t width = gate_up.size(-1);
@@ -45,7 +45,7 @@ Tensor swiglu(const Tensor& gate_up) {
   if (backend_of(gate_up) == Backend::plain) return swiglu_reference(gate_up);
   if (!wants_graph({&gate_up})) return forward(gate_up);
   return record_operation("SwiGluBackward", {gate_up}, [&] {
-    return Operation{{forward(gate_up)}, {gate_up}, backward};
+    return Operation{{forward(gate_up)}, {gate_up}, swiglu_backward};
   })[0];
 }
 

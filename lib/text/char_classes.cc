@@ -21,7 +21,6 @@ struct StandIn {
 };
 #include "text/unicode_ranges.inc"
 
-constexpr char32_t kCodePoints = 0x110000;
 // Unassigned, the last two for ever.
 constexpr char32_t kUnassigned2 = 0x378, kUnassigned3 = 0xFFFF, kUnassigned4 = 0x10FFFF;
 

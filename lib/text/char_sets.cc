@@ -84,10 +84,10 @@ void append_lower_case(char32_t code, std::string& out) {
     return;
   }
   const auto* run =
-      std::upper_bound(std::begin(kLower), std::end(kLower), code,
+      std::upper_bound(std::begin(kLowerRuns), std::end(kLowerRuns), code,
                        [](char32_t value, const LowerRun& entry) { return value < entry.first; });
   // Runs of every second letter lie between one another.
-  for (int i = 0; i < 2 && run != std::begin(kLower); ++i) {
+  for (int i = 0; i < 2 && run != std::begin(kLowerRuns); ++i) {
     --run;
     if (code <= run->last && (code - run->first) % run->step == 0) {
       return append_code_point(static_cast<char32_t>(static_cast<int32_t>(code) + run->distance),

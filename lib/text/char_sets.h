@@ -3,6 +3,8 @@
 #include <string>
 #include <string_view>
 
+#include "base/utf8.h"
+
 namespace mythos {
 
 // Sets of characters as Hugging Face's tokenizers 0.23 knows them, which is by several versions of
@@ -28,7 +30,7 @@ class CharSet {
   template <class Ranges>
   explicit CharSet(const Ranges& ranges);
 
-  std::bitset<0x110000> bits_;
+  std::bitset<kCodePoints> bits_;
 };
 
 // Appends the lower case of a character, by itself: the sigma at the end of a word is none.

@@ -1,9 +1,9 @@
 #include "text/evaluate_vocab.h"
 
 #include <algorithm>
-#include <chrono>
 #include <numeric>
 
+#include "base/clock.h"
 #include "base/strings.h"
 #include "base/utf8.h"
 
@@ -89,10 +89,9 @@ void VocabEvaluation::add(std::string_view document) {
 void VocabEvaluation::add(Subject& subject, std::string_view document) {
   TokenizerFacts& facts = subject.facts;
   ids_.clear();
-  const auto start = std::chrono::steady_clock::now();
+  const auto start = Clock::now();
   subject.tokenizer->encode(document, ids_, Specials::as_text);
-  facts.encode_seconds +=
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  facts.encode_seconds += seconds_since(start);
   facts.tokens += ids_.size();
   decoded_.clear();
   for (const uint32_t id : ids_) {

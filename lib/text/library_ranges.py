@@ -89,7 +89,7 @@ def main():
     print_array("constexpr CodeRange kNumbers[]", runs_of(own_pieces(pre_tokenizers.Digits())))
     print_array("constexpr CodeRange kWords[]", runs_of(words()))
     print_array("constexpr CodeRange kUnknownToForms[]", runs_of(unknown_to_forms()))
-    print_array("constexpr LowerRun kLower[]", lower_runs())
+    print_array("constexpr LowerRun kLowerRuns[]", lower_runs())
 
 
 main()

@@ -14,7 +14,6 @@ namespace mythos {
 namespace {
 
 constexpr uint32_t kMaxRank = (1 << 24) - 1;
-constexpr const char* kEndOfText = "<|endoftext|>";
 
 // One line's token, appended to `bytes`, and rank. What is wrong with the line, or nothing.
 const char* read_line(std::string_view line, std::string& bytes, uint32_t& rank) {

@@ -11,33 +11,31 @@ namespace mythos {
 namespace {
 
 using Names = std::initializer_list<const char*>;
-using Specials = std::vector<SpecialToken>;
-
-constexpr const char* kEndOfText = "<|endoftext|>";
+using SpecialTokens = std::vector<SpecialToken>;
 
 // Gives names the ids from `next` on.
-void add(Specials& tokens, uint32_t& next, Names names) {
+void add(SpecialTokens& tokens, uint32_t& next, Names names) {
   for (const char* name : names) tokens.push_back({name, next++});
 }
 // The names "<|PREFIX_FROM|>", …, `count` of them.
-void add(Specials& tokens, uint32_t& next, const char* prefix, uint32_t from, uint32_t count) {
+void add(SpecialTokens& tokens, uint32_t& next, const char* prefix, uint32_t from, uint32_t count) {
   for (uint32_t i = from; i < from + count; ++i) {
     tokens.push_back({strprintf("<|%s_%u|>", prefix, i), next++});
   }
 }
 
-Specials gpt2_specials() {
+SpecialTokens gpt2_specials() {
   return {{kEndOfText, 50256}};
 }
 
-Specials p50k_edit_specials() {
+SpecialTokens p50k_edit_specials() {
   return {{kEndOfText, 50256},
           {"<|fim_prefix|>", 50281},
           {"<|fim_middle|>", 50282},
           {"<|fim_suffix|>", 50283}};
 }
 
-Specials cl100k_specials() {
+SpecialTokens cl100k_specials() {
   return {{kEndOfText, 100257},
           {"<|fim_prefix|>", 100258},
           {"<|fim_middle|>", 100259},
@@ -45,16 +43,17 @@ Specials cl100k_specials() {
           {"<|endofprompt|>", 100276}};
 }
 
-Specials o200k_specials() {
+SpecialTokens o200k_specials() {
   return {{kEndOfText, 199999}, {"<|endofprompt|>", 200018}};
 }
 
 // gpt-oss. <|endofprompt|> shares its id with a reserved name, which text may hold too.
-Specials harmony_specials() {
-  Specials tokens = {{"<|startoftext|>", 199998}, {kEndOfText, 199999},    {"<|return|>", 200002},
-                     {"<|constrain|>", 200003},   {"<|channel|>", 200005}, {"<|start|>", 200006},
-                     {"<|end|>", 200007},         {"<|message|>", 200008}, {"<|call|>", 200012},
-                     {"<|endofprompt|>", 200018}};
+SpecialTokens harmony_specials() {
+  SpecialTokens tokens = {{"<|startoftext|>", 199998}, {kEndOfText, 199999},
+                          {"<|return|>", 200002},      {"<|constrain|>", 200003},
+                          {"<|channel|>", 200005},     {"<|start|>", 200006},
+                          {"<|end|>", 200007},         {"<|message|>", 200008},
+                          {"<|call|>", 200012},        {"<|endofprompt|>", 200018}};
   constexpr uint32_t kNamed[] = {200002, 200003, 200005, 200006, 200007, 200008, 200012};
   for (uint32_t id = 200000; id < 201088; ++id) {
     if (std::find(std::begin(kNamed), std::end(kNamed), id) != std::end(kNamed)) continue;
@@ -63,8 +62,8 @@ Specials harmony_specials() {
   return tokens;
 }
 
-Specials llama3_specials() {
-  Specials tokens;
+SpecialTokens llama3_specials() {
+  SpecialTokens tokens;
   uint32_t next = 128000;
   add(tokens, next, {"<|begin_of_text|>", "<|end_of_text|>"});
   add(tokens, next, "reserved_special_token", 0, 2);
@@ -75,8 +74,8 @@ Specials llama3_specials() {
   return tokens;
 }
 
-Specials llama4_specials() {
-  Specials tokens;
+SpecialTokens llama4_specials() {
+  SpecialTokens tokens;
   uint32_t next = 200000;
   add(tokens, next,
       {"<|begin_of_text|>", "<|end_of_text|>", "<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>",
@@ -98,16 +97,16 @@ Specials llama4_specials() {
   return tokens;
 }
 
-Specials qwen_specials() {
-  Specials tokens;
+SpecialTokens qwen_specials() {
+  SpecialTokens tokens;
   uint32_t next = 151643;
   add(tokens, next, {kEndOfText, "<|im_start|>", "<|im_end|>"});
   add(tokens, next, "extra", 0, 205);
   return tokens;
 }
 
-Specials qwen35_specials() {
-  Specials tokens;
+SpecialTokens qwen35_specials() {
+  SpecialTokens tokens;
   uint32_t next = 248044;
   add(tokens, next,
       {kEndOfText,

@@ -8,6 +8,8 @@
 
 namespace mythos {
 
+constexpr const char* kEndOfText = "<|endoftext|>";
+
 // What belongs to a published rank file and does not stand in it.
 struct TiktokenEncoding {
   std::string_view name;
@@ -17,7 +19,7 @@ struct TiktokenEncoding {
   const std::string_view& pattern;  // cuts text into pieces
   std::string_view bos, eos;        // names among the special tokens; bos may be empty
   std::vector<SpecialToken> (*specials)();
-  bool nfc = false;  // text is brought into Unicode\'s form NFC first
+  bool nfc = false;  // text is brought into Unicode's form NFC first
 };
 
 // A published file is told from another with as many ranks by the checksum of the last so many: of

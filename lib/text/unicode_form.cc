@@ -13,7 +13,7 @@
 namespace mythos {
 namespace {
 
-constexpr char32_t kCodePoints = 0x110000, kHangulFirst = 0xAC00, kHangulLast = 0xD7A3;
+constexpr char32_t kHangulFirst = 0xAC00, kHangulLast = 0xD7A3;
 
 utf8proc_option_t decompose_option(UnicodeForm::Kind kind) {
   const bool compatible = kind == UnicodeForm::nfkc || kind == UnicodeForm::nfkd;

@@ -8,7 +8,6 @@
 namespace mythos {
 namespace {
 
-constexpr uint32_t kNone = Vocabulary::kNone;
 constexpr double kUnknownPenalty = 10;  // below the least score
 // So many places are looked at before tokens are put out.
 constexpr size_t kWindow_bytes = 1024;
@@ -111,10 +110,13 @@ void Unigram::encode(std::string_view piece, std::vector<uint32_t>& ids) const {
 
 // A run of unknown characters may be a token that the best path did not take.
 void Unigram::put_unknown(std::string_view run, std::vector<uint32_t>& ids) const {
-  if (const uint32_t id = parts_.vocabulary.find(run); id != kNone) return ids.push_back(id);
+  if (const uint32_t id = parts_.vocabulary.find(run); id != Vocabulary::kNone)
+    return ids.push_back(id);
   const size_t first = ids.size();
   for (const char c : run) ids.push_back(parts_.byte_ids[static_cast<unsigned char>(c)]);
-  if (std::find(ids.begin() + static_cast<ptrdiff_t>(first), ids.end(), kNone) == ids.end()) return;
+  if (std::find(ids.begin() + static_cast<ptrdiff_t>(first), ids.end(), Vocabulary::kNone) ==
+      ids.end())
+    return;
   ids.resize(first);
   ids.push_back(parts_.unknown_id);
 }

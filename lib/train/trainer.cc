@@ -3,10 +3,10 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <limits>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/output_path.h"
@@ -29,14 +29,9 @@
 namespace mythos {
 namespace {
 
-using Clock = std::chrono::steady_clock;
 using Split = ShardDirectory::Split;
 
 constexpr double kNoLoss = std::numeric_limits<double>::infinity();
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 // The newest metrics, in checkpoints and in --json: null where there is none yet.
 template <class Json>

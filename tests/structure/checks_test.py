@@ -17,6 +17,7 @@ import messages
 import shared_symbols
 import symbols
 import torch_free
+import unity
 
 BIN = pathlib.Path(sys.argv.pop(1))
 
@@ -174,6 +175,36 @@ class TorchFree(unittest.TestCase):
                      "libarrow.so.2600", "libparquet.so.2600"):
             self.assertTrue(torch_free.HEAVY.match(name), name)
         self.assertFalse(torch_free.HEAVY.match("libc.so.6"))
+
+
+class Unity(unittest.TestCase):
+    def faults(self, sources):
+        with tempfile.TemporaryDirectory() as folder:
+            entries = []
+            for name, (options, text) in sources.items():
+                source = pathlib.Path(folder) / "lib/text" / name
+                source.parent.mkdir(parents=True, exist_ok=True)
+                source.write_text(text)
+                output = f"lib/text/CMakeFiles/mythos_text.dir/{name}.o"
+                entries.append({"directory": folder, "file": str(source),
+                                "command": f"/usr/bin/c++ -std=c++20 -Wall {options} -o {output} -c {source}"})
+            return unity.faults(entries)
+
+    def test_sources_with_names_of_their_own_are_good(self):
+        self.assertEqual(self.faults({"a.cc": ("", "namespace { int a() { return 1; } }\nint b() { return a(); }"),
+                                      "b.cc": ("", "namespace { int c() { return 1; } }\nint d() { return c(); }")}),
+                         ({}, 1))
+
+    def test_a_name_in_two_sources_is_found(self):
+        twice = "namespace { int a() { return 1; } }\n"
+        found, rooms = self.faults({"a.cc": ("", twice + "int b() { return a(); }"),
+                                    "b.cc": ("", twice + "int c() { return a(); }")})
+        self.assertEqual(rooms, 1)
+        self.assertRegex(found["text"], "redefinition of .*a\\(\\)")
+
+    def test_a_source_with_options_of_its_own_stays_alone(self):
+        good = {name: ("", f"int {name[0]}();") for name in ("b.cc", "c.cc")}
+        self.assertEqual(self.faults({"a.cc": ("-O1", "int b = 1;"), **good}), ({}, 1))
 
 
 if __name__ == "__main__":
