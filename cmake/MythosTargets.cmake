@@ -1,7 +1,8 @@
 # mythos_library(NAME SOURCES … [LINK …] [TORCH])      static library mythos::NAME of lib/NAME
 # mythos_command(NAME [LINK …] [TORCH])                 cmd/mythos-NAME.cc → bin/mythos-NAME, installed
 # mythos_install(TARGET DESTINATION)                    a program or plug-in, with its libraries noted for packages
-# mythos_test(NAME SOURCES … [LINK …] [TORCH] [FILTER …])  GoogleTest binary bin/tests/NAME, found by ctest
+# mythos_test(NAME SOURCES … [LINK …] [TORCH] [CPU_ALONE])  GoogleTest binary bin/tests/NAME, found by ctest: a process
+#                                                       for each case, and one for all that a CUDA device is for
 #
 # TORCH marks a target of the LibTorch half: it is left out of a build with MYTHOS_TORCH=OFF. Libraries and tests
 # of that half share one precompiled header, and mains another.
@@ -104,10 +105,11 @@ function(mythos_test_device target)
 endfunction()
 
 function(mythos_test name)
-  cmake_parse_arguments(ARG "TORCH" "FILTER" "SOURCES;LINK" ${ARGN})
+  cmake_parse_arguments(ARG "TORCH;CPU_ALONE" "" "SOURCES;LINK" ${ARGN})
   if(ARG_TORCH AND NOT MYTHOS_TORCH)
     return()
   endif()
+  set(cuda "*/cuda_*:*/cuda")  # the names of such cases
   add_executable(${name} ${ARG_SOURCES})
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin/tests)
   target_link_libraries(${name} PRIVATE ${ARG_LINK} GTest::gtest_main)
@@ -116,7 +118,12 @@ function(mythos_test name)
   if(ARG_TORCH)
     mythos_use_torch(${name})
     mythos_test_device(${name})
+    if(NOT ARG_CPU_ALONE)
+      add_test(NAME ${name}/cuda
+        COMMAND sh ${PROJECT_SOURCE_DIR}/tests/cuda_cases.sh $<TARGET_FILE:${name}> ${cuda})
+      set_tests_properties(${name}/cuda PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 1800)
+    endif()
   endif()
   gtest_discover_tests(${name} TEST_PREFIX "${name}/" DISCOVERY_MODE PRE_TEST
-    TEST_FILTER "${ARG_FILTER}" PROPERTIES TIMEOUT 300)
+    TEST_FILTER "-${cuda}" PROPERTIES TIMEOUT 300)
 endfunction()

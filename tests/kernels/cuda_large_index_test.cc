@@ -297,8 +297,8 @@ TEST_F(CudaLargeIndex, GroupedProducts) {
   ends.fill(kExperts - 1, 1, kMany * 4);
   a_.fill(kMany * 4 * kSize - 1, 1, 4);
   b_.fill(kMany * 4 * kSize - 1, 1, 5);
-  const GroupedWeights weights{a_.get(), b_.get(), out_.get(), ends.get(),
-                               kExperts, kSize,    kSize,      {}};
+  const GroupedWeights weights{a_.get(), b_.get(), out_.get(), ends.get(), kExperts,
+                               kSize,    kSize,    {},         false};
   emulation::run_only(dim3(kSize / kTile - 1, kSize / kTile - 1, kExperts - 1));
   EXPECT_EQ(mythos_cuda_grouped_weights(&weights, nullptr), 0);
   EXPECT_FLOAT_EQ(out_[kExperts * kSize * kSize - 1], 20);
