@@ -38,7 +38,7 @@ Tensor forward(const Tensor& h, const Tensor& e, const Tensor& r, const Tensor& 
   return out;
 }
 
-std::vector<Tensor> backward(const BackwardPass& pass, at::ScalarType r_type) {
+std::vector<Tensor> inject_backward(const BackwardPass& pass, at::ScalarType r_type) {
   const Tensor d = pass.gradients[0].contiguous();
   const Tensor h = pass.saved[0].contiguous(), e = pass.saved[1].contiguous();
   const Tensor &A = pass.saved[2], &B = pass.saved[3];
@@ -74,7 +74,7 @@ Tensor inject(const Tensor& h, const Tensor& e, const Tensor& r, const Tensor& A
   return record_operation("InjectBackward", {h, e, r, A, B}, [&] {
     const auto r_type = r.scalar_type();
     return Operation{{forward(h, e, r, A, B)}, {h, e, A, B}, [r_type](const BackwardPass& pass) {
-                       return backward(pass, r_type);
+                       return inject_backward(pass, r_type);
                      }};
   })[0];
 }

@@ -39,7 +39,7 @@ Forward forward(const Tensor& a, const Tensor& b, const Tensor& shift, const Ten
   return out;
 }
 
-std::vector<Tensor> backward(const BackwardPass& pass, bool added) {
+std::vector<Tensor> rms_norm_backward(const BackwardPass& pass, bool added) {
   const Tensor &d_norm = pass.gradients[0], &x = pass.saved[0], &weight = pass.saved[1];
   const Tensor d_out = added ? pass.gradients[1] : Tensor();
   if (!d_norm.defined()) return {d_out, d_out, Tensor(), Tensor()};  // only the sum was used
@@ -70,7 +70,7 @@ std::vector<Tensor> recorded(const Tensor& a, const Tensor& b, const Tensor& shi
     if (b.defined()) operation.outputs.push_back(out.sum);
     operation.saved = {out.sum, weight, out.rstd};
     operation.backward = [added = b.defined()](const BackwardPass& pass) {
-      return backward(pass, added);
+      return rms_norm_backward(pass, added);
     };
     // The injection uses only the norm: no gradient of zeros is made and added for the sum.
     operation.unused_as_zeros = false;
