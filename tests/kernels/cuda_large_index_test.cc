@@ -29,6 +29,7 @@ int mythos_cuda_moe_gather(const mythos::MoeGather* args, void* stream);
 int mythos_cuda_moe_combine(const mythos::MoeCombine* args, void* stream);
 int mythos_cuda_grouped_rows(const mythos::GroupedRows* args, void* stream);
 int mythos_cuda_grouped_weights(const mythos::GroupedWeights* args, void* stream);
+int mythos_cuda_grouped_add(const mythos::GroupedAdd* args, void* stream);
 }
 
 namespace mythos {
@@ -297,11 +298,29 @@ TEST_F(CudaLargeIndex, GroupedProducts) {
   ends.fill(kExperts - 1, 1, kMany * 4);
   a_.fill(kMany * 4 * kSize - 1, 1, 4);
   b_.fill(kMany * 4 * kSize - 1, 1, 5);
-  const GroupedWeights weights{a_.get(), b_.get(), out_.get(), ends.get(), kExperts,
-                               kSize,    kSize,    {},         false};
+  GroupedWeights weights{};
+  weights.a = a_.get();
+  weights.b = b_.get();
+  weights.sum = out_.get();
+  weights.ends = ends.get();
+  weights.groups = kExperts;
+  weights.m = weights.n = kSize;
   emulation::run_only(dim3(kSize / kTile - 1, kSize / kTile - 1, kExperts - 1));
   EXPECT_EQ(mythos_cuda_grouped_weights(&weights, nullptr), 0);
   EXPECT_FLOAT_EQ(out_[kExperts * kSize * kSize - 1], 20);
+
+  GroupedAdd add{};
+  Sparse<Bf16> product(kExperts * kSize * kSize);
+  product.fill(kExperts * kSize * kSize - 1, 1, Bf16{0x3f80});  // 1
+  add.product = product.get();
+  add.sum = out_.get();
+  add.ends = ends.get();
+  add.groups = kExperts;
+  add.size = kSize * kSize;
+  add.adds = true;
+  emulation::run_only(dim3(1023, kExperts - 1));
+  EXPECT_EQ(mythos_cuda_grouped_add(&add, nullptr), 0);
+  EXPECT_FLOAT_EQ(out_[kExperts * kSize * kSize - 1], 21);
 }
 
 }  // namespace
