@@ -34,7 +34,7 @@ class Dynamics : public DeviceTest {
   void SetUp() override {
     DeviceTest::SetUp();
     if (IsSkipped() || HasFatalFailure()) return;
-    model_.parameters = Parameters(config_, device());
+    model_.parameters = Parameters(config_, device_);
     model_.parameters.initialize(config_, 5);
   }
   void set(const std::string& name, const Tensor& value) {
@@ -47,7 +47,7 @@ class Dynamics : public DeviceTest {
   }
   Weights weights() const { return make_weights(config_, model_.parameters, at::kFloat); }
   DynamicsReport measure(int64_t loops) {
-    return measure_dynamics(config_, weights(), random_probe(config_, 96, 1, device()), loops);
+    return measure_dynamics(config_, weights(), random_probe(config_, 96, 1, device_), loops);
   }
   Verdict verdict(const DynamicsReport& dynamics) {
     return judge(spectral_report(config_, weights()), &dynamics, {});
@@ -154,7 +154,7 @@ TEST_P(DynamicsOfAdd, AModelLeftAsItIsPasses) {
 }
 
 TEST_P(Dynamics, BatchesAreWeighedByTheirTokens) {
-  const std::vector<Tensor> batches = random_probe(config_, 96, 1, device());
+  const std::vector<Tensor> batches = random_probe(config_, 96, 1, device_);
   const DynamicsReport together = measure_dynamics(config_, weights(), batches, 3);
   std::vector<Tensor> rows;
   for (const Tensor& batch : batches) {

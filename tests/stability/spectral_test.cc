@@ -34,8 +34,8 @@ Weights lti_weights(const std::vector<double>& a, at::Device device) {
 using Spectral = DeviceTest;
 
 TEST_P(Spectral, DiagonalOfKnownEntries) {
-  const SpectralReport report = spectral_report(config_of(Injection::lti, 4),
-                                                lti_weights({0.5, 0.905, 0.05, 0.55}, device()));
+  const SpectralReport report =
+      spectral_report(config_of(Injection::lti, 4), lti_weights({0.5, 0.905, 0.05, 0.55}, device_));
   EXPECT_TRUE(report.applicable);
   EXPECT_TRUE(report.diagonal);
   EXPECT_EQ(report.channels, 4);
@@ -51,8 +51,8 @@ TEST_P(Spectral, LtiStaysStrictlyInsideTheUnitIntervalAtTheExtremes) {
   for (const float log_A : {-100.f, 0.f, 100.f}) {
     for (const float log_dt : {-100.f, 0.f, 100.f}) {
       Weights weights;
-      weights.log_A = at::full({3}, log_A).to(device());
-      weights.log_dt = at::full({1}, log_dt).to(device());
+      weights.log_A = at::full({3}, log_A).to(device_);
+      weights.log_dt = at::full({1}, log_dt).to(device_);
       const SpectralReport report = spectral_report(config_of(Injection::lti, 3), weights);
       EXPECT_LT(report.radius, 1) << log_A << " " << log_dt;
       EXPECT_GT(report.smallest, 0) << log_A << " " << log_dt;
@@ -65,8 +65,8 @@ TEST_P(Spectral, ZohStaysStrictlyInsideTheUnitIntervalAtTheExtremes) {
   for (const float log_a : {-100.f, 0.f, 100.f}) {
     for (const float dt_bias : {-100.f, 0.f, 100.f}) {
       Weights weights;
-      weights.log_a = at::full({3}, log_a).to(device());
-      weights.dt_bias = at::full({3}, dt_bias).to(device());
+      weights.log_a = at::full({3}, log_a).to(device_);
+      weights.dt_bias = at::full({3}, dt_bias).to(device_);
       const SpectralReport report = spectral_report(config_of(Injection::zoh, 3), weights);
       EXPECT_LT(report.radius, 1) << log_a << " " << dt_bias;
       EXPECT_GT(report.smallest, 0) << log_a << " " << dt_bias;
@@ -77,29 +77,29 @@ TEST_P(Spectral, ZohStaysStrictlyInsideTheUnitIntervalAtTheExtremes) {
 TEST_P(Spectral, RadiusOfARotationIsItsScale) {
   // Complex eigenvalues 0.9·exp(±iφ): no single direction grows, as power iteration would need.
   const float c = 0.9f * std::cos(1.f), s = 0.9f * std::sin(1.f);
-  EXPECT_NEAR(spectral_radius(at::tensor({c, -s, s, c}).view({2, 2}).to(device())), 0.9, 1e-5);
+  EXPECT_NEAR(spectral_radius(at::tensor({c, -s, s, c}).view({2, 2}).to(device_)), 0.9, 1e-5);
 }
 
 TEST_P(Spectral, RadiusOfAMatrixFarFromNormalIsNotItsNorm) {
-  EXPECT_NEAR(spectral_radius(at::tensor({0.5f, 1000.f, 0.f, -0.7f}).view({2, 2}).to(device())),
-              0.7, 1e-4);
+  EXPECT_NEAR(spectral_radius(at::tensor({0.5f, 1000.f, 0.f, -0.7f}).view({2, 2}).to(device_)), 0.7,
+              1e-4);
 }
 
 TEST_P(Spectral, RadiusAgreesWithTheEigenvalues) {
   const Tensor matrix = at::randn({24, 24}, at::make_generator<at::CPUGeneratorImpl>(4));
   const double want = at::linalg_eigvals(matrix).abs().max().item<double>();
-  EXPECT_NEAR(spectral_radius(matrix.to(device())), want, 1e-4 * want);
+  EXPECT_NEAR(spectral_radius(matrix.to(device_)), want, 1e-4 * want);
 }
 
 TEST_P(Spectral, RadiusOfNilpotentZeroAndBrokenMatrices) {
-  EXPECT_EQ(spectral_radius(at::tensor({0.f, 5.f, 0.f, 0.f}).view({2, 2}).to(device())), 0);
-  EXPECT_EQ(spectral_radius(at::zeros({3, 3}).to(device())), 0);
-  EXPECT_TRUE(std::isnan(spectral_radius(at::full({2, 2}, kNan).to(device()))));
+  EXPECT_EQ(spectral_radius(at::tensor({0.f, 5.f, 0.f, 0.f}).view({2, 2}).to(device_)), 0);
+  EXPECT_EQ(spectral_radius(at::zeros({3, 3}).to(device_)), 0);
+  EXPECT_TRUE(std::isnan(spectral_radius(at::full({2, 2}, kNan).to(device_))));
 }
 
 TEST_P(Spectral, LinearInjectionLooksAtTheStatesHalf) {
   Weights weights;
-  weights.injection = at::cat({1.25 * at::eye(4), 9 * at::eye(4)}, 1).to(device());
+  weights.injection = at::cat({1.25 * at::eye(4), 9 * at::eye(4)}, 1).to(device_);
   const SpectralReport report = spectral_report(config_of(Injection::linear, 4), weights);
   EXPECT_TRUE(report.applicable);
   EXPECT_FALSE(report.diagonal);
@@ -115,7 +115,7 @@ TEST_P(Spectral, InitialInjectionEqualsThatOfAnInitialisedModel) {
   for (const Injection injection : {Injection::lti, Injection::zoh, Injection::linear}) {
     ModelConfig config = config_of(injection, 64);
     config.vocab_size = 16;
-    Model model(config, device());
+    Model model(config, device_);
     model.parameters.initialize(config, 1);
     const SpectralReport want =
         spectral_report(config, make_weights(config, model.parameters, at::kFloat));

@@ -14,9 +14,9 @@ TEST_P(RouterBalance, MovesTheBiasTowardsEvenLoad) {
   ModelConfig config;
   config.core_layers = 2;
   config.n_experts = 4;
-  Parameters parameters(config, device());
+  Parameters parameters(config, device_);
   parameters.initialize(config, 1);
-  const Tensor loads = at::tensor({40, 10, 25, 25}, at::kLong).to(device());
+  const Tensor loads = at::tensor({40, 10, 25, 25}, at::kLong).to(device_);
   balance_router_bias(parameters, {loads, loads.flip(0)}, 0.5);
   const Tensor first = parameters.at("core.0.ffn.router_bias");
   const Tensor second = parameters.at("core.1.ffn.router_bias");
@@ -30,12 +30,12 @@ TEST_P(RouterBalance, MovesTheBiasTowardsEvenLoad) {
 TEST_P(RouterBalance, KeepsTheMeanOfTheBiasAtZero) {
   ModelConfig config;
   config.n_experts = 4;
-  Parameters parameters(config, device());
+  Parameters parameters(config, device_);
   parameters.initialize(config, 1);
   const Tensor bias = parameters.at("core.0.ffn.router_bias");
   bias.fill_(3);  // as an older checkpoint may have it
   for (int step = 1; step <= 50; ++step) {
-    balance_router_bias(parameters, {at::tensor({4, 32, 32, 32}, at::kLong).to(device())}, 0.5);
+    balance_router_bias(parameters, {at::tensor({4, 32, 32, 32}, at::kLong).to(device_)}, 0.5);
     EXPECT_NEAR(bias.mean().item<double>(), 0, 1e-6) << step;
     EXPECT_NEAR((bias[0] - bias[1]).item<double>(), step, 1e-4);
   }
@@ -44,13 +44,13 @@ TEST_P(RouterBalance, KeepsTheMeanOfTheBiasAtZero) {
 TEST_P(RouterBalance, StaysWhereTheStepIsSkipped) {
   ModelConfig config;
   config.n_experts = 4;
-  Parameters parameters(config, device());
+  Parameters parameters(config, device_);
   parameters.initialize(config, 1);
   const Tensor bias = parameters.at("core.0.ffn.router_bias");
-  const Tensor load = at::tensor({4, 32, 32, 32}, at::kLong).to(device());
-  balance_router_bias(parameters, {load}, 0.5, at::ones({}).to(device()));
+  const Tensor load = at::tensor({4, 32, 32, 32}, at::kLong).to(device_);
+  balance_router_bias(parameters, {load}, 0.5, at::ones({}).to(device_));
   EXPECT_EQ(bias.abs().max().item<float>(), 0);
-  balance_router_bias(parameters, {load}, 0.5, at::zeros({}).to(device()));
+  balance_router_bias(parameters, {load}, 0.5, at::zeros({}).to(device_));
   EXPECT_EQ(bias[0].item<float>(), 0.75F);
 }
 

@@ -65,7 +65,7 @@ using AdamWTest = DeviceTest;
 
 TEST_P(AdamWTest, EqualsThePlainFormWithClippingAndDecayOfMatricesAlone) {
   const ModelConfig model = small_config();
-  Parameters parameters(model, device());
+  Parameters parameters(model, device_);
   parameters.initialize(model, 5);
   TrainConfig config;
   config.weight_decay = 0.3;
@@ -100,7 +100,7 @@ TEST_P(AdamWTest, EqualsThePlainFormWithClippingAndDecayOfMatricesAlone) {
 TEST_P(AdamWTest, LeavesSmallGradientsAndAZeroClipNormAlone) {
   const ModelConfig model = small_config();
   for (const double clip : {0.0, 1e6}) {
-    Parameters parameters(model, device());
+    Parameters parameters(model, device_);
     parameters.initialize(model, 5);
     TrainConfig config;
     config.clip_norm = clip;
@@ -119,7 +119,7 @@ TEST_P(AdamWTest, LeavesSmallGradientsAndAZeroClipNormAlone) {
 
 TEST_P(AdamWTest, CountsAMissingGradientAsZero) {
   const ModelConfig model = small_config();
-  Parameters parameters(model, device());
+  Parameters parameters(model, device_);
   parameters.initialize(model, 5);
   AdamW optimizer(parameters, TrainConfig{});
   const Tensor before = parameters.at("norm.weight").detach().clone();
@@ -129,7 +129,7 @@ TEST_P(AdamWTest, CountsAMissingGradientAsZero) {
 
 TEST_P(AdamWTest, StateRestoresExactly) {
   const ModelConfig model = small_config();
-  Parameters one(model, device()), other(model, device());
+  Parameters one(model, device_), other(model, device_);
   one.initialize(model, 5);
   AdamW first(one, TrainConfig{});
   for (uint64_t step = 0; step < 3; ++step) {
@@ -153,7 +153,7 @@ TEST_P(AdamWTest, StateRestoresExactly) {
 
 TEST_P(AdamWTest, StateThatDoesNotFitIsRefused) {
   const ModelConfig model = small_config();
-  Parameters parameters(model, device());
+  Parameters parameters(model, device_);
   parameters.initialize(model, 5);
   AdamW optimizer(parameters, TrainConfig{});
   TensorMap state;
@@ -174,13 +174,13 @@ TEST_P(AdamWTest, StateThatDoesNotFitIsRefused) {
 // By a power of two, so that nothing is rounded differently; the clipped norm is the unscaled one.
 TEST_P(AdamWTest, GradientsOfAScaledLossGiveTheSameUpdate) {
   const ModelConfig model = small_config();
-  Parameters plain(model, device()), scaled(model, device());
+  Parameters plain(model, device_), scaled(model, device_);
   plain.initialize(model, 5);
   scaled.initialize(model, 5);
   TrainConfig config;
   config.clip_norm = 0.7;
   AdamW first(plain, config), second(scaled, config);
-  const Tensor scale = at::full({}, 1024.0F).to(device());
+  const Tensor scale = at::full({}, 1024.0F).to(device_);
   for (uint64_t step = 0; step < 3; ++step) {
     set_gradients(plain, step, 1.0);
     set_gradients(scaled, step, 1024.0);
@@ -198,11 +198,11 @@ TEST_P(AdamWTest, GradientsOfAScaledLossGiveTheSameUpdate) {
 TEST_P(AdamWTest, GradientsThatAreNotFiniteChangeNothing) {
   const ModelConfig model = small_config();
   for (const float bad : {INFINITY, -INFINITY, NAN}) {
-    Parameters parameters(model, device()), undisturbed(model, device());
+    Parameters parameters(model, device_), undisturbed(model, device_);
     parameters.initialize(model, 5);
     undisturbed.initialize(model, 5);
     AdamW optimizer(parameters, TrainConfig{}), other(undisturbed, TrainConfig{});
-    const Tensor scale = at::full({}, 4.0F).to(device());
+    const Tensor scale = at::full({}, 4.0F).to(device_);
     set_gradients(parameters, 1, 1.0);
     parameters.at("norm.weight").grad()[3] = bad;
     EXPECT_EQ(optimizer.step(0.01, scale).found_inf.item<float>(), 1);
@@ -228,17 +228,17 @@ Tensor found_inf(bool found, at::Device device) {
 
 TEST_P(LossScalerTest, FallsAtOnceAndGrowsAfterFiniteStepsInARow) {
   TrainConfig config;
-  EXPECT_EQ(LossScaler(config, device()).read_scale(), 65536);
+  EXPECT_EQ(LossScaler(config, device_).read_scale(), 65536);
   config.loss_scale = 64;
   config.loss_scale_interval = 3;
   config.loss_scale_growth = 4;
   config.loss_scale_backoff = 0.25;
-  LossScaler scaler(config, device());
+  LossScaler scaler(config, device_);
   const std::vector<std::pair<bool, double>> steps = {
       {false, 64}, {false, 64}, {true, 16}, {false, 16}, {false, 16},
       {false, 64}, {false, 64}, {true, 16}, {true, 4},   {true, 1}};
   for (size_t i = 0; i < steps.size(); ++i) {
-    scaler.update(found_inf(steps[i].first, device()));
+    scaler.update(found_inf(steps[i].first, device_));
     EXPECT_EQ(scaler.read_scale(), steps[i].second) << i;
   }
   EXPECT_EQ(scaler.read_stuck_steps(), 0);
@@ -247,13 +247,13 @@ TEST_P(LossScalerTest, FallsAtOnceAndGrowsAfterFiniteStepsInARow) {
 TEST_P(LossScalerTest, CountsOverflowsInARowAtTheLeastScale) {
   TrainConfig config;
   config.loss_scale = 2;
-  LossScaler scaler(config, device());
+  LossScaler scaler(config, device_);
   for (const int64_t stuck : {0, 1, 2, 3}) {
-    scaler.update(found_inf(true, device()));
+    scaler.update(found_inf(true, device_));
     EXPECT_EQ(scaler.read_scale(), 1);
     EXPECT_EQ(scaler.read_stuck_steps(), stuck);
   }
-  scaler.update(found_inf(false, device()));
+  scaler.update(found_inf(false, device_));
   EXPECT_EQ(scaler.read_stuck_steps(), 0);
 }
 
@@ -261,14 +261,14 @@ TEST_P(LossScalerTest, GoesOnFromItsState) {
   TrainConfig config;
   config.loss_scale = 3e4 / 7;
   config.loss_scale_interval = 3;
-  LossScaler scaler(config, device());
-  for (const bool found : {false, true, false, false}) scaler.update(found_inf(found, device()));
+  LossScaler scaler(config, device_);
+  for (const bool found : {false, true, false, false}) scaler.update(found_inf(found, device_));
   config.loss_scale = 1;
-  LossScaler back(config, device());
+  LossScaler back(config, device_);
   back.restore(nlohmann::json::parse(scaler.state().dump()));
   EXPECT_EQ(back.read_scale(), scaler.read_scale());
-  scaler.update(found_inf(false, device()));
-  back.update(found_inf(false, device()));
+  scaler.update(found_inf(false, device_));
+  back.update(found_inf(false, device_));
   EXPECT_EQ(back.read_scale(), static_cast<float>(3e4 / 7));
   EXPECT_EQ(back.state(), scaler.state());
 }

@@ -57,7 +57,7 @@ TEST(CountTargets, LeavesOutWhatIsMarked) {
 
 TEST_P(ForwardBackward, MicroBatchesAddUpToOneBatch) {
   const Config config = small_config();
-  Parameters parameters(config.model, device());
+  Parameters parameters(config.model, device_);
   parameters.initialize(config.model, 2);
   Batch first = batch_of(2, 6, 1), second = batch_of(2, 6, 5);
   second.targets[3] = second.targets[4] = second.targets[5] = -1;
@@ -84,7 +84,7 @@ TEST_P(ForwardBackward, MicroBatchesAddUpToOneBatch) {
 // Two documents in one sequence, against each in a sequence of its own.
 TEST_P(ForwardBackward, PackedDocumentsAddUpToTheirGradients) {
   const Config config = small_config();
-  Parameters parameters(config.model, device());
+  Parameters parameters(config.model, device_);
   parameters.initialize(config.model, 2);
   Batch packed = batch_of(1, 10, 1);
   packed.document_begins = {0, 0, 0, 0, 4, 4, 4, 4, 4, 9};
@@ -153,7 +153,7 @@ TEST_P(ForwardBackward, PaddingAndPackingChangeNothing) {
       Tensor load, bias;
       std::map<std::string, Tensor> gradients;
       for (size_t i = 0; i < packings.size(); ++i) {
-        Parameters parameters(config.model, device());
+        Parameters parameters(config.model, device_);
         parameters.initialize(config.model, 2);
         EXPECT_EQ(count_targets(packings[i], std::vector<int32_t>(40, 1)).targets, kTargets);
         const StepResult step =
@@ -184,7 +184,7 @@ TEST_P(ForwardBackward, PaddingAndPackingChangeNothing) {
 
 TEST_P(ForwardBackward, GradientsReachFp32MastersThroughNarrowTypes) {
   const Config config = small_config();
-  Parameters parameters(config.model, device());
+  Parameters parameters(config.model, device_);
   parameters.initialize(config.model, 2);
   const Batch batch = batch_of(2, 6, 1);
   const double nats =
@@ -192,7 +192,7 @@ TEST_P(ForwardBackward, GradientsReachFp32MastersThroughNarrowTypes) {
   const auto expected = take_gradients(parameters);
   for (const at::ScalarType type : {at::kBFloat16, at::kHalf}) {
     const double scale = type == at::kHalf ? 1024 : 1;
-    const Tensor loss_scale = type == at::kHalf ? at::full({}, 1024.0F).to(device()) : Tensor();
+    const Tensor loss_scale = type == at::kHalf ? at::full({}, 1024.0F).to(device_) : Tensor();
     const StepResult step = forward_backward(config, parameters, {batch}, 12, 2, type, loss_scale);
     EXPECT_NEAR(step.nats.item<double>(), nats, 0.01 * nats) << type;
     for (const auto& [name, gradient] : take_gradients(parameters)) {
@@ -209,12 +209,12 @@ TEST_P(ForwardBackward, TheLossScaleMultipliesGradientsAlone) {
   Config config = small_config();
   config.model.halting = Halting::act;
   config.train.ponder_cost = 0.5;
-  Parameters parameters(config.model, device());
+  Parameters parameters(config.model, device_);
   parameters.initialize(config.model, 2);
   const Batch batch = batch_of(2, 6, 1);
   const StepResult plain = forward_backward(config, parameters, {batch}, 12, 3, at::kFloat);
   const auto expected = take_gradients(parameters);
-  const Tensor scale = at::full({}, 256.0F).to(device());
+  const Tensor scale = at::full({}, 256.0F).to(device_);
   const StepResult scaled = forward_backward(config, parameters, {batch}, 12, 3, at::kFloat, scale);
   EXPECT_EQ(scaled.nats.item<double>(), plain.nats.item<double>());
   for (const auto& [name, gradient] : take_gradients(parameters)) {
@@ -226,7 +226,7 @@ TEST_P(ForwardBackward, TheLossScaleMultipliesGradientsAlone) {
 TEST_P(ForwardBackward, PonderCostShortensTheWait) {
   Config config = small_config();
   config.model.halting = Halting::act;
-  Parameters parameters(config.model, device());
+  Parameters parameters(config.model, device_);
   parameters.initialize(config.model, 2);
   const Batch batch = batch_of(2, 6, 1);
   forward_backward(config, parameters, {batch}, 12, 3, at::kFloat);
