@@ -1,6 +1,7 @@
 #include "train/metrics.h"
 
 #include <cerrno>
+#include <cmath>
 #include <cstring>
 #include <numbers>
 
@@ -36,7 +37,9 @@ std::string short_count(double count) {
   return text;
 }
 
+// NaN: every step was skipped.
 std::string norm_text(double norm) {
+  if (std::isnan(norm)) return "-";
   return strprintf(norm < 1000 ? "%.2f" : "%.1e", norm);
 }
 

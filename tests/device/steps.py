@@ -146,6 +146,11 @@ def sanitizer(m):
     return result
 
 
+def small(m):
+    """What keeps a rehearsal short: a CPU multiplies in fp16 without haste."""
+    return ["--batch-size", 1, "--seq-len", 32] if m.rehearse else []
+
+
 def losses(run):
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     return [row["loss"] for row in rows if "loss" in row]
@@ -156,7 +161,7 @@ def curves(m):
     result = Result()
     steps = 10 if m.rehearse else 50
     m.data()
-    preset = ["--preset", "tiny", "--steps", steps, "--set", "warmup_steps=5"]
+    preset = ["--preset", "tiny", "--steps", steps, "--set", "warmup_steps=5", *small(m)]
     kinds = [("cpu fp32", "cpu", "fp32")] + [(f"{m.device} {kind}", m.device, kind) for kind in ("fp32", "bf16", "fp16")]
     others = {
         "gpt-nano": ["--preset", "gpt-nano"], "huginn-nano": ["--preset", "huginn-nano"], "parcae-nano": ["--preset", "parcae-nano"],
@@ -165,7 +170,7 @@ def curves(m):
         "tiny, best-fit": ["--preset", "tiny", "--set", "packing=best-fit"]}
     calls = [lambda n=i, d=d, k=k: m.train(f"curve-{n}", *preset, "--device", d, "--set", f"compute_type={k}",
                                            "--threads", 4) for i, (_, d, k) in enumerate(kinds)]
-    few = ["--steps", 3 if m.rehearse else 8, "--batch-size", 2, "--set", "warmup_steps=2", "--set", "compute_type=fp32", "--threads", 4]
+    few = ["--steps", 3 if m.rehearse else 8, *(small(m) or ["--batch-size", 2]), "--set", "warmup_steps=2", "--set", "compute_type=fp32", "--threads", 4]
     for words in others.values():
         for device in ("cpu", m.device):
             calls.append(lambda n=len(calls), w=words, d=device: m.train(f"curve-{n}", *w, *few, "--device", d))
@@ -212,7 +217,7 @@ def resume(m):
     """A run that stops half-way and goes on ends as one that does not, bit for bit."""
     result = Result()
     half, whole = (3, 6) if m.rehearse else (10, 20)
-    words = ["--preset", "tiny", "--device", m.device, "--deterministic", "--set", "schedule=constant", "--set", "warmup_steps=2",
+    words = ["--preset", "tiny", *small(m), "--device", m.device, "--deterministic", "--set", "schedule=constant", "--set", "warmup_steps=2",
              "--threads", 4]
     for kind in ("fp32", "bf16", "fp16"):
         kept = ["--set", f"compute_type={kind}"]

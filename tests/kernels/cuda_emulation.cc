@@ -55,7 +55,7 @@ struct Fiber {
 
 struct Barrier {
   std::vector<size_t> waiting;  // threads
-  std::source_location where;   // of the first of them
+  SourceLine where = {"", 0};   // of the first of them
 };
 
 struct Warp {
@@ -97,9 +97,9 @@ size_t draw(size_t below) {
 std::string position() {
   return strprintf("block (%u, %u, %u), thread %zu", blockIdx.x, blockIdx.y, blockIdx.z, current);
 }
-std::string in_words(const std::source_location& where) {
-  const std::string path = where.file_name();
-  return strprintf("%s:%u", path.substr(path.rfind('/') + 1).c_str(), where.line());
+std::string in_words(SourceLine where) {
+  const std::string path = where.file;
+  return strprintf("%s:%u", path.substr(path.rfind('/') + 1).c_str(), where.line);
 }
 
 [[gnu::noipa]] void jump(Place& to) {
@@ -147,9 +147,9 @@ void make_fibers(size_t threads) {
   }
 }
 
-void wait_at(Barrier& barrier, size_t threads, const std::source_location& where) {
+void wait_at(Barrier& barrier, size_t threads, SourceLine where) {
   if (barrier.waiting.empty()) barrier.where = where;
-  if (where.line() != barrier.where.line() || where.column() != barrier.where.column()) {
+  if (where.line != barrier.where.line || std::string_view(where.file) != barrier.where.file) {
     fault(kLaunchFailure, strprintf("threads wait for each other at %s and at %s",
                                     in_words(barrier.where).c_str(), in_words(where).c_str()));
   }
@@ -337,7 +337,7 @@ int launch(const std::function<void()>& body, dim3 blocks, int threads, unsigned
   return status;
 }
 
-uint32_t exchange(unsigned mask, uint32_t value, int from, const std::source_location& where) {
+uint32_t exchange(unsigned mask, uint32_t value, int from, SourceLine where) {
   Warp& warp = warps[current / kWarp];
   if (mask != 0xffffffffu || from < 0 || static_cast<size_t>(from) >= warp.lanes) {
     fault(kLaunchFailure, strprintf("a shuffle with mask %#x from lane %d at %s", mask, from,
@@ -353,9 +353,9 @@ uint32_t exchange(unsigned mask, uint32_t value, int from, const std::source_loc
 
 }  // namespace emulation
 
-void __syncthreads(std::source_location where) {
+void __syncthreads(const char* file, unsigned line) {
   using namespace emulation;
-  wait_at(block_barrier, block_threads, where);
+  wait_at(block_barrier, block_threads, {file, line});
 }
 
 // In place of lib/kernels/cuda_library.cc: every operator goes through the CUDA kernels, which are

@@ -7,7 +7,6 @@
 #include <functional>
 #include <initializer_list>
 #include <optional>
-#include <source_location>
 #include <string>
 #include <type_traits>
 #include <vector>
@@ -30,7 +29,19 @@ struct dim3 {
 };
 extern dim3 threadIdx, blockIdx, gridDim;
 
-void __syncthreads(std::source_location where = std::source_location::current());
+namespace emulation {
+
+// A line of a kernel's source. std::source_location would do, were it known to clang 14.
+struct SourceLine {
+  const char* file;
+  unsigned line;
+};
+// Parameters that are the caller's line where nothing is passed.
+#define MYTHOS_CALLERS_LINE const char *file = __builtin_FILE(), unsigned line = __builtin_LINE()
+
+}  // namespace emulation
+
+void __syncthreads(MYTHOS_CALLERS_LINE);
 
 namespace emulation {
 
@@ -65,10 +76,10 @@ T& shared(Site) {
 void check_aligned(const void* address, size_t alignment);
 
 // What lane `from` of this thread's warp passes, for all lanes at once.
-uint32_t exchange(unsigned mask, uint32_t value, int from, const std::source_location& where);
+uint32_t exchange(unsigned mask, uint32_t value, int from, SourceLine where);
 
 template <class T>
-T shuffle(unsigned mask, T value, int from, const std::source_location& where) {
+T shuffle(unsigned mask, T value, int from, SourceLine where) {
   static_assert(sizeof(T) == sizeof(uint32_t));
   uint32_t bits;
   std::memcpy(&bits, &value, sizeof bits);
@@ -83,20 +94,17 @@ inline int lane() {
 }  // namespace emulation
 
 template <class T>
-T __shfl_xor_sync(unsigned mask, T value, int lanes,
-                  std::source_location where = std::source_location::current()) {
-  return emulation::shuffle(mask, value, emulation::lane() ^ lanes, where);
+T __shfl_xor_sync(unsigned mask, T value, int lanes, MYTHOS_CALLERS_LINE) {
+  return emulation::shuffle(mask, value, emulation::lane() ^ lanes, {file, line});
 }
 template <class T>
-T __shfl_up_sync(unsigned mask, T value, int step,
-                 std::source_location where = std::source_location::current()) {
+T __shfl_up_sync(unsigned mask, T value, int step, MYTHOS_CALLERS_LINE) {
   const int lane = emulation::lane();
-  return emulation::shuffle(mask, value, lane < step ? lane : lane - step, where);
+  return emulation::shuffle(mask, value, lane < step ? lane : lane - step, {file, line});
 }
 template <class T>
-T __shfl_sync(unsigned mask, T value, int from,
-              std::source_location where = std::source_location::current()) {
-  return emulation::shuffle(mask, value, from, where);
+T __shfl_sync(unsigned mask, T value, int from, MYTHOS_CALLERS_LINE) {
+  return emulation::shuffle(mask, value, from, {file, line});
 }
 
 inline float __uint_as_float(uint32_t bits) {

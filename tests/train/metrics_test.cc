@@ -68,6 +68,10 @@ TEST(StepMetrics, AreShownAsOneLine) {
   EXPECT_TRUE(contains(progress_line(metrics), "4.10K tok/s  data wait 12%  ETA 3m05s"));
   metrics.interval.skipped = 3;
   EXPECT_TRUE(contains(progress_line(metrics), "data wait 12%  3 skipped  ETA 3m05s"));
+  metrics.interval.skipped = metrics.interval.steps;
+  metrics.interval.grad_norm = 0;
+  EXPECT_TRUE(contains(progress_line(metrics), "|g| -  lr"));
+  metrics.interval.skipped = 0;
 }
 
 TEST(StepMetrics, TellOfTheLossScaleWhereThereIsOne) {
