@@ -54,10 +54,11 @@ struct Rows {
 // The row of each slot goes to to[place[slot]], or to its own place when `place` is undefined.
 void gather_rows(const Rows& from, const Routing& routing, const Tensor& place, const Tensor& to) {
   static const CudaKernel<MoeGather> kernel("mythos_cuda_moe_gather");
-  kernel({from.values.data_ptr(), routing.order.data_ptr<int64_t>(),
-          place.defined() ? place.data_ptr<int64_t>() : nullptr, to.data_ptr(),
-          routing.order.size(0), to.size(1), from.of_tokens ? routing.per_token() : 0, number_type(to)},
-         to.device());
+  kernel(
+      {from.values.data_ptr(), routing.order.data_ptr<int64_t>(),
+       place.defined() ? place.data_ptr<int64_t>() : nullptr, to.data_ptr(), routing.order.size(0),
+       to.size(1), from.of_tokens ? routing.per_token() : 0, number_type(to)},
+      to.device());
 }
 
 // Sorted by expert.
