@@ -194,8 +194,8 @@ void GenerateCommand::validate_depth() {
 void GenerateCommand::complete(const ModelConfig& config, at::Device device) {
   if (session.exit == ExitRule::none && may_be_auto()) {
     session.exit = config.halting == Halting::none ? ExitRule::latent : ExitRule::halting;
-    // Other devices have the exit of act alone; of the rest only what asks for auto fails.
-    const bool offered = device.is_cpu() || config.halting == Halting::act;
+    // Where the device lacks it, only what asks for auto fails.
+    const bool offered = device.is_cpu() || plain_path_offers(session.exit, config.halting);
     if (!auto_loops() && !offered) session.exit = ExitRule::none;
   }
   if (session.exit == ExitRule::halting && exit_threshold) {

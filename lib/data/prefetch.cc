@@ -1,4 +1,3 @@
-#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <exception>
@@ -6,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "base/clock.h"
 #include "data/sampler.h"
 
 namespace mythos {
@@ -77,7 +77,6 @@ Prefetcher::~Prefetcher() {
 }
 
 Batch Prefetcher::next() {
-  using Clock = std::chrono::steady_clock;
   State& s = *state_;
   State::Item item;
   {
@@ -85,7 +84,7 @@ Batch Prefetcher::next() {
     if (s.items.empty() && !s.error) {
       const auto start = Clock::now();
       s.filled.wait(lock, [&] { return !s.items.empty() || s.error; });
-      s.waited_seconds += std::chrono::duration<double>(Clock::now() - start).count();
+      s.waited_seconds += seconds_since(start);
     }
     if (s.items.empty()) std::rethrow_exception(s.error);
     item = std::move(s.items.front());

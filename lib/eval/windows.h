@@ -1,6 +1,5 @@
 #pragma once
-#include <chrono>
-
+#include "base/clock.h"
 #include "data/sampler.h"
 #include "eval/likelihood.h"
 
@@ -9,12 +8,10 @@ namespace mythos {
 
 class Stopwatch {
  public:
-  double seconds() const {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
-  }
+  double seconds() const { return seconds_since(start_); }
 
  private:
-  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+  Clock::time_point start_ = Clock::now();
 };
 
 // Targets of a split that are read: every token but the first, at most max_tokens. Fails (data)

@@ -44,14 +44,12 @@ Tensor to_tensor(std::span<const uint32_t> ids, at::Device device) {
   return tensor.to(device);
 }
 
-// Without the native path the one exit is that of act, which nn::forward computes.
 void check_plain_exit(ExitRule exit, Halting halting) {
-  if (exit == ExitRule::none) return;
-  const bool by_head = exit == ExitRule::halting;
-  if (by_head && halting == Halting::act) return;
-  const std::string of = by_head ? strprintf(" of a model with model.halting %s",
-                                             std::string(enum_name(halting)).c_str())
-                                 : "";
+  if (plain_path_offers(exit, halting)) return;
+  const std::string of =
+      exit == ExitRule::halting
+          ? strprintf(" of a model with model.halting %s", std::string(enum_name(halting)).c_str())
+          : "";
   fail(ErrorKind::usage, strprintf("exit by %s%s is computed on the CPU; choose --device cpu",
                                    std::string(enum_name(exit)).c_str(), of.c_str()));
 }
@@ -62,6 +60,10 @@ void copy_logits(const Weights& weights, const Tensor& hidden, float* to) {
 }
 
 }  // namespace
+
+bool plain_path_offers(ExitRule exit, Halting halting) {
+  return exit == ExitRule::none || (exit == ExitRule::halting && halting == Halting::act);
+}
 
 std::string slow_weights(WeightFormat weights, at::Device device) {
   if (!device.is_cuda() || weights == WeightFormat::plain) return "";

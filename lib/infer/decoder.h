@@ -27,6 +27,9 @@ struct EnumNames<ExitRule> {
   static constexpr std::array<std::string_view, 4> names = {"none", "halting", "latent", "kl"};
 };
 
+// Whether nn::forward, which alone computes on devices other than the CPU, offers an exit.
+bool plain_path_offers(ExitRule exit, Halting halting);
+
 // The warning that weights of this format deserve on a device; empty where there is none.
 std::string slow_weights(WeightFormat weights, at::Device device);
 

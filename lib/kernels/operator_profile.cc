@@ -4,18 +4,16 @@
 #include <ATen/record_function.h>
 
 #include <algorithm>
-#include <chrono>
 #include <map>
 #include <mutex>
 #include <numeric>
 #include <thread>
 
+#include "base/clock.h"
 #include "kernels/peaks.h"
 
 namespace mythos {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 struct Total {
   double seconds = 0;
@@ -51,7 +49,7 @@ class Recorder {
     if (running.empty()) return;
     const Running ended = running.back();
     running.pop_back();
-    const double seconds = std::chrono::duration<double>(Clock::now() - ended.begin).count();
+    const double seconds = seconds_since(ended.begin);
     Total& total = totals_[name];
     total.seconds += seconds - ended.inner_seconds;
     ++total.calls;

@@ -70,18 +70,9 @@ class CheckpointTest : public testing::Test {
 // without the device the fixture is made on the CPU and the test skipped.
 class CheckpointOnDevice : public CheckpointTest, public testing::WithParamInterface<std::string> {
  protected:
-  CheckpointOnDevice() : CheckpointTest(device_or_cpu()) {}
+  CheckpointOnDevice() : CheckpointTest(device_or_cpu(GetParam())) {}
   void SetUp() override { skip_without(GetParam()); }
   at::Device device() const { return resolve_device(GetParam()); }
-
- private:
-  at::Device device_or_cpu() const {
-    try {
-      return device();
-    } catch (const Error&) {
-      return at::kCPU;
-    }
-  }
 };
 
 void flip_byte(const fs::path& path, uint64_t place) {

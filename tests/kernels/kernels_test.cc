@@ -7,7 +7,7 @@
 
 #include <functional>
 
-#include "base/error.h"
+#include "../device.h"
 #include "kernels/attention.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/cuda_library.h"
@@ -45,11 +45,8 @@ class Kernels : public testing::TestWithParam<Place> {
     if (GetParam().device != "cpu" && backend_of(at::zeros({1})) != Backend::cpu) {
       GTEST_SKIP() << "the emulated kernels work on tensors of the CPU";
     }
-    try {
-      device_ = resolve_device(GetParam().device);
-    } catch (const Error& error) {
-      GTEST_SKIP() << error.what();
-    }
+    device_ = device_or_cpu(GetParam().device);
+    skip_without(GetParam().device);
   }
 
   at::ScalarType type() const { return GetParam().type; }

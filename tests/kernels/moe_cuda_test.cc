@@ -5,7 +5,7 @@
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
 
-#include "base/error.h"
+#include "../device.h"
 #include "kernels/cuda_library.h"
 #include "kernels/device.h"
 #include "kernels/moe.h"
@@ -33,11 +33,8 @@ class RoutedExperts : public testing::TestWithParam<std::string> {
     if (GetParam() != "cpu" && backend_of(at::zeros({1})) != Backend::cpu) {
       GTEST_SKIP() << "the emulated kernels work on tensors of the CPU";
     }
-    try {
-      device_ = resolve_device(GetParam());
-    } catch (const Error& error) {
-      GTEST_SKIP() << error.what();
-    }
+    device_ = device_or_cpu(GetParam());
+    skip_without(GetParam());
   }
 
   Tensor normal(at::IntArrayRef sizes) const {
@@ -202,8 +199,7 @@ TEST_P(RoutedExperts, PlainGradientsAreSummedInFp32) {
   expect_close(gradient(40), gradient(1) * (1 + 39.0 / 1024), 6e-3, "");
 }
 
-INSTANTIATE_TEST_SUITE_P(Devices, RoutedExperts, testing::Values("cpu", "cuda"),
-                         [](const auto& info) { return info.param; });
+INSTANTIATE_TEST_SUITE_P(Devices, RoutedExperts, testing::ValuesIn(test_devices()), device_name);
 
 }  // namespace
 }  // namespace mythos
