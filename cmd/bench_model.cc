@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "arch/plan.h"
 #include "base/cli.h"
 #include "base/error.h"
 #include "base/memory.h"
@@ -10,11 +11,10 @@
 #include "bench_options.h"
 #include "checkpoint/checkpoint.h"
 #include "config/field_value.h"
-#include "config/plan.h"
-#include "infer/bench_infer.h"
-#include "kernels/compute_options.h"
-#include "kernels/device.h"
-#include "kernels/tensor_memory.h"
+#include "device/compute_options.h"
+#include "device/device.h"
+#include "device/tensor_memory.h"
+#include "infer/engine/bench_infer.h"
 #include "train/bench_train.h"
 
 using namespace mythos;

@@ -3,9 +3,9 @@
 #include <optional>
 #include <string>
 
-#include "infer/generate.h"
-#include "infer/session.h"
-#include "kernels/compute_options.h"
+#include "device/compute_options.h"
+#include "infer/engine/generate.h"
+#include "infer/engine/session.h"
 
 namespace mythos {
 

@@ -10,8 +10,8 @@
 #include "base/files.h"
 #include "base/print.h"
 #include "bench_options.h"
-#include "data/bench_data.h"
-#include "data/bench_tokenize.h"
+#include "data/build/bench_tokenize.h"
+#include "data/sample/bench_data.h"
 
 using namespace mythos;
 

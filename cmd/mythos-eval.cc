@@ -12,10 +12,10 @@
 #include "checkpoint/checkpoint.h"
 #include "config/field_value.h"
 #include "config/loop_distribution.h"
+#include "device/compute_options.h"
+#include "device/device.h"
 #include "eval/decode_likelihood.h"
 #include "eval/report.h"
-#include "kernels/compute_options.h"
-#include "kernels/device.h"
 
 using namespace mythos;
 

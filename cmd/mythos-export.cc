@@ -10,7 +10,7 @@
 #include "base/print.h"
 #include "base/strings.h"
 #include "checkpoint/exchange.h"
-#include "kernels/compute_options.h"
+#include "device/compute_options.h"
 #include "text/export_tokenizer.h"
 
 namespace mythos {

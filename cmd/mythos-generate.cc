@@ -14,12 +14,12 @@
 #include "checkpoint/checkpoint.h"
 #include "config/loop_distribution.h"
 #include "generate_options.h"
-#include "infer/batch.h"
-#include "infer/generate.h"
-#include "infer/generation_report.h"
-#include "infer/interrupt.h"
-#include "infer/jsonl.h"
-#include "infer/repl.h"
+#include "infer/engine/batch.h"
+#include "infer/engine/generate.h"
+#include "infer/terminal/generation_report.h"
+#include "infer/terminal/interrupt.h"
+#include "infer/terminal/jsonl.h"
+#include "infer/terminal/repl.h"
 #include "prompt_editor.h"
 
 using namespace mythos;

@@ -9,7 +9,7 @@
 #include "base/print.h"
 #include "base/strings.h"
 #include "checkpoint/exchange.h"
-#include "kernels/compute_options.h"
+#include "device/compute_options.h"
 #include "text/tokenizer_options.h"
 
 namespace mythos {

@@ -1,11 +1,11 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "arch/plan_report.h"
 #include "base/cli.h"
 #include "base/error.h"
 #include "base/print.h"
 #include "base/strings.h"
-#include "config/plan_report.h"
 
 using namespace mythos;
 

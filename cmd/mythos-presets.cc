@@ -1,11 +1,11 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "arch/plan.h"
 #include "base/cli.h"
 #include "base/print.h"
 #include "base/strings.h"
 #include "config/config.h"
-#include "config/plan.h"
 
 using namespace mythos;
 

@@ -8,12 +8,12 @@
 #include "base/print.h"
 #include "base/signals.h"
 #include "base/strings.h"
-#include "data/interchange.h"
-#include "data/manifest.h"
-#include "data/print_tokens.h"
-#include "data/readers.h"
-#include "data/reshard.h"
-#include "data/stored_documents.h"
+#include "data/exchange/interchange.h"
+#include "data/read/readers.h"
+#include "data/shards/manifest.h"
+#include "data/shards/print_tokens.h"
+#include "data/shards/reshard.h"
+#include "data/shards/stored_documents.h"
 #include "text/tokenizer_options.h"
 
 using namespace mythos;

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "arch/plan.h"
 #include "base/cli.h"
 #include "base/error.h"
 #include "base/log.h"
@@ -11,8 +12,7 @@
 #include "base/print.h"
 #include "base/strings.h"
 #include "checkpoint/checkpoint.h"
-#include "config/plan.h"
-#include "kernels/compute_options.h"
+#include "device/compute_options.h"
 #include "stability/probe.h"
 #include "stability/report.h"
 

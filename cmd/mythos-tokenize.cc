@@ -9,10 +9,10 @@
 #include "base/print.h"
 #include "base/signals.h"
 #include "base/strings.h"
-#include "data/build_shards.h"
-#include "data/id_lines.h"
-#include "data/input_options.h"
-#include "data/manifest.h"
+#include "data/build/build_shards.h"
+#include "data/read/id_lines.h"
+#include "data/read/input_options.h"
+#include "data/shards/manifest.h"
 #include "text/tokenizer_options.h"
 
 using namespace mythos;

@@ -6,8 +6,8 @@
 #include "base/print.h"
 #include "base/signals.h"
 #include "base/strings.h"
-#include "kernels/compute_options.h"
-#include "kernels/device.h"
+#include "device/compute_options.h"
+#include "device/device.h"
 #include "train/trainer.h"
 
 using namespace mythos;

@@ -13,11 +13,11 @@
 #include "base/print.h"
 #include "base/progress.h"
 #include "base/strings.h"
-#include "data/input_options.h"
-#include "text/evaluate_vocab.h"
+#include "data/read/input_options.h"
 #include "text/load_tokenizer.h"
-#include "text/sentencepiece.h"
-#include "text/train_vocab.h"
+#include "text/sentencepiece/sentencepiece.h"
+#include "text/vocab/evaluate_vocab.h"
+#include "text/vocab/train_vocab.h"
 
 using namespace mythos;
 

@@ -2,7 +2,7 @@
 #include <optional>
 #include <string>
 
-#include "infer/prompt_history.h"
+#include "infer/terminal/prompt_history.h"
 
 struct editline;
 struct historyW;

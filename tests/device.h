@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "base/error.h"
-#include "kernels/device.h"
+#include "device/device.h"
 
 namespace mythos {
 

@@ -8,7 +8,7 @@
 #include <cstdlib>
 #include <string_view>
 
-#include "kernels/device.h"
+#include "device/device.h"
 
 namespace mythos {
 namespace {

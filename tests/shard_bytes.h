@@ -5,7 +5,7 @@
 #include <string>
 
 #include "base/files.h"
-#include "data/shard_format.h"
+#include "data/shards/shard_format.h"
 
 // The bytes of a shard file to be changed by tests, with its checksums made right again so that the
 // checks behind them are what fires.

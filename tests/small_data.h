@@ -3,9 +3,9 @@
 #include <vector>
 
 #include "base/rng.h"
-#include "data/shards.h"
+#include "data/shards/shards.h"
 #include "text/load_tokenizer.h"
-#include "text/train_vocab.h"
+#include "text/vocab/train_vocab.h"
 
 namespace mythos {
 

@@ -10,8 +10,8 @@
 #include "checkpoint/safetensors.h"
 #include "config/config.h"
 #include "config/document_ends.h"
-#include "nn/model.h"
-#include "nn/nonfinite.h"
+#include "model/model.h"
+#include "model/nonfinite.h"
 #include "text/tokenizer.h"
 
 // Checkpoints on disk: man/mythos-checkpoint.5 is the format.

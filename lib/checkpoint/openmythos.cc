@@ -4,10 +4,10 @@
 #include <numeric>
 #include <set>
 
+#include "arch/parameters.h"
 #include "base/error.h"
 #include "base/strings.h"
-#include "config/parameters.h"
-#include "nn/weights.h"
+#include "model/weights.h"
 
 namespace mythos {
 namespace {

@@ -1,6 +1,6 @@
 #pragma once
 #include "eval/likelihood.h"
-#include "infer/decoder.h"
+#include "infer/engine/decoder.h"
 
 namespace mythos {
 

@@ -3,8 +3,8 @@
 #include <functional>
 #include <vector>
 
-#include "data/shards.h"
-#include "nn/model.h"
+#include "data/shards/shards.h"
+#include "model/model.h"
 
 namespace mythos {
 

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "eval/likelihood.h"
-#include "infer/decoder.h"
+#include "infer/engine/decoder.h"
 
 namespace mythos {
 

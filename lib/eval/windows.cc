@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
+#include "arch/plan.h"
 #include "base/error.h"
-#include "config/plan.h"
 
 namespace mythos {
 namespace {

@@ -1,6 +1,6 @@
 #pragma once
 #include "base/clock.h"
-#include "data/sampler.h"
+#include "data/sample/sampler.h"
 #include "eval/likelihood.h"
 
 // What evaluations of a model over a split have in common.

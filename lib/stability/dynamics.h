@@ -2,7 +2,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "nn/model.h"
+#include "model/model.h"
 
 namespace mythos {
 

@@ -3,8 +3,8 @@
 #include <vector>
 
 #include "config/model_config.h"
-#include "data/shards.h"
-#include "nn/weights.h"
+#include "data/shards/shards.h"
+#include "model/weights.h"
 
 namespace mythos {
 

@@ -3,7 +3,7 @@
 #include <cstdint>
 
 #include "config/model_config.h"
-#include "nn/model.h"
+#include "model/model.h"
 
 namespace mythos {
 

@@ -2,7 +2,7 @@
 #include <string>
 #include <vector>
 
-#include "nn/nonfinite.h"
+#include "model/nonfinite.h"
 #include "stability/dynamics.h"
 #include "stability/spectral.h"
 

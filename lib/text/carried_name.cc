@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "base/strings.h"
-#include "text/tiktoken_encodings.h"
+#include "text/tiktoken/tiktoken_encodings.h"
 
 namespace mythos {
 namespace {

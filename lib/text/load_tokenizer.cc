@@ -9,12 +9,12 @@
 #include "base/pointer_file.h"
 #include "base/strings.h"
 #include "text/carried_name.h"
-#include "text/gpt2_files.h"
-#include "text/hf_special_files.h"
-#include "text/hf_tokenizer.h"
-#include "text/sentencepiece.h"
-#include "text/tekken.h"
-#include "text/tiktoken.h"
+#include "text/hf/gpt2_files.h"
+#include "text/hf/hf_special_files.h"
+#include "text/hf/hf_tokenizer.h"
+#include "text/sentencepiece/sentencepiece.h"
+#include "text/tiktoken/tekken.h"
+#include "text/tiktoken/tiktoken.h"
 
 namespace mythos {
 namespace {

@@ -1,7 +1,7 @@
 #pragma once
 #include <vector>
 
-#include "nn/weights.h"
+#include "model/weights.h"
 
 namespace mythos {
 

@@ -1,6 +1,6 @@
 #pragma once
 #include "config/config.h"
-#include "nn/bench_model.h"
+#include "model/bench_model.h"
 
 namespace mythos {
 

@@ -2,7 +2,7 @@
 #include <nlohmann/json_fwd.hpp>
 
 #include "config/train_config.h"
-#include "nn/weights.h"
+#include "model/weights.h"
 
 namespace mythos {
 

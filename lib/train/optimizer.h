@@ -6,7 +6,7 @@
 #include "checkpoint/openmythos.h"
 #include "checkpoint/safetensors.h"
 #include "config/train_config.h"
-#include "nn/weights.h"
+#include "model/weights.h"
 
 namespace mythos {
 

@@ -5,11 +5,11 @@
 #include <algorithm>
 #include <numeric>
 
+#include "arch/parameters.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/strings.h"
-#include "config/parameters.h"
-#include "kernels/device.h"
+#include "device/device.h"
 #include "text/load_tokenizer.h"
 #include "train/config_changes.h"
 #include "train/schedule.h"

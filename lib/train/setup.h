@@ -5,8 +5,8 @@
 #include <string>
 
 #include "checkpoint/checkpoint.h"
-#include "data/sampler.h"
-#include "nn/model.h"
+#include "data/sample/sampler.h"
+#include "model/model.h"
 #include "text/tokenizer.h"
 #include "train/trainer.h"
 

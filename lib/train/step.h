@@ -3,8 +3,8 @@
 #include <vector>
 
 #include "config/config.h"
-#include "data/sampler.h"
-#include "nn/model.h"
+#include "data/sample/sampler.h"
+#include "model/model.h"
 
 namespace mythos {
 

@@ -7,7 +7,7 @@
 
 #include "base/files.h"
 #include "config/config.h"
-#include "data/data_list.h"
+#include "data/sample/data_list.h"
 
 namespace mythos {
 

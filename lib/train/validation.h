@@ -1,7 +1,7 @@
 #pragma once
 #include <vector>
 
-#include "data/sampler.h"
+#include "data/sample/sampler.h"
 #include "eval/likelihood.h"
 
 namespace mythos {

@@ -10,7 +10,7 @@
 #include "base/error.h"
 #include "base/strings.h"
 #include "base/timing.h"
-#include "data/readers.h"
+#include "data/read/readers.h"
 #include "text/load_tokenizer.h"
 
 using namespace mythos;

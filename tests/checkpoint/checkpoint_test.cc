@@ -14,7 +14,7 @@
 #include "base/file_lock.h"
 #include "base/strings.h"
 #include "checkpoint/manifest.h"
-#include "kernels/tensor_memory.h"
+#include "device/tensor_memory.h"
 #include "sample.h"
 #include "text/load_tokenizer.h"
 

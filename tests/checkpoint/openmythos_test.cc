@@ -4,9 +4,9 @@
 #include <nlohmann/json.hpp>
 
 #include "../scratch.h"
+#include "arch/parameters.h"
 #include "checkpoint/safetensors.h"
 #include "config/config.h"
-#include "config/parameters.h"
 #include "sample.h"
 
 namespace mythos {

@@ -2,7 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "checkpoint/checkpoint.h"
-#include "text/train_vocab.h"
+#include "text/vocab/train_vocab.h"
 
 namespace mythos {
 

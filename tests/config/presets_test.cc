@@ -1,8 +1,8 @@
 #include <algorithm>
 
 #include "../scratch.h"
+#include "arch/plan.h"
 #include "config/config.h"
-#include "config/plan.h"
 
 namespace mythos {
 namespace {

@@ -2,9 +2,9 @@
 #include <sys/stat.h>
 
 #include "base/strings.h"
-#include "data/manifest.h"
-#include "data/shard_file.h"
-#include "data/shard_file_writer.h"
+#include "data/shards/manifest.h"
+#include "data/shards/shard_file.h"
+#include "data/shards/shard_file_writer.h"
 #include "plain_file.h"
 #include "scratch.h"
 #include "shard_bytes.h"

@@ -1,4 +1,4 @@
-#include "data/build_shards.h"
+#include "data/build/build_shards.h"
 
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -14,10 +14,10 @@
 #include "base/log.h"
 #include "base/rng.h"
 #include "base/strings.h"
-#include "data/manifest.h"
-#include "data/parting.h"
-#include "data/source_counts.h"
-#include "data/work_folder.h"
+#include "data/build/work_folder.h"
+#include "data/shards/manifest.h"
+#include "data/shards/parting.h"
+#include "data/shards/source_counts.h"
 #include "number_tokenizer.h"
 #include "plain_file.h"
 #include "scratch.h"

@@ -1,4 +1,4 @@
-#include "data/byte_stream.h"
+#include "data/read/byte_stream.h"
 
 #include <gtest/gtest.h>
 

@@ -7,7 +7,7 @@
 #include <thread>
 
 #include "scratch.h"
-#include "text/train_vocab.h"
+#include "text/vocab/train_vocab.h"
 
 namespace mythos {
 namespace {

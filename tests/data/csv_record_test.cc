@@ -1,4 +1,4 @@
-#include "data/csv_record.h"
+#include "data/read/csv_record.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "data/data_list.h"
+#include "data/sample/data_list.h"
 
 #include <gtest/gtest.h>
 

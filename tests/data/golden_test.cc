@@ -1,6 +1,6 @@
 #include <gtest/gtest.h>
 
-#include "data/shards.h"
+#include "data/shards/shards.h"
 #include "scratch.h"
 #include "text/load_tokenizer.h"
 

@@ -1,4 +1,4 @@
-#include "data/id_lines.h"
+#include "data/read/id_lines.h"
 
 #include <gtest/gtest.h>
 

@@ -1,11 +1,11 @@
-#include "data/input_format.h"
+#include "data/read/input_format.h"
 
 #include <gtest/gtest.h>
 
 #include <set>
 
 #include "base/strings.h"
-#include "data/foreign_format.h"
+#include "data/read/foreign_format.h"
 #include "scratch.h"
 
 namespace mythos {

@@ -1,4 +1,4 @@
-#include "data/interchange.h"
+#include "data/exchange/interchange.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "data/json_row.h"
+#include "data/read/json_row.h"
 
 #include <gtest/gtest.h>
 

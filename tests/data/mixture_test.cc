@@ -1,4 +1,4 @@
-#include "data/mixture.h"
+#include "data/sample/mixture.h"
 
 #include <gtest/gtest.h>
 
@@ -8,7 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/rng.h"
-#include "data/sampler.h"
+#include "data/sample/sampler.h"
 #include "numbered_shards.h"
 
 namespace mythos {

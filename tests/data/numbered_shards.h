@@ -3,7 +3,7 @@
 #include <numeric>
 #include <vector>
 
-#include "data/shards.h"
+#include "data/shards/shards.h"
 #include "number_tokenizer.h"
 #include "scratch.h"
 

@@ -5,7 +5,7 @@
 #include <set>
 
 #include "base/rng.h"
-#include "data/sequences.h"
+#include "data/sample/sequences.h"
 #include "numbered_shards.h"
 
 namespace mythos {

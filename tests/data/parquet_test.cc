@@ -11,7 +11,7 @@
 #include <map>
 #include <thread>
 
-#include "data/readers.h"
+#include "data/read/readers.h"
 #include "plain_file.h"
 #include "scratch.h"
 

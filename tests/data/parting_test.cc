@@ -1,4 +1,4 @@
-#include "data/parting.h"
+#include "data/shards/parting.h"
 
 #include <gtest/gtest.h>
 

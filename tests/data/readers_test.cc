@@ -1,4 +1,4 @@
-#include "data/readers.h"
+#include "data/read/readers.h"
 
 #include <gtest/gtest.h>
 #include <sys/resource.h>

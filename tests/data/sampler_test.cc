@@ -1,4 +1,4 @@
-#include "data/sampler.h"
+#include "data/sample/sampler.h"
 
 #include <gtest/gtest.h>
 

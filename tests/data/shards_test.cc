@@ -1,4 +1,4 @@
-#include "data/shards.h"
+#include "data/shards/shards.h"
 
 #include <gtest/gtest.h>
 
@@ -7,8 +7,8 @@
 #include <thread>
 
 #include "base/rng.h"
-#include "data/manifest.h"
-#include "data/shard_format.h"
+#include "data/shards/manifest.h"
+#include "data/shards/shard_format.h"
 #include "number_tokenizer.h"
 #include "plain_file.h"
 #include "scratch.h"

@@ -15,7 +15,7 @@ from machine import ROOT, Failed, NotNow, Result, gtest
 
 PROGRAMS = ["mythos", "mythos-vocab", "mythos-tokenize", "mythos-train", "mythos-eval", "mythos-generate", "mythos-bench",
             "mythos-presets", "mythos-stability-check", "golden_check"]
-TESTS = ["kernels_test", "nn_test", "infer_test", "train_test", "checkpoint_test", "stability_test"]
+TESTS = ["ops_test", "model_test", "infer_test", "train_test", "checkpoint_test", "stability_test"]
 
 
 def build(m):
@@ -97,12 +97,12 @@ def device_environment(m):
 
 def kernels(m):
     """The kernels' tests on the device, each launch waited for."""
-    return gtest(m, Result(), ["kernels_test"], case_pattern(m), {**device_environment(m), "CUDA_LAUNCH_BLOCKING": "1"}, shards=4)
+    return gtest(m, Result(), ["ops_test"], case_pattern(m), {**device_environment(m), "CUDA_LAUNCH_BLOCKING": "1"}, shards=4)
 
 
 def models(m):
     """The tests of model, decoder, training, checkpoints and stability on the device."""
-    return gtest(m, Result(), [name for name in TESTS if name != "kernels_test"], case_pattern(m), device_environment(m))
+    return gtest(m, Result(), [name for name in TESTS if name != "ops_test"], case_pattern(m), device_environment(m))
 
 
 def golden(m):
@@ -129,7 +129,7 @@ def sanitizer(m):
 
     def check(kind):
         return m.run([tool, "--tool", kind, "--error-exitcode", "9", "--report-api-errors", "no", "--print-limit", "20",
-                      m.bin / "tests/kernels_test", f"--gtest_filter={chosen}"], device_environment(m), check=False)
+                      m.bin / "tests/ops_test", f"--gtest_filter={chosen}"], device_environment(m), check=False)
 
     rows = []
     for kind, answer in zip(("memcheck", "racecheck"), m.together([lambda k=k: check(k) for k in ("memcheck", "racecheck")])):

@@ -6,10 +6,10 @@
 
 #include <numeric>
 
-#include "../nn/sample_model.h"
+#include "../model/sample_model.h"
 #include "../scratch.h"
 #include "../small_data.h"
-#include "config/plan.h"
+#include "arch/plan.h"
 
 namespace mythos {
 namespace {

@@ -9,7 +9,7 @@
 
 #include "../scratch.h"
 #include "../small_data.h"
-#include "config/plan.h"
+#include "arch/plan.h"
 
 namespace mythos {
 namespace {

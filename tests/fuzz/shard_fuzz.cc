@@ -18,12 +18,12 @@
 
 #include "base/error.h"
 #include "base/rng.h"
-#include "data/llmc.h"
-#include "data/manifest.h"
-#include "data/megatron.h"
+#include "data/exchange/llmc.h"
+#include "data/exchange/megatron.h"
 #include "data/number_tokenizer.h"
 #include "data/plain_file.h"
-#include "data/shard_file.h"
+#include "data/shards/manifest.h"
+#include "data/shards/shard_file.h"
 #include "shard_bytes.h"
 
 using namespace mythos;

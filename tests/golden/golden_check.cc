@@ -14,8 +14,8 @@
 #include "checkpoint/openmythos.h"
 #include "checkpoint/safetensors.h"
 #include "config/config.h"
-#include "kernels/device.h"
-#include "nn/model.h"
+#include "device/device.h"
+#include "model/model.h"
 
 namespace mythos {
 namespace {

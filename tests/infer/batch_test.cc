@@ -1,4 +1,4 @@
-#include "infer/batch.h"
+#include "infer/engine/batch.h"
 
 #include <gtest/gtest.h>
 
@@ -6,7 +6,7 @@
 
 #include "../device.h"
 #include "fixture.h"
-#include "infer/generate.h"
+#include "infer/engine/generate.h"
 
 namespace mythos {
 namespace {

@@ -7,7 +7,7 @@
 #include <cstdlib>
 
 #include "fixture.h"
-#include "infer/decoder.h"
+#include "infer/engine/decoder.h"
 
 namespace {
 std::atomic<int64_t> allocations{0};

@@ -1,10 +1,10 @@
-#include "infer/decoder.h"
+#include "infer/engine/decoder.h"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
 #include "../device.h"
-#include "../nn/sample_model.h"
+#include "../model/sample_model.h"
 #include "base/error.h"
 #include "base/strings.h"
 
@@ -87,7 +87,7 @@ TEST_P(DecoderOf, TheNativeStepEqualsThePlainOne) {
 // Every kind of cache: what is stored and what is shared.
 TEST_P(DecoderOf, TheNativeStepEqualsThePlainOneOnEveryCache) {
   if (config().halting == Halting::act)
-    GTEST_SKIP() << "nn::forward does not skip halted positions";
+    GTEST_SKIP() << "the model's forward() does not skip halted positions";
   const Model model = wide_model(config()), there = wide_model(config(), device_);
   const std::vector<uint32_t> ids = ids_of(config(), 20);
   for (const auto type : {CacheType::fp32, CacheType::bf16, CacheType::int8}) {

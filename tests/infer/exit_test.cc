@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "../nn/sample_model.h"
-#include "infer/decoder.h"
+#include "../model/sample_model.h"
+#include "infer/engine/decoder.h"
 
 namespace mythos {
 namespace {

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "base/error.h"
-#include "nn/model.h"
+#include "model/model.h"
 #include "text/tokenizer.h"
 
 namespace mythos {

@@ -1,4 +1,4 @@
-#include "infer/generate.h"
+#include "infer/engine/generate.h"
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
@@ -10,7 +10,7 @@
 
 #include "../device.h"
 #include "fixture.h"
-#include "infer/generation_report.h"
+#include "infer/terminal/generation_report.h"
 
 namespace mythos {
 namespace {

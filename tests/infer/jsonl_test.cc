@@ -1,4 +1,4 @@
-#include "infer/jsonl.h"
+#include "infer/terminal/jsonl.h"
 
 #include <gtest/gtest.h>
 #include <unistd.h>

@@ -1,4 +1,4 @@
-#include "infer/prompt_history.h"
+#include "infer/terminal/prompt_history.h"
 
 #include <sys/stat.h>
 

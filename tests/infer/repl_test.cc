@@ -1,4 +1,4 @@
-#include "infer/repl.h"
+#include "infer/terminal/repl.h"
 
 #include <gtest/gtest.h>
 
@@ -6,7 +6,7 @@
 #include <string>
 
 #include "fixture.h"
-#include "infer/interrupt.h"
+#include "infer/terminal/interrupt.h"
 
 namespace mythos {
 namespace {

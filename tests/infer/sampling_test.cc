@@ -1,4 +1,4 @@
-#include "infer/sampling.h"
+#include "infer/sampling/sampling.h"
 
 #include <gtest/gtest.h>
 

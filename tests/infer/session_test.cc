@@ -1,4 +1,4 @@
-#include "infer/session.h"
+#include "infer/engine/session.h"
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>

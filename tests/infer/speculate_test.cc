@@ -1,4 +1,4 @@
-#include "infer/speculate.h"
+#include "infer/engine/speculate.h"
 
 #include <gtest/gtest.h>
 
@@ -8,7 +8,7 @@
 #include "../device.h"
 #include "base/rng.h"
 #include "fixture.h"
-#include "infer/generate.h"
+#include "infer/engine/generate.h"
 
 namespace mythos {
 namespace {
@@ -75,7 +75,7 @@ class FewTokens : public ByteTokenizer {
   int64_t size_;
 };
 
-// The native path, or nn::forward, which devices have alone.
+// The native path, or the model's forward(), which devices have alone.
 struct Path {
   Attention attention;
   bool native;

@@ -1,4 +1,4 @@
-#include "infer/stop_filter.h"
+#include "infer/sampling/stop_filter.h"
 
 #include <gtest/gtest.h>
 

@@ -2,7 +2,7 @@
 """Reads the include graph of lib/: include_graph.py LIB_FOLDER
 
 lib/CMakeLists.txt lists the rooms in order. A room includes only itself and rooms before it, and no room
-before `kernels` includes LibTorch."""
+before `device` includes LibTorch."""
 import pathlib
 import re
 import sys
@@ -10,7 +10,7 @@ import sys
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
 ORDER = re.compile(r"foreach\(room IN ITEMS ([^)]*)\)")
 TORCH = ("torch/", "ATen/", "c10/", "caffe2/")
-FIRST_TORCH_ROOM = "kernels"
+FIRST_TORCH_ROOM = "device"
 
 
 def rooms_in_order(lib):

@@ -9,10 +9,10 @@
 #include "base/strings.h"
 #include "sample_text.h"
 #include "scratch.h"
-#include "text/added_tokens.h"
-#include "text/byte_alphabet.h"
 #include "text/load_tokenizer.h"
-#include "text/tiktoken.h"
+#include "text/pieces/byte_alphabet.h"
+#include "text/stages/added_tokens.h"
+#include "text/tiktoken/tiktoken.h"
 
 namespace mythos {
 namespace {

@@ -1,4 +1,4 @@
-#include "text/evaluate_vocab.h"
+#include "text/vocab/evaluate_vocab.h"
 
 #include <gtest/gtest.h>
 

@@ -4,7 +4,7 @@
 
 #include "base/files.h"
 #include "scratch.h"
-#include "text/hf_tokenizer.h"
+#include "text/hf/hf_tokenizer.h"
 
 namespace mythos {
 namespace {

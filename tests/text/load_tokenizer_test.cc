@@ -8,7 +8,7 @@
 #include "scratch.h"
 #include "text/carried_name.h"
 #include "text/export_tokenizer.h"
-#include "text/hf_tokenizer.h"
+#include "text/hf/hf_tokenizer.h"
 
 namespace mythos {
 namespace {

@@ -3,7 +3,7 @@
 #include <vector>
 
 #include "base/rng.h"
-#include "text/train_vocab.h"
+#include "text/vocab/train_vocab.h"
 
 namespace mythos::test {
 

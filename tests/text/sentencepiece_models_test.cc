@@ -10,7 +10,7 @@
 #include "base/rng.h"
 #include "sample_text.h"
 #include "text/library_ids.h"
-#include "text/sentencepiece.h"
+#include "text/sentencepiece/sentencepiece.h"
 
 namespace mythos {
 namespace {

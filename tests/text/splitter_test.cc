@@ -1,4 +1,4 @@
-#include "text/splitter.h"
+#include "text/split/splitter.h"
 
 #include <gtest/gtest.h>
 
@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "base/error.h"
-#include "text/fast_splitter.h"
+#include "text/split/fast_splitter.h"
 
 namespace mythos {
 namespace {

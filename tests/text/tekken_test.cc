@@ -1,4 +1,4 @@
-#include "text/tekken.h"
+#include "text/tiktoken/tekken.h"
 
 #include <gtest/gtest.h>
 

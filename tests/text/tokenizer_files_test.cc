@@ -5,8 +5,8 @@
 #include "base/rng.h"
 #include "base/strings.h"
 #include "scratch.h"
-#include "text/hf_tokenizer.h"
-#include "text/tiktoken.h"
+#include "text/hf/hf_tokenizer.h"
+#include "text/tiktoken/tiktoken.h"
 
 namespace mythos {
 namespace {

@@ -1,4 +1,4 @@
-#include "text/train_vocab.h"
+#include "text/vocab/train_vocab.h"
 
 #include <gtest/gtest.h>
 
@@ -7,7 +7,7 @@
 #include "base/error.h"
 #include "base/strings.h"
 #include "sample_text.h"
-#include "text/sentencepiece.h"
+#include "text/sentencepiece/sentencepiece.h"
 
 namespace mythos {
 namespace {

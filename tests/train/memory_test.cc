@@ -2,10 +2,10 @@
 #include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
+#include "arch/plan_report.h"
 #include "base/rng.h"
 #include "base/strings.h"
-#include "config/plan_report.h"
-#include "kernels/tensor_memory.h"
+#include "device/tensor_memory.h"
 #include "train/optimizer.h"
 #include "train/step.h"
 

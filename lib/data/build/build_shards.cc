@@ -1,0 +1,526 @@
+#include "data/build/build_shards.h"
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/output_path.h"
+#include "base/pipeline.h"
+#include "base/progress.h"
+#include "base/signals.h"
+#include "base/strings.h"
+#include "base/version.h"
+#include "data/build/build_state.h"
+#include "data/build/work_folder.h"
+#include "data/shards/manifest.h"
+#include "data/shards/parting.h"
+#include "data/shards/shard_set_writer.h"
+#include "data/shards/source_counts.h"
+#include "text/tokenizer.h"
+
+namespace mythos {
+namespace {
+
+using nlohmann::ordered_json;
+using Split = ShardDirectory::Split;
+
+constexpr size_t kBatchBytes = 1 << 18, kBatchDocuments = 1 << 13;
+
+struct Document {
+  std::string text;
+  size_t input = 0, text_bytes = 0, ids_end = 0;
+  bool placed = false;  // hash and split are known before encode()
+  uint64_t hash = 0;
+  Split split = Split::train;
+  uint64_t empty_behind = 0;  // documents without text that followed
+  size_t last_input = 0;      // of those or of the document itself
+  bool is_rest = false;       // of the document before it, which was cut
+
+  Document cut(size_t place) {
+    std::string whole = std::exchange(text, {});  // copied once: it may be most of the memory
+    Document rest = *this;
+    rest.text = whole.substr(place);
+    rest.text_bytes = rest.text.size();
+    rest.empty_behind = 0;
+    rest.is_rest = true;
+    whole.resize(place);
+    text = std::move(whole);
+    text_bytes = place;
+    return rest;
+  }
+};
+
+struct DocumentBatch {
+  std::vector<Document> documents;
+  std::vector<uint32_t> ids;  // of all documents
+  Tail tail;                  // of all text
+  uint64_t text_bytes = 0;
+  uint64_t stored_bytes = 0;  // the reader's place behind the batch
+};
+
+// The hash of a series from the hash before and that of the next text.
+uint64_t chained(uint64_t before, uint64_t next) {
+  const std::array<uint64_t, 2> pair = {before, next};
+  return checksum64(std::as_bytes(std::span(pair)));
+}
+
+std::string shown(const DataCounts& counts) {
+  return with_commas(static_cast<int64_t>(counts.documents)) + " documents, " +
+         with_commas(static_cast<int64_t>(counts.tokens)) + " tokens";
+}
+
+DataCounts sum(const SplitInfo& train, const SplitInfo& val) {
+  return {train.documents + val.documents, train.tokens + val.tokens,
+          train.text_bytes + val.text_bytes};
+}
+
+DataCounts difference(const DataCounts& a, const DataCounts& b) {
+  return {a.documents - b.documents, a.tokens - b.tokens, a.text_bytes - b.text_bytes};
+}
+
+class Build {
+ public:
+  Build(DocumentReader& reader, const Tokenizer& tokenizer, fs::path directory,
+        const BuildOptions& options)
+      : reader_(reader),
+        tokenizer_(tokenizer),
+        directory_(std::move(directory)),
+        options_(options),
+        base_(base_manifest()),
+        pool_(static_cast<size_t>(options.jobs)) {
+    std::error_code status;
+    if (!fs::exists(WorkFolder::path_for(directory_), status)) check_target();
+  }
+  std::optional<BuildSummary> run();
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  // Before the work.
+  ShardManifest base_manifest() const;
+  void describe_run();
+  void check_target() const;
+  bool reads_files_only() const;
+  void begin();
+  bool restore();
+  bool go_on(bool changed);
+  enum class Skipped { all, others, stopped };
+  Skipped skip_documents(bool compare);
+
+  // The work, on the reading, the tokenizing and the writing thread.
+  bool work();
+  bool read(DocumentBatch& batch);
+  void part(Document document, std::vector<Document>& out);
+  void encode(DocumentBatch& batch) const;
+  bool write(const DocumentBatch& batch);
+  void write_document(const Document& document, std::span<const uint32_t> ids);
+  bool is_save_due() const;
+  void save(bool between_inputs = false);
+  void tell_stopped() const;
+  DataCounts so_far() const {
+    return sum(writer_->totals(Split::train), writer_->totals(Split::val));
+  }
+  DataCounts added() const { return difference(so_far(), sum(base_.train, base_.val)); }
+
+  // After it.
+  void check_documents();
+  BuildSummary commit();
+  void add_to_directory(const ShardManifest& manifest) const;
+  BuildSummary summary(const ShardManifest& manifest) const;
+
+  fs::path shards_path() const { return folder_->path() / "shards"; }
+
+  DocumentReader& reader_;
+  const Tokenizer& tokenizer_;
+  const fs::path directory_;
+  const BuildOptions& options_;
+  const ShardManifest base_;  // what the documents are added to
+  std::optional<WorkFolder> folder_;
+  WorkerPool pool_;
+  std::unique_ptr<ShardSetWriter> writer_;
+  std::unique_ptr<SourceCounts> sources_;
+  std::unique_ptr<Progress> progress_;
+
+  BuildState state_;                          // `now` is kept up to date, but for its writer
+  std::optional<Parting<Document>> parting_;  // of the reading thread
+  DataCounts resumed_;
+  uint64_t text_bytes_here_ = 0, saved_files_ = 0;
+  Clock::time_point last_save_ = Clock::now();
+};
+
+ShardManifest Build::base_manifest() const {
+  ShardManifest empty = empty_manifest(tokenizer_, options_.writer);
+  if (!options_.append) return empty;
+  ShardManifest base = read_shard_manifest(directory_);
+  if (base.tokenizer_fingerprint != empty.tokenizer_fingerprint) {
+    fail(
+        ErrorKind::data,
+        strprintf("%s was made with another tokenizer: fingerprint %s, not %s.", directory_.c_str(),
+                  base.tokenizer_fingerprint.c_str(), empty.tokenizer_fingerprint.c_str()),
+        strprintf("Use the one that it carries: --tokenizer %s",
+                  (directory_ / base.tokenizer_file).c_str()));
+  }
+  if (base.dtype != empty.dtype || base.vocab_size != empty.vocab_size) {
+    fail(ErrorKind::data,
+         strprintf("%s/manifest.json: dtype %s and vocabulary %lld are not this "
+                   "tokenizer's %s and %lld",
+                   directory_.c_str(), base.dtype.c_str(), static_cast<long long>(base.vocab_size),
+                   empty.dtype.c_str(), static_cast<long long>(empty.vocab_size)));
+  }
+  if (base.bos != options_.writer.bos || base.eos != options_.writer.eos) {
+    fail(ErrorKind::usage,
+         strprintf("the documents of %s are %s BOS and %s EOS. Add documents "
+                   "like them: %s --bos, %s --no-eos.",
+                   directory_.c_str(), base.bos ? "with" : "without", base.eos ? "with" : "without",
+                   base.bos ? "with" : "without", base.eos ? "without" : "with"));
+  }
+  if (base.sources.empty()) add_sources(base.sources, base);
+  return base;
+}
+
+void Build::describe_run() {
+  const std::vector<std::string> lines = split(reader_.identity(), '\n');
+  state_.inputs = ordered_json::array();
+  for (size_t i = 1; i < lines.size(); ++i)
+    if (!lines[i].empty()) state_.inputs.push_back(escaped(lines[i], lines[i].size()));
+  const ShardWriterOptions& writer = options_.writer;
+  state_.run = {{"the options of the input", escaped(lines.front(), lines.front().size())},
+                {"the tokenizer's fingerprint", tokenizer_.fingerprint()},
+                {"--val-fraction", options_.val_fraction},
+                {"--parse-special", options_.parse_special},
+                {"--bos", writer.bos},
+                {"--no-eos", !writer.eos},
+                {"tokens per file", writer.tokens_per_file},
+                {"tokens per frame", writer.tokens_per_frame},
+                {"the zstd level", writer.zstd_level},
+                {"the program's version", version()},
+                {"--append", options_.append},
+                {kDirectoryKey, options_.append ? checksum(format_manifest(base_)) : "none"}};
+}
+
+void Build::check_target() const {
+  check_output(directory_, OutputKind::directory);  // the work folder lies beside it
+  if (options_.append)
+    check_output(directory_, OutputKind::contents);
+  else
+    check_shard_target(directory_, options_.replace);
+}
+
+std::optional<BuildSummary> Build::run() {
+  folder_.emplace(directory_);
+  describe_run();
+  FoundWork found = find_work(*folder_, directory_, state_, options_.replace, reads_files_only());
+  if (found.in_place) {
+    state_ = *found.state;
+    return summary(read_shard_manifest(directory_));
+  }
+  check_target();
+  if (found.state) {
+    state_.now = found.state->now;
+    state_.earlier = found.state->earlier;
+    state_.complete = found.state->complete;
+  }
+  if (!found.state || !restore())
+    begin();
+  else if (!go_on(found.changed))
+    return std::nullopt;
+  try {
+    if (!state_.complete && !work()) return std::nullopt;
+    return commit();
+  } catch (const std::exception& error) {
+    if (folder_->kept()) {
+      const auto* known = dynamic_cast<const Error*>(&error);
+      const bool input = known && known->kind() == ErrorKind::data;
+      log_info("What was done until the last save is kept in " + folder_->path().string() +
+               ": the same command goes on with it, " +
+               (input ? "with --skip-damaged or when that input is repaired or taken away, " : "") +
+               "--force starts anew.");
+    }
+    throw;
+  }
+}
+
+bool Build::reads_files_only() const {
+  return std::all_of(reader_.inputs().begin(), reader_.inputs().end(), [](const auto& input) {
+    std::error_code status;
+    return fs::is_regular_file(input, status);
+  });
+}
+
+void Build::begin() {
+  fs::create_directories(shards_path());
+  writer_ =
+      std::make_unique<ShardSetWriter>(shards_path(), tokenizer_, options_.writer, base_, &pool_);
+  if (!options_.append)
+    write_file_atomic(shards_path() / base_.tokenizer_file, tokenizer_.file_content());
+  state_.now = {};
+  state_.earlier.reset();
+  state_.complete = false;
+}
+
+bool Build::restore() {
+  const ordered_json earlier = state_.earlier ? state_.earlier->writer : ordered_json();
+  try {
+    writer_ = std::make_unique<ShardSetWriter>(shards_path(), tokenizer_, options_.writer,
+                                               state_.now.writer, earlier, &pool_);
+  } catch (const Error& error) {
+    drop_damaged(*folder_, error, options_.replace);
+    return false;
+  }
+  resumed_ = added();
+  return true;
+}
+
+// Brings the reader behind what was done. False on a stop signal.
+bool Build::go_on(bool changed) {
+  log_info("going on with the unfinished run: " + shown(resumed_) + " are done");
+  if (state_.complete) return true;
+  Skipped skipped = skip_documents(changed || !reads_files_only());
+  if (skipped == Skipped::others && changed && state_.earlier) {
+    state_.now = *state_.earlier;
+    if (!restore()) begin();
+    log_info("what was read of the last input has changed: going back to " + shown(resumed_));
+    reader_.restart();
+    skipped = skip_documents(false);
+  }
+  if (skipped == Skipped::stopped) tell_stopped();
+  if (skipped == Skipped::others) {
+    fail(ErrorKind::data,
+         "the input does not begin with the " +
+             with_commas(static_cast<int64_t>(state_.now.read_documents)) +
+             " documents that the unfinished run in " + folder_->path().string() + " has read.",
+         "Give the same input again, or start anew with --force.");
+  }
+  return skipped == Skipped::all;
+}
+
+Build::Skipped Build::skip_documents(bool compare) {
+  const uint64_t wanted = state_.now.read_documents;
+  uint64_t hash = state_.now.text_hash;
+  bool all = true;
+  if (!compare) {
+    all = reader_.skip(wanted);
+  } else {
+    hash = 0;
+    std::string text;
+    for (uint64_t i = 0; i < wanted && all; ++i) {
+      all = reader_.next(text) && !stop_signal();
+      hash = chained(hash, parting_hash(text));
+    }
+  }
+  if (stop_signal()) return Skipped::stopped;
+  return all && hash == state_.now.text_hash ? Skipped::all : Skipped::others;
+}
+
+bool Build::work() {
+  progress_ = std::make_unique<Progress>(
+      "tokenize", static_cast<int64_t>(reader_.total_stored_bytes()), "bytes");
+  progress_->begin_at(static_cast<int64_t>(reader_.stored_bytes()));
+  sources_ = std::make_unique<SourceCounts>(writer_->sources(), reader_.inputs());
+  const SplitInfo train = writer_->totals(Split::train), val = writer_->totals(Split::val);
+  // What is added to a directory goes by its hash alone.
+  const bool all_given = options_.append;
+  parting_.emplace(
+      options_.val_fraction,
+      Parting<Document>::Given{all_given || train.documents > 0, all_given || val.documents > 0,
+                               train.text_bytes + val.text_bytes});
+  Pipeline<DocumentBatch> pipeline;
+  pipeline.produce = [this](DocumentBatch& batch) { return read(batch); };
+  pipeline.work = [this](DocumentBatch& batch) { encode(batch); };
+  pipeline.consume = [this](const DocumentBatch& batch) { return write(batch); };
+  pipeline.weight = [](const DocumentBatch& batch) { return batch.text_bytes; };
+  pipeline.max_weight = (2 * pool_.threads() + 2) * kBatchBytes;
+  run_pipeline(pipeline, pool_);
+  if (stop_signal()) {
+    save();
+    tell_stopped();
+    return false;
+  }
+  check_documents();
+  return true;
+}
+
+bool Build::read(DocumentBatch& batch) {
+  while (batch.text_bytes < kBatchBytes && batch.documents.size() < kBatchDocuments) {
+    Document document;
+    const bool more = reader_.next(document.text);
+    // After a stop signal the last document may be cut off.
+    if (stop_signal()) break;
+    const size_t before = batch.documents.size();
+    if (more)
+      part(std::move(document), batch.documents);
+    else
+      batch.tail = parting_->finish(batch.documents);
+    for (size_t i = before; i < batch.documents.size(); ++i)
+      batch.text_bytes += batch.documents[i].text_bytes;
+    if (!more) break;
+  }
+  batch.stored_bytes = reader_.stored_bytes();
+  return !batch.documents.empty();
+}
+
+// Gives the document to `out` at once where nothing but its hash decides where it goes.
+void Build::part(Document document, std::vector<Document>& out) {
+  document.input = document.last_input = reader_.input();
+  if (document.text.empty() && parting_->last()) {
+    ++parting_->last()->empty_behind;
+    parting_->last()->last_input = document.input;
+    return;
+  }
+  document.text_bytes = document.text.size();
+  if (parting_->decided() || document.text.empty()) {
+    out.push_back(std::move(document));
+    return;
+  }
+  document.hash = parting_hash(document.text);
+  document.split = split_of_hash(document.hash, options_.val_fraction);
+  document.placed = true;
+  parting_->add(std::move(document), out);
+}
+
+void Build::encode(DocumentBatch& batch) const {
+  const Specials specials = options_.parse_special ? Specials::parse : Specials::as_text;
+  for (Document& document : batch.documents) {
+    if (!document.placed) {
+      document.hash = parting_hash(document.text);
+      document.split = split_of_hash(document.hash, options_.val_fraction);
+    }
+    tokenizer_.encode(document.text, batch.ids, specials);
+    document.ids_end = batch.ids.size();
+    document.text = {};
+  }
+}
+
+bool Build::write(const DocumentBatch& batch) {
+  size_t begin = 0;
+  for (const Document& document : batch.documents) {
+    // With many small inputs the work is saved between two of them.
+    const bool is_next_input = document.input >= state_.now.read_inputs;
+    if (is_next_input && state_.now.read_documents > 0 && is_save_due()) save(true);
+    write_document(document, std::span(batch.ids).subspan(begin, document.ids_end - begin));
+    begin = document.ids_end;
+  }
+  log_tail(batch.tail);
+  text_bytes_here_ += batch.text_bytes;
+  progress_->update(static_cast<int64_t>(batch.stored_bytes),
+                    human_count(static_cast<double>(added().tokens)) + " tokens");
+  if (is_save_due() || writer_->finished_files() != saved_files_) save();
+  return !stop_signal();
+}
+
+void Build::write_document(const Document& document, std::span<const uint32_t> ids) {
+  const auto count = [&](uint64_t hash) {
+    ++state_.now.read_documents;
+    state_.now.text_hash = chained(state_.now.text_hash, hash);
+  };
+  if (!document.is_rest) count(document.hash);
+  state_.now.read_inputs = document.last_input + 1;
+  state_.now.empty_documents += document.empty_behind + (document.text_bytes == 0);
+  for (uint64_t i = 0; i < document.empty_behind; ++i) count(parting_hash(""));
+  if (document.text_bytes == 0) return;
+  const uint64_t tokens = writer_->add(document.split, ids, document.text_bytes);
+  if (tokens > 0) sources_->add(document.input, tokens, document.text_bytes);
+}
+
+bool Build::is_save_due() const {
+  return Clock::now() - last_save_ >= std::chrono::duration<double>(options_.save_seconds);
+}
+
+void Build::save(bool between_inputs) {
+  state_.now.writer = writer_->save();
+  if (between_inputs) state_.earlier = state_.now;
+  write_build_state(*folder_, state_);
+  if (between_inputs || !state_.earlier) writer_->drop_old();
+  saved_files_ = writer_->finished_files();
+  last_save_ = Clock::now();
+  folder_->keep(state_.now.read_documents > 0);
+}
+
+void Build::tell_stopped() const {
+  if (!folder_->kept()) {
+    log_warning("stopped; nothing was written");
+    return;
+  }
+  log_warning("stopped; " + shown(added()) + " are kept in " + folder_->path().string() +
+              ": run the same command again to go on");
+}
+
+void Build::check_documents() {
+  if (added().documents > 0) return;
+  folder_->keep(false);
+  fail(ErrorKind::data, "the input holds no text: no document was found, and nothing was written");
+}
+
+BuildSummary Build::commit() {
+  const ShardManifest manifest = writer_->finish();
+  state_.complete = true;
+  state_.earlier.reset();
+  // Where nothing was saved, a kill in the next moment loses less than that would cost.
+  if (options_.append || folder_->kept())
+    save();
+  else
+    writer_->drop_old();
+  if (options_.append) {
+    add_to_directory(manifest);
+  } else {
+    write_file_atomic(shards_path() / kManifestName, format_manifest(manifest));
+    // The target may have appeared since.
+    check_target();
+    move_directory(shards_path(), directory_);
+  }
+  folder_->keep(false);
+  return summary(manifest);
+}
+
+// Until the manifest is replaced, the new files are strangers in a directory that is whole.
+void Build::add_to_directory(const ShardManifest& manifest) const {
+  if (checksum(format_manifest(base_manifest())) !=
+      state_.run.at(kDirectoryKey).get<std::string>()) {
+    fail(ErrorKind::data, directory_.string() + " was changed while documents were added to it.",
+         "Run the command again with --force to add them to what it is now.");
+  }
+  for (const SplitInfo* split : {&manifest.train, &manifest.val}) {
+    for (const ShardFileInfo& file : split->files) {
+      const fs::path from = shards_path() / file.name, to = directory_ / file.name;
+      std::error_code status;
+      if (!fs::exists(from, status)) continue;
+      fs::rename(from, to, status);
+      if (status) {
+        fail(ErrorKind::resources,
+             "cannot move " + from.string() + " to " + to.string() + ": " + status.message());
+      }
+    }
+  }
+  // A manifest that a killed run was writing. No other run is at work here: folder_ is locked.
+  std::vector<fs::path> leftovers;
+  for (const fs::directory_entry& entry : fs::directory_iterator(directory_))
+    if (is_unfinished_manifest(entry.path())) leftovers.push_back(entry.path());
+  for (const fs::path& path : leftovers) fs::remove(path);
+  sync_directory(directory_);
+  write_file_atomic(directory_ / kManifestName, format_manifest(manifest));
+}
+
+BuildSummary Build::summary(const ShardManifest& manifest) const {
+  BuildSummary summary;
+  summary.manifest = manifest;
+  summary.empty_documents = state_.now.empty_documents;
+  summary.resumed = resumed_;
+  summary.added = difference(sum(manifest.train, manifest.val), sum(base_.train, base_.val));
+  summary.text_bytes_here = text_bytes_here_;
+  return summary;
+}
+
+}  // namespace
+
+std::optional<BuildSummary> build_shards(DocumentReader& reader, const Tokenizer& tokenizer,
+                                         const fs::path& directory, const BuildOptions& options) {
+  try {
+    return Build(reader, tokenizer, directory, options).run();
+  } catch (const fs::filesystem_error& error) {
+    fail(ErrorKind::resources, message_of(error));
+  }
+}
+
+}  // namespace mythos

@@ -1,0 +1,190 @@
+#include "data/read/byte_stream.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <stdexcept>
+#include <vector>
+
+#include "base/error.h"
+#include "base/signals.h"
+#include "base/strings.h"
+#include "data/read/codecs.h"
+#include "data/read/foreign_format.h"
+
+namespace mythos {
+namespace {
+
+constexpr size_t kMagicBytes = 6;  // what codecs are told by
+
+// A stream that can be looked into before it is read.
+class PeekableStream : public ByteStream {
+ public:
+  std::string_view peek(size_t size_bytes) final {
+    std::string chunk(size_bytes, '\0');
+    while (peeked_.size() < size_bytes) {
+      const size_t got = read_on({chunk.data(), size_bytes - peeked_.size()});
+      if (got == 0) break;
+      peeked_.append(chunk, 0, got);
+    }
+    return peeked_;
+  }
+  size_t read(std::span<char> out) final {
+    if (peeked_.empty()) return read_on(out);
+    const size_t size = std::min(out.size(), peeked_.size());
+    std::memcpy(out.data(), peeked_.data(), size);
+    peeked_.erase(0, size);
+    return size;
+  }
+
+ protected:
+  virtual size_t read_on(std::span<char> out) = 0;
+  size_t peeked_bytes() const { return peeked_.size(); }
+
+ private:
+  std::string peeked_;
+};
+
+class RawStream : public PeekableStream {
+ public:
+  explicit RawStream(const std::string& path) : name_(input_name(path)) {
+    owned_ = path != "-";
+    do {  // a named pipe waits here for its writer
+      fd_ = owned_ ? open(path.c_str(), O_RDONLY | O_CLOEXEC) : STDIN_FILENO;
+      if (fd_ < 0 && errno == EINTR && stop_signal()) return;
+    } while (fd_ < 0 && errno == EINTR);
+    if (fd_ < 0) fail_read("cannot open");
+    struct stat status = {};
+    if (fstat(fd_, &status) != 0) fail_read("cannot read");
+    if (S_ISDIR(status.st_mode)) {
+      fail(ErrorKind::data, name_ + " is a directory; name the files in it");
+    }
+    may_block_ = !S_ISREG(status.st_mode);
+  }
+  ~RawStream() override {
+    if (owned_ && fd_ >= 0) close(fd_);
+  }
+  RawStream(const RawStream&) = delete;
+  RawStream& operator=(const RawStream&) = delete;
+
+  uint64_t stored_bytes() const override { return read_bytes_ - peeked_bytes(); }
+  std::string_view compression() const override { return {}; }
+  const std::string& name() const { return name_; }
+
+ private:
+  [[noreturn]] void fail_read(const char* action) const {
+    fail(ErrorKind::data, strprintf("%s %s: %s", action, name_.c_str(), std::strerror(errno)));
+  }
+
+  // False once a stop signal came, also while nothing arrives.
+  bool wait_for_input() const {
+    constexpr int kCheckMilliseconds = 200;
+    pollfd input = {fd_, POLLIN, 0};
+    while (!stop_signal()) {
+      if (!may_block_ || poll(&input, 1, kCheckMilliseconds) > 0) return true;
+    }
+    return false;
+  }
+
+  size_t read_on(std::span<char> out) override {
+    while (wait_for_input()) {
+      const ssize_t got = ::read(fd_, out.data(), out.size());
+      if (got >= 0) {
+        read_bytes_ += static_cast<uint64_t>(got);
+        return static_cast<size_t>(got);
+      }
+      if (errno != EINTR) fail_read("cannot read");
+    }
+    return 0;
+  }
+
+  std::string name_;
+  int fd_ = -1;
+  bool owned_ = false, may_block_ = false;
+  uint64_t read_bytes_ = 0;
+};
+
+class DecompressedStream : public PeekableStream {
+ public:
+  DecompressedStream(std::unique_ptr<RawStream> raw, const CodecFormat& format)
+      : raw_(std::move(raw)), format_(format), codec_(format.make()), buffer_(1 << 17) {}
+
+  uint64_t stored_bytes() const override { return raw_->stored_bytes() - in_.size(); }
+  std::string_view compression() const override { return format_.name; }
+
+ private:
+  size_t read_on(std::span<char> out) override {
+    std::span<char> to = out;
+    while (to.size() == out.size() && !out.empty()) {
+      // No codec takes the last bytes of a stream before all of its output has been given out.
+      if (in_.empty()) in_ = {buffer_.data(), raw_->read(buffer_)};
+      if (in_.empty() && !codec_->complete() && !stop_signal()) {
+        fail_at(strprintf("the %s data are cut off", format_.name.data()));
+      }
+      if (in_.empty()) return 0;
+      step(to);
+    }
+    return out.size() - to.size();
+  }
+
+  void step(std::span<char>& to) {
+    try {
+      codec_->step(in_, to);
+    } catch (const std::runtime_error& error) {
+      fail_at(strprintf("corrupt %s data (%s)", format_.name.data(), error.what()));
+    }
+  }
+
+  [[noreturn]] void fail_at(const std::string& what) const {
+    fail(ErrorKind::data, strprintf("%s: byte %llu: %s", raw_->name().c_str(),
+                                    static_cast<unsigned long long>(stored_bytes()), what.c_str()));
+  }
+
+  std::unique_ptr<RawStream> raw_;
+  const CodecFormat& format_;
+  std::unique_ptr<Codec> codec_;
+  std::vector<char> buffer_;
+  std::span<const char> in_;  // of buffer_, not yet taken by the codec
+};
+
+}  // namespace
+
+std::string input_name(const std::string& path) {
+  return path == "-" ? "standard input" : path;
+}
+
+CompressedName split_compression(std::string_view path) {
+  const std::string name = lower_ascii(path);
+  for (const CodecFormat& format : codec_formats()) {
+    if (name.ends_with(format.suffix)) {
+      return {format.name, path.substr(0, path.size() - format.suffix.size())};
+    }
+  }
+  return {"", path};
+}
+
+std::unique_ptr<ByteStream> open_byte_stream(const std::string& path) {
+  auto raw = std::make_unique<RawStream>(path);
+  const std::string_view start = raw->peek(kMagicBytes);
+  for (const CodecFormat& format : codec_formats()) {
+    if (format.begins(start)) return std::make_unique<DecompressedStream>(std::move(raw), format);
+  }
+  const std::string_view promised = split_compression(path).compression;
+  if (!promised.empty() && !stop_signal()) {
+    const auto foreign = foreign_format(raw->peek(kForeignBytes), "");
+    fail(ErrorKind::data,
+         strprintf("%s: byte 0: by its name this is %s, but it does not begin so. %s.",
+                   path.c_str(), promised.data(),
+                   start.empty() ? "The file is empty"
+                   : foreign     ? ("It is " + foreign->what + ": " + foreign->advice).c_str()
+                                 : "Give it a name without the ending if it is not compressed"));
+  }
+  return raw;
+}
+
+}  // namespace mythos

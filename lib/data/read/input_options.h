@@ -1,0 +1,40 @@
+#pragma once
+#include <cstdint>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/cli.h"
+#include "data/read/readers.h"
+
+namespace mythos {
+
+// The options by which every program that reads documents names its input.
+struct InputOptions {
+  std::vector<std::string> files;  // empty: standard input
+  std::string format = "auto", separator, field = "text";
+  bool strict = false, skip_damaged = false;
+  std::vector<std::string> min_scores;  // "FIELD>=X"
+  double sample = 1;
+  bool dedup = false;
+  std::optional<uint64_t> limit;
+  size_t text_piece_bytes = 0;  // see ReaderOptions; no option of the command line
+};
+
+// Adds FILE…, --format, --separator, --field, --strict, --skip-damaged, --min-score, --sample,
+// --dedup and --limit.
+void add_input_options(CLI::App& app, InputOptions& options);
+
+// Opens the input that the options name. Fails (usage) on a malformed --separator, --field or
+// --min-score, on --min-score where an input is text, and on "-" given twice.
+DocumentReader open_documents(const InputOptions& options);
+
+// Warnings of malformed rows that were skipped and of lone surrogates that were replaced, and a
+// line on what the options left out.
+void report_left_out(const ReaderCounts& counts);
+// The same as members of a program's JSON: bad_rows, lone_surrogates, low_scores, unsampled,
+// duplicates and damaged_inputs.
+nlohmann::ordered_json left_out_json(const ReaderCounts& counts);
+
+}  // namespace mythos

@@ -1,0 +1,238 @@
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "base/error.h"
+#include "base/signals.h"
+#include "base/strings.h"
+#include "data/read/input_buffer.h"
+#include "data/read/json_row.h"
+#include "data/read/json_value_end.h"
+#include "data/read/sources.h"
+#include "data/read/splitter.h"
+
+namespace mythos {
+namespace {
+
+// Documents from the members of JSON texts, the rows.
+class JsonSource : public DocumentSource {
+ public:
+  JsonSource(std::string name, const ReaderOptions& options, RowLog& rows)
+      : name_(std::move(name)), options_(options), rows_(rows), row_(paths(options)) {}
+
+  bool next(std::string& document) override {
+    for (std::string_view row; next_row(row);) {
+      if (!accept(row)) continue;
+      JsonRow::decode_string(row_.value(0), document);
+      return true;
+    }
+    return false;
+  }
+
+  uint64_t skip(uint64_t documents) override {
+    uint64_t skipped = 0;
+    // Without strict, a row must be scanned to know that it holds a document.
+    const bool all_rows = options_.strict && options_.min_scores.empty();
+    for (std::string_view row; skipped < documents && next_row(row);) {
+      const bool known = all_rows && row.find("\\u") == std::string_view::npos;
+      skipped += known || accept(row);
+    }
+    return skipped;
+  }
+
+ protected:
+  // The next row, which lies where it is until the next call; its line is noted. False at the end
+  // and soon after stop_signal().
+  virtual bool next_row(std::string_view& row) = 0;
+  [[noreturn]] void fail_here(const std::string& what) const {
+    fail(ErrorKind::data, place() + what);
+  }
+
+  uint64_t line_number_ = 0;  // on which the row begins
+
+ private:
+  static std::vector<JsonPath> paths(const ReaderOptions& options) {
+    std::vector<JsonPath> paths = {parse_json_path(options.field, "--field")};
+    for (const MinScore& score : options.min_scores) {
+      paths.push_back(parse_json_path(score.field, "--min-score"));
+    }
+    return paths;
+  }
+
+  std::string place() const { return strprintf("%s:%llu: ", name_.c_str(), ull(line_number_)); }
+
+  bool malformed(const std::function<std::string()>& fault) {
+    rows_.malformed([&] { return place() + fault(); });
+    return false;
+  }
+
+  // Whether a row gives a document.
+  bool accept(std::string_view row) {
+    if (!row_.scan(row)) {
+      return malformed([&] { return fault_in(row); });
+    }
+    if (row_.value(0).empty()) {
+      return malformed([&] { return missing(options_.field, row); });
+    }
+    if (row_.value(0).front() != '"') {
+      return malformed([&] {
+        return "field '" + options_.field + "' is not a string but " +
+               JsonRow::type_name(row_.value(0));
+      });
+    }
+    if (!has_scores(row)) return false;
+    if (row_.has_lone_surrogate() && JsonRow::decode_string(row_.value(0), decoded_) > 0) {
+      rows_.lone_surrogate();
+    }
+    return true;
+  }
+
+  bool has_scores(std::string_view row) {
+    bool high = true;
+    for (size_t i = 0; i < options_.min_scores.size(); ++i) {
+      const MinScore& score = options_.min_scores[i];
+      const std::string_view value = row_.value(i + 1);
+      if (value.empty()) return malformed([&] { return missing(score.field, row); });
+      if (std::strcmp(JsonRow::type_name(value), "number") != 0) {
+        return malformed([&] {
+          return "field '" + score.field + "' is not a number but " + JsonRow::type_name(value);
+        });
+      }
+      high = high && JsonRow::decode_number(value) >= score.minimum;
+    }
+    if (!high) rows_.low_score();
+    return high;
+  }
+
+  std::string fault_in(std::string_view row) const {
+    const std::string_view before = row.substr(0, row_.fault_column() - 1);
+    const auto lines = static_cast<uint64_t>(std::count(before.begin(), before.end(), '\n'));
+    const size_t column = before.size() - (before.rfind('\n') + 1) + 1;
+    return strprintf(
+        "not valid JSON at column %zu%s (%s): %s", column,
+        lines == 0 ? "" : strprintf(" of line %llu", ull(line_number_ + lines)).c_str(),
+        row_.fault(), escaped(row, 60).c_str());
+  }
+
+  // A row without the field.
+  static std::string missing(const std::string& field, std::string_view row) {
+    const std::string_view type = JsonRow::type_name(row);
+    if (type != "object") return "expected a JSON object, got " + std::string(type);
+    const std::vector<std::string> names = JsonRow::member_names(row);
+    return "no field '" + field + "'; the row has: " + join(names, ", ") + "." +
+           did_you_mean(field, names);
+  }
+
+  const std::string name_;
+  const ReaderOptions& options_;
+  RowLog& rows_;
+  JsonRow row_;
+  std::string decoded_;
+};
+
+class JsonLines : public JsonSource {
+ public:
+  JsonLines(const std::string& name, std::unique_ptr<ByteStream> stream,
+            const ReaderOptions& options, RowLog& rows)
+      : JsonSource(name, options, rows), lines_(std::move(stream), "\n") {}
+  uint64_t stored_bytes() const override { return lines_.stored_bytes(); }
+
+ private:
+  // The next line that is not blank.
+  bool next_row(std::string_view& line) override {
+    bool terminated = false;
+    while (lines_.next(line, terminated)) {
+      if (++line_number_ == 1 && line.starts_with(kByteOrderMark)) {
+        line.remove_prefix(kByteOrderMark.size());
+      }
+      if (!trim(line).empty()) return true;
+    }
+    return false;
+  }
+
+  Splitter lines_;
+};
+
+// The elements of arrays and the values that stand alone.
+class JsonValues : public JsonSource {
+ public:
+  JsonValues(const std::string& name, std::unique_ptr<ByteStream> stream,
+             const ReaderOptions& options, RowLog& rows)
+      : JsonSource(name, options, rows), buffer_(std::move(stream)) {}
+  uint64_t stored_bytes() const override { return buffer_.stored_bytes(); }
+
+ private:
+  bool next_row(std::string_view& value) override {
+    if (!std::exchange(begun_, true)) buffer_.take_byte_order_mark();
+    while (skip_space()) {
+      const char c = buffer_.unread().front();
+      line_number_ = line_;
+      if (in_array_ && c == ']') {
+        in_array_ = false;
+      } else if (in_array_ && behind_element_) {
+        if (c != ',') fail_here("expected ',' or ']' behind a value of the array");
+        behind_element_ = false;
+      } else if (!in_array_ && c == '[') {
+        in_array_ = true;
+        behind_element_ = false;
+      } else {
+        behind_element_ = true;
+        return take_value(value);
+      }
+      take(1);
+    }
+    line_number_ = line_;
+    if (in_array_ && !stop_signal()) fail_here("the array does not end: the JSON is cut off");
+    return false;
+  }
+
+  // False where nothing else follows.
+  bool skip_space() {
+    do {
+      const std::string_view text = buffer_.unread();
+      const size_t space = text.find_first_not_of(" \t\r\n");
+      take(std::min(space, text.size()));
+      if (space != std::string_view::npos) return true;
+    } while (buffer_.more());
+    return false;
+  }
+
+  bool take_value(std::string_view& value) {
+    JsonValueEnd end;
+    size_t size = 0;
+    while ((size = end.find(buffer_.unread())) == std::string_view::npos) {
+      if (buffer_.more()) continue;
+      if (stop_signal()) return false;
+      if (end.is_open()) fail_here("the value that begins here does not end: the JSON is cut off");
+      size = buffer_.unread().size();
+      break;
+    }
+    if (size == 0)
+      fail_here("expected a value, got '" + escaped(buffer_.unread().substr(0, 1)) + "'");
+    value = buffer_.unread().substr(0, size);
+    take(size);
+    return true;
+  }
+
+  void take(size_t size_bytes) { line_ += buffer_.take_lines(size_bytes); }
+
+  InputBuffer buffer_;
+  bool begun_ = false, in_array_ = false, behind_element_ = false;
+  uint64_t line_ = 1;
+};
+
+}  // namespace
+
+std::unique_ptr<DocumentSource> open_jsonl(const std::string& name,
+                                           std::unique_ptr<ByteStream> stream,
+                                           const ReaderOptions& options, RowLog& rows) {
+  return std::make_unique<JsonLines>(name, std::move(stream), options, rows);
+}
+
+std::unique_ptr<DocumentSource> open_json(const std::string& name,
+                                          std::unique_ptr<ByteStream> stream,
+                                          const ReaderOptions& options, RowLog& rows) {
+  return std::make_unique<JsonValues>(name, std::move(stream), options, rows);
+}
+
+}  // namespace mythos

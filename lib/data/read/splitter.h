@@ -1,0 +1,48 @@
+#pragma once
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "base/signals.h"
+#include "data/read/input_buffer.h"
+
+namespace mythos {
+
+// Cuts a stream at a separator; an empty one is nowhere.
+class Splitter {
+ public:
+  Splitter(std::unique_ptr<ByteStream> stream, std::string separator)
+      : buffer_(std::move(stream)), separator_(std::move(separator)) {}
+
+  // The next part, without its separator; it lies here until the next call. `terminated` tells
+  // whether a separator followed. False at the end and after stop_signal().
+  bool next(std::string_view& part, bool& terminated) {
+    size_t searched = 0;
+    do {
+      part = buffer_.unread();
+      const size_t at =
+          separator_.empty() ? std::string_view::npos : part.find(separator_, searched);
+      if (at != std::string_view::npos) {
+        part = part.substr(0, at);
+        buffer_.take(at + separator_.size());
+        terminated = true;
+        return true;
+      }
+      searched = part.size() - std::min(part.size(), separator_.size());
+    } while (buffer_.more());
+    part = buffer_.unread();
+    buffer_.take(part.size());
+    terminated = false;
+    return !std::exchange(ended_, true) && !stop_signal();
+  }
+  uint64_t stored_bytes() const { return buffer_.stored_bytes(); }
+
+ private:
+  InputBuffer buffer_;
+  std::string separator_;
+  bool ended_ = false;
+};
+
+}  // namespace mythos

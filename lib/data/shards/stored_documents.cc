@@ -1,0 +1,49 @@
+#include "data/shards/stored_documents.h"
+
+#include "base/error.h"
+#include "base/signals.h"
+#include "base/strings.h"
+#include "text/load_tokenizer.h"
+
+namespace mythos {
+
+void throw_if_stopped() {
+  if (stop_signal()) throw Stopped{};
+}
+
+std::unique_ptr<Tokenizer> load_tokenizer_of(const ShardDirectory& shards) {
+  return load_carried_tokenizer(shards.path() / shards.manifest().tokenizer_file);
+}
+
+void for_each_document(const ShardDirectory& shards, const Tokenizer& tokenizer,
+                       ShardDirectory::Split split, uint64_t first, uint64_t end,
+                       const DocumentUse& use) {
+  const bool bos = shards.manifest().bos, eos = shards.manifest().eos;
+  std::vector<uint32_t> ids;
+  uint64_t begin = shards.document_begin(split, first);
+  for (uint64_t document = first; document < end; ++document) {
+    throw_if_stopped();
+    const uint64_t next = shards.document_begin(split, document + 1);
+    ids.resize(next - begin);
+    shards.read(split, begin, ids);
+    const bool whole = ids.size() >= size_t{bos} + size_t{eos} &&
+                       (!bos || ids.front() == tokenizer.bos_id()) &&
+                       (!eos || ids.back() == tokenizer.eos_id());
+    if (!whole) {
+      fail(ErrorKind::data,
+           strprintf("%s: %s document %llu lacks the BOS or EOS token that the manifest promises",
+                     shards.path().c_str(), split_name(split),
+                     static_cast<unsigned long long>(document)));
+    }
+    use(std::span<const uint32_t>(ids).subspan(bos, ids.size() - bos - eos));
+    begin = next;
+  }
+}
+
+uint64_t text_bytes_of(std::span<const uint32_t> ids, const std::vector<int32_t>& byte_lengths) {
+  uint64_t bytes = 0;
+  for (const uint32_t id : ids) bytes += static_cast<uint64_t>(byte_lengths[id]);
+  return bytes;
+}
+
+}  // namespace mythos

@@ -1,0 +1,133 @@
+#include "infer/engine/speculate.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/rng.h"
+#include "base/strings.h"
+#include "infer/engine/session.h"
+
+namespace mythos {
+namespace {
+
+// Counters of the random numbers beside those of sample_token(), which are positions.
+constexpr uint64_t kAccept = uint64_t{1} << 62, kRedraw = uint64_t{1} << 63;
+
+double probability_of(uint32_t id, const std::vector<TokenProbability>& tokens) {
+  const auto at =
+      std::lower_bound(tokens.begin(), tokens.end(), id,
+                       [](const TokenProbability& t, uint32_t id) { return t.id < id; });
+  return at != tokens.end() && at->id == id ? at->probability : 0;
+}
+
+// max(0, full − draft), renormalised; `full` where nothing is left, which only rounding can do.
+std::vector<TokenProbability> residual(const std::vector<TokenProbability>& full,
+                                       const std::vector<TokenProbability>& draft) {
+  std::vector<TokenProbability> left;
+  double sum = 0;
+  for (const TokenProbability& token : full) {
+    const double more = token.probability - probability_of(token.id, draft);
+    if (more <= 0) continue;
+    left.push_back({token.id, more});
+    sum += more;
+  }
+  if (left.empty()) return full;
+  for (TokenProbability& token : left) token.probability /= sum;
+  return left;
+}
+
+}  // namespace
+
+double SpeculationCounts::acceptance_rate() const {
+  return drafted > 0 ? static_cast<double>(accepted) / static_cast<double>(drafted) : 0;
+}
+
+double SpeculationCounts::tokens_per_verification() const {
+  return verifications > 0
+             ? static_cast<double>(accepted + verifications) / static_cast<double>(verifications)
+             : 0;
+}
+
+uint32_t verified(uint32_t id, const std::vector<TokenProbability>& draft,
+                  const std::vector<TokenProbability>& full, double accept_uniform,
+                  double redraw_uniform) {
+  if (accept_uniform * probability_of(id, draft) < probability_of(id, full)) return id;
+  return pick(residual(full, draft), redraw_uniform);
+}
+
+Speculator::Speculator(Session& session, const SpeculationOptions& options,
+                       const SamplingOptions& sampling, uint64_t stream, int64_t drawable_tokens)
+    : session_(session),
+      options_(options),
+      sampling_(sampling),
+      stream_(stream),
+      drawable_(static_cast<size_t>(drawable_tokens)) {
+  if (options.draft_loops >= session.loops()) {
+    fail(ErrorKind::usage, strprintf("draft-loops is %lld; allowed: fewer than the %lld loops that "
+                                     "verify",
+                                     static_cast<long long>(options.draft_loops),
+                                     static_cast<long long>(session.loops())));
+  }
+  if (options.draft_tokens < 1 || options.draft_tokens >= Decoder::kMaxRows) {
+    fail(ErrorKind::usage, strprintf("draft-tokens is %lld; allowed: 1 to %lld",
+                                     static_cast<long long>(options.draft_tokens),
+                                     static_cast<long long>(Decoder::kMaxRows - 1)));
+  }
+  if (session.exits()) {
+    fail(ErrorKind::usage,
+         "drafts are verified at a fixed depth: give --draft-loops a number of "
+         "--loops, not auto");
+  }
+  // With a shared slot a token verified beside others would see the last loop's keys of some.
+  if (session.decoder().options().cache.sharing != CacheSharing::per_loop) {
+    fail(ErrorKind::usage,
+         "draft-loops needs keys and values of every loop: choose --cache-sharing per-loop");
+  }
+}
+
+std::vector<TokenProbability> Speculator::distribution(std::span<const float> logits) const {
+  return next_token_distribution(logits.first(drawable_), sampling_);
+}
+
+void Speculator::draft(uint32_t id, uint64_t position, int64_t count) {
+  fed_.assign(1, id);
+  drafts_.clear();
+  const int64_t before = session_.length();
+  for (int64_t i = 0; i < count; ++i) {
+    session_.step({&fed_.back(), 1}, options_.draft_loops, logits_);
+    drafts_.push_back(distribution(logits_));
+    // The random number of the plain path: the two draw the same where the depths agree.
+    const double uniform =
+        Rng(sampling_.seed, stream_, position + static_cast<uint64_t>(i)).uniform();
+    fed_.push_back(pick(drafts_.back(), uniform));
+  }
+  session_.truncate(before);
+}
+
+std::span<const uint32_t> Speculator::next(uint32_t id, uint64_t position, int64_t most) {
+  const auto vocab = static_cast<size_t>(session_.vocab_size());
+  const int64_t count = std::min(options_.draft_tokens, most - 1), before = session_.length();
+  logits_.resize(vocab * static_cast<size_t>(count + 1));
+  draft(id, position, count);
+  session_.step(fed_, 0, logits_);
+  drawn_.clear();
+  for (size_t i = 0; i < fed_.size(); ++i, ++position) {
+    const auto full = distribution(std::span(logits_).subspan(i * vocab, vocab));
+    if (i == drafts_.size()) {
+      drawn_.push_back(pick(full, Rng(sampling_.seed, stream_, position).uniform()));
+      break;
+    }
+    drawn_.push_back(verified(fed_[i + 1], drafts_[i], full,
+                              Rng(sampling_.seed, stream_, position | kAccept).uniform(),
+                              Rng(sampling_.seed, stream_, position | kRedraw).uniform()));
+    if (drawn_.back() != fed_[i + 1]) break;
+  }
+  const auto kept = static_cast<int64_t>(drawn_.size());
+  session_.truncate(before + kept);
+  ++counts_.verifications;
+  counts_.drafted += count;
+  counts_.accepted += kept - 1;
+  return drawn_;
+}
+
+}  // namespace mythos

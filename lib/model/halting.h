@@ -1,0 +1,41 @@
+#pragma once
+#include <vector>
+
+#include "model/weights.h"
+#include "ops/halting/halting.h"
+
+namespace mythos {
+
+// Adaptive computation time (Graves 2016) over the loops: each position's output is the sum of its
+// states weighted by halting probabilities. A position whose sum of probabilities reaches the
+// threshold has halted. With act its state and keys stay what they are then, and one that never
+// reaches it gives the remainder to its last loop, so that the weights always sum to 1. With
+// act-reference, as in the public reference, halted positions go on changing what others see, and
+// the weights of a position that never reaches the threshold stay below 1.
+class HaltingState {
+ public:
+  HaltingState(const ModelConfig& config, const Weights& weights, int64_t loops);
+
+  // Takes the new state h [B,S,D] fp32 of the next loop; with `places`, h [1,N,D] is that of these
+  // positions of the B·S, which must be all that run.
+  void add(const Tensor& h, const Tensor& places = {});
+  // Positions that have not halted, [B,S] bool. Needs one loop.
+  Tensor running() const { return state_.running.gt(0); }
+  // Whether no position runs any more. Reads one number back from the device.
+  bool all_halted() const;
+
+  Tensor output() const { return state_.output; }  // [B,S,D] fp32
+  Tensor weights() const;                          // [B,S,T] fp32; 0 for loops after the last
+  Tensor loops_run() const { return state_.steps.to(at::kLong); }  // [B,S]
+  // Loops run plus the remainder, the differentiable cost (eq. 12), [B,S] fp32.
+  Tensor ponder() const { return state_.steps + state_.remainder; }
+
+ private:
+  const ModelConfig& config_;
+  const Weights& w_;
+  int64_t loops_;
+  HaltingStep state_;
+  std::vector<Tensor> shares_;
+};
+
+}  // namespace mythos

@@ -1,0 +1,79 @@
+#pragma once
+#include <functional>
+#include <vector>
+
+#include "config/train_config.h"
+#include "model/kv_cache.h"
+#include "model/weights.h"
+
+// The recurrent-depth transformer: embedding → prelude → T loops of the core with the input
+// injected → coda → norm → head. Shapes: B batch, S sequence, D width, V vocabulary, T loops, E
+// experts.
+namespace mythos {
+
+// Called after each loop t with the state before and after it, [B,S,D] fp32, without gradient.
+using LoopObserver = std::function<void(int64_t t, const Tensor& before, const Tensor& after)>;
+
+struct ForwardOptions {
+  int64_t loops = 0;  // T; 0 means the configuration's max_loop_iters
+  // Tokens before these; the new ones are appended and advanced over. Made for T loops, or for
+  // more: then those beyond T have no keys of the new tokens, which must be forgotten before a pass
+  // of more loops.
+  KvCache* cache = nullptr;
+  // [B,S] int32: the position at which each token's document begins; it sees nothing before that.
+  // Undefined: all tokens of a sequence are one document. Not with a cache.
+  Tensor document_begins;
+  LoopObserver observer;
+  bool count_experts = false;  // fill expert_load
+  // [B,S] bool: the positions that expert_load counts, such as those with a target. Undefined: all.
+  Tensor counted;
+  // The hidden state of the last position alone, [B,1,D]; of the others only what it needs.
+  bool last_only = false;
+  // Where positions halt (halting = act) and no gradient is recorded, those that have halted are
+  // not computed; otherwise they are computed and their states and keys put back.
+  bool skip_halted = true;
+  // With gradients: keep only the input of each loop (loop) or of each layer (block), and compute
+  // the rest again in the backward pass.
+  Recompute recompute = Recompute::none;
+};
+
+struct ForwardResult {
+  Tensor hidden;        // [B,S or 1,D] after the final norm, in the compute type
+  Tensor halt_weights;  // [B,S,T] fp32 share of each loop's state; undefined if no halting
+  Tensor loops_run;     // [B,S] int64 loops until each position halted; defined with halting = act
+  // [B,S] fp32 loops run + remainder of each position (Graves 2016, eq. 12), the differentiable
+  // cost of halting; undefined if no halting.
+  Tensor ponder;
+  // Per core layer: [E] tokens of ForwardOptions::counted that were routed while they ran, summed
+  // over loops.
+  std::vector<Tensor> expert_load;
+};
+
+// ids [B,S] int64 on the weights' device.
+ForwardResult forward(const ModelConfig& config, const Weights& weights, const Tensor& ids,
+                      const ForwardOptions& options = {});
+
+// [...,D] → logits [...,V] fp32.
+Tensor logits(const Weights& weights, const Tensor& hidden);
+
+// Cross-entropy in nats of each position, [B,S] fp32; 0 where the target is -1; without gradient.
+// hidden [B,S,D], targets [B,S] int64. Logits are formed for a block of positions at a time.
+Tensor token_losses(const Weights& weights, const Tensor& hidden, const Tensor& targets);
+
+// scale (and device_scale [] fp32, where defined) times the sum of the same, [] fp32: what training
+// differentiates.
+Tensor loss_sum(const Weights& weights, const Tensor& hidden, const Tensor& targets,
+                double scale = 1, const Tensor& device_scale = {});
+
+// Ā of an LTI or ZOH injection, [D] fp32, strictly inside (0, 1); undefined for other injections.
+Tensor transition(const ModelConfig& config, const Weights& weights);
+
+// A model to compute with: what load_model (checkpoint/checkpoint.h) gives, and what tests build.
+struct Model {
+  Model(const ModelConfig& config, at::Device device = at::kCPU)
+      : config(config), parameters(config, device) {}
+  ModelConfig config;
+  Parameters parameters;
+};
+
+}  // namespace mythos

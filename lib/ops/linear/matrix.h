@@ -1,0 +1,55 @@
+#pragma once
+#include <ATen/core/Tensor.h>
+
+#include <functional>
+
+#include "config/field.h"
+
+namespace mythos {
+
+// How inference holds the weights of matrix products. int8 and int4 round groups of kWeightGroup
+// neighbours of a row to whole multiples of one bf16 scale: 8.5 and 4.5 bits a weight.
+enum class WeightFormat { plain, int8, int4 };
+template <>
+struct EnumNames<WeightFormat> {
+  static constexpr std::array<std::string_view, 3> names = {"plain", "int8", "int4"};
+};
+constexpr int64_t kWeightGroup = 32;
+
+// A weight [N,K], or a stack of them [E,N,K]. K' is K rounded up to whole groups; what is beyond K
+// is 0.
+struct Matrix {
+  // plain: fp32 or bf16 [...,N,K]. int8: int8 [...,N,K']. int4: uint8 [...,N,K'/2]; byte i of a
+  // group holds weight i in its low half and weight i+16 in its high half, each plus 8.
+  at::Tensor values;
+  at::Tensor scales;  // bf16 [...,N,K'/kWeightGroup]; undefined when plain
+  WeightFormat format = WeightFormat::plain;
+  int64_t columns = 0;  // K
+
+  Matrix() = default;
+  Matrix(const at::Tensor& plain)  // NOLINT: every tensor is a matrix as it stands
+      : values(plain), columns(plain.defined() && plain.dim() > 0 ? plain.size(-1) : 0) {}
+
+  bool defined() const { return values.defined(); }
+  bool is_plain() const { return format == WeightFormat::plain; }
+  int64_t rows() const { return values.size(-2); }
+  // One of a stack.
+  Matrix operator[](int64_t expert) const;
+  // The values, [...,N,K] in `type`; the stored tensor itself when it is that.
+  at::Tensor dense(at::ScalarType type) const;
+  int64_t size_bytes() const;
+};
+
+// Is told of rows [M,K] that have been read for the last time.
+using RowsRead = std::function<void(const at::Tensor& rows)>;
+
+// Rounds w [...,N,K] fp32 or bf16, piece by piece.
+Matrix quantize(const at::Tensor& w, WeightFormat format, const RowsRead& read = {});
+// w in `type`, piece by piece; itself when it has it.
+at::Tensor cast(const at::Tensor& w, at::ScalarType type, const RowsRead& read = {});
+
+// x wᵀ as apply_linear() of plain weights (ops/linear/linear.h); rounded weights are expanded
+// first.
+at::Tensor apply_linear(const at::Tensor& x, const Matrix& w);
+
+}  // namespace mythos

@@ -1,0 +1,79 @@
+#pragma once
+#include <cstdint>
+
+#include "ops/linear/matrix.h"
+
+// Serial pieces of work on few rows, for code that shares them out over a Team itself: products
+// that are bound by reading the weights once. Activations are fp32. No result depends on which
+// other rows are computed beside it, nor on how columns are shared out.
+namespace mythos::cpu {
+
+// The rows of a weight matrix in memory.
+struct RowMatrix {
+  enum class Kind { fp32, bf16, int8, int4 };
+  const char* values = nullptr;
+  const uint16_t* scales = nullptr;  // bf16, columns/kWeightGroup for each row
+  Kind kind = Kind::fp32;
+  int64_t rows = 0, columns = 0;
+  int64_t row_bytes = 0, row_scales = 0;
+
+  RowMatrix() = default;
+  // The matrix must outlive it, contiguous.
+  explicit RowMatrix(const Matrix& matrix);
+  RowMatrix(const float* rows_, int64_t count, int64_t columns_, int64_t stride);
+  bool defined() const { return values != nullptr; }
+};
+
+// A stack of them, [E,N,K].
+struct RowMatrices {
+  RowMatrix first;
+  int64_t stride_bytes = 0, stride_scales = 0;
+
+  RowMatrices() = default;
+  explicit RowMatrices(const Matrix& stack);
+  RowMatrix operator[](int64_t index) const;
+};
+
+// y[m][n] = Σ_k x[m][k] w[n][k] for rows n = begin … end-1 of w and m < count.
+void row_products(const RowMatrix& w, int64_t begin, int64_t end, const float* const* x,
+                  int64_t count, float* const* y);
+
+// Rows begin … end-1 of an int8 or int4 matrix in full, to fp32 or bf16 [rows,columns].
+void expand_rows(const RowMatrix& w, int64_t begin, int64_t end, float* to);
+void expand_rows(const RowMatrix& w, int64_t begin, int64_t end, c10::BFloat16* to);
+
+// y[k] = Σ_n x[n-begin] w[n][k] over rows n = begin … end-1 of a plain matrix.
+void column_products(const RowMatrix& w, int64_t begin, int64_t end, const float* x, float* y);
+
+// Keys or values of consecutive tokens as a cache stores them.
+struct CachedRows {
+  enum class Kind { fp32, bf16, int8 };
+  const char* numbers = nullptr;  // `stride` numbers for each token
+  const float* scales = nullptr;  // int8: `groups` for each token
+  Kind kind = Kind::fp32;
+  int64_t stride = 0, groups = 0;
+  int64_t first = 0, width = 0;  // the columns meant
+  int64_t group = 0, split = 0;  // int8: their first `split` columns have scale `group`, the rest
+                                 // the one after
+};
+
+// Attention of `heads` queries of one token over `tokens` tokens: q [heads][keys.width] (already
+// scaled) → out [heads][values.width]; online softmax in fp32 over blocks of tokens (Milakov and
+// Gimelshein 2018). work: attention_work_floats() floats.
+void attend(const float* q, int64_t heads, const CachedRows& keys, const CachedRows& values,
+            int64_t tokens, float* out, float* work);
+int64_t attention_work_floats(int64_t heads, int64_t key_width, int64_t value_width);
+// Writes x [width] as token `token` of a cache; int8 with the scales of its groups, `widths` wide.
+void store_row(const float* x, const CachedRows& to, const int64_t* widths, int64_t token);
+
+// x / sqrt(mean x² + eps) ⊙ weight → y.
+void norm_row(const float* x, const float* weight, int64_t width, double eps, float* y);
+// gate ← silu(gate) ⊙ up.
+void swiglu_row(float* gate, const float* up, int64_t width);
+// Rotates adjacent pairs; cos and sin [width/2].
+void rope_row(float* x, const float* cos, const float* sin, int64_t width);
+// y[i] += a·x[i].
+void add_scaled(float* y, float a, const float* x, int64_t width);
+float dot(const float* x, const float* y, int64_t width);
+
+}  // namespace mythos::cpu

@@ -1,0 +1,11 @@
+#pragma once
+#include "text/hf/hf_json.h"
+#include "text/stages/normalizer.h"
+
+namespace mythos {
+
+// The steps of a tokenizer.json's member "normalizer", none for null. Fails (data) on kinds and
+// settings that are not supported.
+Normalizer read_hf_normalizer(const HfJson& normalizer);
+
+}  // namespace mythos

@@ -1,0 +1,16 @@
+#pragma once
+#include "text/hf/hf_json.h"
+#include "text/stages/pre_tokenizer.h"
+
+namespace mythos {
+
+struct HfPreTokenizer {
+  PreTokenizer steps;
+  bool byte_level = false;  // pieces are bytes, which the vocabulary writes in letters
+};
+
+// A tokenizer.json's member "pre_tokenizer". Fails (data) on kinds and settings that are not
+// supported.
+HfPreTokenizer read_hf_pre_tokenizer(const HfJson& pre_tokenizer);
+
+}  // namespace mythos

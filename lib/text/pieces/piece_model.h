@@ -1,0 +1,30 @@
+#pragma once
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "text/pieces/vocabulary.h"
+
+namespace mythos {
+
+// Turns the pieces that a pre-tokenizer has cut into token ids. Const members may be called from
+// several threads at once.
+class PieceModel {
+ public:
+  virtual ~PieceModel() = default;
+
+  virtual const Vocabulary& vocabulary() const = 0;
+  // Appends the ids of the pieces of `text`, well-formed UTF-8, that end at `ends`.
+  virtual void encode_pieces(std::string_view text, std::span<const size_t> ends,
+                             std::vector<uint32_t>& ids) const = 0;
+  // Appends the ids of bytes that are not UTF-8.
+  virtual void encode_bytes(std::string_view bytes, std::vector<uint32_t>& ids) const = 0;
+  // Whether some text may have this token. False is certain.
+  virtual bool text_gives(uint32_t id) const = 0;
+  // Whether a piece that is cut between an ASCII letter and a space (or "▁") gives the ids that it
+  // gives uncut.
+  virtual bool ends_at_cut() const { return false; }
+};
+
+}  // namespace mythos

@@ -1,0 +1,101 @@
+#include "text/split/pattern_dialect.h"
+
+#include <utility>
+
+#include "base/error.h"
+
+namespace mythos {
+namespace {
+
+// Escapes that name other characters, or something else, in one engine than in another: \w lacks
+// marks in PCRE2, \h is a digit in Oniguruma, \v one character in Rust.
+constexpr std::string_view kOtherEscapes = "wWbBhHvVRXZGNQE";
+
+class Speller {
+ public:
+  Speller(std::string_view pattern, Dialect dialect) : pattern_(pattern), dialect_(dialect) {}
+
+  std::string spell() {
+    while (at_ < pattern_.size()) step();
+    return std::move(result_);
+  }
+
+ private:
+  void step() {
+    const bool in_set = depth_ > 0;
+    if (starts("\\")) return escape();
+    if (starts("[")) return open_set();
+    if (in_set) {
+      if (starts("]")) return close_set();
+      if (starts("&&") || (dialect_ == Dialect::rust && (starts("--") || starts("~~")))) refuse(2);
+    } else if (dialect_ == Dialect::oniguruma && (starts("}+") || starts("(?m"))) {
+      // There a group repeated, and a dot that matches newlines.
+      refuse(starts("}+") ? 2 : 3);
+    }
+    take(1);
+  }
+
+  void escape() {
+    const char letter = at_ + 1 < pattern_.size() ? pattern_[at_ + 1] : '\\';
+    if (kOtherEscapes.find(letter) != kOtherEscapes.npos) refuse(2);
+    take(2);
+    // The braces of \p{L} and \x{A0} are none of a quantifier's.
+    if ((letter == 'p' || letter == 'P' || letter == 'x') && starts("{")) {
+      const size_t end = pattern_.find('}', at_);
+      take(end == pattern_.npos ? 1 : end + 1 - at_);
+    }
+  }
+
+  void open_set() {
+    if (depth_ > 0 && starts("[:")) {  // [:alpha:]
+      const size_t end = pattern_.find(":]", at_);
+      if (end == pattern_.npos) refuse(2);
+      return take(end + 2 - at_);
+    }
+    if (depth_++ > 0) {
+      if (starts("[^") || starts("[]") || beside_hyphen()) refuse(2);
+      ++at_;
+      return;
+    }
+    take(1);
+    if (starts("^")) take(1);
+    if (starts("]")) take(1);  // a literal there
+  }
+
+  void close_set() {
+    if (--depth_ == 0) return take(1);
+    if (beside_hyphen()) refuse(1);
+    ++at_;
+  }
+
+  // Written out, the sets inside would make ranges there.
+  bool beside_hyphen() const {
+    return (at_ > 0 && pattern_[at_ - 1] == '-') ||
+           (at_ + 1 < pattern_.size() && pattern_[at_ + 1] == '-');
+  }
+
+  bool starts(std::string_view text) const { return pattern_.substr(at_).starts_with(text); }
+  void take(size_t bytes) {
+    result_ += pattern_.substr(at_, bytes);
+    at_ += bytes;
+  }
+  [[noreturn]] void refuse(size_t bytes) const {
+    fail(ErrorKind::data, "cannot use the split pattern \"" + std::string(pattern_) + "\"",
+         "byte " + std::to_string(at_) + ": \"" + std::string(pattern_.substr(at_, bytes)) +
+             "\" does not mean the same to every engine and is not supported here");
+  }
+
+  std::string_view pattern_;
+  Dialect dialect_;
+  size_t at_ = 0;
+  int depth_ = 0;  // of sets
+  std::string result_;
+};
+
+}  // namespace
+
+std::string pcre2_spelling(std::string_view pattern, Dialect dialect) {
+  return Speller(pattern, dialect).spell();
+}
+
+}  // namespace mythos

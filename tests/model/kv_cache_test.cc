@@ -1,0 +1,210 @@
+#include "model/kv_cache.h"
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include "../device.h"
+#include "arch/plan.h"
+#include "sample_model.h"
+
+namespace mythos {
+namespace {
+
+// Keys (and for gqa values) of one step as attention hands them over.
+struct Pair {
+  Tensor a, b;
+};
+
+class CacheOf : public OnDeviceTest<Attention> {
+ protected:
+  CacheOf() {
+    config_.attention = value();
+    config_.n_kv_heads = 3;
+    config_.core_layers = 2;
+    at::manual_seed(5);
+  }
+  KvCache make(CacheType type, CacheSharing sharing = CacheSharing::per_loop, int64_t loops = 3,
+               at::ScalarType compute = at::kFloat) const {
+    return {config_, loops, /*batch=*/2, /*capacity_tokens=*/4, device_, compute, {sharing, type}};
+  }
+  bool mla() const { return config_.attention == Attention::mla; }
+  Tensor random(at::IntArrayRef shape) const { return at::randn(shape).to(device_); }
+  Pair step(int64_t tokens) const {
+    if (mla()) {
+      return {random({2, tokens, config_.kv_lora_rank + config_.qk_rope_head_dim}), {}};
+    }
+    const std::vector<int64_t> shape = {2, tokens, config_.n_kv_heads, config_.head_dim()};
+    return {random(shape), random(shape)};
+  }
+  // Appends to every slot; what each returned.
+  std::vector<Pair> feed(KvCache& cache, const std::vector<Pair>& steps) const {
+    std::vector<Pair> out;
+    for (int64_t i = 0; i < slots(); ++i) {
+      const Pair& fresh = steps[static_cast<size_t>(i)];
+      const auto [a, b] = cache.append(i, fresh.a, fresh.b);
+      out.push_back({a, b});
+    }
+    cache.advance(steps.front().a.size(1));
+    return out;
+  }
+  std::vector<Pair> steps(int64_t tokens) const {
+    std::vector<Pair> out;
+    for (int64_t i = 0; i < slots(); ++i) out.push_back(step(tokens));
+    return out;
+  }
+  // With per-loop slots of 3 loops.
+  int64_t slots() const { return config_.prelude_layers + 3 * 2 + config_.coda_layers; }
+
+  ModelConfig config_ = small_config();
+};
+
+void expect_equal(const Tensor& got, const Tensor& want) {
+  ASSERT_EQ(got.defined(), want.defined());
+  if (!want.defined()) return;
+  EXPECT_TRUE(got.equal(want));
+}
+
+Tensor joined(const Tensor& first, const Tensor& second) {
+  return first.defined() ? at::cat({first, second}, 1) : Tensor();
+}
+
+TEST_P(CacheOf, ReturnsAllTokensAndGrows) {
+  KvCache cache = make(CacheType::automatic);
+  const auto first = steps(3), second = steps(6), third = steps(1);
+  feed(cache, first);
+  EXPECT_EQ(cache.length(), 3);
+  const auto seen = feed(cache, second);  // beyond the capacity of 4
+  EXPECT_EQ(cache.length(), 9);
+  for (size_t i = 0; i < seen.size(); ++i) {
+    expect_equal(seen[i].a, joined(first[i].a, second[i].a));
+    expect_equal(seen[i].b, joined(first[i].b, second[i].b));
+  }
+  cache.truncate(2);
+  const auto after = feed(cache, third);
+  for (size_t i = 0; i < after.size(); ++i) {
+    expect_equal(after[i].a, joined(first[i].a.narrow(1, 0, 2), third[i].a));
+  }
+  cache.reserve(40);
+  EXPECT_EQ(cache.length(), 3);
+  EXPECT_GE(cache.slot(0).a.numbers.size(1), 40);
+  const auto last = feed(cache, third);
+  for (size_t i = 0; i < last.size(); ++i) {
+    expect_equal(last[i].a, joined(joined(first[i].a.narrow(1, 0, 2), third[i].a), third[i].a));
+  }
+}
+
+TEST_P(CacheOf, Bf16AndInt8StayNearAndGrow) {
+  for (const CacheType type : {CacheType::bf16, CacheType::int8}) {
+    KvCache cache = make(type);
+    const auto first = steps(3), second = steps(6);
+    feed(cache, first);
+    const auto seen = feed(cache, second);
+    for (size_t i = 0; i < seen.size(); ++i) {
+      for (const auto& [got, want] : {std::pair(seen[i].a, joined(first[i].a, second[i].a)),
+                                      std::pair(seen[i].b, joined(first[i].b, second[i].b))}) {
+        if (!want.defined()) continue;
+        ASSERT_EQ(got.scalar_type(), at::kFloat);
+        ASSERT_EQ(got.sizes(), want.sizes());
+        EXPECT_FALSE(got.equal(want));
+        // int8: half a step of the largest of the parts that share a scale.
+        int64_t from = 0;
+        for (const int64_t width : mla() ? cache.widths() : std::vector{config_.head_dim()}) {
+          const Tensor exact = want.narrow(-1, from, width);
+          const Tensor error = (got.narrow(-1, from, width) - exact).abs();
+          const Tensor bound = type == CacheType::int8 ? exact.abs().amax(-1, true) * (1.001 / 254)
+                                                       : exact.abs() * 0x1p-8;
+          EXPECT_TRUE((error <= bound).all().item<bool>()) << "slot " << i;
+          from += width;
+        }
+      }
+    }
+  }
+}
+
+TEST_P(CacheOf, GivesTheComputeType) {
+  for (const CacheType type : {CacheType::fp32, CacheType::bf16, CacheType::int8}) {
+    KvCache cache = make(type, CacheSharing::per_loop, 3, at::kBFloat16);
+    const Pair fresh = step(2);
+    const auto seen =
+        cache.append(0, fresh.a.to(at::kBFloat16), mla() ? Tensor() : fresh.b.to(at::kBFloat16));
+    EXPECT_EQ(seen.first.scalar_type(), at::kBFloat16);
+  }
+}
+
+// As many bytes as the plan says.
+TEST_P(CacheOf, TakesWhatThePlanSays) {
+  const SlotBytes slot = slot_bytes(config_);
+  for (const int64_t loops : {1, 3}) {
+    const int64_t slots = cache_slots(config_, loops);
+    EXPECT_EQ(make(CacheType::bf16, {}, loops).bytes_per_token(), slots * slot.bf16);
+    EXPECT_EQ(make(CacheType::int8, {}, loops).bytes_per_token(), slots * slot.int8);
+    EXPECT_EQ(make(CacheType::fp32, {}, loops).bytes_per_token(), slots * 2 * slot.bf16);
+    EXPECT_EQ(make(CacheType::automatic, {}, loops).bytes_per_token(), slots * 2 * slot.bf16);
+  }
+  const KvCache cache = make(CacheType::bf16);
+  EXPECT_EQ(cache.size_bytes(), 2 * 4 * cache.bytes_per_token());
+  for (const auto sharing : {CacheSharing::last_loop, CacheSharing::average}) {
+    EXPECT_EQ(make(CacheType::bf16, sharing, 64).bytes_per_token(),
+              cache_slots(config_, 1) * slot.bf16);
+  }
+}
+
+// Loop t sees its own new tokens behind what the last loop, or the mean over the loops, left.
+TEST_P(CacheOf, SharingLeavesTheLastLoopOrTheMean) {
+  for (const auto sharing : {CacheSharing::last_loop, CacheSharing::average}) {
+    KvCache cache = make(CacheType::fp32, sharing);
+    std::vector<Pair> past;  // what earlier steps left
+    for (const int64_t tokens : {2, 3}) {
+      std::vector<Pair> left;
+      for (int64_t layer = 0; layer < 2; ++layer) {
+        Pair mean;
+        Pair last;
+        for (int64_t loop = 0; loop < 3; ++loop) {
+          last = step(tokens);
+          mean = {loop ? mean.a + last.a : last.a, mla()  ? Tensor()
+                                                   : loop ? mean.b + last.b
+                                                          : last.b};
+          const auto seen = cache.append(cache.core_slot(loop, layer), last.a, last.b);
+          const auto before = [&](const Tensor& fresh, Tensor Pair::*part) {
+            if (past.empty() || !fresh.defined()) return fresh;
+            return joined(past[static_cast<size_t>(layer)].*part, fresh);
+          };
+          expect_equal(seen.first, before(last.a, &Pair::a));
+          expect_equal(seen.second, before(last.b, &Pair::b));
+        }
+        if (sharing == CacheSharing::average) {
+          last = {mean.a / 3.0, mla() ? Tensor() : mean.b / 3.0};
+        }
+        left.push_back(last);
+      }
+      for (const int64_t slot : {cache.prelude_slot(0), cache.coda_slot(0)}) {
+        const Pair fresh = step(tokens);
+        cache.append(slot, fresh.a, fresh.b);
+      }
+      cache.advance(tokens);
+      for (size_t i = 0; i < left.size(); ++i) {
+        if (past.empty()) continue;
+        left[i] = {joined(past[i].a, left[i].a), mla() ? Tensor() : joined(past[i].b, left[i].b)};
+      }
+      past = left;
+    }
+  }
+}
+
+TEST_P(CacheOf, SlotsOfPartsDoNotOverlap) {
+  const KvCache own = make(CacheType::fp32), shared = make({}, CacheSharing::last_loop);
+  EXPECT_EQ(own.core_slot(0, 0), own.prelude_slot(0) + 1);
+  EXPECT_EQ(own.core_slot(2, 1), 1 + 2 * 2 + 1);
+  EXPECT_EQ(own.coda_slot(0), 1 + 3 * 2);
+  EXPECT_EQ(shared.core_slot(2, 1), shared.core_slot(0, 1));
+  EXPECT_EQ(shared.coda_slot(0), 1 + 2);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Kinds, CacheOf, testing::ValuesIn(on_each_device(std::vector{Attention::mla, Attention::gqa})),
+    [](const auto& info) {
+      return info.param.device + "_" + std::string(enum_name(info.param.value));
+    });
+
+}  // namespace
+}  // namespace mythos

@@ -1,0 +1,78 @@
+#pragma once
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include "model/model.h"
+
+namespace mythos {
+
+// A small configuration that differs from the defaults in every size.
+inline ModelConfig small_config() {
+  ModelConfig c;
+  c.vocab_size = 61;
+  c.dim = 24;
+  c.max_seq_len = 64;
+  c.max_loop_iters = 3;
+  c.n_heads = 3;
+  c.n_kv_heads = 1;
+  c.kv_lora_rank = 10;
+  c.q_lora_rank = 14;
+  c.qk_rope_head_dim = 4;
+  c.qk_nope_head_dim = 6;
+  c.v_head_dim = 5;
+  c.n_experts = 4;
+  c.expert_dim = 12;
+  c.lora_rank = 2;
+  return c;
+}
+
+struct NamedConfig {
+  std::string name;
+  ModelConfig config;
+  friend std::ostream& operator<<(std::ostream& out, const NamedConfig& named) {
+    return out << named.name;
+  }
+};
+
+// One configuration for each mechanism.
+inline std::vector<NamedConfig> all_mechanisms() {
+  std::vector<NamedConfig> out;
+  const auto add = [&](const std::string& name, auto&& change) {
+    out.push_back({name, small_config()});
+    change(out.back().config);
+  };
+  add("defaults", [](ModelConfig&) {});
+  add("gqa", [](ModelConfig& c) { c.attention = Attention::gqa; });
+  add("gqa_qk_norm", [](ModelConfig& c) { c.attention = Attention::gqa, c.qk_norm = true; });
+  add("dense", [](ModelConfig& c) { c.ffn = FeedForward::dense; });
+  add("no_shared_expert", [](ModelConfig& c) { c.n_shared_experts = 0; });
+  add("zoh",
+      [](ModelConfig& c) { c.injection = Injection::zoh, c.initial_state = InitialState::zero; });
+  add("linear", [](ModelConfig& c) { c.injection = Injection::linear, c.core_layers = 2; });
+  add("add", [](ModelConfig& c) { c.injection = Injection::add; });
+  add("plain", [](ModelConfig& c) {
+    c.injection = Injection::none, c.max_loop_iters = 1, c.lora_rank = 0;
+    c.loop_embedding = LoopEmbedding::none, c.prelude_norm = false;
+  });
+  add("act", [](ModelConfig& c) { c.halting = Halting::act; });
+  add("act_reference", [](ModelConfig& c) { c.halting = Halting::act_reference; });
+  add("untied_head", [](ModelConfig& c) { c.tied_head = false; });
+  add("no_prelude_no_coda", [](ModelConfig& c) { c.prelude_layers = 0, c.coda_layers = 0; });
+  return out;
+}
+
+inline Model sample_model(const ModelConfig& config, uint64_t seed = 3,
+                          at::Device device = at::kCPU) {
+  Model model(config, device);
+  model.parameters.initialize(config, seed);
+  return model;
+}
+
+inline Tensor sample_ids(const ModelConfig& config, int64_t batch, int64_t length,
+                         at::Device device = at::kCPU) {
+  at::manual_seed(11);
+  return at::randint(config.vocab_size, {batch, length}, at::kLong).to(device);
+}
+
+}  // namespace mythos

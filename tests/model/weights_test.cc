@@ -1,0 +1,176 @@
+#include "model/weights.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <gtest/gtest.h>
+
+#include "../device.h"
+#include "base/error.h"
+#include "base/rng.h"
+#include "sample_model.h"
+
+namespace mythos {
+namespace {
+
+std::string error_of(const std::function<void()>& f) {
+  try {
+    f();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::data);
+    return error.what();
+  }
+  return "";
+}
+
+std::map<std::string, Tensor> values_of(const Model& model) {
+  std::map<std::string, Tensor> values;
+  for (const auto& item : model.parameters.items())
+    values[item.spec.name] = item.tensor.detach().clone();
+  return values;
+}
+
+TEST(Parameters, InitialValuesFollowTheirRule) {
+  const ModelConfig config = small_config();
+  const Model model = sample_model(config);
+  const Tensor embed = model.parameters.at("embed.weight").detach();
+  EXPECT_NEAR(embed.std().item<double>(), config.init_std, 0.1 * config.init_std);
+  EXPECT_NEAR(embed.mean().item<double>(), 0, 0.1 * config.init_std);
+  EXPECT_EQ(model.parameters.at("norm.weight").min().item<float>(), 1);
+  EXPECT_FLOAT_EQ(model.parameters.at("recurrent.injection.B").max().item<float>(), 0.1f);
+  EXPECT_FALSE(model.parameters.at("core.0.ffn.router_bias").requires_grad());
+}
+
+TEST(Parameters, TheSeedDecidesEveryValue) {
+  const ModelConfig config = small_config();
+  const Model a = sample_model(config, 5), b = sample_model(config, 5), c = sample_model(config, 6);
+  for (const auto& item : a.parameters.items()) {
+    EXPECT_TRUE(at::equal(item.tensor, b.parameters.at(item.spec.name))) << item.spec.name;
+  }
+  EXPECT_FALSE(at::equal(a.parameters.at("embed.weight"), c.parameters.at("embed.weight")));
+}
+
+// Values of a seed are what runs and their resumption rest on: written out plainly here.
+TEST(Parameters, NormalValuesAreAFunctionOfSeedNameAndPlaceAlone) {
+  ModelConfig config = small_config();
+  config.vocab_size = 4001;  // an odd count, beyond what one thread takes at a time
+  config.dim = 25;
+  config.n_heads = 5;
+  const int threads = at::get_num_threads();
+  at::set_num_threads(3);
+  const Model model = sample_model(config, 7);
+  at::set_num_threads(threads);
+  ASSERT_EQ(model.parameters.items()[0].spec.name, "embed.weight");
+  const Tensor embed = model.parameters.at("embed.weight").detach().view(-1);
+  Rng rng(7, 0);
+  for (int64_t i = 0; i < embed.numel(); i += 2) {
+    const double radius = config.init_std * std::sqrt(-2.0 * std::log(1.0 - rng.uniform()));
+    const double angle = 2.0 * M_PI * rng.uniform();
+    ASSERT_EQ(embed.const_data_ptr<float>()[i], static_cast<float>(radius * std::cos(angle))) << i;
+    if (i + 1 == embed.numel()) break;
+    ASSERT_EQ(embed.const_data_ptr<float>()[i + 1], static_cast<float>(radius * std::sin(angle)));
+  }
+}
+
+TEST(Parameters, LoadNamesWhatDoesNotFit) {
+  const ModelConfig config = small_config();
+  Model model = sample_model(config);
+  auto values = values_of(model);
+  model.parameters.load(values, "f");  // as they are: nothing to say
+
+  auto missing = values;
+  missing.erase("norm.weight");
+  EXPECT_NE(error_of([&] { model.parameters.load(missing, "f"); }).find("'norm.weight' is missing"),
+            std::string::npos);
+  auto shaped = values;
+  shaped["norm.weight"] = at::zeros({3});
+  EXPECT_NE(error_of([&] { model.parameters.load(shaped, "f"); }).find("shape [3], expected [24]"),
+            std::string::npos);
+  auto unknown = values;
+  unknown["nrom.weight"] = at::zeros({3});
+  EXPECT_NE(
+      error_of([&] { model.parameters.load(unknown, "f"); }).find("Did you mean 'norm.weight'"),
+      std::string::npos);
+}
+
+class WeightsOn : public DeviceTest {};
+INSTANTIATE_TEST_SUITE_P(Devices, WeightsOn, testing::ValuesIn(test_devices()), device_name);
+
+TEST_P(WeightsOn, InitialValuesAreThoseOfTheCpu) {
+  const ModelConfig config = small_config();
+  const Model model = sample_model(config), there = sample_model(config, 3, device_);
+  for (const auto& item : there.parameters.items()) {
+    EXPECT_EQ(item.tensor.device(), device_) << item.spec.name;
+    EXPECT_TRUE(at::equal(item.tensor.cpu(), model.parameters.at(item.spec.name)))
+        << item.spec.name;
+  }
+}
+
+TEST_P(WeightsOn, MatricesAreCastAndSmallTensorsStayWide) {
+  const ModelConfig config = small_config();
+  const Model model = sample_model(config, 3, device_);
+  const Weights weights = make_weights(config, model.parameters, at::kBFloat16);
+  EXPECT_EQ(weights.embed.scalar_type(), at::kBFloat16);
+  EXPECT_EQ(weights.core[0].experts_down.values.scalar_type(), at::kBFloat16);
+  EXPECT_EQ(weights.core[0].router.scalar_type(), at::kFloat);
+  EXPECT_EQ(weights.norm.scalar_type(), at::kFloat);
+  EXPECT_TRUE(weights.head.values.is_same(weights.embed));
+}
+
+// On a CUDA device the copies of hidden widths that its matrix units do not like are padded: here
+// they are on the CPU. Outputs and gradients stay, and so do the parameters' shapes.
+TEST(Weights, PaddedHiddenWidthsComputeTheSame) {
+  ModelConfig dense = small_config();
+  dense.ffn = FeedForward::dense;
+  for (const ModelConfig& config : {small_config(), dense}) {
+    const Model model = sample_model(config);
+    const Tensor ids = sample_ids(config, 2, 9), targets = ids.roll(-1, 1);
+    for (const Recompute recompute : {Recompute::none, Recompute::loop}) {
+      ForwardOptions options;
+      options.recompute = recompute;
+      std::vector<Tensor> want;
+      double loss = 0;
+      for (const int64_t multiple : {1, 64}) {
+        const Weights weights = make_weights(config, model.parameters, at::kFloat, multiple);
+        const LayerWeights& first = weights.prelude[0];
+        EXPECT_EQ(first.gate_up.rows(), multiple == 1 ? 2 * config.dense_ffn_dim() : 128);
+        EXPECT_EQ(first.ffn_down.columns, multiple == 1 ? config.dense_ffn_dim() : 64);
+        if (config.ffn == FeedForward::moe) {
+          const LayerWeights& core = weights.core[0];
+          EXPECT_EQ(core.shared_down.columns, multiple == 1 ? config.shared_ffn_dim() : 64);
+          EXPECT_EQ(core.experts_down.columns, config.expert_dim) << "not a dense width";
+        }
+        const Tensor sum =
+            loss_sum(weights, forward(config, weights, ids, options).hidden, targets);
+        sum.backward();
+        if (multiple == 1) loss = sum.item<double>();
+        EXPECT_NEAR(sum.item<double>(), loss, 1e-5 * loss);
+        size_t i = 0;
+        for (const Parameters::Item& item : model.parameters.items()) {
+          if (!item.spec.trained) continue;
+          Tensor parameter = item.tensor;
+          ASSERT_EQ(parameter.grad().sizes(), parameter.sizes()) << item.spec.name;
+          if (multiple == 1) want.push_back(parameter.grad());
+          EXPECT_LE((parameter.grad() - want[i]).norm().item<double>(),
+                    1e-5 * want[i].norm().item<double>() + 1e-12)
+              << item.spec.name;
+          ++i;
+          parameter.mutable_grad() = Tensor();
+        }
+      }
+    }
+  }
+}
+
+TEST(Weights, TheCpuComputesWithoutPadding) {
+  ModelConfig config = small_config();
+  config.ffn = FeedForward::dense;
+  Model model = sample_model(config);
+  const Weights training = make_weights(config, model.parameters, at::kBFloat16);
+  EXPECT_EQ(training.core[0].gate_up.rows(), 2 * config.dense_ffn_dim());
+  const Weights inference = make_inference_weights(config, std::move(model.parameters),
+                                                   at::kBFloat16, WeightFormat::plain);
+  EXPECT_EQ(inference.core[0].gate_up.rows(), 2 * config.dense_ffn_dim());
+}
+
+}  // namespace
+}  // namespace mythos
