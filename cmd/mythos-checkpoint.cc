@@ -67,7 +67,7 @@ class Validations {
   std::map<int64_t, nlohmann::json> lines_;
 };
 
-std::string number(const nlohmann::json& state, const char* key, const char* format) {
+std::string number(const nlohmann::json& state, const char* key, Format<FormatKind::real> format) {
   const auto found = state.find(key);
   return found != state.end() && found->is_number() ? strprintf(format, found->get<double>()) : "-";
 }

@@ -3,27 +3,12 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <cstdarg>
-#include <cstdio>
 #include <cstdlib>
 
 #include "base/error.h"
 #include "base/utf8.h"
 
 namespace mythos {
-
-std::string strprintf(const char* format, ...) {
-  va_list args;
-  va_start(args, format);
-  va_list again;
-  va_copy(again, args);
-  const int size = std::vsnprintf(nullptr, 0, format, args);
-  va_end(args);
-  std::string out(static_cast<size_t>(std::max(size, 0)), '\0');
-  std::vsnprintf(out.data(), out.size() + 1, format, again);
-  va_end(again);
-  return out;
-}
 
 std::vector<std::string> split(std::string_view text, char separator) {
   std::vector<std::string> parts;
@@ -144,7 +129,7 @@ std::string human_bytes(double bytes) {
     bytes /= 1024;
     ++unit;
   }
-  return strprintf(unit == 0 ? "%.0f %s" : "%.1f %s", bytes, units[unit]);
+  return strprintf("%.*f %s", unit == 0 ? 0 : 1, bytes, units[unit]);
 }
 
 std::string human_count(double count) {
@@ -154,7 +139,7 @@ std::string human_count(double count) {
     count /= 1000;
     ++unit;
   }
-  return strprintf(unit == 0 ? "%.0f%s" : "%.2f%s", count, units[unit]);
+  return strprintf("%.*f%s", unit == 0 ? 0 : 2, count, units[unit]);
 }
 
 std::string human_duration(double seconds) {

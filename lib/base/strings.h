@@ -5,10 +5,10 @@
 #include <string_view>
 #include <vector>
 
+#include "base/format.h"
+
 namespace mythos {
 
-// printf into a string. LibTorch bundles a fmt that clashes with the system's, so neither is used.
-std::string strprintf(const char* format, ...) __attribute__((format(printf, 1, 2)));
 // A count as "%llu" takes it.
 inline unsigned long long ull(uint64_t number) {
   return number;

@@ -44,7 +44,8 @@ std::string untrained_label(const EvalReport& report) {
 
 std::string row_text(const std::string& label, const Likelihood& row, const std::string& mark) {
   const double perplexity = row.perplexity();
-  const std::string in_column = strprintf(perplexity < 1e8 ? "%.3f" : "%.3e", perplexity);
+  const std::string in_column =
+      perplexity < 1e8 ? strprintf("%.3f", perplexity) : strprintf("%.3e", perplexity);
   std::string text =
       strprintf("%-18s %8.4f %12s %10.4f %10s", label.c_str(), row.loss(), in_column.c_str(),
                 row.bits_per_byte(), human_count(row.tokens_per_second()).c_str());

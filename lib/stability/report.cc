@@ -21,7 +21,7 @@ std::string bar(double value, double full) {
   return out + kEighths[eighths % 8];
 }
 
-std::string cell(double value, const char* format, int width) {
+std::string cell(double value, Format<FormatKind::real> format, int width) {
   return strprintf("%*s", width, std::isnan(value) ? "-" : strprintf(format, value).c_str());
 }
 
@@ -80,7 +80,7 @@ std::string dynamics_text(const StabilityReport& report) {
   out += "  loop  mean |h|   max |h|  mean |Δh|  max |Δh|  |Δh|/|h|  contraction  cosine\n";
   for (const LoopStatistics& loop : d.loops) {
     const bool trained = loop.loop == report.config.max_loop_iters;
-    out += strprintf("%6lld%c", static_cast<long long>(loop.loop), trained ? '*' : ' ');
+    out += strprintf("%6lld%s", static_cast<long long>(loop.loop), trained ? "*" : " ");
     out += cell(loop.state_mean, "%.4g", 9) + cell(loop.state_max, "%.4g", 10);
     out += cell(loop.change_mean, "%.3g", 11) + cell(loop.change_max, "%.3g", 10);
     out += cell(loop.relative_change, "%.3g", 10) + cell(loop.contraction, "%.3f", 13);

@@ -40,7 +40,7 @@ std::string short_count(double count) {
 // NaN: every step was skipped.
 std::string norm_text(double norm) {
   if (std::isnan(norm)) return "-";
-  return strprintf(norm < 1000 ? "%.2f" : "%.1e", norm);
+  return norm < 1000 ? strprintf("%.2f", norm) : strprintf("%.1e", norm);
 }
 
 }  // namespace

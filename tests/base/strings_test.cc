@@ -7,11 +7,6 @@
 namespace mythos {
 namespace {
 
-TEST(Strings, Strprintf) {
-  EXPECT_EQ(strprintf("%d %s", 3, "x"), "3 x");
-  EXPECT_EQ(strprintf("%s", std::string(5000, 'a').c_str()), std::string(5000, 'a'));
-}
-
 TEST(Strings, SplitAndJoin) {
   EXPECT_EQ(split("a,b,,c", ','), (std::vector<std::string>{"a", "b", "", "c"}));
   EXPECT_EQ(split("", ','), std::vector<std::string>{""});

@@ -307,7 +307,8 @@ void* shared_variable(const void* id, size_t bytes) {
 
 void check_aligned(const void* address, size_t alignment) {
   if (reinterpret_cast<uintptr_t>(address) % alignment != 0) {
-    fault(kMisalignedAddress, strprintf("an access to %p, no multiple of %zu", address, alignment));
+    fault(kMisalignedAddress, strprintf("an access to %#x, no multiple of %zu",
+                                        reinterpret_cast<uintptr_t>(address), alignment));
   }
 }
 

@@ -193,7 +193,7 @@ ShardManifest read_shard_manifest(const fs::path& directory) {
     fail(ErrorKind::data, path.string() + ": not a regular file");
   }
   if (const uintmax_t size = fs::file_size(path, status); !status && size > kMaxBytes) {
-    fail(ErrorKind::data, strprintf("%s: the file has %ju bytes; a manifest has at most %ju",
+    fail(ErrorKind::data, strprintf("%s: the file has %zu bytes; a manifest has at most %zu",
                                     path.c_str(), size, kMaxBytes));
   }
   return parse_manifest(read_file(path), path);

@@ -83,7 +83,7 @@ void set_member(const std::string& key, const json& value, BatchRequest& to) {
 
 json parse(const std::string& line) {
   // Values of any depth could not be printed again.
-  constexpr int kMostDepth = 256;
+  static constexpr int kMostDepth = 256;
   const auto shallow = [](int depth, json::parse_event_t, const json&) {
     if (depth > kMostDepth) {
       fail(ErrorKind::data, strprintf("nests deeper than %d values", kMostDepth));
