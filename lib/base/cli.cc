@@ -43,8 +43,8 @@ class Formatter : public CLI::Formatter {
            "\nExit status: 0 success, 1 check failed, 2 usage, 3 bad input data, "
            "4 out of resources,\n5 training diverged, 130/143 on signal. See mythos(1).\n";
   }
-  // The value's name, without the names of the checks that CLI11 appends ("T:POSITIVE"), except a
-  // list of choices.
+  // The name of an option's value. The names of checks that CLI11 appends ("T:POSITIVE") are left
+  // out, except a list of choices.
   std::string make_option_opts(const CLI::Option* option) const override {
     if (option->get_type_size() == 0) return "";
     const std::string type = option->get_positional() ? "" : option->get_type_name();
@@ -63,8 +63,8 @@ class Formatter : public CLI::Formatter {
   std::string examples_;
 };
 
-// What the C library's conversions take or change in silence besides plain numbers: nan and inf,
-// hexadecimal and octal numbers, whole numbers beyond 63 bits.
+// Says what is wrong with a number that the C library would take or change in silence: nan, inf, a
+// hexadecimal or octal number, a whole number beyond 63 bits. Empty for a plain number.
 std::string number_fault(const std::string& text) {
   const std::string quoted = "'" + escaped(text, 60) + "'";
   const std::string_view number = std::string_view(text).substr(text.starts_with('+') ? 1 : 0);
@@ -76,13 +76,13 @@ std::string number_fault(const std::string& text) {
   return parse_int(number) ? "" : quoted + " needs more than 63 bits";
 }
 
-// A number below zero would become a huge one where the option's variable is unsigned.
+// Refuses a number below zero, which would become a huge one in an unsigned variable.
 std::string count_fault(const std::string& text) {
   const std::string fault = number_fault(text);
   return fault.empty() && text.starts_with('-') ? "'" + text + "' is below zero" : fault;
 }
 
-// Every option whose value is called by one of these names takes plain, finite numbers.
+// An option whose value has one of these names takes plain, finite numbers.
 constexpr std::string_view kCountNames[] = {"N", "K", "ID"}, kNumberNames[] = {"F", "X"};
 
 void require_numbers(CLI::App& app) {
@@ -103,8 +103,8 @@ std::vector<std::string> option_names(const CLI::App& app) {
   return names;
 }
 
-// "Did you mean" and the list, for a first word that is no subcommand; empty where that is not the
-// fault.
+// For a first word that is no subcommand: "Did you mean" and the list of subcommands. Empty if the
+// command line is wrong in another way.
 std::string subcommand_message(const CLI::App& app) {
   std::vector<std::string> names;
   for (const CLI::App* sub : app.get_subcommands({})) names.push_back(sub->get_name());
@@ -116,7 +116,7 @@ std::string subcommand_message(const CLI::App& app) {
          " Known: " + join(names, ", ") + ".";
 }
 
-// CLI11's text, with a suggestion for an option or subcommand that does not exist.
+// The text of CLI11's error, with a suggestion for an option or subcommand that does not exist.
 std::string usage_message(const CLI::App& app, const CLI::ParseError& error) {
   const std::string subcommand = subcommand_message(app);
   if (!subcommand.empty()) return subcommand;
@@ -150,7 +150,7 @@ LogLevel log_level_of(const char* name) {
   return static_cast<LogLevel>(found - names.begin());
 }
 
-// What to do where memory has run out.
+// The advice to print when memory has run out.
 std::string memory_advice(const Command& command) {
   rlimit limit = {};
   if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) {
@@ -166,7 +166,7 @@ int report_memory(const Command& command, const std::string& message) {
                 memory_advice(command));
 }
 
-// Of the standard library and LibTorch, not of mythos.
+// Reports an exception of the standard library or of LibTorch, and returns the exit status.
 int report_foreign(const Command& command, const std::exception& error) {
   const std::string memory = memory_fault(error);
   if (!memory.empty()) return report_memory(command, memory);
@@ -174,12 +174,12 @@ int report_foreign(const Command& command, const std::exception& error) {
                 static_cast<int>(ErrorKind::internal));
 }
 
-// The job's status, or that of what it throws, which is told.
+// Does the job and returns its exit status; reports an exception and returns the status for it.
 int guarded(const Command& command, const std::function<int()>& job) {
   try {
     return job();
   } catch (const Error& error) {
-    // "cannot map FILE: Cannot allocate memory"
+    // Such a message is "cannot map FILE: Cannot allocate memory".
     if (error.kind() == ErrorKind::resources && error.message().ends_with(std::strerror(ENOMEM))) {
       return report_memory(command, error.message());
     }
@@ -198,8 +198,9 @@ int guarded(const Command& command, const std::function<int()>& job) {
   }
 }
 
-// Where standard input, output or error is closed, the next file to be opened would get its number,
-// and messages would be written into it. What takes its place fails on use, as a closed one does.
+// If standard input, output or error is closed, the next file to be opened would get its number,
+// and messages would be written into that file. So a descriptor that fails on use, as a closed one
+// does, takes the number.
 void occupy_standard_descriptors() {
   for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
     if (fcntl(fd, F_GETFD) >= 0 || errno != EBADF) continue;
@@ -209,15 +210,15 @@ void occupy_standard_descriptors() {
 
 const Command* running = nullptr;
 
-// Tells of an exception that nothing can catch, as those in threads of other libraries, instead of
-// aborting.
+// Reports an exception that nothing can catch, such as one in a thread of another library, and
+// exits instead of aborting.
 [[noreturn]] void end_program() {
   const std::exception_ptr error = std::current_exception();
   if (!error) std::abort();
   int status = static_cast<int>(ErrorKind::resources);
   try {
     status = guarded(*running, [&]() -> int { std::rethrow_exception(error); });
-  } catch (const std::exception&) {  // there is no memory for a message
+  } catch (const std::exception&) {  // memory does not suffice for a message
     constexpr std::string_view kText = "error: out of memory\n";
     [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, kText.data(), kText.size());
   }
@@ -263,7 +264,8 @@ int parse_and_run(int argc, char** argv, const Command& command) {
 int run_command(int argc, char** argv, const Command& command) {
   occupy_standard_descriptors();
   std::signal(SIGPIPE, SIG_DFL);
-  // A file-size limit is then a failed write like a full disk: a message and the documented status.
+  // With SIGXFSZ ignored, a limit on file sizes is a failed write like a full disk: a message and
+  // the documented status.
   std::signal(SIGXFSZ, SIG_IGN);
   running = &command;
   const std::terminate_handler before = std::set_terminate(end_program);

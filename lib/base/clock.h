@@ -3,6 +3,7 @@
 
 namespace mythos {
 
+// The clock by which everything here measures how long something takes.
 using Clock = std::chrono::steady_clock;
 
 inline double seconds_since(Clock::time_point start) {

@@ -3,8 +3,8 @@
 
 namespace mythos {
 
-// Cores that this process may run on, counting the hardware threads of one core once: the number of
-// compute threads that is fastest for matrix products. At least 1.
+// The number of cores that this process may run on, each counted once however many hardware threads
+// it has. So many compute threads are fastest for matrix products. At least 1.
 int64_t physical_cores();
 
 }  // namespace mythos

@@ -5,8 +5,8 @@
 
 namespace mythos {
 
-// What went wrong, as the exit status tells it. The numbers are a contract with scripts: do not
-// change.
+// The kinds of failure; their numbers are the exit statuses. They are a contract with scripts: do
+// not change them.
 enum class ErrorKind : int {
   check_failed = 1,  // a check ran and said no: unstable model, corrupt shard, parity lost
   usage = 2,         // command line or configuration
@@ -16,15 +16,16 @@ enum class ErrorKind : int {
   internal = 70,     // a defect in this program
 };
 
-// The one way to fail. The library throws it, run_command (cli.h) prints it once.
-// The message is one line (what, where, expected and got), the advice (what to do) a second one
-// where it is not empty. Both are escaped (strings.h), line ends too: names of files and words of
-// data that stand in them cannot command a terminal or look like another message.
+// The exception that every failure throws; run_command (cli.h) prints it once.
+// The message is one line: what failed, where, what was expected and what was found. The advice, if
+// there is any, is a second line that says what to do. Both are escaped (strings.h), line ends too,
+// so that file names and words of data in them cannot command a terminal or pass for another
+// message.
 class Error : public std::runtime_error {
  public:
   Error(ErrorKind kind, std::string_view message, std::string_view advice = {});
   ErrorKind kind() const { return kind_; }
-  // The two lines of what().
+  // The first line of what(), and the second or "".
   const std::string& message() const { return message_; }
   const std::string& advice() const { return advice_; }
 

@@ -52,7 +52,7 @@ FileLock::Outcome FileLock::take(const fs::path& path, int flags, int operation)
     if (code != EWOULDBLOCK) fail_lock("lock", path, code);
     return Outcome::held;
   }
-  // The owner before this one may have removed the file between the two calls.
+  // The previous owner may have removed the file between open() and flock().
   if (!is_same_file(fd, path)) {
     close(fd);
     return Outcome::gone;
@@ -67,7 +67,7 @@ FileLock::Outcome FileLock::owner(const fs::path& path) {
   char host[HOST_NAME_MAX + 1] = {};
   gethostname(host, HOST_NAME_MAX);
   const std::string text = strprintf("process %d on %s\n", getpid(), host);
-  // The text only helps a message, so a disk that is full is no reason to refuse.
+  // The text in the lock file only helps a message, so a full disk is no reason to refuse.
   if (ftruncate(fd_, 0) != 0 || pwrite(fd_, text.data(), text.size(), 0) < 0) return outcome;
   return outcome;
 }
@@ -76,7 +76,7 @@ void FileLock::own_folder(const fs::path& folder, const char* name, const char* 
                           const char* advice) {
   const fs::path path = folder / name;
   Outcome outcome = Outcome::gone;
-  // The owner before this one may have removed the folder meanwhile.
+  // The previous owner may have removed the folder meanwhile.
   while (outcome == Outcome::gone) {
     std::error_code status;
     fs::create_directories(folder, status);

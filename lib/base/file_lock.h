@@ -5,14 +5,14 @@
 
 namespace mythos {
 
-// A lock on a file among processes (flock(2)). The system lets go of it when its owner ends,
-// however it ends, so a dead owner never keeps it.
+// A lock on a file among processes (flock(2)). The system releases it when its owner ends, however
+// it ends, so a dead process never holds one.
 class FileLock {
  public:
   enum class Outcome {
     locked,
-    held,  // another process has a lock that does not go with this one
-    gone,  // the file, or for owner() its folder, is not there, or was replaced meanwhile
+    held,  // another process has a lock that excludes this one
+    gone,  // the file is missing (for owner(): its folder is), or was replaced meanwhile
   };
 
   FileLock() = default;
@@ -20,20 +20,21 @@ class FileLock {
   FileLock(FileLock&& other) noexcept : fd_(other.fd_) { other.fd_ = -1; }
   FileLock& operator=(FileLock&& other) noexcept;
 
-  // The only owner of `path`, which is made when it is missing and tells who has it. None of these
-  // three waits; each fails (resources) when the system refuses for another reason.
+  // Becomes the only owner of `path`, a file that is made when it is missing and then says who has
+  // it. owner(), shared() and exclusive() do not wait; they fail (resources) when the system
+  // refuses for another reason than a lock.
   Outcome owner(const fs::path& path);
-  // One of any number of readers of a file that is there.
+  // Becomes one of any number of readers of an existing file.
   Outcome shared(const fs::path& path);
-  // The only one, without readers, of a file that is there; nothing is written.
+  // Becomes the only holder, without readers beside it, of an existing file; writes nothing into
+  // it.
   Outcome exclusive(const fs::path& path);
-  // The only owner of `folder` through a lock file of this name in it, as owner(); the folder is
-  // made when it is missing. Fails (usage) while another has it: "FOLDER is in use: OWNER is
-  // DOING."
+  // Becomes the only owner of `folder` by owner() of the file `name` in it; makes a missing folder.
+  // Fails (usage) while another process has it: "FOLDER is in use: OWNER is DOING."
   void own_folder(const fs::path& folder, const char* name, const char* doing, const char* advice);
   void release();
 
-  // "process 4711 on HOST" of the owner of `path`, or "another process".
+  // Names the owner of `path`: "process 4711 on HOST", or "another process" if it is not known.
   static std::string owner_of(const fs::path& path);
 
  private:

@@ -22,7 +22,7 @@ namespace mythos {
 namespace {
 
 constexpr size_t kBufferBytes = 1 << 20;
-// What read_file takes from a pipe or device, some of which never end.
+// The most that read_file takes from a pipe or device, as some never end.
 constexpr size_t kMostFromDevice = size_t{1} << 30;
 constexpr std::string_view kUnfinished = ".unfinished";
 
@@ -35,8 +35,8 @@ fs::path unfinished_name(const fs::path& path) {
   return hidden_beside(path, strprintf(".%d", getpid()) + std::string(kUnfinished));
 }
 
-// For file systems that cannot exchange two names: for a moment there is nothing under the final
-// one.
+// Replaces a directory on a file system that cannot exchange two names: for a moment there is
+// nothing under the final name.
 void replace_in_two_steps(const fs::path& from, const fs::path& to) {
   std::error_code status;
   const fs::path old = unfinished_name(to.string() + ".old");
@@ -190,7 +190,7 @@ AtomicDirectory::~AtomicDirectory() {
 void AtomicDirectory::commit() {
   move_directory(temporary_, final_);
   done_ = true;
-  // After an exchange the old content bears the temporary name.
+  // After an exchange the old directory has the temporary name.
   std::error_code status;
   fs::remove_all(temporary_, status);
 }
@@ -224,7 +224,7 @@ void sync_directory(const fs::path& directory) {
   const fs::path path = directory.empty() ? fs::path(".") : directory;
   const int fd = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) fail_write("cannot open", path);
-  // Some file systems refuse to sync a directory; the rename is done all the same.
+  // Some file systems refuse to sync a directory; what was renamed in it stays renamed.
   if (fsync(fd) != 0 && errno != EINVAL && errno != EROFS) {
     const int code = errno;
     close(fd);

@@ -12,24 +12,25 @@ namespace mythos {
 
 namespace fs = std::filesystem;
 
-// Every failure here is an Error that names the path: `data` when something is missing or cannot be
-// read, `resources` when the disk is full or refuses to write.
+// Every function of this header fails with an Error that names the path: `data` when something is
+// missing or cannot be read, `resources` when the disk is full or refuses to write.
 
-// What std::filesystem says, in the words of the errors here.
+// The reason in an exception of std::filesystem, in the words of this project's errors.
 std::string message_of(const fs::filesystem_error& error);
 
-// A pipe or device is read up to 1 GiB; one that goes on fails (data).
+// The content of a file. A pipe or device is read to its end, which must come within 1 GiB, else it
+// fails (data).
 std::string read_file(const fs::path& path);
 
-// A file that is written front to back under its own name, which may be gone on with later.
+// A file that is written from front to back under its own name; go_on() can continue it later.
 class OutputFile {
  public:
-  // Creates or empties the file. Errors name `shown_as` where given.
+  // Creates or empties the file. Errors name `shown_as` if it is given, else `path`.
   explicit OutputFile(const fs::path& path, fs::path shown_as = {});
-  // Writes into a device, a pipe or a descriptor, see is_stream().
+  // Writes into a device, a pipe or a descriptor (is_stream(), output_path.h).
   static OutputFile into_stream(const fs::path& path);
-  // Goes on behind the first `size_bytes` and cuts off what lies behind them. Fails (data) when the
-  // file is missing or shorter.
+  // Keeps the first `size_bytes` of an existing file, cuts off the rest and writes on from there.
+  // Fails (data) when the file is missing or shorter.
   static OutputFile go_on(const fs::path& path, uint64_t size_bytes);
   ~OutputFile();
   OutputFile(OutputFile&& other) noexcept;
@@ -37,9 +38,9 @@ class OutputFile {
 
   void write(const void* data, size_t size_bytes);
   void write(std::string_view text) { write(text.data(), text.size()); }
-  uint64_t size_bytes() const { return size_bytes_; }  // also of what is still buffered
-  void flush();                                        // so that others who open the file see all
-  void sync();                                         // so that it survives a loss of power
+  uint64_t size_bytes() const { return size_bytes_; }  // written so far, buffered or not
+  void flush();                                        // then readers of the file see it all
+  void sync();                                         // then it survives a loss of power
   void close();
 
  private:
@@ -52,10 +53,10 @@ class OutputFile {
   std::string buffer_;
 };
 
-// A file that appears under its name whole or not at all: written to a hidden name in the same
-// folder, fsynced and renamed by commit(); removed when it goes out of scope without one. Symbolic
-// links stay, and the file that they lead to is replaced. What is no file, such as a pipe or
-// /dev/stdout, is written into as it comes.
+// A file that appears under its name whole or not at all. It is written under a hidden name in the
+// same folder; commit() syncs and renames it, and without commit() the destructor removes it.
+// Symbolic links stay, and the file that they lead to is replaced. A path that is no file, such as
+// a pipe or /dev/stdout, is written into directly.
 class AtomicFile {
  public:
   explicit AtomicFile(const fs::path& path);
@@ -76,10 +77,9 @@ class AtomicFile {
 // Writes a whole small file through AtomicFile.
 void write_file_atomic(const fs::path& path, std::string_view content);
 
-// A directory that appears under its name whole or not at all, links followed, as AtomicFile does
-// for a file. Parents that are missing are made.
-// Fill path(), then commit(). An existing directory of that name is replaced, in one step where the
-// file system can exchange two names.
+// A directory that appears under its name whole or not at all: fill path(), then commit(). Symbolic
+// links are followed and missing parents are made. An existing directory of that name is replaced,
+// in one step if the file system can exchange two names.
 class AtomicDirectory {
  public:
   explicit AtomicDirectory(const fs::path& path);
@@ -96,14 +96,15 @@ class AtomicDirectory {
 };
 
 // Moves a directory to a name on the same file system, as AtomicDirectory::commit() does; symbolic
-// links of that name are followed. Afterwards an old directory may lie under `from`.
+// links at `name` are followed. If a directory of that name was there, it may lie under `from`
+// afterwards.
 void move_directory(const fs::path& from, const fs::path& name);
 
-// ".NAME" and the suffix, in the same folder; of a name that is too long for that, its beginning
-// and checksum.
+// The path ".NAME" + suffix in the folder of `path`. If NAME is too long for that, its beginning
+// and its checksum stand for it.
 fs::path hidden_beside(const fs::path& path, const std::string& suffix);
 
-// Whether a name is one that AtomicFile or AtomicDirectory gives to unfinished work.
+// Whether `path` has a name that AtomicFile or AtomicDirectory gives to unfinished work.
 bool is_unfinished(const fs::path& path);
 
 void sync_directory(const fs::path& directory);
@@ -126,16 +127,16 @@ class MappedFile {
   size_t size_ = 0;
 };
 
-// File names to tell paths apart in a table, as shown() gives them: without the folders where all
-// names differ.
+// Labels that tell paths apart in a table, made printable by shown(): the file names alone if they
+// all differ, else the whole paths.
 std::vector<std::string> file_labels(const std::vector<std::string>& paths);
 
-// XXH3-64 as 16 hexadecimal digits, the checksum of every file format here.
+// XXH3-64 as 16 hexadecimal digits: the checksum of every file format of this project.
 std::string checksum(std::span<const std::byte> bytes);
 std::string checksum(std::string_view text);
 uint64_t checksum64(std::span<const std::byte> bytes);
 
-// The same over pieces.
+// checksum() over content that comes in pieces.
 class Checksum {
  public:
   Checksum();

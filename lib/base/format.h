@@ -9,7 +9,7 @@
 // 12 has no std::format, and LibTorch bundles a fmt that clashes with the system's.)
 namespace mythos {
 
-// What a conversion can print.
+// The kinds of argument that a conversion prints.
 enum class FormatKind : char {
   none,     // an argument that no conversion takes
   integer,  // %d %u %x %X %o, of any width and sign

@@ -24,7 +24,7 @@ spdlog::logger& logger() {
   return *instance;
 }
 
-constexpr size_t kMaxBytes = 1 << 14;  // of one message: more floods a terminal
+constexpr size_t kMaxBytes = 1 << 14;  // a longer message is cut: it floods a terminal
 
 void write(spdlog::level::level_enum level, std::string_view prefix, std::string_view message) {
   if (!logger().should_log(level)) return;
@@ -48,7 +48,7 @@ LogLevel log_level() {
   return current;
 }
 
-// Plain information keeps the terminal's own colour; the pattern colours whole lines otherwise.
+// Lines of level info keep the terminal's own colour; those of other levels are coloured whole.
 void log_debug(std::string_view message) {
   write(spdlog::level::debug, "debug: ", message);
 }

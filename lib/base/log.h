@@ -1,14 +1,15 @@
 #pragma once
 #include <string_view>
 
-// Messages for people, on stderr, one line each: what would end the line or command a terminal is
-// escaped (strings.h). Results go to stdout and never through here.
-// This header includes neither spdlog nor fmt: LibTorch bundles another fmt (see strings.h).
+// Messages for people, on stderr, one line each: characters that would end the line or command a
+// terminal are escaped (strings.h). Results go to stdout instead (print.h).
+// This header includes neither spdlog nor fmt, as LibTorch bundles another version of fmt.
 namespace mythos {
 
 enum class LogLevel { debug, info, warning, error, off };
 
-// Called once by run_command: from --quiet, --verbose or MYTHOS_LOG.
+// Messages below `level` are not printed. run_command calls it once, from --quiet, --verbose or
+// MYTHOS_LOG.
 void set_log_level(LogLevel level);
 LogLevel log_level();
 
@@ -17,8 +18,8 @@ void log_info(std::string_view message);
 void log_warning(std::string_view message);
 void log_error(std::string_view message);
 
-// Whether to colour stderr: a terminal, and NO_COLOR not set.
 bool stderr_is_terminal();
+// Whether to colour stderr: it is a terminal, and NO_COLOR is not set.
 bool use_color();
 
 }  // namespace mythos

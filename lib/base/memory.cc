@@ -12,21 +12,22 @@
 namespace mythos {
 namespace {
 
-// The one number of a control file; nothing limits where there is none ("max", no such file).
+// The one number of a control group's file. Without a number ("max", or no such file) there is no
+// limit.
 double read_limit(const char* path) {
   std::ifstream file(path);
   double value = 0;
   return file >> value ? value : std::numeric_limits<double>::infinity();
 }
 
-// What LibTorch says of memory: an allocation that failed, or a size that overflows. oneDNN, which
-// it takes for products of matrices, says no more than that it could not go on.
+// Whether a message of LibTorch means that memory ran out: an allocation failed, or a size
+// overflows. oneDNN, which multiplies LibTorch's matrices, says only that it could not go on.
 bool is_out_of_memory(std::string_view what) {
   if (what == "could not create a primitive" || what == "could not execute a primitive") {
     return true;
   }
   constexpr std::string_view kWords[] = {"out of memory", "can't allocate memory",
-                                         "_STATUS_ALLOC_FAILED",  // of cuBLAS, cuDNN
+                                         "_STATUS_ALLOC_FAILED",  // cuBLAS's and cuDNN's
                                          "Storage size calculation overflowed",
                                          "integer multiplication overflow"};
   return std::any_of(std::begin(kWords), std::end(kWords),

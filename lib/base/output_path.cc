@@ -25,8 +25,8 @@ fs::path folder_of(const fs::path& path) {
   return path.has_parent_path() ? path.parent_path() : fs::path(".");
 }
 
-// The folder of descriptors that the name lies in, links followed, such as "/proc/1234/fd"; empty
-// where it lies elsewhere.
+// The folder of descriptors, such as "/proc/1234/fd", in which the name lies once links are
+// followed; empty if it lies elsewhere.
 fs::path descriptor_folder(fs::path name, fs::path& entry) {
   std::error_code status;
   for (int links = 0; links < kMostLinks; ++links) {
@@ -49,12 +49,12 @@ bool is_mount_point(const fs::path& directory) {
   return (found.stx_attributes_mask & found.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
 }
 
-// Whether a new name can be made in the folder: by making one, since permissions do not tell of
+// Checks that a new name can be made in the folder by making one, since permissions do not tell of
 // read-only file systems, quotas and full disks.
 void check_folder(const fs::path& folder, const fs::path& name) {
   const fs::path trial = folder / strprintf(".mythos.%d.unfinished", getpid());
   if (mkdir(trial.c_str(), 0777) != 0 && errno != EEXIST) {
-    // The folder is there: so /proc and its like refuse new names.
+    // The folder exists, so ENOENT is how /proc and its like refuse new names.
     if (errno == ENOENT) {
       fail(ErrorKind::resources,
            strprintf("cannot write %s: %s takes no new files.", name.c_str(), folder.c_str()));

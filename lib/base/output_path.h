@@ -6,37 +6,37 @@ namespace mythos {
 
 namespace fs = std::filesystem;
 
-// What a command makes under the name that it is given.
+// The kinds of output that a command makes under the name that it is given.
 enum class OutputKind {
   file,       // one file; a device, a pipe or an open descriptor such as /dev/stdout serves as well
   directory,  // a whole directory, which takes the place of one that is there
   contents,   // files in a directory, which may be there
 };
 
-// Tells before a long job what would keep it from writing its output at the end: a missing parent
-// of a file, a parent that takes no new names (permissions, a file system that is read-only or
-// full), a directory where a file is to be or the reverse, a name that is too long, a mount point,
-// which cannot be replaced. Whether something that exists may be replaced is the caller's question.
-// Missing parents of directories are made by the job and must be possible.
-// Fails with a sentence: usage for a name that cannot serve, data where the parent is missing,
-// resources where the system refuses.
+// Finds before a long job what would keep it from writing its output at the end: a file's missing
+// parent, a parent that takes no new names (permissions, a read-only or full file system), a
+// directory in the place of a file or the reverse, a name that is too long, or a mount point, which
+// cannot be replaced. The job makes the missing parents of a directory, so it must be possible to
+// make them. Whether existing output may be replaced is for the caller to ask.
+// Fails with `usage` for a name that cannot serve, with `data` if a parent is missing, and with
+// `resources` if the system refuses.
 void check_output(const fs::path& name, OutputKind kind);
 
-// The name behind symbolic links, without a slash at its end: what is finished takes the place of
-// the links' target, and the links stay. The last link may lead to a free name. Fails (usage) on
+// The name that symbolic links lead to, without a slash at its end: finished output takes the place
+// of the links' target, and the links stay. The last link may lead to a free name. Fails (usage) on
 // links that lead in a circle.
 fs::path followed(fs::path name);
 
-// A device, a pipe or a socket, or a descriptor of a process such as /dev/stdout: output goes into
-// it as it comes.
+// Whether `name` is a device, a pipe, a socket, or a descriptor of a process such as /dev/stdout:
+// output is written into it directly.
 bool is_stream(const fs::path& name);
 
-// Opens a stream for writing, which for a descriptor of this process means a duplicate, so that
-// both go on at one place of the file. Fails like OutputFile.
+// Opens a stream for writing. A descriptor of this process is duplicated, so that both share one
+// file position. Fails like OutputFile.
 int open_stream(const fs::path& name);
 
-// Fails after a system call that was to write to `path` by what errno says: usage for a name that
-// cannot serve, data for a missing folder, resources for all else.
+// Fails after a system call could not write to `path`, with the kind that errno tells: usage for a
+// name that cannot serve, data for a missing folder, resources for all else.
 [[noreturn]] void fail_write(const char* action, const fs::path& path);
 
 }  // namespace mythos

@@ -14,14 +14,16 @@ namespace mythos {
 // Three steps that run at the same time over a series of items and keep its order.
 template <class Item>
 struct Pipeline {
-  // Fills an empty item, on a thread of its own; false at the end, and the item is not used.
+  // Fills an empty item, on a thread of its own. Returns false at the end of the series; that item
+  // is not used.
   std::function<bool(Item&)> produce;
-  // On the pool, several items at a time.
+  // Processes an item on the pool, several items at a time.
   std::function<void(Item&)> work;
-  // On the calling thread, in the order of production; false ends the series here.
+  // Takes the items in the order of production, on the calling thread. Returns false to end the
+  // series.
   std::function<bool(Item&)> consume;
-  // Items that were produced and not yet consumed weigh no more than this together; an item that
-  // weighs more goes alone. A further one may wait, already produced.
+  // The items that are produced and not yet consumed weigh at most `max_weight` together; a heavier
+  // item goes through alone. One further item may be produced already and wait.
   std::function<size_t(const Item&)> weight;
   size_t max_weight = 1;
 };
@@ -56,7 +58,7 @@ class PipelineRun {
     Item item;
     size_t weight = 0;
     bool done = false;
-    std::exception_ptr error;  // of work, thrown when the item's turn to be consumed comes
+    std::exception_ptr error;  // from work(), thrown when the item's turn to be consumed comes
   };
 
   void produce() {
@@ -73,7 +75,7 @@ class PipelineRun {
     changed_.notify_one();
   }
 
-  // False when there is nothing more to do.
+  // Returns false when there is nothing more to produce.
   bool produce_one() {
     auto slot = std::make_unique<Slot>();
     if (!steps_.produce(slot->item)) return false;
@@ -108,7 +110,7 @@ class PipelineRun {
     changed_.notify_one();
   }
 
-  // Nothing at the end.
+  // Waits for the next item in order; null at the end of the series.
   std::unique_ptr<Slot> next_done() {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [&] { return series_.empty() ? ended_ : series_.front()->done; });
@@ -137,10 +139,10 @@ class PipelineRun {
   std::mutex mutex_;
   std::condition_variable room_, changed_;
   std::deque<std::unique_ptr<Slot>> series_;  // produced and not consumed, in order
-  size_t submitted_ = 0;                      // of them, not done
+  size_t submitted_ = 0;                      // of series_, not yet worked on to the end
   size_t weight_ = 0;                         // of series_ and the item being consumed
   bool ended_ = false, cancelled_ = false;
-  std::exception_ptr produce_error_;  // behind the last of series_
+  std::exception_ptr produce_error_;  // thrown after the last item of series_
   std::thread producer_;
 };
 

@@ -11,10 +11,12 @@ struct PointerFile {
   const char *what, *advice;  // "a Git LFS pointer, which stands for …", "Run git lfs pull"
 };
 
-// What kind of pointer begins with these bytes: Git LFS, Xet, git-annex; nothing for anything else.
+// The kind of pointer (Git LFS, Xet, git-annex) that begins with these bytes; nothing if they begin
+// no pointer.
 std::optional<PointerFile> pointer_file(std::string_view start);
 
-// Fails (data), saying what `path` is and how to fetch the file, where its content is a pointer.
+// Fails (data) if `content`, that of `path`, is a pointer; the error says which kind and how to
+// fetch the file.
 void refuse_pointer(const fs::path& path, std::string_view content);
 
 }  // namespace mythos

@@ -86,7 +86,7 @@ void Progress::update(int64_t done, std::string_view extra) {
     text += ", " + human_duration(static_cast<double>(total_ - done) / rate) + " left";
   }
   if (!extra.empty()) text += ", " + std::string(extra);
-  // line() asks due() again; the moment was just taken, so it is forced.
+  // line() would ask due() again and be refused, as the moment was just taken: force it.
   line(text, true);
 }
 

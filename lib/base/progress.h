@@ -6,21 +6,23 @@
 
 namespace mythos {
 
-// Progress of a long step on stderr. On a terminal one line is rewritten in place, at most ten times
-// a second; elsewhere a line is printed every `interval_seconds`. Silent below log level info.
+// Shows the progress of a long job on stderr. On a terminal one line is rewritten in place, at most
+// ten times a second; elsewhere a line is printed every `interval_seconds`. Prints nothing if
+// messages of level info are not printed.
 class Progress {
  public:
-  // `total` of 0 means that the end is not known. `unit` is printed after the counts ("bytes").
+  // A `total` of 0 means that the end is not known. `unit` is printed after the counts ("bytes").
   Progress(std::string label, int64_t total, std::string unit, double interval_seconds = 10);
   ~Progress();
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
-  // What an earlier run had done: it counts as done, and not for the rate.
+  // Sets what an earlier run has done: it counts as done, but not for the rate.
   void begin_at(int64_t done) { begin_ = done; }
-  // Cheap when nothing is due: one clock reading.
+  // Prints `done` of `total` and `extra` if a line is due. If none is, it costs one reading of the
+  // clock.
   void update(int64_t done, std::string_view extra = {});
-  // The same with a line composed by the caller.
+  // Prints a line of the caller's if one is due, or in any case with `force`.
   void line(std::string_view text, bool force = false);
   double elapsed_seconds() const;
 

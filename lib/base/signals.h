@@ -7,8 +7,8 @@ namespace mythos {
 // the first three ends the process at once. SIGHUP stays ignored where it was (nohup).
 void watch_signals();
 
-// From now on nobody to read what the process says is no reason to end it: SIGPIPE is ignored, and
-// writing fails instead.
+// Lets the process outlive those who read its output: from now on SIGPIPE is ignored, and writing
+// to a closed pipe fails instead.
 void outlive_readers();
 
 // The first of SIGINT, SIGTERM and SIGHUP that has come, else 0.

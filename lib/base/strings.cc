@@ -84,7 +84,7 @@ std::vector<int64_t> parse_int_list(std::string_view text, std::string_view what
 
 namespace {
 
-// Optimal string alignment distance.
+// The optimal string alignment distance of two words.
 size_t edit_distance(std::string_view a, std::string_view b) {
   std::vector<std::vector<size_t>> d(a.size() + 1, std::vector<size_t>(b.size() + 1));
   for (size_t i = 0; i <= a.size(); ++i) d[i][0] = i;
@@ -167,8 +167,8 @@ std::string with_commas(int64_t number) {
 
 namespace {
 
-// Characters besides ASCII's controls that a terminal obeys instead of showing: delete, C1
-// controls, line separators, marks and overrides of the direction of writing.
+// Whether a terminal obeys a character, other than ASCII's controls, instead of showing it: delete,
+// C1 controls, line separators, marks and overrides of the direction of writing.
 bool commands_terminal(char32_t c) {
   return (c >= 0x7f && c < 0xa0) || c == 0x61c || c == 0x200e || c == 0x200f ||
          (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);

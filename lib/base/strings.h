@@ -19,16 +19,18 @@ std::string join(const std::vector<std::string>& parts, std::string_view separat
 std::string_view trim(std::string_view text);
 std::string lower_ascii(std::string_view text);  // A to Z as a to z, other bytes as they are
 
-// Whole-string numbers; nothing when the text is anything else. A double may be nan or inf.
+// The number that the whole text is; nothing if the text is anything else. A double may be nan or
+// inf.
 std::optional<int64_t> parse_int(std::string_view text);
 std::optional<double> parse_double(std::string_view text);
-// Infinite where the number is too large for a double, and 0 where it is too small.
+// As parse_double(), but infinite if the number is too large for a double, and 0 if it is too
+// small.
 std::optional<double> parse_saturated(std::string_view text);
 // A comma-separated list of positive integers: "1,2,4". Fails (usage) naming `what` otherwise.
 std::vector<int64_t> parse_int_list(std::string_view text, std::string_view what);
 
-// The candidate nearest to `word` by edit distance (insert, delete, replace, swap), if near enough
-// to be a typing error: at most a third of the word's length, and at least one.
+// The candidate nearest to `word` by edit distance (insert, delete, replace, swap), if it is near
+// enough for a typing error: a distance of 1, or of at most a third of the word's length.
 std::optional<std::string> nearest(std::string_view word,
                                    const std::vector<std::string>& candidates);
 // " Did you mean 'X'?" or the empty string.
@@ -39,15 +41,16 @@ std::string human_count(double count);       // 1.06 B
 std::string human_duration(double seconds);  // 2m05s
 std::string with_commas(int64_t number);     // 1,064,028,034
 
-// Text made printable on one line. ASCII's control characters and invalid bytes become \n, \t, \r
-// or \xNN; delete, C1 controls, line separators and what turns the direction of writing become
-// \uNNNN. "..." stands for what is longer than `max_bytes`.
+// Makes text printable on one line. ASCII's control characters and invalid bytes become
+// , \t, \r or \xNN; delete, C1 controls, line separators and characters that turn the direction of
+// writing become \uNNNN. A text of more than `max_bytes` is cut there and ends with "...".
 std::string escaped(std::string_view text, size_t max_bytes = 200);
-// The whole of a text from outside (a file's name, a key, a label) as messages and tables show it.
+// A whole text from outside (a file's name, a key, a label) as messages and tables show it:
+// escaped(), never cut.
 inline std::string shown(std::string_view text) {
   return escaped(text, text.size());
 }
-// The same of each line of a text of several lines, such as a table.
+// shown() of each line of a text of several lines, such as a table.
 std::string shown_lines(std::string_view text);
 
 }  // namespace mythos

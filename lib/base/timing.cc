@@ -20,7 +20,7 @@ using Rows = std::vector<std::vector<std::string>>;
 
 using Numbers = std::vector<std::pair<std::string, double>>;
 
-// Names of the amounts (or values) of all measurements, in order of first use.
+// The names of the amounts (or values) of all measurements, in order of first use.
 std::vector<std::string> names_of(const std::vector<Measurement>& measurements,
                                   Numbers Measurement::*numbers) {
   std::vector<std::string> names;
@@ -275,7 +275,7 @@ ordered_json machine_facts() {
   return {{"version", version()}, {"cpu", cpu_model()}, {"cores", cores}};
 }
 
-// Not getrusage(): its maximum is inherited from the program that called exec.
+// VmHWM, as the maximum of getrusage() is inherited from the program that called exec.
 uint64_t peak_memory_bytes() {
   std::ifstream status("/proc/self/status");
   for (std::string line; std::getline(status, line);) {
@@ -286,7 +286,7 @@ uint64_t peak_memory_bytes() {
   return 0;
 }
 
-// The kernel then counts the maximum anew (proc(5)).
+// Writing 5 to clear_refs has the kernel count the maximum anew (proc(5)).
 void reset_peak_memory() {
   std::ofstream("/proc/self/clear_refs") << '5';
 }

@@ -10,7 +10,8 @@
 
 namespace mythos {
 
-// One measured thing: raw samples of the time that one repetition took, and what it worked through.
+// What was measured of one job: the time that each repetition took, and the amounts that a
+// repetition worked through.
 struct Measurement {
   std::string name;             // "encode", "shuffled, prefetch"
   std::vector<double> seconds;  // in the order taken
@@ -27,35 +28,36 @@ struct Measurement {
 
 // Runs `repetition` `warmup` times unmeasured, then `samples` times.
 std::vector<double> measure(int warmup, int samples, const std::function<void()>& repetition);
-// The same for several things in turn, A B A B …, so that a machine whose speed drifts treats all
-// alike. Returns the samples of each.
+// Measures several jobs in turn, A B A B …, so that a machine whose speed drifts treats all alike.
+// Returns the samples of each job.
 std::vector<std::vector<double>> measure_in_turn(
     int warmup, int samples, std::span<const std::function<void()>> repetitions);
 double seconds_of(const std::function<void()>& repetition);
 
 enum class BenchFormat { table, json, jsonl, markdown, csv };
-// Of "table", "json", "jsonl", "markdown" or "csv".
+// Reads a format's name: "table", "json", "jsonl", "markdown" or "csv". Fails (usage) for any
+// other.
 BenchFormat parse_bench_format(std::string_view name);
 
-// What one subject of "mythos bench" gives.
+// The result of one subject of "mythos bench".
 struct BenchResult {
   std::string subject;           // "tokenize"
   nlohmann::ordered_json facts;  // an object of strings and numbers: machine and settings
   std::vector<Measurement> measurements;
 };
 
-// What "mythos bench" prints, with a newline at the end: the facts, and for each measurement its
+// The output of "mythos bench", with a newline at the end: the facts, and for each measurement its
 // median and minimum, each amount per second at the median, and its values. JSON has the raw
-// samples too (mythos-bench(1): an object "mythos.bench/1", or one "mythos.bench-row/1" a line); in
-// CSV and JSON lines every row carries the facts.
+// samples too (mythos-bench(1): one object "mythos.bench/1", or an object "mythos.bench-row/1" on
+// each line); in CSV and JSON lines every row carries the facts.
 std::string format_bench(const BenchResult& result, BenchFormat format);
 
 // {"version", "cpu": model, "cores": that this process may use}.
 nlohmann::ordered_json machine_facts();
 
-// Largest resident memory of this process so far, or since reset_peak_memory().
+// The largest resident memory of this process, in bytes, so far or since reset_peak_memory().
 uint64_t peak_memory_bytes();
-// Does nothing where the system does not allow it.
+// Starts the count of peak_memory_bytes() anew; does nothing if the system does not allow it.
 void reset_peak_memory();
 
 }  // namespace mythos

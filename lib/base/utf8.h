@@ -5,18 +5,19 @@
 
 namespace mythos {
 
-// How many code points there are: U+0000 to U+10FFFF, surrogates among them.
+// The number of code points: U+0000 to U+10FFFF, surrogates among them.
 constexpr char32_t kCodePoints = 0x110000;
 
-// Bytes (1 to 4) of the well-formed UTF-8 sequence that `text` begins with; 0 when those bytes can
-// never be well-formed; -1 when `text` is empty or ends inside a sequence that may still become so.
-// Well-formed as in Unicode 15, table 3-7: no overlong forms, no surrogates, at most U+10FFFF.
+// The length (1 to 4 bytes) of the well-formed UTF-8 sequence that `text` begins with; 0 if it
+// begins with bytes that can never be well-formed; -1 if it is empty or ends inside a sequence that
+// more bytes may complete. Well-formed as in Unicode 15, table 3-7: no overlong forms, no
+// surrogates, at most U+10FFFF.
 int utf8_sequence(std::string_view text);
 
-// Bytes of the longest well-formed UTF-8 that `text` begins with.
+// The length in bytes of the longest well-formed UTF-8 that `text` begins with.
 size_t utf8_prefix(std::string_view text);
 
-// Bytes of the well-formed sequence that `text` ends with; 0 where it ends with none.
+// The length in bytes of the well-formed sequence that `text` ends with; 0 if it ends with none.
 size_t utf8_last(std::string_view text);
 
 // The code point of a well-formed sequence of `length` bytes.
@@ -26,7 +27,7 @@ inline bool is_ascii_letter(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
-// Appends the sequence of a code point that is no surrogate and at most U+10FFFF.
+// Appends the UTF-8 sequence of a code point, which must be no surrogate and at most U+10FFFF.
 void append_code_point(char32_t code, std::string& out);
 
 // Calls visit(code point, its sequence) for each character of well-formed `text`.

@@ -5,7 +5,8 @@ namespace mythos {
 
 // "0.1.0"
 std::string version();
-// The --version text: version, commit, LibTorch and CUDA that this build was made with.
+// The text of --version: the version, the commit, and the LibTorch and CUDA that this build was
+// made with.
 std::string version_text(const std::string& program);
 
 }  // namespace mythos

@@ -5,8 +5,9 @@
 
 namespace mythos {
 
-// A whole number of 63 bits whose sums and products fail (usage) where they would wrap around: for
-// what is computed from options and configurations, each of whose numbers is within its range.
+// A whole number of 63 bits whose sums and products fail (usage) where they would wrap around. It
+// is for sizes computed from options and configurations, where each option is within its range and
+// their product may not be.
 class Whole {
  public:
   Whole(int64_t value = 0) : value_(value) {}

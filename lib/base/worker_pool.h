@@ -13,14 +13,14 @@ class WorkerPool {
  public:
   // Fails with std::system_error where a thread cannot start.
   explicit WorkerPool(size_t threads);
-  // Ends after the tasks that run; those that wait are dropped.
+  // Waits for the tasks that run and drops those that have not begun.
   ~WorkerPool();
   WorkerPool(const WorkerPool&) = delete;
   WorkerPool& operator=(const WorkerPool&) = delete;
 
   size_t threads() const { return threads_.size(); }
-  // A task must not throw, nor wait for another. Those that are `urgent` run before the others;
-  // within a kind the order is that of submission.
+  // Queues a task, which must not throw nor wait for another task. Urgent tasks run before the
+  // others; each kind runs in the order of submission.
   void submit(std::function<void()> task, bool urgent = false);
 
  private:
