@@ -12,7 +12,7 @@ namespace {
 constexpr std::pair<std::string_view, std::string_view> kKinds[] = {
     {"tokenizer", "model"}, {"tokenizer", "json"}, {"tekken", "json"}, {"tokenizer", "tiktoken"}};
 
-// The id in "eos-ID", written without leading zeros.
+// The id in a part such as "eos-ID", which must have no leading zeros; `key` is "eos".
 std::optional<uint32_t> read_id(std::string_view part, std::string_view key) {
   if (!part.starts_with(key)) return std::nullopt;
   part.remove_prefix(key.size());
@@ -22,7 +22,7 @@ std::optional<uint32_t> read_id(std::string_view part, std::string_view key) {
 }
 
 bool read_tag(std::string_view tag, CarriedName& name) {
-  // From the back, because names of encodings may hold dots.
+  // Parts are taken from the back, because names of encodings may hold dots.
   while (!tag.empty()) {
     const size_t dot = tag.rfind('.');
     const std::string_view part = dot == tag.npos ? tag : tag.substr(dot + 1);

@@ -9,9 +9,9 @@ namespace mythos {
 
 // Writes a tokenizer's file into a folder under the name that other programs look for
 // (tokenizer.json, tokenizer.model, tekken.json, tokenizer[.ENCODING].tiktoken), and returns the
-// names of what was written. BOS and EOS that differ from what the file tells are named in
-// tokenizer_config.json, those without a name of their own by id in generation_config.json;
-// load_tokenizer() of the folder gives a tokenizer of the same fingerprint.
+// names of what was written. If BOS and EOS differ from what the file tells, tokenizer_config.json
+// names them, or generation_config.json gives their ids if they have no names of their own.
+// load_tokenizer() of the folder gives a tokenizer with the same fingerprint.
 std::vector<std::string> export_tokenizer(const fs::path& folder, const Tokenizer& tokenizer);
 
 // Whether export_tokenizer() may give a file this name.

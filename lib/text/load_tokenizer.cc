@@ -19,12 +19,12 @@
 namespace mythos {
 namespace {
 
-// A file, and what its name or the user says beyond its content.
+// A tokenizer's file, and what its name or the user says beyond its content.
 struct NamedFile {
   fs::path path;
   std::string encoding = {};
   std::optional<CarriedName> carried = {};
-  bool has_encoding = false;  // the user has named one
+  bool has_encoding = false;  // the user has named an encoding
 };
 
 NamedFile named_file(const fs::path& path) {
@@ -43,7 +43,7 @@ std::vector<std::string> file_names(const fs::path& folder) {
   return names;
 }
 
-// The file of a folder's tokenizer.
+// The file of the tokenizer in a folder.
 fs::path tokenizer_in(const fs::path& folder) {
   const std::vector<std::string> names = file_names(folder);
   for (const char* usual : {"tokenizer.json", "tokenizer.model", "tekken.json"}) {
@@ -67,7 +67,7 @@ fs::path tokenizer_in(const fs::path& folder) {
                             "tekken.json, vocab.json with merges.txt, or a *.tiktoken file there)");
 }
 
-// "FILE:ENCODING" taken apart, unless there is a file of that whole name.
+// Takes "FILE:ENCODING" apart, unless a file of that whole name exists.
 NamedFile resolve(const fs::path& path) {
   std::error_code ignored;
   if (fs::is_directory(path, ignored)) return named_file(tokenizer_in(path));
@@ -115,7 +115,7 @@ std::optional<uint32_t> find_name(const Tokenizer& tokenizer, const std::string&
   return std::nullopt;
 }
 
-// The token that the user calls so, by id or by name.
+// The token that the user names by `text`, an id or a name.
 std::optional<uint32_t> chosen(const Tokenizer& tokenizer, const std::string& text,
                                const char* option) {
   if (text.empty()) return std::nullopt;
@@ -129,8 +129,8 @@ std::optional<uint32_t> chosen(const Tokenizer& tokenizer, const std::string& te
                                    escaped(text, 40).c_str(), did_you_mean(text, names).c_str()));
 }
 
-// Takes BOS or EOS from a file beside the tokenizer; where the tokenizer has no such special token,
-// a warning says so. Whether it was taken.
+// Takes BOS or EOS as a file beside the tokenizer declares it, and returns whether it did. Warns if
+// the tokenizer has no such special token.
 bool apply(Tokenizer& tokenizer, const std::optional<HfSpecialName>& special, bool is_eos) {
   if (!special) return false;
   const auto id = special->id ? special->id : find_name(tokenizer, special->name);
@@ -149,7 +149,8 @@ bool apply(Tokenizer& tokenizer, const std::optional<HfSpecialName>& special, bo
   return false;
 }
 
-// Whether EOS was taken from a file.
+// Takes BOS and EOS, those that are asked for, from files beside the tokenizer. Returns whether it
+// took EOS.
 bool apply_special_files(Tokenizer& tokenizer, const fs::path& file, bool bos, bool eos) {
   const fs::path folder = file.has_parent_path() ? file.parent_path() : fs::path(".");
   const HfSpecialNames names = read_hf_special_files(folder);

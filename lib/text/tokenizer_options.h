@@ -4,7 +4,7 @@
 
 namespace mythos {
 
-// Adds --tokenizer, --bos-token and --eos-token, which fill `choice`, and returns the first.
+// Adds --tokenizer, --bos-token and --eos-token, which fill `choice`, and returns --tokenizer.
 CLI::Option* add_tokenizer_options(CLI::App& app, TokenizerChoice& choice);
 
 }  // namespace mythos

@@ -29,7 +29,7 @@ json read_merges(const fs::path& path) {
   return merges;
 }
 
-// What stands in tokenizer.json beside the model: GPT-2's, and that of CLIP's models.
+// The members of tokenizer.json beside "model": of GPT-2's, and of CLIP's models.
 constexpr const char* kGpt2Json = R"({
   "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "use_regex": true},
   "decoder": {"type": "ByteLevel"},

@@ -18,7 +18,7 @@ void replace_all(std::string& text, std::string_view from, std::string_view to) 
   }
 }
 
-// English as WordPiece's decoder tidies it up, token by token.
+// Takes the spaces out that WordPiece's decoder takes out of English, within one token.
 void clean_up(std::string& text) {
   constexpr std::pair<const char*, const char*> kRules[] = {
       {" .", "."},   {" ?", "?"},     {" !", "!"},    {" ,", ","},
@@ -83,7 +83,7 @@ void HfDecoder::add_replace(const HfJson& json) {
   }
   std::string from = pattern["String"].text();
   if (from.empty()) pattern.refuse("the pattern is empty");
-  // Behind Fuse the tokens are one text, where a pattern may reach from one into the next.
+  // Once Fuse has joined the tokens, a pattern may reach from one into the next.
   if (fused_ && utf8_sequence(from) != static_cast<int>(from.size())) {
     pattern.refuse("more than one character behind Fuse is not supported");
   }

@@ -7,19 +7,19 @@
 
 namespace mythos {
 
-// What a tokenizer.json's member "decoder" makes of tokens. Each token's text is told by itself, as
-// Tokenizer::token_bytes() needs it.
+// The text that a tokenizer.json's member "decoder" makes of each token. A token's text may not
+// depend on its neighbours, as Tokenizer::token_bytes() has only one token.
 class HfDecoder {
  public:
-  // Fails (data) on kinds and settings that are not supported. No decoder: tokens are their own
-  // text.
+  // Reads the member; without one, tokens are their own text. Fails (data) on kinds and settings
+  // that are not supported.
   explicit HfDecoder(const HfJson& decoder);
 
-  // Tokens are bytes in letters (byte_alphabet.h).
+  // Whether tokens are bytes written in letters (byte_alphabet.h).
   bool byte_level() const { return byte_level_; }
-  // Whether a text loses the space that it begins with.
+  // Whether decoding drops the space that a text begins with.
   bool drops_first_space() const { return drops_first_space_; }
-  // The bytes of a token; not for byte_level().
+  // The bytes that a token stands for; not to be called if byte_level().
   std::string text_of(std::string_view token) const;
 
  private:
@@ -36,7 +36,7 @@ class HfDecoder {
   bool byte_level_ = false, drops_first_space_ = false, fused_ = false;
 };
 
-// The byte that a token such as "<0x0A>" stands for, -1 if it is none.
+// The byte that a token such as "<0x0A>" stands for; -1 for any other token.
 int byte_of_token(std::string_view token);
 
 }  // namespace mythos

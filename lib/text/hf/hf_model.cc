@@ -12,7 +12,7 @@
 namespace mythos {
 namespace {
 
-// The ids of "<0x00>" to "<0xFF>"; all kNone where the model does not fall back to bytes.
+// The ids of "<0x00>" to "<0xFF>"; all kNone if the model does not fall back to bytes.
 std::array<uint32_t, 256> fallback_ids(const HfJson& model, const HfIds& ids) {
   const bool fallback = model["byte_fallback"].flag(false);
   std::array<uint32_t, 256> out;
@@ -37,7 +37,7 @@ HfIds read_ids(const HfJson& vocab) {
   return ids;
 }
 
-// Names in `special` are no tokens of text.
+// Reads the vocabulary. Text does not give the tokens named by `special`.
 Vocabulary read_vocabulary(const HfJson& json, HfModel& out, bool byte_level,
                            const std::set<std::string>& special = {}) {
   uint32_t last = 0;
@@ -52,7 +52,7 @@ Vocabulary read_vocabulary(const HfJson& json, HfModel& out, bool byte_level,
     if (!vocabulary.set(id, decoded ? *decoded : key)) {
       json[std::string(key)].refuse(strprintf("another token has the id %u too", id));
     }
-    // No text gives a token with other letters.
+    // Text never gives a token whose name has other letters than those of bytes.
     const bool is_text = !key.empty() && (special.empty() || !special.contains(std::string(key)));
     if (decoded && is_text) vocabulary.index(id);
     if (!decoded) out.verbatim_ids.push_back(id);
@@ -61,7 +61,7 @@ Vocabulary read_vocabulary(const HfJson& json, HfModel& out, bool byte_level,
   return vocabulary;
 }
 
-// "a b" or ["a", "b"].
+// The two tokens of a merge, written "a b" or ["a", "b"].
 std::pair<std::string_view, std::string_view> read_pair(const HfJson& merge) {
   const nlohmann::json& value = merge.value();
   if (value.is_string()) {
@@ -114,7 +114,7 @@ uint32_t read_unknown(const HfJson& name, const HfIds& ids) {
   return found->second;
 }
 
-// Whether each byte has a token for where it ends a piece.
+// Whether each byte has a token for a piece's end: the byte and the suffix.
 bool has_last_bytes(const BpeParts& bpe) {
   for (int byte = 0; byte < 256; ++byte) {
     const std::string last = static_cast<char>(byte) + bpe.suffix;
@@ -123,7 +123,7 @@ bool has_last_bytes(const BpeParts& bpe) {
   return true;
 }
 
-// Sets the tokens of bytes. Whether each byte has one.
+// Sets the tokens of single bytes. Returns whether each byte has one.
 bool read_byte_ids(const HfJson& model, const HfModel& out, BpeParts& bpe) {
   if (bpe.characters) {
     bpe.byte_ids = fallback_ids(model, out.ids);
@@ -157,7 +157,7 @@ std::unique_ptr<PieceModel> read_bpe(const HfJson& model, bool byte_level, HfMod
   return std::make_unique<BpeModel>(std::move(bpe));
 }
 
-// The vocabulary of a Unigram model: pairs of a token and its score, in the order of ids.
+// Reads the vocabulary of a Unigram model: pairs of a token and its score, in the order of ids.
 UnigramParts read_scores(const HfJson& vocab, const std::set<std::string>& special, HfModel& out) {
   const size_t size = vocab.size();
   if (size == 0 || size >> 24 != 0) vocab.refuse("expected some tokens, at most 16777216");
@@ -212,7 +212,7 @@ std::unique_ptr<PieceModel> read_word_piece(const HfJson& model,
   return std::make_unique<WordPiece>(std::move(parts));
 }
 
-// Files older than 0.8 of the library leave the type out.
+// The model's type, which files from before version 0.8 of the library leave out.
 std::string model_type(const HfJson& model) {
   if (!model["type"].is_null()) return model["type"].text();
   if (!model["max_input_chars_per_word"].is_null()) return "WordPiece";

@@ -11,18 +11,19 @@
 
 namespace mythos {
 
-using HfIds = std::unordered_map<std::string_view, uint32_t>;  // keys stand in the JSON
+using HfIds = std::unordered_map<std::string_view, uint32_t>;  // the keys are views into the JSON
 
 struct HfModel {
   std::unique_ptr<PieceModel> model;
-  HfIds ids;                           // of the vocabulary's tokens, by their names
-  std::vector<uint32_t> verbatim_ids;  // sorted; byte-level tokens that are not in its letters
-  std::string suffix = {};             // that tokens at the end of a piece are written with
+  HfIds ids;  // ids of the vocabulary's tokens by name
+  // Sorted; tokens of a byte-level model that are not written in its letters.
+  std::vector<uint32_t> verbatim_ids;
+  std::string suffix = {};  // marks tokens at the end of a piece
 };
 
-// A tokenizer.json's member "model": BPE, Unigram or WordPiece. `byte_level`: its tokens are bytes
-// in letters (byte_alphabet.h). `special` tokens are none of the text of the last two. Fails (data)
-// on what is not supported.
+// Reads a tokenizer.json's member "model": BPE, Unigram or WordPiece. With `byte_level` its tokens
+// are bytes written in letters (byte_alphabet.h). Text never gives the tokens named by `special` in
+// a Unigram or WordPiece model. Fails (data) on what is not supported.
 HfModel read_hf_model(const HfJson& model, bool byte_level, const std::set<std::string>& special);
 
 }  // namespace mythos

@@ -29,7 +29,7 @@ std::unique_ptr<NormalizerStep> make_charsmap(const HfJson& json) {
   }
 }
 
-// Accents are taken off in lower case, unless the file says otherwise.
+// Unless the file says otherwise, accents are taken off if and only if text becomes lower case.
 void add_bert_steps(const HfJson& json, Normalizer& out) {
   const bool lower_case = json["lowercase"].flag(true);
   if (json["clean_text"].flag(true)) out.add(make_clean_text_step());

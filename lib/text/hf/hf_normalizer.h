@@ -4,7 +4,7 @@
 
 namespace mythos {
 
-// The steps of a tokenizer.json's member "normalizer", none for null. Fails (data) on kinds and
+// The steps of a tokenizer.json's member "normalizer"; no steps for null. Fails (data) on kinds and
 // settings that are not supported.
 Normalizer read_hf_normalizer(const HfJson& normalizer);
 

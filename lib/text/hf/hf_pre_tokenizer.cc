@@ -20,8 +20,8 @@ Behavior read_behavior(const HfJson& behavior) {
                   "MergedWithPrevious, MergedWithNext)");
 }
 
-// Alternatives that together match at every character, in the published patterns: what is neither
-// space, letter nor digit; spaces; letters; digits.
+// Whether a pattern has the alternatives by which the published patterns match at every character:
+// spaces, letters, digits, and all other characters.
 bool covers_all_text(std::string_view pattern) {
   const auto has = [&](std::string_view part) { return pattern.find(part) != pattern.npos; };
   return has("[^\\s\\p{L}\\p{N}]+") && has("|\\s+") && (has("\\p{L}") || has("\\p{Ll}")) &&
@@ -35,7 +35,7 @@ void add_split(const HfJson& json, PreTokenizer& out) {
   Behavior behavior = read_behavior(json["behavior"]);
   bool invert = json["invert"].flag(false);
   if (regex.is_null()) return out.add(make_literal_split_step(text, behavior, invert));
-  // Nothing lies between matches, so nothing is removed.
+  // Nothing lies between the matches of such a pattern, so nothing is removed.
   const bool drops_nothing = behavior == Behavior::removed && invert && covers_all_text(text);
   if (drops_nothing || behavior == Behavior::isolated) {
     behavior = Behavior::isolated;
@@ -68,7 +68,8 @@ void add_metaspace(const HfJson& json, PreTokenizer& out) {
               : name == "first" ? Prepend::first
                                 : Prepend::never;
   }
-  if (!json["add_prefix_space"].flag(true)) {  // as files from before 0.19 of the library say it
+  // How files from before version 0.19 of the library say it.
+  if (!json["add_prefix_space"].flag(true)) {
     if (!scheme.is_null() && prepend != Prepend::never) {
       json["add_prefix_space"].refuse("false contradicts the prepend_scheme " + scheme.shown());
     }
@@ -89,7 +90,7 @@ class Reader {
       for (size_t i = 0; i < steps.size(); ++i) add(steps.at(i));
       return;
     }
-    // Behind ByteLevel the library's text is in letters that stand for bytes.
+    // After ByteLevel the library's text consists of letters that stand for bytes.
     if (out_.byte_level && !in_letters_) {
       out_.steps.add(make_byte_letters_step());
       in_letters_ = true;

@@ -6,10 +6,10 @@ namespace mythos {
 
 struct HfPreTokenizer {
   PreTokenizer steps;
-  bool byte_level = false;  // pieces are bytes, which the vocabulary writes in letters
+  bool byte_level = false;  // the vocabulary writes bytes in letters
 };
 
-// A tokenizer.json's member "pre_tokenizer". Fails (data) on kinds and settings that are not
+// Reads a tokenizer.json's member "pre_tokenizer". Fails (data) on kinds and settings that are not
 // supported.
 HfPreTokenizer read_hf_pre_tokenizer(const HfJson& pre_tokenizer);
 

@@ -27,7 +27,7 @@ std::optional<HfSpecialName> read_id(const json& object, const char* key) {
   return HfSpecialName{"", value.get<uint32_t>(), "", ""};
 }
 
-// Takes from one file what is not known yet.
+// Takes BOS and EOS from a file if they are not known yet.
 void add(const fs::path& file, bool by_id, HfSpecialNames& names) {
   std::error_code status;
   if (!fs::is_regular_file(file, status)) return;

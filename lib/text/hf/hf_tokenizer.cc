@@ -56,8 +56,9 @@ void read_added_tokens(const HfJson& json, const HfIds& ids, const HfDecoder& de
   }
 }
 
-// What the tokens of the vocabulary decode to. In letters of bytes the suffix of a word's last
-// token stands for the space behind the word, as transformers' CLIPTokenizer has it.
+// The texts that the tokens of the vocabulary decode to. In a byte-level vocabulary with a suffix
+// for a word's last token, that suffix becomes the space after the word, as in transformers'
+// CLIPTokenizer.
 TokenTexts token_texts(const Vocabulary& vocabulary, const HfDecoder& decoder,
                        const std::string& suffix) {
   TokenTexts texts;
@@ -74,8 +75,8 @@ TokenTexts token_texts(const Vocabulary& vocabulary, const HfDecoder& decoder,
   return texts;
 }
 
-// What a TemplateProcessing, BertProcessing or RobertaProcessing puts before and behind a single
-// text.
+// Sets BOS and EOS to the tokens that a TemplateProcessing, BertProcessing or RobertaProcessing
+// puts before and after a single text.
 void read_template(const HfJson& processor, TokenizerParts& parts) {
   const auto within = [&](const HfJson& id) {
     if (id.id() >= parts.vocab_size) {
@@ -137,7 +138,8 @@ std::optional<uint32_t> find_usual(std::span<const char* const> names, const HfI
   return std::nullopt;
 }
 
-// The decoder's reading of tokens must be the one that the pre-tokenizer writes.
+// Checks that the decoder reads tokens as bytes in letters if and only if the pre-tokenizer writes
+// them so.
 void check_byte_level(const HfJson& json, const HfDecoder& decoder, bool byte_level) {
   if (json.is_null() || decoder.byte_level() == byte_level) return;
   json.refuse(json["type"].shown() + (byte_level

@@ -12,16 +12,16 @@ namespace mythos {
 namespace {
 
 constexpr uint32_t kNone = Vocabulary::kNone;
-// Up to so many symbols, looking through all of them for each merge is quicker than a heap.
+// For up to so many symbols, searching all of them for each merge is quicker than a heap.
 constexpr size_t kShort = 64;
 
 uint64_t pair_key(uint32_t left, uint32_t right) {
   return uint64_t{left} << 32 | right;
 }
 
-// Both ways to merge work on symbols: tokens that stand for neighbouring bytes of the piece. A Rule
-// tells the rank of two neighbours, from their ids or from the bytes `begin` to `end` that both
-// cover, and the token that a rank gives.
+// Merging works on symbols: tokens that stand for neighbouring bytes of the piece. A Rule (ByBytes
+// or ByPairs) gives the rank of two neighbours, found by their ids or by the bytes from `begin` to
+// `end` that the two cover, and the token that a rank leads to.
 struct ByBytes {
   const Vocabulary& vocabulary;
   std::string_view piece;
@@ -44,7 +44,7 @@ struct ByPair {
   uint32_t merged(uint32_t rank) const { return merges.merged(rank); }
 };
 
-// Takes symbols.size()² steps.
+// Merges by searching all symbols for the lowest rank: symbols.size()² steps.
 template <class Rule>
 void merge_short(const Rule& rule, std::vector<uint32_t>& ids, size_t first) {
   struct Symbol {
@@ -77,8 +77,8 @@ void merge_short(const Rule& rule, std::vector<uint32_t>& ids, size_t first) {
   ids.resize(first + count);
 }
 
-// The symbols as a linked list and the ranks in a heap; entries that a merge made stale are known
-// by a rank that is no longer the symbol's.
+// Merges with the symbols in a linked list and the ranks in a heap. A merge leaves stale entries in
+// the heap; their rank is no longer that of their symbol.
 template <class Rule>
 class LongMerge {
  public:
@@ -134,7 +134,8 @@ class LongMerge {
   const Rule& rule_;
   uint32_t count_;
   std::vector<Node> nodes_;
-  std::vector<uint64_t> heap_;  // rank, then place: equal ranks merge from the left
+  // Rank, then the symbol's index, so that equal ranks merge from the left.
+  std::vector<uint64_t> heap_;
 };
 
 template <class Rule>
@@ -197,7 +198,7 @@ BpeModel::BpeModel(BpeParts parts)
     const char c = static_cast<char>(i);
     ascii_ids_[i] = parts_.vocabulary.find({&c, 1});
   }
-  // A part of a piece is not to be taken for a whole one.
+  // A part of a cut piece must not be taken for a whole piece.
   if (!parts_.whole_pieces && parts_.suffix.empty()) {
     std::vector<std::string_view> tokens;
     for (uint32_t id = 0; id < vocabulary().size(); ++id) tokens.push_back(vocabulary().bytes(id));
@@ -233,8 +234,8 @@ bool BpeModel::ends_at_cut() const {
   return cuts_anywhere_ || (character_id(" ") != kNone && character_id("\u2581") != kNone);
 }
 
-// The table of tokens is larger than the caches near a core: what a piece needs of it is fetched
-// while the pieces before it are encoded.
+// The table of tokens is larger than a core's caches, so the line that a piece needs of it is
+// fetched while the pieces before are encoded.
 void BpeModel::encode_pieces(std::string_view text, std::span<const size_t> ends,
                              std::vector<uint32_t>& ids) const {
   thread_local std::vector<size_t> finer;
@@ -313,8 +314,8 @@ void BpeModel::begin_with_bytes(std::string_view piece, bool ends,
 }
 
 void BpeModel::begin_with_characters(std::string_view piece, std::vector<uint32_t>& ids) const {
-  // An unknown character's token comes before the next known one: the tokens of bytes overtake it,
-  // as in Hugging Face's tokenizers.
+  // The token of an unknown character is put out before the next known character, so that the
+  // tokens of bytes overtake it, as in Hugging Face's tokenizers.
   bool unknown = false;
   const auto put_unknown = [&] {
     if (unknown) ids.push_back(parts_.unknown_id);
@@ -351,8 +352,8 @@ bool BpeModel::falls_back(std::string_view bytes) const {
   });
 }
 
-// Cuts long pieces where no token reaches across: their parts are short enough to be found again
-// among the recent ones.
+// Cuts long pieces where no token reaches across; the parts are short enough to be remembered as
+// recent pieces.
 void BpeModel::cut_apart(std::string_view text, std::span<const size_t> ends,
                          std::vector<size_t>& finer) const {
   constexpr size_t kLong_bytes = 24;

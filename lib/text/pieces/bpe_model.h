@@ -15,20 +15,21 @@
 
 namespace mythos {
 
-// The merges of a vocabulary that lists them: the rank of each pair of neighbouring tokens and the
-// token that it becomes.
+// The merges that a tokenizer file lists: for each pair of neighbouring tokens its rank and the
+// token that the pair becomes.
 class PairMerges {
  public:
   static constexpr uint32_t kNone = Vocabulary::kNone;
 
   explicit PairMerges(size_t merges);
-  // Ranks are the order of the calls. A pair that comes again has its last rank.
+  // Adds a merge, whose rank is the number of calls before it. A pair that is added again has its
+  // last rank.
   void add(uint32_t left, uint32_t right, uint32_t merged);
 
   uint32_t rank(uint32_t left, uint32_t right) const;
   uint32_t merged(uint32_t rank) const { return merged_[rank]; }
   bool empty() const { return merged_.empty(); }
-  // Whether some merge gives this token.
+  // Whether a merge gives this token.
   bool gives(uint32_t token) const {
     return std::find(merged_.begin(), merged_.end(), token) != merged_.end();
   }
@@ -45,35 +46,38 @@ class PairMerges {
   int shift_ = 0;
 };
 
-// What a tokenizer file tells of byte pair encoding.
+// The facts about byte pair encoding that a tokenizer file gives.
 struct BpeParts {
   explicit BpeParts(Vocabulary tokens) : vocabulary(std::move(tokens)) {}
 
   Vocabulary vocabulary;
-  // Nothing: a rank file, in which two neighbours may merge when the vocabulary has their bytes,
-  // and the id is the rank.
+  // Nothing for a rank file, whose ids are the ranks: two neighbours may merge if the vocabulary
+  // has a token of their bytes.
   std::optional<PairMerges> merges;
-  // What merges begin with: bytes; or characters, which the vocabulary holds as they are.
+  // Whether merging begins with characters, which the vocabulary holds as they are, instead of
+  // bytes.
   bool characters = false;
-  // Token of each byte; kNone: the byte is dropped. With `characters` the tokens of a character
-  // that is none; all kNone where there is no such byte fallback.
+  // The token of each byte; a byte with kNone is dropped. With `characters` these tokens stand for
+  // the bytes of a character that has no token, and all are kNone if the model has no such byte
+  // fallback.
   std::array<uint32_t, 256> byte_ids = {};
-  // Token of the bytes or characters that have none, and whether a run of them becomes one.
+  // The token for bytes or characters that have none of their own, and whether a run of them
+  // becomes one token.
   uint32_t unknown_id = Vocabulary::kNone;
   bool fuse_unknown = false;
-  // A piece that is in the vocabulary is that token, whether merges lead to it or not.
+  // A piece that is in the vocabulary becomes that token even if no merges lead to it.
   bool whole_pieces = false;
-  // Stands behind the last byte or character of each piece when its token is looked up: "</w>" in
-  // CLIP's models. Only where merges are listed.
+  // What a piece's last byte or character is followed by when its token is looked up: "</w>" in
+  // CLIP's models. Only with listed merges.
   std::string suffix = {};
 
-  // Sets byte_ids to the tokens of single bytes. The first byte that has none; -1 if all have one.
+  // Sets byte_ids to the tokens of single bytes. Returns the first byte that has no token, or -1.
   int find_byte_ids();
 };
 
-// Byte pair encoding within one piece of text (Sennrich et al., 2016): of all neighbours that may
-// merge, those of the lowest rank do, the leftmost first, until none may. Takes n log n steps for
-// n bytes. Const members may be called from several threads at once.
+// Byte pair encoding within one piece of text (Sennrich et al., 2016): the pair of neighbours with
+// the lowest rank merges, the leftmost of equals first, until no pair has a rank. Takes n log n
+// steps for n bytes. Const members may be called from several threads at once.
 class BpeModel : public PieceModel {
  public:
   explicit BpeModel(BpeParts parts);
@@ -81,7 +85,8 @@ class BpeModel : public PieceModel {
   const Vocabulary& vocabulary() const override { return parts_.vocabulary; }
   void encode_pieces(std::string_view text, std::span<const size_t> ends,
                      std::vector<uint32_t>& ids) const override;
-  // Bytes merge like those of a piece; with `characters` each is its token.
+  // Bytes that are no UTF-8 merge like those of a piece; with `characters` each becomes its own
+  // token.
   void encode_bytes(std::string_view bytes, std::vector<uint32_t>& ids) const override;
   bool text_gives(uint32_t id) const override;
   bool ends_at_cut() const override;
@@ -98,15 +103,17 @@ class BpeModel : public PieceModel {
                  std::vector<size_t>& finer) const;
 
   BpeParts parts_;
-  uint32_t number_;  // tells models apart
-  // Of tokens that were met as whole pieces: whether merges lead to them. Unknown at first.
+  uint32_t number_;  // different for each model
+  // Whether merges lead to a token; found out when the token is first met as a whole piece.
   enum : uint8_t { kUnknown, kYes, kNo };
   std::unique_ptr<std::atomic<uint8_t>[]> reachable_;
-  std::array<uint32_t, 256> last_byte_ids_ = {};  // of a piece's last byte, with the suffix
-  // With `characters`: the ids of ASCII, and where long pieces can be cut.
+  std::array<uint32_t, 256> last_byte_ids_ = {};  // tokens of a piece's last byte with the suffix
+  // With `characters`: the tokens of ASCII's characters, and the pairs between which long pieces
+  // cannot be cut.
   std::array<uint32_t, 128> ascii_ids_ = {};
   std::unique_ptr<JoinedPairs> pairs_;
-  bool cuts_anywhere_ = false;  // before unknown characters too: their tokens do not run together
+  // Also before unknown characters, as no run of them becomes one token.
+  bool cuts_anywhere_ = false;
 };
 
 }  // namespace mythos

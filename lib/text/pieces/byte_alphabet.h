@@ -5,10 +5,11 @@
 
 namespace mythos {
 
-// The letters in which GPT-2's vocabulary, and tokenizer.json after it, writes bytes: printable
-// bytes of Latin-1 as themselves, the other 68 as U+0100 … U+0143 in order ("Ġ" is the space).
+// Writes bytes as letters, as GPT-2's vocabulary and tokenizer.json do: the printable bytes of
+// Latin-1 as themselves, the other 68 as U+0100 … U+0143 in order ("Ġ" is the space).
 std::string to_byte_letters(std::string_view bytes);
-// The bytes; nothing when the text, well-formed UTF-8, holds any other letter.
+// The bytes that such letters stand for; nothing if the text, well-formed UTF-8, holds another
+// character.
 std::optional<std::string> from_byte_letters(std::string_view letters);
 
 }  // namespace mythos

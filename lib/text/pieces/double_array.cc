@@ -12,7 +12,8 @@ DoubleArray::DoubleArray(const std::vector<Key>& keys) : units_(512) {
     open.pop_back();
     add_children(keys, range, open);
   }
-  // A leaf has the base 0, where only the root's children could be, whose parent it is not.
+  // A leaf has the base 0. The units from 0 on are the root's children, whose parent is not this
+  // leaf, so no label leads on from it.
 }
 
 void DoubleArray::add_children(const std::vector<Key>& keys, Range range,
@@ -38,7 +39,8 @@ void DoubleArray::add_children(const std::vector<Key>& keys, Range range,
   }
 }
 
-// Where all labels find free units; `search_from_` leaves behind what is nearly full.
+// The first base from which all labels lead to free units. `search_from_` moves past the part of
+// the array that is nearly full.
 uint32_t DoubleArray::find_base(const std::vector<unsigned char>& labels) {
   uint32_t taken = 0;
   for (uint32_t at = std::max<uint32_t>(search_from_, labels[0] + 1u);; ++at) {

@@ -6,7 +6,7 @@
 
 namespace mythos {
 
-// A trie of strings in one array (Aoe, 1989), for all strings that a text begins with.
+// A trie of strings in one array (Aoe, 1989). It finds all strings that a text begins with.
 class DoubleArray {
  public:
   using Key = std::pair<std::string_view, uint32_t>;  // a string, not empty, and its value
@@ -31,7 +31,7 @@ class DoubleArray {
   struct Unit {
     uint32_t base = 0, parent = kNone, value = kNone;
   };
-  struct Range {  // of keys that begin alike
+  struct Range {  // the keys that begin alike
     size_t begin, end, depth;
     uint32_t node;
   };

@@ -6,11 +6,11 @@
 
 namespace mythos {
 
-// The pairs of neighbouring characters inside tokens. No token reaches across two others, so that
-// text cut between those gives the same tokens.
+// The pairs of neighbouring characters inside tokens. No token reaches across any other pair, so
+// text that is cut between two such characters gives the same tokens.
 class JoinedPairs {
  public:
-  // A byte of a token that is no UTF-8 counts as the character of its number.
+  // A byte of a token that is no UTF-8 counts as the character with its number.
   explicit JoinedPairs(const std::vector<std::string_view>& tokens);
 
   bool joins(char32_t left, char32_t right) const {
@@ -20,7 +20,7 @@ class JoinedPairs {
   }
 
  private:
-  // ASCII and SentencePiece's space, U+2581, have a small table.
+  // The characters with a small table of their own: ASCII and SentencePiece's space, U+2581.
   static constexpr uint32_t kNear = 129;
   static uint32_t near(char32_t code) {
     return code < 0x80 ? code : code == 0x2581 ? kNear - 1 : kNear;
@@ -29,7 +29,8 @@ class JoinedPairs {
   void add(uint64_t pair);
 
   std::bitset<kNear * kNear> near_pairs_;
-  std::vector<uint64_t> slots_;  // open addressing, a power of two of them, at most half full; or 0
+  // Open addressing; none, or a power of two of them, at most half full.
+  std::vector<uint64_t> slots_;
   int shift_ = 0;
 };
 

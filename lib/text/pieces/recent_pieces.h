@@ -11,20 +11,20 @@
 
 namespace mythos {
 
-// The ids of short pieces that were encoded of late, one table for each thread and all models. A
-// line of the cache holds an entry; what is new replaces what has its place.
+// Remembers the ids of short pieces that were encoded recently, in one table for each thread and
+// all models. An entry fills a line of the cache; a new piece replaces the entry in its slot.
 class RecentPieces {
  public:
   static constexpr size_t kMaxBytes = 28, kMaxIds = 7;
 
-  // A number that tells a model from all others.
+  // A new number, by which a model differs from all others.
   static uint32_t next_model_number() {
     static std::atomic<uint32_t> last = 0;
     return ++last;
   }
 
-  // Appends the ids of a piece of at most kMaxBytes: those that are remembered, or what `encode`
-  // appends.
+  // Appends the ids of a piece of at most kMaxBytes: the remembered ids, or else those that
+  // `encode` appends.
   template <class Encode>
   static void append(uint32_t model, std::string_view piece, uint64_t hash,
                      std::vector<uint32_t>& ids, const Encode& encode) {
@@ -39,8 +39,8 @@ class RecentPieces {
     if (found.size() <= kMaxIds) recent.set(model, piece, found);
   }
 
-  // Appends the ids of each piece of `text` that is not empty, see PieceModel::encode_pieces:
-  // encode(piece) appends those that are not remembered.
+  // Appends the ids of each piece of `text` that is not empty, as PieceModel::encode_pieces does.
+  // encode(piece) appends the ids of a piece that is not remembered.
   template <class Encode>
   static void append_each(uint32_t model, std::string_view text, std::span<const size_t> ends,
                           std::vector<uint32_t>& ids, const Encode& encode) {
@@ -61,7 +61,7 @@ class RecentPieces {
   static constexpr int kBits = 13;
 
   struct Entry {
-    uint32_t model = 0;  // 0: empty
+    uint32_t model = 0;  // 0 in an empty entry
     uint8_t size = 0, count = 0;
     char piece[kMaxBytes] = {};
     uint32_t ids[kMaxIds] = {};

@@ -8,19 +8,20 @@
 namespace mythos {
 namespace {
 
-constexpr double kUnknownPenalty = 10;  // below the least score
-// So many places are looked at before tokens are put out.
+// How far the score of an unknown character lies below the least score.
+constexpr double kUnknownPenalty = 10;
+// So many bytes are looked at before tokens are put out.
 constexpr size_t kWindow_bytes = 1024;
 
 }  // namespace
 
-// Puts out the tokens of best paths in order; runs of unknown characters become one token.
+// Puts out the tokens of the best paths in order; a run of unknown characters becomes one token.
 class Unigram::Path {
  public:
   Path(const Unigram& model, std::string_view piece, std::vector<uint32_t>& ids)
       : model_(model), piece_(piece), ids_(ids) {}
 
-  // The path through nodes[0, size), which begins where the last one ended.
+  // Puts out the path through nodes[0, size), which begins where the last path ended.
   void put(const std::vector<Node>& nodes, size_t size) {
     thread_local std::vector<Node> backwards;
     backwards.clear();
@@ -45,7 +46,7 @@ class Unigram::Path {
   const Unigram& model_;
   std::string_view piece_;
   std::vector<uint32_t>& ids_;
-  size_t unknown_begin_ = 0, end_ = 0;  // of the run that is not put out yet
+  size_t unknown_begin_ = 0, end_ = 0;  // of the run of unknown characters that is not put out yet
 };
 
 Unigram::Unigram(UnigramParts parts)
@@ -75,7 +76,7 @@ bool Unigram::text_gives(uint32_t id) const {
 void Unigram::encode(std::string_view piece, std::vector<uint32_t>& ids) const {
   thread_local std::vector<Node> nodes;
   Path path(*this, piece, ids);
-  size_t base = 0, reach = 0;  // where the nodes begin; how far tokens reach
+  size_t base = 0, reach = 0;  // offset of the first node; end of the furthest token
   const auto offer = [&](size_t begin, size_t end, double score, uint32_t id) {
     if (end - base >= nodes.size()) nodes.resize(end - base + kWindow_bytes);
     Node& node = nodes[end - base];
@@ -85,7 +86,7 @@ void Unigram::encode(std::string_view piece, std::vector<uint32_t>& ids) const {
   };
   nodes.assign(std::min(piece.size() + 1, kWindow_bytes), Node());
   for (size_t at = 0; at < piece.size();) {
-    // All paths lead through the place that no token reaches beyond.
+    // No token reaches beyond this offset, so all paths lead through it.
     if (reach == at && at - base >= kWindow_bytes) {
       path.put(nodes, at - base);
       const double score = nodes[at - base].score;
@@ -108,7 +109,7 @@ void Unigram::encode(std::string_view piece, std::vector<uint32_t>& ids) const {
   path.finish();
 }
 
-// A run of unknown characters may be a token that the best path did not take.
+// Puts out a run of unknown characters. The run may be a token that the best path did not take.
 void Unigram::put_unknown(std::string_view run, std::vector<uint32_t>& ids) const {
   if (const uint32_t id = parts_.vocabulary.find(run); id != Vocabulary::kNone)
     return ids.push_back(id);

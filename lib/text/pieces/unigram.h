@@ -9,21 +9,21 @@
 
 namespace mythos {
 
-// What a tokenizer.json tells of a Unigram model.
+// The facts about a Unigram model that a tokenizer.json gives.
 struct UnigramParts {
   explicit UnigramParts(Vocabulary tokens) : vocabulary(std::move(tokens)) {}
 
-  // find() gives the tokens that text may have.
+  // Its find() gives the tokens that text may have.
   Vocabulary vocabulary;
-  std::vector<double> scores;  // of each token: the logarithm of its probability
-  uint32_t unknown_id = 0;     // of characters that no token covers, runs of them as one
-  // Tokens of the bytes of such a run; all kNone where there is no byte fallback.
+  std::vector<double> scores;  // the logarithm of each token's probability
+  uint32_t unknown_id = 0;     // the token of a run of characters that no token covers
+  // The tokens of the bytes of a run of unknown characters; all kNone if there is no byte fallback.
   std::array<uint32_t, 256> byte_ids = {};
 };
 
-// The most probable tokens of a piece (Kudo, 2018), found as Hugging Face's tokenizers does, whose
-// sums of scores decide ties. Takes time linear in the piece, and memory bounded by its longest
-// stretch across which tokens reach.
+// Finds the most probable tokens of a piece (Kudo, 2018). It adds up scores as Hugging Face's
+// tokenizers does, so that ties fall the same way. Takes time linear in the piece, and memory
+// bounded by the longest stretch of it that tokens reach across.
 class Unigram : public PieceModel {
  public:
   explicit Unigram(UnigramParts parts);
@@ -35,9 +35,9 @@ class Unigram : public PieceModel {
   bool text_gives(uint32_t id) const override;
 
  private:
-  struct Node {  // the best path to a place in the piece
+  struct Node {  // the best path to an offset in the piece
     double score = 0;
-    uint32_t size = 0, id = 0;  // of its last token; size 0: there is no path yet
+    uint32_t size = 0, id = 0;  // of the path's last token; size 0: there is no path yet
   };
   class Path;
   void encode(std::string_view piece, std::vector<uint32_t>& ids) const;
@@ -46,7 +46,7 @@ class Unigram : public PieceModel {
   UnigramParts parts_;
   std::unique_ptr<DoubleArray> trie_;
   double unknown_score_ = 0;
-  uint32_t number_;  // tells models apart
+  uint32_t number_;  // different for each model
 };
 
 }  // namespace mythos

@@ -30,7 +30,7 @@ Vocabulary::Vocabulary(uint32_t size, size_t bytes)
   slots_.assign(size_t{1} << bits, Slot{0, kNone, 0});
 }
 
-// Never reads outside of `bytes`: the words of a short string overlap.
+// Reads nothing outside of `bytes`: the words of a short string overlap.
 Vocabulary::Key::Key(std::string_view bytes) {
   const char* at = bytes.data();
   const size_t size = bytes.size();

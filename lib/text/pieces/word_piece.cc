@@ -18,7 +18,7 @@ size_t count_characters(std::string_view text) {
 WordPiece::WordPiece(WordPieceParts parts)
     : parts_(std::move(parts)), number_(RecentPieces::next_model_number()) {
   const std::vector<DoubleArray::Key> first = parts_.vocabulary.indexed();
-  std::vector<DoubleArray::Key> further;  // in order too, as they lose the same beginning
+  std::vector<DoubleArray::Key> further;  // sorted as well, as all lose the same prefix
   for (const auto& [token, id] : first) {
     if (token.size() > parts_.prefix.size() && token.starts_with(parts_.prefix)) {
       further.emplace_back(token.substr(parts_.prefix.size()), id);
@@ -53,7 +53,7 @@ void WordPiece::encode(std::string_view word, std::vector<uint32_t>& ids) const 
     uint32_t token = 0;
     if (trie) {
       trie->for_each_prefix(rest, [&](size_t prefix, uint32_t id) {
-        size = prefix;  // the longest comes last
+        size = prefix;  // the longest match comes last
         token = id;
       });
     }

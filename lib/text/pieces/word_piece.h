@@ -9,18 +9,18 @@
 
 namespace mythos {
 
-// What a tokenizer.json tells of a WordPiece model.
+// The facts about a WordPiece model that a tokenizer.json gives.
 struct WordPieceParts {
   explicit WordPieceParts(Vocabulary tokens) : vocabulary(std::move(tokens)) {}
 
-  // find() gives the tokens that text may have.
+  // Its find() gives the tokens that text may have.
   Vocabulary vocabulary;
-  std::string prefix = "##";  // of tokens that go on within a word
-  uint32_t unknown_id = 0;    // of a word that tokens do not cover, or that is too long
+  std::string prefix = "##";  // marks tokens that continue a word
+  uint32_t unknown_id = 0;    // the token of a word that tokens do not cover, or that is too long
   size_t max_characters = 100;
 };
 
-// BERT's tokens of a word: the longest one that the rest of it begins with, again and again.
+// Cuts a word into BERT's tokens: each is the longest token that the rest of the word begins with.
 class WordPiece : public PieceModel {
  public:
   explicit WordPiece(WordPieceParts parts);
@@ -35,8 +35,9 @@ class WordPiece : public PieceModel {
   void encode(std::string_view word, std::vector<uint32_t>& ids) const;
 
   WordPieceParts parts_;
-  std::unique_ptr<DoubleArray> first_, further_;  // tokens, those of further_ without the prefix
-  uint32_t number_;                               // tells models apart
+  // Tokens that begin a word, and without the prefix those that continue one.
+  std::unique_ptr<DoubleArray> first_, further_;
+  uint32_t number_;  // different for each model
 };
 
 }  // namespace mythos

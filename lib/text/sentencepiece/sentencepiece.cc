@@ -35,7 +35,8 @@ std::string piece_bytes(std::string_view piece) {
   return bytes;
 }
 
-// Ids under way. Neighbouring unknown characters become one <unk> where there is no byte fallback.
+// The ids of a text that is being encoded. Without byte fallback, neighbouring unknown characters
+// become one <unk>.
 struct Output {
   std::vector<uint32_t>& ids;
   bool behind_unknown = false;
@@ -163,8 +164,8 @@ void SentencePiece::encode(std::string_view text, std::vector<uint32_t>& ids,
   }
 }
 
-// `begins`: at the beginning of the text. Where the normalizer changes nothing else, only there the
-// model's space is added.
+// Encodes a section; `begins` says that it begins the text. If the normalizer changes nothing else,
+// the model's space is added only there.
 void SentencePiece::encode_section(std::string_view text, bool begins,
                                    std::vector<uint32_t>& ids) const {
   if (text.empty()) return;
@@ -175,7 +176,8 @@ void SentencePiece::encode_section(std::string_view text, bool begins,
   encode_run(text, add_space && !at_end, add_space && at_end, output);
 }
 
-// Runs of text that SentencePiece keeps as they are go to it; the bytes between become byte pieces.
+// Hands SentencePiece the runs of text that it keeps as they are; the bytes between become byte
+// pieces.
 void SentencePiece::encode_exact(std::string_view text, bool add_space, Output& output) const {
   const bool at_end = proto_.trainer_spec().treat_whitespace_as_suffix();
   bool space_before = add_space && !at_end;
@@ -231,7 +233,7 @@ void SentencePiece::encode_run(std::string_view run, bool space_before, bool spa
 void SentencePiece::encode_part(std::string_view part, Output& output) const {
   if (part.empty()) return;
   for (const auto& [piece, id] : model_->Encode(part)) {
-    // Text that spells a control piece's name is no control piece.
+    // The name of a control piece in text is text, not that piece.
     const bool unknown = model_->IsUnknown(id) || model_->IsControl(id);
     if (unknown && byte_fallback_) {
       encode_bytes(piece, output);
@@ -242,7 +244,7 @@ void SentencePiece::encode_part(std::string_view part, Output& output) const {
   }
 }
 
-// The last safe place in `part` from `searched` on; 0 where there is none.
+// The last offset in `part` from `searched` on where it can be cut safely; 0 if there is none.
 size_t SentencePiece::last_safe_cut(std::string_view part, size_t searched) const {
   for (size_t at = part.size(); at-- > std::max<size_t>(searched, 1);) {
     if (is_safe_cut(part, at)) return at;
@@ -256,7 +258,7 @@ bool SentencePiece::is_safe_cut(std::string_view part, size_t at) const {
   const int length = utf8_sequence(behind);
   // A user-defined symbol or a character map may hold bytes that are no characters.
   if (length <= 0 || left == 0) return false;
-  // A word model looks up whole words, known or not.
+  // A word model looks up whole words, so it can only be cut between them.
   if (proto_.trainer_spec().model_type() == TrainerSpec::WORD)
     return behind.starts_with(kSpaceSymbol);
   return !joined_pairs().joins(utf8_code_point(before, static_cast<int>(left)),

@@ -33,7 +33,8 @@ SentencePieceNormalizer::Unit SentencePieceNormalizer::first_unit(std::string_vi
   return {text.substr(0, static_cast<size_t>(length)), static_cast<size_t>(length)};
 }
 
-// The longest key of the character map that `text` begins with; none has 0 bytes.
+// The longest key of the character map that `text` begins with, and its replacement; 0 bytes if
+// there is none.
 SentencePieceNormalizer::Unit SentencePieceNormalizer::mapped_unit(std::string_view text) const {
   Unit longest;
   trie_.for_each_prefix(text, [&](size_t bytes, uint32_t place) {
@@ -56,7 +57,7 @@ NormalizedText::NormalizedText(const SentencePieceNormalizer& normalizer, std::s
     if (unit.text != " ") return;
     rest_.remove_prefix(unit.bytes);
   }
-  space_before_ = space_after_ = false;  // nothing but spaces is no text at all
+  space_before_ = space_after_ = false;  // a text of spaces alone counts as empty
 }
 
 bool NormalizedText::read(size_t bytes, std::string& out) {

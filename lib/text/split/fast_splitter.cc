@@ -13,11 +13,11 @@ using Byte = unsigned char;
 
 enum class Family { gpt2, cl100k, o200k };
 
-// What tells the patterns of a family apart.
+// The differences among the patterns of a family.
 struct Rules {
   Family family;
   int max_digits;           // \p{N}{1,max_digits}; 0 is \p{N}+
-  bool contractions;        // "'s" and the like
+  bool contractions;        // whether "'s" and the like belong to the word before
   bool joins_tail = false;  // \s++$ before \s*[\r\n]: white space that ends the text is one piece
 };
 
@@ -25,7 +25,7 @@ struct Char {
   uint8_t bits = 0, length = 0;  // both 0 at the end of the text
 };
 
-// Walks well-formed UTF-8 by class of character.
+// Walks over well-formed UTF-8 by class of character.
 class Scanner {
  public:
   explicit Scanner(const Byte* end)
@@ -39,7 +39,7 @@ class Scanner {
     return wide(at);
   }
 
-  // Behind the longest run of characters that have one of `bits`.
+  // The end of the run from `at` of characters that have one of `bits`.
   template <uint8_t bits>
   const Byte* run(const Byte* at) const {
     for (;;) {
@@ -55,8 +55,8 @@ class Scanner {
     }
   }
 
-  // Bytes of '(?:[sdmt]|ll|ve|re) at an apostrophe, 0 if there is none. With `fold` as (?i: …)
-  // reads it, for which U+017F, the long s, is an s.
+  // The length of a match of '(?:[sdmt]|ll|ve|re) at an apostrophe, 0 if there is none. With `fold`
+  // the match ignores case as (?i: …) does, for which U+017F, the long s, is an s.
   template <bool fold>
   int contraction(const Byte* at) const {
     const auto letter = [&](int i) -> Byte {
@@ -71,9 +71,9 @@ class Scanner {
   }
 
  private:
-  // Behind a run of [a-z] or, with `fold`, [A-Za-z], except that near the end of the text it may
-  // stop early. Eight bytes at a time: the length of a word is what a branch predictor gets wrong
-  // most.
+  // The end of a run of [a-z] or, with `fold`, [A-Za-z]; it may stop early near the end of the
+  // text. Goes by eight bytes at a time, because a branch predictor guesses the length of a word
+  // badly.
   template <bool fold>
   const Byte* ascii_letters(const Byte* at) const {
     if constexpr (std::endian::native != std::endian::little) return at;
@@ -102,8 +102,9 @@ class Scanner {
   const uint8_t* bytes_;
 };
 
-// One step: the end of the piece that begins at `at`, before the end of the text. Each function
-// below tries the alternatives of its pattern in the order in which the pattern names them.
+// Finds the end of the piece that begins at `at`, which lies before the end of the text. Each
+// family's function tries the alternatives of its pattern, which its comment quotes, in their
+// order.
 template <Rules rules>
 class Cutter {
  public:
@@ -162,8 +163,9 @@ class Cutter {
     if (c.bits & kNewline) return spaces(at);
     const Word behind = word(next);
     if (c.bits & kUpper) {
-      // A mark can stand before the word or be in it. The first alternative is tried both ways
-      // before the second, and alone the mark fits it.
+      // A mark may be the optional character before the word or the word's first character. The
+      // first alternative always matches: with the mark before a U*L+ that follows, else with the
+      // mark alone, which is a U and an L.
       return with_contraction(behind.lower_end ? behind.lower_end : next);
     }
     if (const Byte* end = behind.either()) return with_contraction(end);
@@ -173,7 +175,7 @@ class Cutter {
     return spaces(at);
   }
 
-  // Where U*L+ and, failing that, U+L* end; null where they do not match.
+  // The end of a match of U*L+ and, if there is none, of U+L*; null for no match.
   struct Word {
     const Byte* lower_end;
     const Byte* upper_end;
@@ -185,7 +187,7 @@ class Cutter {
       const Char c = scan_.peek(at);
       if (!(c.bits & kUpper)) {
         if (c.bits & kLower) return {scan_.template run<kLower>(at + c.length), nullptr};
-        // U* gives back characters until the last that is an L as well.
+        // L+ must match: U* gives back characters until the last that is an L as well.
         return {both_end, at == start ? nullptr : at};
       }
       at += c.length;
@@ -203,7 +205,7 @@ class Cutter {
     return at;
   }
 
-  // The rest of \p{N}{1,max_digits} behind the first.
+  // The end of \p{N}{1,max_digits} whose first number ends at `at`.
   const Byte* numbers(const Byte* at) const {
     for (int i = 1; i < rules.max_digits; ++i) {
       const Char c = scan_.peek(at);
@@ -213,7 +215,8 @@ class Cutter {
     return at;
   }
 
-  // \s*[\r\n]+|\s+(?!\S)|\s+ where white space begins; gpt2 lacks the first.
+  // The end of \s*[\r\n]+|\s+(?!\S)|\s+ where white space begins; the pattern of gpt2 lacks the
+  // first of them.
   const Byte* spaces(const Byte* start) const {
     const Byte *at = start, *last = start, *newline_end = nullptr;
     for (;;) {
@@ -259,25 +262,25 @@ constexpr Rules kQwen2{Family::cl100k, 1, true};
 constexpr Rules kO200k{Family::o200k, 3, true};
 constexpr Rules kTekken{Family::o200k, 1, false};
 
-// Published spellings. Those of one maker cut every text alike.
+// The published spellings of patterns. All spellings of one maker cut every text alike.
 struct Spelling {
   std::string_view pattern;
   std::unique_ptr<Splitter> (*make)();
 };
 const Spelling kSpellings[] = {
     {kGpt2Pattern, make<kGpt2>},
-    // GPT-2's own, which Hugging Face's ByteLevel has built in.
+    // GPT-2's pattern, which Hugging Face's ByteLevel has built in.
     {R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)", make<kGpt2>},
     {R"('(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)", make<kGpt2>},
     {kCl100kPattern, make<kCl100k>},
-    // cl100k_base as tiktoken had it before 0.9, and in two spellings Llama 3.
+    // The pattern of cl100k_base before tiktoken 0.9, which Llama 3 has in two spellings.
     {kLlama3Pattern, make<kLlama3>},
     {R"('(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,3})"
      R"(| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+)",
      make<kLlama3>},
     {kQwenPattern, make<kQwen2>},
     {kO200kPattern, make<kO200k>},
-    // Mistral's tekken.
+    // The pattern of Mistral's tekken.
     {R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+)"
      R"(|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*)"
      R"(|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)",

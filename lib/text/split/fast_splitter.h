@@ -6,7 +6,8 @@
 
 namespace mythos {
 
-// The hand-written splitter for a pattern, told by its spelling; null for a pattern that has none.
+// The hand-written splitter for a pattern, which is recognised by its spelling; null if there is
+// none for it.
 std::unique_ptr<Splitter> make_fast_splitter(std::string_view pattern);
 
 }  // namespace mythos

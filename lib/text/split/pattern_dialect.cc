@@ -7,8 +7,8 @@
 namespace mythos {
 namespace {
 
-// Escapes that name other characters, or something else, in one engine than in another: \w lacks
-// marks in PCRE2, \h is a digit in Oniguruma, \v one character in Rust.
+// Escapes that mean different things in different engines: \w lacks marks in PCRE2, \h is a digit
+// in Oniguruma, \v is one character in Rust.
 constexpr std::string_view kOtherEscapes = "wWbBhHvVRXZGNQE";
 
 class Speller {
@@ -29,7 +29,7 @@ class Speller {
       if (starts("]")) return close_set();
       if (starts("&&") || (dialect_ == Dialect::rust && (starts("--") || starts("~~")))) refuse(2);
     } else if (dialect_ == Dialect::oniguruma && (starts("}+") || starts("(?m"))) {
-      // There a group repeated, and a dot that matches newlines.
+      // In Oniguruma "}+" repeats the group, and (?m) lets a dot match newlines.
       refuse(starts("}+") ? 2 : 3);
     }
     take(1);
@@ -39,7 +39,7 @@ class Speller {
     const char letter = at_ + 1 < pattern_.size() ? pattern_[at_ + 1] : '\\';
     if (kOtherEscapes.find(letter) != kOtherEscapes.npos) refuse(2);
     take(2);
-    // The braces of \p{L} and \x{A0} are none of a quantifier's.
+    // The braces of \p{L} and \x{A0} are not those of a quantifier.
     if ((letter == 'p' || letter == 'P' || letter == 'x') && starts("{")) {
       const size_t end = pattern_.find('}', at_);
       take(end == pattern_.npos ? 1 : end + 1 - at_);
@@ -59,7 +59,7 @@ class Speller {
     }
     take(1);
     if (starts("^")) take(1);
-    if (starts("]")) take(1);  // a literal there
+    if (starts("]")) take(1);  // as the first character of a set it is a literal
   }
 
   void close_set() {
@@ -68,7 +68,7 @@ class Speller {
     ++at_;
   }
 
-  // Written out, the sets inside would make ranges there.
+  // Whether a '-' stands beside a set inside a set: written out, the two would make a range.
   bool beside_hyphen() const {
     return (at_ > 0 && pattern_[at_ - 1] == '-') ||
            (at_ + 1 < pattern_.size() && pattern_[at_ + 1] == '-');

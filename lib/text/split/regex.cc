@@ -13,7 +13,7 @@
 namespace mythos {
 namespace {
 
-// A bound on the backtracking of one match; published patterns need a handful of steps a piece.
+// A bound on the backtracking of one match; published patterns need a handful of steps for a piece.
 constexpr uint32_t kMatchLimit = 10'000'000;
 constexpr size_t kJitStackStart_bytes = 32 << 10, kJitStackMax_bytes = 8 << 20;
 
@@ -23,7 +23,7 @@ std::string pcre2_message(int code) {
   return reinterpret_cast<const char*>(buffer);
 }
 
-// What a match writes to: one set for each thread, whatever the number of splitters.
+// The memory that a match works in: one for each thread, whatever the number of splitters.
 struct Scratch {
   pcre2_match_data* match = pcre2_match_data_create(1, nullptr);
   pcre2_match_context* context = pcre2_match_context_create(nullptr);
@@ -33,7 +33,7 @@ struct Scratch {
   Scratch() {
     if (!match || !context) fail(ErrorKind::resources, "out of memory for regular expressions");
     pcre2_set_match_limit(context, kMatchLimit);
-    // A stack is absent where PCRE2 was built without JIT.
+    // There is no stack if PCRE2 was built without JIT.
     if (stack) pcre2_jit_stack_assign(context, nullptr, stack);
   }
   ~Scratch() {
@@ -93,7 +93,7 @@ std::optional<Span> Regex::find(std::string_view text, size_t from) const {
 
 size_t Regex::next_start(std::string_view text, Span match) {
   if (match.end > match.begin) return match.end;
-  // After an empty match the search goes on behind the next character.
+  // After an empty match the search goes on after the next character.
   if (match.end == text.size()) return match.end;
   return match.end + static_cast<size_t>(utf8_sequence(text.substr(match.end)));
 }

@@ -9,20 +9,20 @@
 
 namespace mythos {
 
-// Where a pattern matches.
+// The offsets of a match.
 struct Span {
   size_t begin = 0, end = 0;
 };
 
-// A compiled regular expression, by PCRE2 with JIT; see make_splitter for what it reads and
-// refuses.
+// A regular expression that PCRE2's JIT has compiled. make_splitter says which patterns it reads
+// and refuses.
 class Regex {
  public:
   Regex(std::string_view pattern, Dialect dialect);
   ~Regex();
 
-  // Calls visit(Span) for the matches in order, the empty ones too. `text` is well-formed UTF-8.
-  // Fails (resources) where a match backtracks without end. May be called from several threads at
+  // Calls visit(Span) for each match in order, also for empty matches. `text` is well-formed UTF-8.
+  // Fails (resources) if a match backtracks without end. May be called from several threads at
   // once.
   template <class Visit>
   void for_each_match(std::string_view text, const Visit& visit) const {
@@ -37,7 +37,8 @@ class Regex {
   }
 
  private:
-  // The text with stand-ins for characters that PCRE2 may not know; empty where there are none.
+  // The text with stand-ins for characters that PCRE2 may not know; empty if it has no such
+  // characters.
   static std::string settled(std::string_view text);
   std::optional<Span> find(std::string_view text, size_t from) const;
   static size_t next_start(std::string_view text, Span match);

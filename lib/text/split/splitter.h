@@ -7,7 +7,7 @@
 namespace mythos {
 
 // Cuts text into the pieces within which byte-level BPE merges ("pre-tokenization"): the matches of
-// a regular expression, and what lies between matches.
+// a regular expression, and the texts between matches.
 class Splitter {
  public:
   virtual ~Splitter() = default;
@@ -16,7 +16,7 @@ class Splitter {
   virtual void split(std::string_view text, std::vector<size_t>& ends) const = 0;
 };
 
-// The patterns of encodings, as their makers publish them.
+// The split patterns of encodings, as their makers publish them.
 extern const std::string_view kGpt2Pattern;    // r50k_base, p50k_base; Hugging Face's ByteLevel
 extern const std::string_view kCl100kPattern;  // cl100k_base
 extern const std::string_view kO200kPattern;   // o200k_base, o200k_harmony, llama4
@@ -24,20 +24,21 @@ extern const std::string_view kLlama3Pattern;  // llama3; cl100k_base before tik
 extern const std::string_view kQwenPattern;    // qwen
 extern const std::string_view kQwen35Pattern;  // qwen3.5
 
-// Whose reading of a pattern counts. Published patterns mean the same in both but for
-// kCl100kPattern: {1,3}+ is possessive in one and a repeated group in the other.
+// The engine in whose dialect a pattern is written. Published patterns mean the same in both
+// dialects except kCl100kPattern: {1,3}+ is possessive in Rust's and a repeated group in
+// Oniguruma's.
 enum class Dialect {
   rust,  // the regex and fancy-regex crates, for tiktoken: ^ and $ match at the ends of the text
   oniguruma,  // for tokenizer.json: ^ and $ match at the ends of lines
 };
 
-// A splitter for a pattern: hand-written code for the patterns that are met most, which are told by
-// their spelling, PCRE2 with JIT otherwise. \p{L}, its like and \s are those of Unicode 16.0 in
-// both, as in tiktoken 0.14 and tokenizers 0.23; only a script or a code point newer than 14.0 that
-// the pattern names itself may not be recognised. Fails (data), telling where, on a pattern that
-// PCRE2 refuses or might read otherwise than `dialect` says.
+// The splitter for a pattern: hand-written code for the most common patterns, which are recognised
+// by their spelling, and PCRE2 with JIT for all others. Both take \p{L}, its like and \s from
+// Unicode 16.0, as tiktoken 0.14 and tokenizers 0.23 do; only a script or a code point newer than
+// 14.0 that the pattern itself names may not be recognised. Fails (data), naming the offset, on a
+// pattern that PCRE2 refuses or might read differently from `dialect`.
 std::unique_ptr<Splitter> make_splitter(std::string_view pattern, Dialect dialect = Dialect::rust);
-// The plain path: PCRE2 whatever the pattern. Splitting fails (resources) where a match backtracks
+// A splitter that uses PCRE2 for every pattern. Splitting fails (resources) if a match backtracks
 // without end.
 std::unique_ptr<Splitter> make_regex_splitter(std::string_view pattern,
                                               Dialect dialect = Dialect::rust);

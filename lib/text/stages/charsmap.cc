@@ -8,9 +8,8 @@
 namespace mythos {
 namespace {
 
-// Marks newer than the Unicode 15.0 of Debian 12's utf8proc, of those that short graphemes may
-// have.
-constexpr char32_t kMark = 0x300;  // which is known
+// Marks that short graphemes may have and that Debian 12's utf8proc (Unicode 15.0) does not know.
+constexpr char32_t kMark = 0x300;  // a mark that it knows
 bool is_newer_mark(char32_t code) {
   return code == 0x897 || (code >= 0x1ACF && code <= 0x1AEB);
 }
@@ -32,7 +31,7 @@ Charsmap::Charsmap(std::string_view bytes) {
   }
 }
 
-// The place of the text for the shortest beginning of `chunk` that has one.
+// The offset of the text for the shortest beginning of `chunk` that has a rule.
 uint32_t Charsmap::find(std::string_view chunk) const {
   uint32_t found = kNone;
   trie_.for_each_prefix(chunk, [&](size_t, uint32_t place) {
@@ -42,7 +41,7 @@ uint32_t Charsmap::find(std::string_view chunk) const {
   return found;
 }
 
-// Appends the text for the chunk. False if there is none.
+// Appends the text that the rules have for the chunk; returns false if they have none.
 bool Charsmap::put(std::string_view chunk, std::string& out) const {
   const uint32_t place = chunk.size() == 1 && static_cast<unsigned char>(chunk[0]) < 0x80
                              ? ascii_[static_cast<unsigned char>(chunk[0])]
@@ -66,7 +65,8 @@ void Charsmap::apply(std::string_view text, std::string& out) const {
   for_each_code_point(text, [&](char32_t code, std::string_view character) {
     if (is_newer_mark(code)) code = kMark;
     const auto at = static_cast<size_t>(character.data() - text.data());
-    // Between ASCII characters, but CR and LF, a grapheme ends, and nothing of it matters behind.
+    // A grapheme ends between two ASCII characters, except CR and LF, and does not affect what
+    // follows.
     const bool ascii = before < 0x80 && code < 0x80 && code != '\n';
     if (ascii) state = 0;
     if (at > 0 && (ascii || utf8proc_grapheme_break_stateful(static_cast<int32_t>(before),

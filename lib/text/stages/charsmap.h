@@ -8,15 +8,15 @@
 
 namespace mythos {
 
-// The normalisation rules that a SentencePiece model carries, as Hugging Face's tokenizers applies
-// them ("Precompiled"): to short graphemes whole, to others character by character.
+// The normalisation rules that a SentencePiece model carries, applied as Hugging Face's tokenizers
+// does ("Precompiled"): to a short grapheme as a whole, to a longer one character by character.
 class Charsmap {
  public:
-  // `bytes`: the size of a trie in bytes, the trie in units of 4 bytes, both little-endian, and
-  // texts that end with NUL. Fails (data) where they are laid out otherwise.
+  // `bytes` holds the size of a trie in bytes, the trie in units of 4 bytes, both little-endian,
+  // and texts that end with NUL. Fails (data) if they are laid out in another way.
   explicit Charsmap(std::string_view bytes);
 
-  // Appends what well-formed `text` becomes.
+  // Appends the normalised form of well-formed `text`.
   void apply(std::string_view text, std::string& out) const;
 
  private:
@@ -27,7 +27,7 @@ class Charsmap {
 
   CharsmapTrie trie_;
   std::string texts_;
-  std::array<uint32_t, 128> ascii_ = {};  // places in texts_
+  std::array<uint32_t, 128> ascii_ = {};  // offsets in texts_
 };
 
 }  // namespace mythos

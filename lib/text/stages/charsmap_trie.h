@@ -6,11 +6,11 @@
 namespace mythos {
 
 // The trie in the normalisation rules of a SentencePiece model (precompiled_charsmap): a double
-// array of Darts-clone, whose values are places in the texts that stand behind it.
+// array of Darts-clone, whose values are offsets in the texts that follow it.
 class CharsmapTrie {
  public:
   CharsmapTrie() = default;
-  // Units of four bytes, little-endian.
+  // `bytes` are the trie's units of four bytes, little-endian.
   explicit CharsmapTrie(std::string_view bytes) {
     for (size_t at = 0; at + 4 <= bytes.size(); at += 4) units_.push_back(number(bytes.substr(at)));
   }
@@ -34,7 +34,7 @@ class CharsmapTrie {
     }
   }
 
-  // The little-endian number that four bytes begin with.
+  // The little-endian number in the first four bytes.
   static uint32_t number(std::string_view bytes) {
     uint32_t value = 0;
     for (size_t i = 4; i-- > 0;) value = value << 8 | static_cast<unsigned char>(bytes[i]);
@@ -42,8 +42,8 @@ class CharsmapTrie {
   }
 
  private:
-  // A unit: its label, the offset of its children and whether a key ends here, whose value lies
-  // where the label NUL leads to.
+  // The parts of a unit: its label, the offset of its children, and whether a key ends here. The
+  // value of such a key lies in the child with the label NUL.
   static uint32_t label(uint32_t unit) { return unit & (uint32_t{1} << 31 | 0xFF); }
   static uint32_t offset(uint32_t unit) { return (unit >> 10) << ((unit & uint32_t{1} << 9) >> 6); }
   static bool has_value(uint32_t unit) { return (unit >> 8 & 1) != 0; }

@@ -34,7 +34,7 @@ class CharsmapStep : public NormalizerStep {
   Charsmap map_;
 };
 
-// A step that maps characters one by one: map(code point, its bytes, out).
+// A step that maps characters one by one by calling map(code point, its bytes, out).
 template <class Map>
 class MapStep : public NormalizerStep {
  public:
@@ -125,7 +125,7 @@ class ReplaceRegexStep : public NormalizerStep {
   bool can_cut() const override { return of_spaces_; }
 
  private:
-  // Whether the pattern is white space, repeated: " {2,}", "\s+", "[ \n]+".
+  // Whether the pattern matches runs of white space alone: " {2,}", "\s+", "[ \n]+".
   static bool matches_spaces_only(std::string_view pattern) {
     bool quantifier = false;
     for (size_t i = 0; i < pattern.size(); ++i) {

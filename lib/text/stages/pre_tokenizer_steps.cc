@@ -10,8 +10,8 @@
 namespace mythos {
 namespace {
 
-// Calls visit(piece, where it begins) for each piece and then puts the ends that it has written in
-// place of the old ones.
+// Calls visit(piece, its offset) for each piece, and then replaces the old ends by those that
+// `visit` has written.
 template <class Visit>
 void rewrite_ends(Pieces& pieces, const Visit& visit) {
   thread_local std::vector<size_t> before;
@@ -24,7 +24,7 @@ void rewrite_ends(Pieces& pieces, const Visit& visit) {
   }
 }
 
-// Every match and what is between matches is a piece.
+// Makes every match, and every text between matches, a piece.
 class IsolatedStep : public PreTokenizerStep {
  public:
   IsolatedStep(std::unique_ptr<Splitter> splitter, AtCut at_cut)
@@ -48,7 +48,7 @@ class IsolatedStep : public PreTokenizerStep {
   AtCut at_cut_;
 };
 
-// Whether a piece ends between two stretches, of which each is a match or none.
+// Whether a piece ends between two neighbouring stretches of text, each a match or no match.
 bool ends_piece(Behavior behavior, bool left_matches, bool right_matches) {
   switch (behavior) {
     case Behavior::contiguous:
@@ -64,7 +64,8 @@ bool ends_piece(Behavior behavior, bool left_matches, bool right_matches) {
   return true;
 }
 
-// Any behavior for what a Finder finds: for_each_match(text, visit(Span)).
+// Does what the behavior says with the matches of a Finder, whose for_each_match(text, visit(Span))
+// finds them.
 template <class Finder>
 class MatchStep : public PreTokenizerStep {
  public:
@@ -139,7 +140,7 @@ struct LiteralFinder {
   }
 };
 
-// Each character of a set is a match.
+// A Finder that finds each character of a set.
 struct CharFinder {
   const CharSet& set;
   template <class Visit>
@@ -152,7 +153,7 @@ struct CharFinder {
   }
 };
 
-// \w+|[^\w\s]+
+// A Finder for \w+|[^\w\s]+.
 struct WordFinder {
   const CharSet& words = CharSet::words();
   const CharSet& spaces = CharSet::spaces();
@@ -198,7 +199,7 @@ class MetaspaceStep : public PreTokenizerStep {
   AtCut at_cut() const override { return split_ ? AtCut::ends_piece : AtCut::keeps; }
 
  private:
-  // Appends the piece and, but for its last, the ends of its parts.
+  // Appends the piece to `changed`, and the ends of its parts, except the last, to `ends`.
   void append(std::string_view piece, std::vector<size_t>& ends, std::string& changed) const {
     const size_t first = changed.size();
     for (size_t at = 0; at < piece.size();) {
@@ -210,7 +211,7 @@ class MetaspaceStep : public PreTokenizerStep {
       at = found + (piece[found] == ' ' ? 1 : symbol_.size());
     }
   }
-  // Where the next space or symbol is; the end of the piece if there is none.
+  // The offset of the next space or symbol; the end of the piece if there is none.
   size_t find_symbol(std::string_view piece, size_t at) const {
     for (; at < piece.size(); ++at) {
       if (piece[at] == ' ') return at;
@@ -239,7 +240,7 @@ class PrefixSpaceStep : public PreTokenizerStep {
   AtCut at_cut() const override { return AtCut::keeps; }
 };
 
-// Writes every piece by a function.
+// Rewrites every piece by a function.
 class RewriteStep : public PreTokenizerStep {
  public:
   using Write = std::string (*)(std::string_view);
@@ -253,7 +254,7 @@ class RewriteStep : public PreTokenizerStep {
     });
     pieces.set_text(std::move(changed));
   }
-  // A space becomes a letter for the steps behind.
+  // For the steps that follow, a space has become a letter.
   AtCut at_cut() const override { return AtCut::keeps; }
 
  private:
@@ -269,7 +270,7 @@ AtCut at_cut_of_literal(std::string_view pattern, Behavior behavior, bool invert
   return far_from_cuts && !invert ? AtCut::keeps : AtCut::differs;
 }
 
-// Patterns that have no hand-written code.
+// Patterns without hand-written code whose behaviour at a cut is known.
 struct KnownPattern {
   std::string_view pattern;
   AtCut at_cut;
@@ -280,7 +281,7 @@ constexpr KnownPattern kKnownPatterns[] = {
     {R"(\p{N})", AtCut::keeps},
     {R"(\p{N}+)", AtCut::keeps},
     {R"(\p{N}{1,3})", AtCut::keeps},
-    // DeepSeek's.
+    // The patterns of DeepSeek.
     {"[\r\n]", AtCut::keeps},
     {R"(\s?\p{L}+)", AtCut::ends_piece},
     {R"(\s?\p{P}+)", AtCut::keeps},
@@ -297,7 +298,7 @@ constexpr KnownPattern kKnownPatterns[] = {
 };
 
 AtCut at_cut_of_pattern(std::string_view pattern) {
-  // In each pattern that has hand-written code a piece ends between a letter and a space that a
+  // Every pattern that has hand-written code ends a piece between a letter and a space that a
   // letter follows, wherever the text begins and ends.
   if (make_fast_splitter(pattern)) return AtCut::ends_piece;
   for (const KnownPattern& known : kKnownPatterns) {

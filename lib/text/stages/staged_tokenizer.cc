@@ -11,8 +11,8 @@
 namespace mythos {
 namespace {
 
-// Parts of a text that are cut into pieces at a time: the list of their ends stays in the cache,
-// and does not grow with the document.
+// The size of the parts of a text that are cut into pieces at a time, so that the list of ends
+// stays in the cache and does not grow with the document.
 constexpr size_t kPartBytes = 1 << 15;
 
 class StagedTokenizer : public Tokenizer {
@@ -31,9 +31,9 @@ class StagedTokenizer : public Tokenizer {
   bool make_special(uint32_t id) override;
 
  private:
-  // The stages of encoding, each for the text that the one before leaves: what is no added token;
-  // its runs of UTF-8, normalised in parts; what is no token of the second pass; parts to be cut
-  // into pieces.
+  // The stages of encoding, each for the text that the stage before leaves: the text between added
+  // tokens; its runs of UTF-8, which are normalised in parts; the text between tokens of the second
+  // pass; the parts that are cut into pieces.
   void encode_section(std::string_view text, Before before, Specials specials,
                       std::vector<uint32_t>& ids) const;
   void encode_run(std::string_view text, Before before, bool ends, Specials specials,
@@ -56,7 +56,7 @@ class StagedTokenizer : public Tokenizer {
   bool open_ended_, byte_letters_;
   std::optional<TokenTexts> texts_;
   bool drops_first_space_;
-  bool can_cut_, can_cut_raw_;  // normalised text, raw text
+  bool can_cut_, can_cut_raw_;  // whether safe_cut() holds for normalised text, for raw text
   std::vector<uint32_t> verbatim_ids_;
 };
 
@@ -78,7 +78,7 @@ StagedTokenizer::StagedTokenizer(TokenizerParts parts, std::string file_content,
       verbatim_ids_(std::move(parts.verbatim_ids)) {
   set_boundaries(parts.bos, parts.eos);
   set_assumption(std::move(parts.assumption));
-  // Of several names for one id the first is shown.
+  // If an id has several names, the first is shown.
   for (size_t i = 0; i < added_.all().size(); ++i) added_places_.try_emplace(added_.all()[i].id, i);
 }
 
@@ -109,8 +109,8 @@ void StagedTokenizer::encode_section(std::string_view text, Before before, Speci
   }
 }
 
-// Calls visit(part, whether it is the last) for the parts of a text, which are long, but not so
-// long that what is made of a document takes memory without bound.
+// Calls visit(part, whether it is the last) for the parts of a text. They are long, but bounded, so
+// that encoding a document takes bounded memory.
 template <class Visit>
 void StagedTokenizer::for_each_part(std::string_view text, bool can_cut, const Visit& visit) const {
   while (!text.empty()) {
@@ -133,7 +133,8 @@ void StagedTokenizer::encode_run(std::string_view text, Before before, bool ends
   for_each_part(text, can_cut_raw_, [&](std::string_view part, bool last) {
     const bool begins = before == Before::nothing || before == Before::token;
     const std::string normal = normalizer_.apply(part, {.begins = begins, .ends = ends && last});
-    // A text whose first character is dropped has no beginning for Metaspace's scheme "first".
+    // If a text's first character is dropped, Metaspace's scheme "first" puts no symbol in front of
+    // the rest.
     if (before == Before::nothing && drops_first_character(part)) before = Before::token;
     encode_normalized(normal, before, specials, ids);
     before = Before::text;

@@ -9,7 +9,7 @@ namespace mythos {
 // A text for each token id.
 class TokenTexts {
  public:
-  // The text of the next id.
+  // Sets the text of the next id.
   void add(std::string_view text) {
     texts_ += text;
     ends_.push_back(static_cast<uint32_t>(texts_.size()));

@@ -14,7 +14,7 @@
 namespace mythos {
 namespace {
 
-// The special tokens of files that list none, by id.
+// The names of special tokens, by id, for files that list none.
 constexpr const char* kUnlisted[] = {"<unk>",
                                      "<s>",
                                      "</s>",
@@ -61,7 +61,7 @@ std::vector<std::string> read_special_names(const HfJson& json, uint32_t count) 
   return names;
 }
 
-// `size` ids, of which the first `specials` stay empty.
+// Reads the vocabulary of `size` ids; the first `specials` of them stay empty.
 BpeParts read_vocabulary(const HfJson& json, uint32_t specials, uint32_t size) {
   BpeParts bpe(Vocabulary(size, size_t{8} * size));
   std::string bytes;

@@ -15,13 +15,14 @@ namespace {
 
 constexpr uint32_t kMaxRank = (1 << 24) - 1;
 
-// One line's token, appended to `bytes`, and rank. What is wrong with the line, or nothing.
+// Reads a line: appends the token to `bytes` and sets `rank`. Returns what is wrong with the line,
+// or null.
 const char* read_line(std::string_view line, std::string& bytes, uint32_t& rank) {
   const size_t space = line.find(' ');
   if (space == std::string_view::npos) {
     return "expected base64, a space and a rank";
   }
-  // Whisper's multilingual file has an empty token, written "=".
+  // Whisper's multilingual file has an empty token, which it writes "=".
   if (line.substr(0, space) != "=" && !decode_base64(line.substr(0, space), bytes)) {
     return "the token is not base64";
   }
@@ -126,8 +127,8 @@ std::string last_ranks_checksum(const Ranks& ranks) {
   return checksum(text);
 }
 
-// What of the encoding is only presumed to be the file's; empty where the file is the published
-// one.
+// A sentence on what the file only presumably shares with the encoding; empty if it is the
+// published file.
 std::string assumption_of(const TiktokenEncoding& encoding, const Ranks& ranks,
                           const std::string& source) {
   const size_t count = ranks.tokens.size();

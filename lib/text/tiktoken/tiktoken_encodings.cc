@@ -13,11 +13,11 @@ namespace {
 using Names = std::initializer_list<const char*>;
 using SpecialTokens = std::vector<SpecialToken>;
 
-// Gives names the ids from `next` on.
+// Adds special tokens with these names and the ids from `next` on.
 void add(SpecialTokens& tokens, uint32_t& next, Names names) {
   for (const char* name : names) tokens.push_back({name, next++});
 }
-// The names "<|PREFIX_FROM|>", …, `count` of them.
+// Adds `count` special tokens named "<|PREFIX_FROM|>", "<|PREFIX_FROM+1|>", ….
 void add(SpecialTokens& tokens, uint32_t& next, const char* prefix, uint32_t from, uint32_t count) {
   for (uint32_t i = from; i < from + count; ++i) {
     tokens.push_back({strprintf("<|%s_%u|>", prefix, i), next++});
@@ -47,7 +47,8 @@ SpecialTokens o200k_specials() {
   return {{kEndOfText, 199999}, {"<|endofprompt|>", 200018}};
 }
 
-// gpt-oss. <|endofprompt|> shares its id with a reserved name, which text may hold too.
+// The special tokens of gpt-oss. <|endofprompt|> shares its id with a reserved name, which text may
+// hold too.
 SpecialTokens harmony_specials() {
   SpecialTokens tokens = {{"<|startoftext|>", 199998}, {kEndOfText, 199999},
                           {"<|return|>", 200002},      {"<|constrain|>", 200003},

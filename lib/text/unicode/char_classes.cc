@@ -21,7 +21,7 @@ struct StandIn {
 };
 #include "text/unicode/unicode_ranges.inc"
 
-// Unassigned, the last two for ever.
+// Code points of 2, 3 and 4 bytes that are unassigned, the last two for ever.
 constexpr char32_t kUnassigned2 = 0x378, kUnassigned3 = 0xFFFF, kUnassigned4 = 0x10FFFF;
 
 char32_t stand_in_for(char32_t code, int length) {
@@ -38,7 +38,7 @@ void put_utf8(char* at, char32_t code, int length) {
   at[0] = static_cast<char>((0xF00 >> length & 0xFF) | code);
 }
 
-// Calls visit(offset, code point, bytes) for unsettled characters until it returns false.
+// Calls visit(offset, code point, bytes) for each unsettled character until it returns false.
 template <typename Visit>
 void visit_unsettled(std::string_view text, const Visit& visit) {
   const CharClasses& classes = CharClasses::get();
@@ -78,7 +78,8 @@ CharClasses::CharClasses() {
   for (char32_t first = 0; first < kCodePoints; first += 256) {
     Page page;
     std::copy_n(bits.begin() + first, 256, page.begin());
-    // Neighbours are often alike; a full search would cost more than the pages it saves.
+    // Only the previous page is compared: neighbours are often alike, and a full search would cost
+    // more than the pages that it saves.
     if (pages_.empty() || pages_.back() != page) pages_.push_back(page);
     index_[first >> 8] = static_cast<uint16_t>(pages_.size() - 1);
   }

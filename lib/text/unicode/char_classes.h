@@ -8,8 +8,9 @@
 
 namespace mythos {
 
-// What split patterns tell characters apart by, as bits. By Unicode 16.0, which tiktoken (Rust's
-// regex-syntax 0.8.11) and Hugging Face's tokenizers 0.23 (Oniguruma) go by too.
+// The classes by which split patterns tell characters apart, as bits. They are those of Unicode
+// 16.0, which tiktoken (Rust's regex-syntax 0.8.11) and Hugging Face's tokenizers 0.23 (Oniguruma)
+// follow too.
 enum CharBits : uint8_t {
   kLetter = 1,       // \p{L}
   kNumber = 2,       // \p{N}
@@ -18,17 +19,17 @@ enum CharBits : uint8_t {
   kUpper = 16,       // [\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]
   kLower = 32,       // [\p{Ll}\p{Lm}\p{Lo}\p{M}]
   kSymbol = 64,      // [^\s\p{L}\p{N}]
-  kUnsettled = 128,  // unassigned, or of another class in Unicode 14.0
+  kUnsettled = 128,  // unassigned, or in another class in Unicode 14.0
 };
 
-// A two-stage table: pages of 256 code points, equal ones kept once.
+// A table of classes in two stages: pages of 256 code points, where equal pages are kept once.
 class CharClasses {
  public:
   static const CharClasses& get();
 
-  // The bits of a code point up to U+10FFFF.
+  // The class bits of a code point up to U+10FFFF.
   uint8_t of(char32_t code) const { return pages_[index_[code >> 8]][code & 0xFF]; }
-  // The bits of ASCII characters; 0 from 0x80 on.
+  // The class bits of ASCII characters; 0 for bytes from 0x80 on.
   const std::array<uint8_t, 256>& bytes() const { return bytes_; }
 
  private:
@@ -39,10 +40,11 @@ class CharClasses {
   std::vector<Page> pages_;
 };
 
-// True when well-formed `text` has a character whose class depends on the version of Unicode.
+// Whether well-formed `text` has a character whose class depends on the version of Unicode.
 bool has_unsettled(std::string_view text);
-// `text` with each of those characters replaced by one that has the same category and length in
-// every version since 14.0, so that any such version cuts it in the same places as 16.0 does.
+// `text` with each unsettled character replaced by one that has the same category and length in
+// every version of Unicode since 14.0, so that each of them cuts it in the same places as 16.0
+// does.
 std::string with_stand_ins(std::string_view text);
 
 }  // namespace mythos

@@ -79,14 +79,14 @@ void append_lower_case(char32_t code, std::string& out) {
     out += static_cast<char>(code >= 'A' && code <= 'Z' ? code + ('a' - 'A') : code);
     return;
   }
-  if (code == 0x130) {  // I with a dot, the only letter that becomes two
+  if (code == 0x130) {  // the only letter whose lower case is two: I with a dot
     out += "i\u0307";
     return;
   }
   const auto* run =
       std::upper_bound(std::begin(kLowerRuns), std::end(kLowerRuns), code,
                        [](char32_t value, const LowerRun& entry) { return value < entry.first; });
-  // Runs of every second letter lie between one another.
+  // Runs of every second letter may overlap, so two of them are looked at.
   for (int i = 0; i < 2 && run != std::begin(kLowerRuns); ++i) {
     --run;
     if (code <= run->last && (code - run->first) % run->step == 0) {

@@ -7,8 +7,8 @@
 
 namespace mythos {
 
-// Sets of characters as Hugging Face's tokenizers 0.23 knows them, which is by several versions of
-// Unicode: library_ranges.py has asked it about every code point.
+// Sets of characters as Hugging Face's tokenizers 0.23 has them, from several versions of Unicode:
+// library_ranges.py asked it about every code point.
 class CharSet {
  public:
   static const CharSet& marks();        // taken off by StripAccents
@@ -18,12 +18,13 @@ class CharSet {
   static const CharSet& numbers();
   static const CharSet& words();   // \w of Rust's regular expressions
   static const CharSet& spaces();  // Unicode's White_Space
-  // Characters newer than the Unicode 9.0 of its normal forms, which leave them alone.
+  // Characters newer than Unicode 9.0; the library's normal forms, which are of that version, leave
+  // them alone.
   static const CharSet& unknown_to_forms();
 
-  // A code point up to U+10FFFF.
+  // Whether a code point up to U+10FFFF is in the set.
   bool has(char32_t code) const { return bits_[code]; }
-  // A well-formed character; false for no bytes.
+  // Whether a well-formed character is in the set; false for no bytes.
   bool has(std::string_view character) const;
 
  private:
@@ -33,7 +34,7 @@ class CharSet {
   std::bitset<kCodePoints> bits_;
 };
 
-// Appends the lower case of a character, by itself: the sigma at the end of a word is none.
+// Appends the lower case of a single character. A sigma becomes σ even at the end of a word.
 void append_lower_case(char32_t code, std::string& out);
 
 }  // namespace mythos

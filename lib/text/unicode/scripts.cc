@@ -16,7 +16,7 @@ struct Range {
   Script script;
 };
 
-// Blocks of Unicode 15, in order and without overlap; what lies between is `other`.
+// Blocks of Unicode 15 in order and without overlap; code points between them are `other`.
 constexpr Range kRanges[] = {
     {0x09, 0x0D, Script::whitespace},      {0x20, 0x20, Script::whitespace},
     {0x21, 0x2F, Script::punctuation},     {0x30, 0x39, Script::digits},

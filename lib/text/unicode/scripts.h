@@ -30,7 +30,7 @@ inline constexpr size_t kScripts = 17;
 // "Latin", "Hiragana and Katakana", …
 std::string_view script_name(Script script);
 
-// By block for letters; digits, punctuation and white space before that.
+// The script of a code point: digits, punctuation and white space by class, letters by block.
 Script script_of(char32_t code_point);
 
 }  // namespace mythos

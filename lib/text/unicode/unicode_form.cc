@@ -31,7 +31,7 @@ int combining_class(int32_t code) {
 
 // Appends the full decomposition of one character.
 void decompose(char32_t code, utf8proc_option_t option, std::vector<int32_t>& out) {
-  constexpr size_t kLongest = 18;  // of any character, by Unicode's promise
+  constexpr size_t kLongest = 18;  // the most code points of any character, by Unicode's promise
   const size_t size = out.size();
   out.resize(size + kLongest);
   int boundary = 0;
@@ -42,7 +42,7 @@ void decompose(char32_t code, utf8proc_option_t option, std::vector<int32_t>& ou
   out.resize(size + static_cast<size_t>(count));
 }
 
-// Puts each run of marks into the order of their combining classes.
+// Orders each run of marks by their combining classes.
 void order_marks(std::vector<int32_t>& codes) {
   const auto is_mark = [](int32_t code) { return combining_class(code) != 0; };
   for (auto at = codes.begin(); at != codes.end();) {
@@ -53,7 +53,7 @@ void order_marks(std::vector<int32_t>& codes) {
   }
 }
 
-// Joins neighbours that are in that order already.
+// Composes neighbours; the marks are in order already.
 void compose(std::vector<int32_t>& codes) {
   const auto count =
       utf8proc_normalize_utf32(codes.data(), std::ssize(codes),
@@ -64,8 +64,8 @@ void compose(std::vector<int32_t>& codes) {
 
 }  // namespace
 
-// Characters that stay as they are whatever stands before them: the text before one and the text
-// from it on can be normalised apart.
+// The inert characters, which stay as they are whatever stands before them: the text before an
+// inert character and the text from it on can be normalised apart.
 struct UnicodeForm::Table {
   explicit Table(Kind kind);
   std::bitset<kCodePoints> inert;
@@ -88,7 +88,7 @@ UnicodeForm::Table::Table(Kind kind) {
     if (composes(kind)) {
       std::vector<int32_t> canonical;
       decompose(code, decompose_option(nfc), canonical);
-      // The last part may join what stands before it.
+      // The last part of a decomposition may compose with what stands before it.
       if (canonical.size() > 1) inert.reset(static_cast<size_t>(canonical.back()));
       order_marks(parts);
       compose(parts);
@@ -125,7 +125,7 @@ UnicodeForm::UnicodeForm(Kind kind) : kind_(kind), table_(table(kind)) {}
 void UnicodeForm::apply(std::string_view text, std::string& out) const {
   thread_local std::vector<int32_t> codes;
   const utf8proc_option_t option = decompose_option(kind_);
-  size_t done = 0, before = 0;  // before: where the character in front of `at` begins
+  size_t done = 0, before = 0;  // before: offset of the character in front of `at`
   for (size_t at = 0; at < text.size();) {
     const bool ascii = static_cast<unsigned char>(text[at]) < 0x80;
     const int length = ascii ? 1 : utf8_sequence(text.substr(at));
@@ -135,7 +135,7 @@ void UnicodeForm::apply(std::string_view text, std::string& out) const {
       at += static_cast<size_t>(length);
       continue;
     }
-    // What follows may join the character in front.
+    // What follows may compose with the character in front.
     size_t begin = at;
     if (at > done && !CharSet::unknown_to_forms().has(
                          utf8_code_point(text.substr(before), static_cast<int>(at - before)))) {

@@ -12,7 +12,7 @@ class UnicodeForm {
   enum Kind { nfc, nfd, nfkc, nfkd };
 
   explicit UnicodeForm(Kind kind);
-  // Appends the form of well-formed UTF-8.
+  // Appends the normal form of well-formed `text`.
   void apply(std::string_view text, std::string& out) const;
 
  private:

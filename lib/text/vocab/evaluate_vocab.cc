@@ -10,7 +10,7 @@
 namespace mythos {
 namespace {
 
-// Calls visit(offset, bytes, script) for each character; an invalid byte is one.
+// Calls visit(offset, bytes, script) for each character; an invalid byte counts as a character.
 template <typename Visit>
 void for_each_character(std::string_view text, Visit visit) {
   for (size_t i = 0; i < text.size();) {

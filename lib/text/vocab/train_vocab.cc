@@ -30,8 +30,9 @@ class Sentences : public sentencepiece::SentenceIterator {
   size_t next_ = 0;
 };
 
-// Where to end a sentence that is longer than the limit: after a line, before a word, else anywhere
-// between characters. Words stay whole, so that a cut costs no statistics.
+// The offset at which to end a sentence that is longer than the limit: after a line, else before a
+// word, else between any characters. Words stay whole, so that a cut does not change the
+// statistics.
 size_t sentence_end(std::string_view run) {
   if (run.size() <= kMaxSentenceBytes) return run.size();
   for (size_t i = kMaxSentenceBytes; i > kMaxSentenceBytes / 2; --i) {
@@ -45,8 +46,8 @@ size_t sentence_end(std::string_view run) {
   return i;
 }
 
-// The first place from `i` that is not one of eight plain bytes of ASCII in a row: most text is,
-// and is passed over at the speed of memory. NUL and tab are not plain.
+// The first offset from `i` on where eight bytes in a row are not all plain ASCII. Most text is
+// plain and is passed over at the speed of memory. NUL and tab are not plain.
 size_t skip_plain(std::string_view text, size_t i) {
   constexpr uint64_t kOnes = 0x0101010101010101, kHigh = 0x8080808080808080;
   for (; i + 8 <= text.size(); i += 8) {
@@ -59,7 +60,7 @@ size_t skip_plain(std::string_view text, size_t i) {
   return i;
 }
 
-// The number after `marker` in SentencePiece's message.
+// The number that follows `marker` in SentencePiece's message.
 std::string number_after(std::string_view message, std::string_view marker) {
   const size_t at = message.find(marker);
   if (at == std::string_view::npos) return "";
@@ -67,11 +68,12 @@ std::string number_after(std::string_view message, std::string_view marker) {
   return std::string(rest.substr(0, rest.find_first_not_of("0123456789")));
 }
 
-// SentencePiece refuses sizes that leave no room for its special tokens before it counts what else
-// is needed, so it is never asked for fewer pieces than those.
+// The number of SentencePiece's special tokens. It refuses a smaller size before it counts what
+// else is needed, so it is never asked for fewer pieces.
 constexpr int64_t kSpecialPieces = 3;
 
-// What SentencePiece says behind the place in its source and the condition that failed.
+// SentencePiece's message without its beginning, the place in its source and the condition that
+// failed.
 std::string_view without_source(std::string_view message) {
   const size_t end = message.find("] ");
   return trim(end == message.npos ? message : message.substr(end + 2));
@@ -135,13 +137,13 @@ void TrainingText::add_run(std::string_view run) {
   }
 }
 
-// Keeps the sentences with the smallest of independent random priorities: a uniform sample.
+// Gives each sentence a random priority and keeps those with the smallest: a uniform sample.
 void TrainingText::add_sentence(std::string_view text) {
   const auto less = [](const Sentence& a, const Sentence& b) { return a.priority < b.priority; };
   const uint64_t priority = Rng(1, 0, ordinal_).next();
   const bool full = kept_bytes_ + text.size() > max_bytes_ && !heap_.empty();
   if (full && priority > heap_.front().priority) {
-    ++ordinal_;  // would be the first to leave
+    ++ordinal_;  // this sentence would be the first to leave the sample
     return;
   }
   heap_.push_back({priority, ordinal_++, std::string(text)});
@@ -181,8 +183,8 @@ std::string train_vocab(std::vector<std::string> sentences, const VocabOptions& 
       {"split_digits", "true"},
       {"max_sentence_length", std::to_string(2 * kMaxSentenceBytes)},
       {"train_extremely_large_corpus", large ? "true" : "false"},
-      // A unigram model depends on how the sums are shared out, so the number is part of the
-      // recipe.
+      // A unigram model depends on how its sums are shared out to threads, so their number is part
+      // of the recipe.
       {"num_threads", "16"},
       {"unk_id", "0"},
       {"bos_id", "1"},

@@ -6,9 +6,8 @@
 
 namespace mythos {
 
-// Text to train a vocabulary on: documents cut into sentences, of which a uniform sample of at most
-// `max_bytes` is kept, whatever the amount that is added. The sample is the same for the same
-// input.
+// Text to train a vocabulary on. Documents are cut into sentences, and a uniform sample of them of
+// at most `max_bytes` is kept, however much is added. The same input gives the same sample.
 class TrainingText {
  public:
   explicit TrainingText(uint64_t max_bytes) : max_bytes_(max_bytes) {}
@@ -36,16 +35,17 @@ class TrainingText {
 enum class VocabType { bpe, unigram };
 
 struct VocabOptions {
-  int64_t vocab_size = 0;  // pieces, with the 256 bytes and <unk>, <s>, </s>
+  int64_t vocab_size = 0;  // pieces, counting the 256 bytes and <unk>, <s>, </s>
   VocabType type = VocabType::bpe;
-  double character_coverage = 0.9995;  // share of characters that get a piece; the rest are bytes
-  bool show_log = false;               // SentencePiece's own messages on stderr
+  double character_coverage =
+      0.9995;             // share of characters that get a piece; the rest become bytes
+  bool show_log = false;  // SentencePiece's own messages on stderr
 };
 
 // Trains a SentencePiece model and returns its file. Byte fallback, no normalisation, no added or
 // removed white space, one token per digit; ids: <unk> 0, <s> 1, </s> 2, the bytes 3 … 258.
-// The same sentences and options give the same file. Fails (usage) when the text is too small for
-// the vocabulary, telling the largest size that works, or the vocabulary too small for the
+// The same sentences and options give the same file. Fails (usage) if the text is too small for the
+// vocabulary, naming the largest size that works, or if the vocabulary is too small for the
 // characters.
 std::string train_vocab(std::vector<std::string> sentences, const VocabOptions& options);
 
