@@ -34,7 +34,7 @@ Documents read_documents(const TokenizeBench& options) {
   return documents;
 }
 
-// Calls work(i) for 0 … count-1, dealt out to threads one by one. What a thread throws comes out.
+// Calls work(i) for 0 … count-1, dealt out to threads one by one. Throws what a thread throws.
 template <typename Work>
 void share_out(size_t count, int threads, const Work& work) {
   std::atomic<size_t> next = 0;
@@ -54,7 +54,7 @@ void share_out(size_t count, int threads, const Work& work) {
   if (error) std::rethrow_exception(error);
 }
 
-// One tokenizer's work on the documents.
+// A tokenizer and what it makes of the documents.
 class Subject {
  public:
   Subject(const std::string& path, const Documents& documents, int threads)
@@ -77,7 +77,7 @@ class Subject {
     for (const auto& ids : ids_) tokens += ids.size();
     return tokens;
   }
-  // Of all ids, one document after the other, as little-endian 32-bit integers.
+  // The checksum of all ids, one document after the other, as little-endian 32-bit integers.
   std::string ids_checksum() const {
     Checksum checksum;
     for (const auto& ids : ids_) checksum.update(ids.data(), ids.size() * sizeof(uint32_t));

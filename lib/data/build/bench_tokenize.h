@@ -11,8 +11,9 @@ struct TokenizeBench {
   uint64_t max_bytes = 256'000'000;  // reading stops with the document that reaches it
 };
 
-// "mythos bench tokenize": the times to load each tokenizer and to encode and decode documents that
-// are in memory, and facts about text and ids. Fails (data) when there is no text.
+// Does "mythos bench tokenize": measures the times to load each tokenizer and to encode and decode
+// documents in memory, and gives facts about the text and the ids. Fails (data) if there is no
+// text.
 BenchResult bench_tokenize(const TokenizeBench& options);
 
 }  // namespace mythos

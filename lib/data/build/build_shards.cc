@@ -31,12 +31,12 @@ constexpr size_t kBatchBytes = 1 << 18, kBatchDocuments = 1 << 13;
 struct Document {
   std::string text;
   size_t input = 0, text_bytes = 0, ids_end = 0;
-  bool placed = false;  // hash and split are known before encode()
+  bool placed = false;  // whether hash and split are known before encode()
   uint64_t hash = 0;
   Split split = Split::train;
-  uint64_t empty_behind = 0;  // documents without text that followed
-  size_t last_input = 0;      // of those or of the document itself
-  bool is_rest = false;       // of the document before it, which was cut
+  uint64_t empty_behind = 0;  // number of documents without text that followed this one
+  size_t last_input = 0;      // the input of the last of those, or of the document itself
+  bool is_rest = false;       // whether it was cut off the document before it
 
   Document cut(size_t place) {
     std::string whole = std::exchange(text, {});  // copied once: it may be most of the memory
@@ -54,13 +54,13 @@ struct Document {
 
 struct DocumentBatch {
   std::vector<Document> documents;
-  std::vector<uint32_t> ids;  // of all documents
-  Tail tail;                  // of all text
+  std::vector<uint32_t> ids;  // the ids of all documents, one after the other
+  Tail tail;                  // set in the last batch
   uint64_t text_bytes = 0;
-  uint64_t stored_bytes = 0;  // the reader's place behind the batch
+  uint64_t stored_bytes = 0;  // the reader's stored_bytes() after the batch
 };
 
-// The hash of a series from the hash before and that of the next text.
+// The hash of a series of texts, from the hash of the series before and that of the next text.
 uint64_t chained(uint64_t before, uint64_t next) {
   const std::array<uint64_t, 2> pair = {before, next};
   return checksum64(std::as_bytes(std::span(pair)));
@@ -98,7 +98,7 @@ class Build {
  private:
   using Clock = std::chrono::steady_clock;
 
-  // Before the work.
+  // Steps before the work.
   ShardManifest base_manifest() const;
   void describe_run();
   void check_target() const;
@@ -109,7 +109,7 @@ class Build {
   enum class Skipped { all, others, stopped };
   Skipped skip_documents(bool compare);
 
-  // The work, on the reading, the tokenizing and the writing thread.
+  // Steps of the work, on the reading, the tokenizing and the writing thread.
   bool work();
   bool read(DocumentBatch& batch);
   void part(Document document, std::vector<Document>& out);
@@ -124,7 +124,7 @@ class Build {
   }
   DataCounts added() const { return difference(so_far(), sum(base_.train, base_.val)); }
 
-  // After it.
+  // Steps after the work.
   void check_documents();
   BuildSummary commit();
   void add_to_directory(const ShardManifest& manifest) const;
@@ -143,8 +143,8 @@ class Build {
   std::unique_ptr<SourceCounts> sources_;
   std::unique_ptr<Progress> progress_;
 
-  BuildState state_;                          // `now` is kept up to date, but for its writer
-  std::optional<Parting<Document>> parting_;  // of the reading thread
+  BuildState state_;                          // `now` is kept up to date, except its writer's state
+  std::optional<Parting<Document>> parting_;  // used by the reading thread alone
   DataCounts resumed_;
   uint64_t text_bytes_here_ = 0, saved_files_ = 0;
   Clock::time_point last_save_ = Clock::now();
@@ -201,7 +201,8 @@ void Build::describe_run() {
 }
 
 void Build::check_target() const {
-  check_output(directory_, OutputKind::directory);  // the work folder lies beside it
+  // The work folder lies beside the directory, so that its parent must take it.
+  check_output(directory_, OutputKind::directory);
   if (options_.append)
     check_output(directory_, OutputKind::contents);
   else
@@ -273,7 +274,7 @@ bool Build::restore() {
   return true;
 }
 
-// Brings the reader behind what was done. False on a stop signal.
+// Moves the reader past the documents that are done. Returns false on a stop signal.
 bool Build::go_on(bool changed) {
   log_info("going on with the unfinished run: " + shown(resumed_) + " are done");
   if (state_.complete) return true;
@@ -320,7 +321,7 @@ bool Build::work() {
   progress_->begin_at(static_cast<int64_t>(reader_.stored_bytes()));
   sources_ = std::make_unique<SourceCounts>(writer_->sources(), reader_.inputs());
   const SplitInfo train = writer_->totals(Split::train), val = writer_->totals(Split::val);
-  // What is added to a directory goes by its hash alone.
+  // Documents that are added to a directory are parted by their hash alone.
   const bool all_given = options_.append;
   parting_.emplace(
       options_.val_fraction,
@@ -361,7 +362,8 @@ bool Build::read(DocumentBatch& batch) {
   return !batch.documents.empty();
 }
 
-// Gives the document to `out` at once where nothing but its hash decides where it goes.
+// Appends the document to `out` at once if its hash alone decides its split, else hands it to
+// parting_.
 void Build::part(Document document, std::vector<Document>& out) {
   document.input = document.last_input = reader_.input();
   if (document.text.empty() && parting_->last()) {
@@ -396,7 +398,7 @@ void Build::encode(DocumentBatch& batch) const {
 bool Build::write(const DocumentBatch& batch) {
   size_t begin = 0;
   for (const Document& document : batch.documents) {
-    // With many small inputs the work is saved between two of them.
+    // If inputs are small and many, the work is saved between two of them.
     const bool is_next_input = document.input >= state_.now.read_inputs;
     if (is_next_input && state_.now.read_documents > 0 && is_save_due()) save(true);
     write_document(document, std::span(batch.ids).subspan(begin, document.ids_end - begin));
@@ -457,7 +459,8 @@ BuildSummary Build::commit() {
   const ShardManifest manifest = writer_->finish();
   state_.complete = true;
   state_.earlier.reset();
-  // Where nothing was saved, a kill in the next moment loses less than that would cost.
+  // If nothing was saved until here, the whole work is short: repeating it costs less than a save,
+  // should the process be killed now.
   if (options_.append || folder_->kept())
     save();
   else
@@ -466,7 +469,7 @@ BuildSummary Build::commit() {
     add_to_directory(manifest);
   } else {
     write_file_atomic(shards_path() / kManifestName, format_manifest(manifest));
-    // The target may have appeared since.
+    // The target may have appeared during the work.
     check_target();
     move_directory(shards_path(), directory_);
   }
@@ -474,7 +477,8 @@ BuildSummary Build::commit() {
   return summary(manifest);
 }
 
-// Until the manifest is replaced, the new files are strangers in a directory that is whole.
+// Moves the new files into the directory and then replaces its manifest. Until that is replaced,
+// the directory is whole without the new files.
 void Build::add_to_directory(const ShardManifest& manifest) const {
   if (checksum(format_manifest(base_manifest())) !=
       state_.run.at(kDirectoryKey).get<std::string>()) {
@@ -493,7 +497,8 @@ void Build::add_to_directory(const ShardManifest& manifest) const {
       }
     }
   }
-  // A manifest that a killed run was writing. No other run is at work here: folder_ is locked.
+  // Deletes manifests that killed runs were writing. No other run is writing one, as folder_ is
+  // locked.
   std::vector<fs::path> leftovers;
   for (const fs::directory_entry& entry : fs::directory_iterator(directory_))
     if (is_unfinished_manifest(entry.path())) leftovers.push_back(entry.path());

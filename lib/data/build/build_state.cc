@@ -10,7 +10,7 @@ namespace {
 
 using nlohmann::ordered_json;
 
-// The first line of the file, with the checksum of the rest behind it.
+// The first line of the file, which the checksum of the rest follows.
 constexpr std::string_view kStateSchema = "mythos.tokenize-state/2 ";
 
 std::string shown(const ordered_json& value) {
@@ -34,7 +34,7 @@ BuildMoment moment_of(const ordered_json& json) {
           json.at("read_inputs"), json.at("writer")};
 }
 
-// Nothing when there is no such file. Fails (data) when it is damaged.
+// Reads the saved state; nothing if there is no such file. Fails (data) if it is damaged.
 std::optional<BuildState> read_build_state(const fs::path& path) {
   std::error_code status;
   if (!fs::exists(path, status)) return std::nullopt;
@@ -55,7 +55,8 @@ std::optional<BuildState> read_build_state(const fs::path& path) {
   return state;
 }
 
-// The first thing in which two runs differ, "--val-fraction was 0.05, is now 0.1"; or nothing.
+// The first difference between two runs, "--val-fraction was 0.05, is now 0.1"; empty if they are
+// equal.
 std::string run_difference(const ordered_json& was, const ordered_json& is) {
   for (const auto& [name, now] : is.items()) {
     const ordered_json before = was.value(name, ordered_json());
@@ -96,20 +97,20 @@ bool are_same_inputs(const ordered_json& was, const ordered_json& is, uint64_t c
   return first_inputs(was, count) == first_inputs(is, count);
 }
 
-// Of "NAME SIZE TIME".
+// The name in "NAME SIZE TIME".
 std::string name_of_input(const std::string& input) {
   return input.substr(0, input.rfind(' ', input.rfind(' ') - 1));
 }
 
-// Whether all inputs are the same but for the content of the last of them.
+// Whether the first `count` inputs are equal except for the content of the last of them.
 bool are_same_but_for_last(const ordered_json& was, const ordered_json& is, uint64_t count) {
   return count > 0 && is.size() >= count && are_same_inputs(was, is, count - 1) &&
          name_of_input(was[count - 1].get<std::string>()) ==
              name_of_input(is[count - 1].get<std::string>());
 }
 
-// What the wanted run differs in from work that can be gone on with; or nothing, and then the state
-// is of the moment to go on from.
+// The difference that keeps the wanted run from going on with the work. Empty if it can; the state
+// is then set to the moment from which it goes on.
 std::string fit(FoundWork& found, const BuildState& wanted) {
   BuildState& state = *found.state;
   const std::string difference = run_difference(state.run, wanted.run);

@@ -9,47 +9,50 @@
 
 namespace mythos {
 
-// A moment of a build of shards.
+// The state of a build of shards between two documents.
 struct BuildMoment {
   uint64_t read_documents = 0, empty_documents = 0;
-  uint64_t text_hash = 0;         // of the texts of all documents read, in order
-  uint64_t read_inputs = 0;       // up to and with the one that the last document came from
+  uint64_t text_hash = 0;         // hash of the texts of all documents read, in order
+  uint64_t read_inputs = 0;       // number of inputs up to the one that the last document came from
   nlohmann::ordered_json writer;  // ShardSetWriter::save()
 };
 
-// How far a build of shards has come.
+// The saved state of a build of shards.
 struct BuildState {
-  // What decides the result, by the name that a user knows it by: only the same run goes on.
+  // Everything that decides the result, under the names that a user knows: only an equal run goes
+  // on with the work.
   nlohmann::ordered_json run;
-  // Name, size and time of change of each input. Those that are read must stay the same.
+  // The name, size and time of change of each input. Inputs that were read must not change.
   nlohmann::ordered_json inputs;
   BuildMoment now;
-  // A moment between two inputs, to go back to when a later one has changed.
+  // An earlier moment between two inputs, to go back to if a later input has changed.
   std::optional<BuildMoment> earlier;
-  bool complete = false;  // all files are finished; what remains is to put them in place
+  bool complete = false;  // all files are finished and only have to be moved to their places
 };
 
-// A member of `run`: which manifest the work is to be added to.
+// The member of `run` that identifies the manifest to which the work is to be added.
 inline constexpr const char* kDirectoryKey = "the directory's manifest";
 
-// Replaces the folder's state in one step; it survives a loss of power.
+// Replaces the state in the folder in one step; the new state survives a loss of power.
 void write_build_state(const WorkFolder& folder, const BuildState& state);
 
 struct FoundWork {
-  std::optional<BuildState> state;  // none: a fresh start
-  bool in_place = false;            // the directory has the result; only the folder was not deleted
-  bool changed = false;  // the input that was being read: its beginning must be compared by hash
+  std::optional<BuildState> state;  // nothing: the run starts anew
+  // The directory has the result already; only the folder was not deleted.
+  bool in_place = false;
+  // The input that was being read has changed: its beginning must be compared by hash.
+  bool changed = false;
 };
 
-// What a run goes on with: `wanted` has its description and its inputs. Inputs of which nothing was
-// read may be others; where one that was read is another one or missing, the earlier moment serves
-// if it can. Work of another run, or damaged work, is an error (usage, data) that leaves it as it
-// is; with `anew` it is deleted, as is any work where the input cannot be read from its start once
-// more.
+// Finds the work in the folder with which a run can go on; `wanted` has the run's description and
+// its inputs. Inputs of which nothing was read may have changed. If an input that was read has
+// changed or is missing, the run goes on from the earlier moment if that does not need it. Fails
+// and leaves the work as it is if it is of another run (usage) or damaged (data). With `anew` such
+// work is deleted instead, and so is any work whose input cannot be read from its start once more.
 FoundWork find_work(WorkFolder& folder, const fs::path& directory, const BuildState& wanted,
                     bool anew, bool can_read_again);
 
-// For damage that is found later: fails likewise, or deletes the work.
+// Handles damage that is found later as find_work() does: fails, or with `anew` deletes the work.
 void drop_damaged(WorkFolder& folder, const Error& damage, bool anew);
 
 }  // namespace mythos

@@ -4,16 +4,16 @@
 
 namespace mythos {
 
-// The hidden folder ".NAME.unfinished" beside a target, symbolic links followed, where a long job
-// keeps what it has done, so that the next process with that target can go on. One process at a
-// time has it.
+// The hidden folder ".NAME.unfinished" beside a target (symbolic links are followed), in which a
+// long job keeps what it has done, so that the next process with that target can go on. One process
+// at a time owns it.
 class WorkFolder {
  public:
   static fs::path path_for(const fs::path& target);
 
-  // Makes the folder, or opens the one that is there. Fails (usage) while another process has it.
+  // Makes or opens the folder. Fails (usage) while another process owns it.
   explicit WorkFolder(const fs::path& target);
-  // Deletes the folder unless it is to be kept.
+  // Deletes the folder unless keep(true) was called.
   ~WorkFolder();
   WorkFolder(const WorkFolder&) = delete;
   WorkFolder& operator=(const WorkFolder&) = delete;
@@ -21,7 +21,7 @@ class WorkFolder {
   const fs::path& path() const { return path_; }
   void keep(bool kept) { kept_ = kept; }
   bool kept() const { return kept_; }
-  // Deletes everything in it but the lock.
+  // Deletes everything in the folder except the lock.
   void clear();
 
  private:

@@ -35,8 +35,8 @@ ShardManifest import_megatron(const fs::path& out, const Tokenizer& tokenizer,
   for (const fs::path& path : options.train) inputs.push_back({Split::train, MegatronFile(path)});
   for (const fs::path& path : options.val) inputs.push_back({Split::val, MegatronFile(path)});
   const auto vocab_size = static_cast<uint64_t>(tokenizer.vocab_size());
-  // A first pass sees whether all documents have BOS and EOS, and finds wrong ids before anything
-  // is written.
+  // A first pass finds out whether all documents have BOS and EOS, and meets wrong ids before
+  // anything is written.
   ShardWriterOptions writer_options;
   bool bos = tokenizer.bos_id().has_value(), eos = tokenizer.eos_id().has_value();
   for_each_input(inputs, vocab_size, [&](Split, std::span<const uint32_t> ids) {

@@ -41,7 +41,7 @@ const Version& version_for(const ExportOptions& options, int64_t vocab_size) {
   return kGpt2;
 }
 
-// Writes one file; the number of tokens is known beforehand.
+// Writes a file whose number of tokens is known beforehand.
 class LlmcWriter {
  public:
   LlmcWriter(const fs::path& path, const Version& version, uint64_t tokens)
@@ -66,10 +66,12 @@ class LlmcWriter {
   std::string buffer_;
 };
 
-// The tokens of each file of a split. A document longer than a file can be has files to itself.
+// The number of tokens of each file of a split. A document longer than a file can be has files to
+// itself.
 std::vector<uint64_t> file_sizes(const ShardDirectory& shards, ShardDirectory::Split split,
                                  const ExportOptions& options) {
-  // A boundary token instead of what the shards have.
+  // In the file each document has a boundary token instead of the BOS and EOS that it has in the
+  // shards.
   const uint64_t stored = uint64_t{shards.manifest().bos} + shards.manifest().eos;
   std::vector<uint64_t> sizes;
   uint64_t size = 0, begin = 0;
@@ -128,7 +130,7 @@ class LlmcSeries {
   std::vector<std::string>& names_;
   std::optional<LlmcWriter> file_;
   size_t number_ = 0;
-  uint64_t left_ = 0;  // tokens that the file still gets
+  uint64_t left_ = 0;  // number of tokens that the file still gets
 };
 
 class LlmcFile {
@@ -223,7 +225,8 @@ void read_llmc(const std::vector<fs::path>& files, const Tokenizer& tokenizer,
   const auto vocab_size = static_cast<uint64_t>(tokenizer.vocab_size());
   const uint32_t token = boundary_token(boundary, tokenizer);
   std::vector<uint32_t> ids;
-  bool begun = false;  // a document was begun by its boundary token: it counts even when empty
+  // Whether a boundary token has begun a document, which counts even if it is empty.
+  bool begun = false;
   for (const fs::path& path : files) {
     const LlmcFile file(path);
     for (uint64_t i = 0; i < file.tokens(); ++i) {

@@ -10,7 +10,8 @@
 // has u16 tokens, magic 20240801 with version 7 u32. Little-endian.
 namespace mythos {
 
-// Fails (usage) when the boundary is the tokenizer's EOS and it has none, or no token of it.
+// The token that marks documents. Fails (usage) if it is to be the tokenizer's EOS and there is
+// none, or if it is not in the vocabulary.
 uint32_t boundary_token(const LlmcBoundary& boundary, const Tokenizer& tokenizer);
 
 // Writes one split into files NAME_000000.bin … of a folder and adds them to the summary.
@@ -18,8 +19,9 @@ void write_llmc(const ShardDirectory& shards, const Tokenizer& tokenizer,
                 ShardDirectory::Split split, const fs::path& folder, const ExportOptions& options,
                 ExportSummary& summary);
 
-// The documents of files that follow each other, without the boundary token; one may go on from
-// file to file. Tokens before the first boundary (after the last, when `at_end`) are a document.
+// Reads the documents of a series of files, without the boundary token. A document may go on from
+// file to file. Tokens before the first boundary (with `at_end`: after the last one) are a
+// document.
 void read_llmc(const std::vector<fs::path>& files, const Tokenizer& tokenizer,
                const LlmcBoundary& boundary, const DocumentUse& use);
 

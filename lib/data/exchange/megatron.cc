@@ -18,7 +18,7 @@ constexpr std::string_view kMagic{"MMIDIDX\0\0", 9};
 constexpr uint64_t kIndexVersion = 1;
 constexpr size_t kIndexHeaderBytes = 34, kLengthBytes = 4, kPointerBytes = 8, kDocumentBytes = 8;
 constexpr size_t kTypeOffset = 17, kSequencesOffset = 18, kDocumentsOffset = 26;
-// Megatron takes u16 below this size of a vocabulary, though 65,536 would fit.
+// Megatron uses u16 for vocabularies below this size, though 65,536 would fit.
 constexpr int64_t kLeastVocabOfI32 = 65500;
 
 struct Type {
@@ -60,7 +60,7 @@ fs::path with_suffix(const fs::path& path, const char* suffix) {
   return prefix.string() + suffix;
 }
 
-// A token as the type has it, not yet compared with anything.
+// A token of the given type, not yet compared with the vocabulary.
 int64_t token_at(const std::byte* at, uint32_t bytes, bool is_signed) {
   switch (bytes) {
     case 1: {
@@ -95,7 +95,7 @@ void write_tokens(const ShardDirectory& shards, ShardDirectory::Split split, uin
   file.commit();
 }
 
-// The pieces of at most `most` tokens that a document is cut into.
+// The number of sequences of at most `most` tokens that a document is cut into.
 uint64_t sequences_of(uint64_t tokens, uint64_t most) {
   return (tokens + most - 1) / most;
 }
@@ -228,7 +228,7 @@ void MegatronFile::check_sequences() const {
           strprintf("sequence %llu: %d tokens at byte %lld do not fit %s of %llu bytes", ull(i),
                     tokens, static_cast<long long>(pointer(i)), tokens_.path().c_str(), ull(size)));
     }
-    // Each is at most `size` and there are fewer than 2^61.
+    // Each length is at most `size`, and there are fewer than 2^61 lengths.
     if (__builtin_add_overflow(total, bytes, &total)) break;
   }
   if (total != size) {

@@ -10,19 +10,21 @@
 // number of its first sequence, and the end (i64). Little-endian.
 namespace mythos {
 
-// Writes one split as NAME.bin and NAME.idx of a folder and adds them to the summary: each document
-// one sequence, as stored, or several where it is longer than a sequence can be.
+// Writes a split as NAME.bin and NAME.idx of a folder and adds them to the summary. A document is
+// one sequence, as stored, or several if it is longer than a sequence can be.
 void write_megatron(const ShardDirectory& shards, ShardDirectory::Split split,
                     const fs::path& folder, const ExportOptions& options, ExportSummary& summary);
 
-// One such pair. Opening checks the index; every failure is an Error (data) with file and byte.
+// A pair of .bin and .idx files, opened for reading. Opening checks the index; every failure is an
+// Error (data) with file and byte.
 class MegatronFile {
  public:
   // `path` may end in .bin, .idx or neither.
   explicit MegatronFile(const fs::path& path);
 
   uint64_t documents() const { return documents_; }
-  // The ids of a document: its sequences joined. Fails (data) on an id outside the vocabulary.
+  // Reads the ids of a document, all its sequences joined. Fails (data) on an id outside the
+  // vocabulary.
   void read(uint64_t document, uint64_t vocab_size, std::vector<uint32_t>& ids) const;
 
  private:
@@ -32,7 +34,7 @@ class MegatronFile {
   void check_documents() const;
   uint64_t length(uint64_t sequence) const;          // tokens
   uint64_t pointer(uint64_t sequence) const;         // bytes
-  uint64_t first_sequence(uint64_t document) const;  // documents() gives the end
+  uint64_t first_sequence(uint64_t document) const;  // of documents(): the end
 
   MappedFile index_, tokens_;
   uint32_t token_bytes_ = 0;

@@ -20,9 +20,9 @@
 namespace mythos {
 namespace {
 
-constexpr size_t kMagicBytes = 6;  // what codecs are told by
+constexpr size_t kMagicBytes = 6;  // the bytes by which codecs are recognised
 
-// A stream that can be looked into before it is read.
+// A stream whose beginning can be looked at before it is read.
 class PeekableStream : public ByteStream {
  public:
   std::string_view peek(size_t size_bytes) final {
@@ -54,7 +54,7 @@ class RawStream : public PeekableStream {
  public:
   explicit RawStream(const std::string& path) : name_(input_name(path)) {
     owned_ = path != "-";
-    do {  // a named pipe waits here for its writer
+    do {  // open() of a named pipe waits for its writer
       fd_ = owned_ ? open(path.c_str(), O_RDONLY | O_CLOEXEC) : STDIN_FILENO;
       if (fd_ < 0 && errno == EINTR && stop_signal()) return;
     } while (fd_ < 0 && errno == EINTR);
@@ -81,7 +81,7 @@ class RawStream : public PeekableStream {
     fail(ErrorKind::data, strprintf("%s %s: %s", action, name_.c_str(), std::strerror(errno)));
   }
 
-  // False once a stop signal came, also while nothing arrives.
+  // Waits until input arrives; returns false once a stop signal came.
   bool wait_for_input() const {
     constexpr int kCheckMilliseconds = 200;
     pollfd input = {fd_, POLLIN, 0};
@@ -121,7 +121,8 @@ class DecompressedStream : public PeekableStream {
   size_t read_on(std::span<char> out) override {
     std::span<char> to = out;
     while (to.size() == out.size() && !out.empty()) {
-      // No codec takes the last bytes of a stream before all of its output has been given out.
+      // Reads on only when the codec has taken everything: no codec takes a stream's last bytes
+      // before it has given out all of its output.
       if (in_.empty()) in_ = {buffer_.data(), raw_->read(buffer_)};
       if (in_.empty() && !codec_->complete() && !stop_signal()) {
         fail_at(strprintf("the %s data are cut off", format_.name.data()));
@@ -149,7 +150,7 @@ class DecompressedStream : public PeekableStream {
   const CodecFormat& format_;
   std::unique_ptr<Codec> codec_;
   std::vector<char> buffer_;
-  std::span<const char> in_;  // of buffer_, not yet taken by the codec
+  std::span<const char> in_;  // the part of buffer_ that the codec has not taken
 };
 
 }  // namespace

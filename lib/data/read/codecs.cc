@@ -16,7 +16,7 @@ class ZstdCodec : public Codec {
  public:
   ZstdCodec() : context_(ZSTD_createDCtx()) {
     if (!context_) throw std::bad_alloc();
-    // Data sets compressed with --long=31 are common.
+    // The largest window, as data sets compressed with --long=31 are common.
     ZSTD_DCtx_setParameter(context_, ZSTD_d_windowLogMax, 31);
   }
   ~ZstdCodec() override { ZSTD_freeDCtx(context_); }
@@ -39,7 +39,7 @@ class ZstdCodec : public Codec {
   bool complete_ = false;
 };
 
-// zlib counts in 32 bits.
+// The most bytes that zlib, which counts in 32 bits, takes at a time.
 constexpr size_t kMostBytes = std::numeric_limits<uInt>::max();
 
 class GzipCodec : public Codec {
@@ -89,7 +89,7 @@ class XzCodec : public Codec {
   XzCodec& operator=(const XzCodec&) = delete;
 
   void step(std::span<const char>& in, std::span<char>& out) override {
-    // Between streams zero bytes may stand, in fours.
+    // Zero bytes may stand between xz's streams, in multiples of four.
     while (complete_ && !in.empty() && in.front() == '\0') {
       ++padding_bytes_;
       in = in.subspan(1);
@@ -141,7 +141,8 @@ std::unique_ptr<Codec> make() {
   return std::make_unique<T>();
 }
 
-// A frame, or a skippable frame (16 magic numbers), with which pzstd and others begin.
+// Whether a Zstandard frame begins here, or a skippable frame (16 magic numbers), with which pzstd
+// and others begin.
 bool begins_zstd(std::string_view start) {
   return start.starts_with("\x28\xB5\x2F\xFD") || (start.size() >= 4 && (start[0] & 0xF0) == 0x50 &&
                                                    start.substr(1).starts_with("\x2A\x4D\x18"));

@@ -6,12 +6,12 @@
 
 namespace mythos {
 
-// Decompression of one format, a piece at a time.
+// Decompresses one format, piece by piece.
 class Codec {
  public:
   virtual ~Codec() = default;
-  // Takes from the front of `in` and writes to the front of `out`, and cuts both down to what is
-  // left. Throws std::runtime_error with what is wrong on corrupt data.
+  // Takes bytes from the front of `in`, writes to the front of `out`, and cuts both down to what is
+  // left. Throws std::runtime_error, saying what is wrong, on corrupt data.
   virtual void step(std::span<const char>& in, std::span<char>& out) = 0;
   // Whether the input may end here.
   virtual bool complete() const = 0;
@@ -23,8 +23,8 @@ struct CodecFormat {
   std::unique_ptr<Codec> (*make)();
 };
 
-// Zstandard, gzip and xz; each reads any number of streams one after the other. Zstandard's may be
-// skippable frames; behind gzip's members zero bytes may stand, as tapes and block devices leave
+// Zstandard, gzip and xz. Each reads any number of streams one after the other. Zstandard's may be
+// skippable frames, and zero bytes may follow gzip's members, as tapes and block devices leave
 // them.
 std::span<const CodecFormat> codec_formats();
 

@@ -10,7 +10,7 @@
 namespace mythos {
 namespace {
 
-// A record of more bytes is taken for one whose quote is not closed.
+// A larger record counts as one whose quote is not closed.
 constexpr size_t kMostRecordBytes = 1 << 30;
 
 size_t line_bytes(std::string_view text) {
@@ -47,9 +47,9 @@ class CsvSource : public DocumentSource {
  private:
   std::string place() const { return strprintf("%s:%llu: ", name_.c_str(), ull(line_number_)); }
 
-  // The next record that is no blank line into fields_, or what is wrong with it into fault_. Where
-  // that is a quote, the first line alone is given up: the record may reach into many others. False
-  // at the end and soon after stop_signal().
+  // Cuts the next record that is no blank line into fields_, or sets fault_ to what is wrong with
+  // it. If a quote is not closed, only the first line is given up, as the record may reach into
+  // many others. Returns false at the end and soon after stop_signal().
   bool next_record() {
     while (true) {
       const std::string_view record = find_record();
@@ -61,7 +61,7 @@ class CsvSource : public DocumentSource {
     }
   }
 
-  // The next record, or all that follows where its quote is not closed; empty at the end.
+  // The next record, or all that follows if its quote is not closed; empty at the end.
   std::string_view find_record() {
     CsvRecordEnd end(delimiter_);
     bool last = false;
@@ -112,7 +112,7 @@ class CsvSource : public DocumentSource {
     return false;
   }
 
-  // Whether the record gives a document.
+  // Whether the record at hand gives a document.
   bool accept() {
     if (fault_) {
       return malformed([&] { return std::string(fault_); });
@@ -145,11 +145,12 @@ class CsvSource : public DocumentSource {
   const ReaderOptions& options_;
   RowLog& rows_;
   std::vector<std::string> columns_;
-  size_t text_ = 0;             // of columns_
-  std::vector<size_t> scores_;  // of columns_, as min_scores names them
+  size_t text_ = 0;             // index in columns_
+  std::vector<size_t> scores_;  // indices in columns_, in the order of min_scores
   std::vector<CsvField> fields_;
   const char* fault_ = nullptr;
-  uint64_t line_number_ = 0, next_line_ = 1;  // where the record at hand begins, and the next one
+  // Lines on which the record at hand and the next one begin.
+  uint64_t line_number_ = 0, next_line_ = 1;
 };
 
 }  // namespace

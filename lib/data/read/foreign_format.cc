@@ -26,7 +26,7 @@ constexpr const char* kZip =
 constexpr const char* kPicture = "a picture, a sound or a film";
 constexpr const char* kNoText = "It holds no text";
 
-// Longer signatures stand before those that they begin with.
+// Signatures at a file's beginning. A longer one stands before a shorter one with which it begins.
 constexpr Signature kSignatures[] = {
     {0, "PK\3\4"sv, kZip, kUnpack},
     {0, "PK\5\6"sv, kZip, kUnpack},
@@ -93,14 +93,15 @@ constexpr Signature kSignatures[] = {
      "mythos shards cat DIR prints their text"},
 };
 
-// Compressions without a signature.
+// Endings of names, for compressions that have no signature.
 constexpr Signature kNames[] = {
     {0, ".bz2", "compressed by bzip2", "Pipe it in: bzip2 -dc FILE | ... -"},
     {0, ".lzma", "compressed by lzma", "Pipe it in: xz -dc FILE | ... -"},
     {0, ".br", "compressed by brotli", "Pipe it in: brotli -dc FILE | ... -"},
 };
 
-// A header of tar, of any age: its checksum is the sum of its bytes with spaces for the checksum.
+// Whether a header of tar, of any age, begins here: its checksum is the sum of its bytes with
+// spaces in the place of the checksum.
 bool is_tar(std::string_view start) {
   constexpr size_t kHeader = 512, kField = 148, kFieldBytes = 8;
   if (start.size() < kHeader || start[0] == '\0') return false;
@@ -114,12 +115,12 @@ bool is_tar(std::string_view start) {
   return sum == stored;
 }
 
-// A length below 2^32 in 8 bytes, then JSON.
+// Whether a safetensors file begins here: a length below 2^32 in 8 bytes, then JSON.
 bool is_safetensors(std::string_view start) {
   return start.size() > 10 && start.substr(4, 6) == "\0\0\0\0{\""sv;
 }
 
-// Every second byte zero, and no other.
+// Whether every second byte is zero, and no other.
 bool is_utf16_without_mark(std::string_view start) {
   const std::string_view some = start.substr(0, 64);
   if (some.size() < 16) return false;

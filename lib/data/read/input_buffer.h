@@ -10,16 +10,16 @@
 
 namespace mythos {
 
-// A stream's bytes from a place that moves on, as many at a time as their reader asks for.
+// Buffers a stream for a reader that looks at as many bytes as it needs before it takes some.
 class InputBuffer {
  public:
   explicit InputBuffer(std::unique_ptr<ByteStream> stream) : stream_(std::move(stream)) {}
 
-  // What was read and not taken; it stays where it lies until more().
+  // The bytes that were read and not yet taken; they stay where they lie until more().
   std::string_view unread() const { return std::string_view(buffer_).substr(begin_); }
   void take(size_t size_bytes) { begin_ += size_bytes; }
 
-  // Reads on behind unread(). False at the end, and soon after stop_signal().
+  // Appends to unread(). Returns false at the end, and soon after stop_signal().
   bool more() {
     if (ended_) return false;
     buffer_.erase(0, begin_);
@@ -31,13 +31,13 @@ class InputBuffer {
     ended_ = got == 0;
     return !ended_;
   }
-  // Takes bytes and counts the line ends among them.
+  // Takes bytes and returns the number of line ends among them.
   uint64_t take_lines(size_t size_bytes) {
     const std::string_view taken = unread().substr(0, size_bytes);
     take(size_bytes);
     return static_cast<uint64_t>(std::count(taken.begin(), taken.end(), '\n'));
   }
-  // Takes a byte order mark that the stream begins with.
+  // Takes the byte order mark, if the stream begins with one.
   void take_byte_order_mark() {
     while (unread().size() < kByteOrderMark.size() && more()) {
     }

@@ -21,7 +21,8 @@ bool is_hidden(const fs::path& path) {
   return path.filename().string().starts_with(".");
 }
 
-// "dump.JSONL.bz2": ".bz2"; "table.csv.gz": ".csv.gz".
+// The ending of a name in lower case, with that of a compression that can be read: ".bz2" of
+// "dump.JSONL.bz2", ".csv.gz" of "table.csv.gz".
 std::string ending(const fs::path& path) {
   const std::string name = lower_ascii(path.filename().string());
   const std::string plain(split_compression(name).path);
@@ -29,7 +30,7 @@ std::string ending(const fs::path& path) {
   return last.empty() ? "without an ending" : escaped(last, 20);
 }
 
-// All files below a directory, but for hidden ones.
+// Finds all files below a directory, except hidden ones.
 class DirectoryWalk {
  public:
   void add(const fs::path& directory) {
@@ -47,9 +48,10 @@ class DirectoryWalk {
     for (const fs::directory_entry& found : entries) add_entry(found);
   }
 
-  std::vector<std::string> files;  // whose names tell what they hold
+  std::vector<std::string> files;  // files whose names tell what they hold
   uint64_t left_out() const { return left_out_; }
-  // ".png (2), without an ending (1), such as a.png, LICENSE, b.png"
+  // The files that were left out, for a message: ".png (2), without an ending (1), such as a.png,
+  // LICENSE, b.png".
   std::string left_out_text() const {
     std::vector<std::pair<uint64_t, std::string>> kinds;
     for (const auto& [kind, number] : left_out_kinds_) kinds.emplace_back(number, kind);

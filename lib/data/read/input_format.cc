@@ -37,20 +37,21 @@ std::string_view without_space(std::string_view text) {
   return text;
 }
 
-// Behind the magic number of a Parquet file a Thrift field stands, and no text.
+// Whether a Parquet file begins here: after its magic number stands a Thrift field, and no text.
 bool begins_as_parquet(std::string_view start) {
   return start.starts_with("PAR1") && start.size() > 4 && start[4] > 0 && start[4] < ' ' &&
          kSpace.find(start[4]) == std::string_view::npos;
 }
 
-// Whether a text is JSON, or its first bytes are where `cut` says that more follow.
+// Whether a text is JSON or, if `cut` says that more follows, may be the beginning of JSON.
 bool is_json(std::string_view text, bool cut) {
   constexpr size_t kLongestToken = 12;  // the two halves of an escaped character
   JsonRow row({});
   return row.scan(text) || (cut && row.fault_column() + kLongestToken > text.size());
 }
 
-// Whether an object, or an array of objects, begins here: a bracket alone begins many a text.
+// Whether an object or an array of objects begins here. A bracket alone does not tell, as many a
+// text begins with one.
 bool begins_as_rows(std::string_view text) {
   if (text.starts_with('[')) text = without_space(text.substr(1));
   if (!text.starts_with('{')) return false;
@@ -58,7 +59,7 @@ bool begins_as_rows(std::string_view text) {
   return text.starts_with('"') || text.starts_with('}');
 }
 
-// JSON lines, JSON, or text where it is neither. `cut`: more follows behind `start`.
+// Tells JSON lines, JSON and text apart; `cut` says that more follows after `start`.
 InputFormat told_of_json(std::string_view start, bool cut) {
   const std::string_view text = without_space(start);
   if (!begins_as_rows(text)) return InputFormat::text;
@@ -83,7 +84,8 @@ InputFormat told(std::string_view path, std::string_view start, const ReaderOpti
   if (start.starts_with(kByteOrderMark)) start.remove_prefix(kByteOrderMark.size());
   const InputFormat content = told_of_json(start, cut);
   if (content != InputFormat::text || may_be_text) return content;
-  // Neither: a damaged first row is one among others, unless all rows are in an array.
+  // Neither is certain. A damaged first row is only one row among others, unless all rows are in an
+  // array.
   const bool array = without_space(start).starts_with('[') && named == InputFormat::json;
   return array ? InputFormat::json : InputFormat::jsonl;
 }

@@ -40,7 +40,7 @@ MinScore parse_min_score(const std::string& text) {
   return {field, *minimum};
 }
 
-// "1 row", "2 rows".
+// A number and its thing: "1 row", "2 rows".
 std::string count(uint64_t number, const std::string& thing) {
   return with_commas(static_cast<int64_t>(number)) + " " + thing + (number == 1 ? "" : "s");
 }

@@ -40,13 +40,13 @@ bool is_low_surrogate(int32_t unit) {
   return unit >= 0xDC00 && unit < 0xE000;
 }
 
-// Whether a text goes on with the second half of a surrogate pair.
+// Whether the second half of a surrogate pair begins here.
 bool pairs(std::string_view text) {
   return text.starts_with("\\u") && is_low_surrogate(hex4(text.substr(2)));
 }
 
-// Whether none of 8 bytes is a quote, a backslash, a control character or beyond ASCII. May say no
-// for bytes that are plain, never yes for others.
+// Whether each of 8 bytes is plain: ASCII, but no quote, backslash or control character. May say no
+// for plain bytes, never yes for others.
 bool plain8(const char* bytes) {
   constexpr uint64_t kOnes = 0x0101010101010101, kHigh = 0x8080808080808080;
   uint64_t word;
@@ -56,11 +56,11 @@ bool plain8(const char* bytes) {
   return ((word | below_space | (quote - kOnes) | (backslash - kOnes)) & kHigh) == 0;
 }
 
-// One pass over a text. A set of paths is a mask: those whose first `depth` keys lead to the value
-// at hand.
+// Scans a text in one pass. A mask is a set of paths: those whose first `depth` keys lead to the
+// value at hand.
 class Scanner {
  public:
-  // Notes the names of the outermost object's members where `names` is given.
+  // If `names` is given, the names of the outermost object's members are appended to it.
   Scanner(std::string_view text, const std::vector<JsonPath>& paths,
           std::vector<std::string_view>& values, std::vector<std::string>* names = nullptr)
       : text_(text), paths_(paths), values_(values), names_(names) {}
@@ -143,7 +143,7 @@ class Scanner {
     }
   }
 
-  // A value in a container, noted for the paths that end at it.
+  // Scans a value in a container and stores it for the paths that end at it.
   bool member(size_t depth, uint64_t mask) {
     for (uint64_t left = mask; left != 0; left &= left - 1) values_[std::countr_zero(left)] = {};
     skip_space();

@@ -6,40 +6,41 @@
 
 namespace mythos {
 
-// A place in a JSON value: the keys on the way to it, array indices as decimal numbers.
+// The path to a value inside a JSON value: keys, and array indices as decimal numbers.
 using JsonPath = std::vector<std::string>;
 
-// The member `field`, or where it begins with '/' what the JSON pointer (RFC 6901) names. Fails
-// (usage) naming `option` when a '~' is not followed by 0 or 1.
+// The path to the member `field` or, if that begins with '/', to what the JSON pointer (RFC 6901)
+// names. Fails (usage), naming `option`, if a '~' is not followed by 0 or 1.
 JsonPath parse_json_path(const std::string& field, const std::string& option);
 
-// Finds values in one JSON text without building the others: several times as fast as a general
-// parser, and it needs no memory that grows with the text. The whole text is held to RFC 8259, its
-// grammar and UTF-8; containers may be nested 512 deep. Beyond it, NaN, Infinity and -Infinity are
-// numbers, as Python writes them. Of members with one name the last counts.
+// Finds values in a JSON text without building the others. It is several times as fast as a general
+// parser, and its memory does not grow with the text. The whole text must conform to RFC 8259 and
+// be UTF-8, with containers nested at most 512 deep; NaN, Infinity and -Infinity, as Python writes
+// them, are also numbers. Of members with the same name the last counts.
 class JsonRow {
  public:
-  // At most 64 paths.
+  // `paths` are the paths to the values to find, at most 64.
   explicit JsonRow(std::vector<JsonPath> paths);
 
-  // False where `text` is not valid; fault() and fault_column() tell what is wrong.
+  // Returns false if `text` is not valid; fault() and fault_column() then tell what is wrong.
   bool scan(std::string_view text);
   const char* fault() const { return fault_; }
   size_t fault_column() const { return fault_column_; }  // in bytes, from 1
 
-  // The text of the value at a path, without white space around it; empty when there is none. Part
-  // of what was scanned.
+  // The text of the value at a path, without white space around it; empty if there is none. A view
+  // into the scanned text.
   std::string_view value(size_t path) const { return values_[path]; }
-  // Whether an escape in the text is half of a surrogate pair without the other half.
+  // Whether an escape in the scanned text is half of a surrogate pair without the other half.
   bool has_lone_surrogate() const { return has_lone_surrogate_; }
-  // "object", "array", "string", "number", "boolean" or "null", of a value or a whole text.
+  // The type of a value or of a whole text: "object", "array", "string", "number", "boolean" or
+  // "null".
   static const char* type_name(std::string_view value);
-  // The characters of a string that was scanned, with its escapes resolved; a lone surrogate
-  // becomes U+FFFD. Returns how many did.
+  // Sets `out` to the characters of a scanned string with its escapes resolved. Each lone surrogate
+  // becomes U+FFFD; returns their number.
   static size_t decode_string(std::string_view value, std::string& out);
-  // A number that was scanned; infinite where it is beyond double, as Python reads it.
+  // The value of a scanned number; infinite if it is beyond double, as Python reads it.
   static double decode_number(std::string_view value);
-  // The names of the members of an object that was scanned, in their order; empty for other values.
+  // The names of the members of a scanned object, in their order; empty for other values.
   static std::vector<std::string> member_names(std::string_view text);
 
  private:

@@ -14,7 +14,7 @@
 namespace mythos {
 namespace {
 
-// Documents from the members of JSON texts, the rows.
+// Takes documents from members of rows, which are JSON texts.
 class JsonSource : public DocumentSource {
  public:
   JsonSource(std::string name, const ReaderOptions& options, RowLog& rows)
@@ -31,7 +31,7 @@ class JsonSource : public DocumentSource {
 
   uint64_t skip(uint64_t documents) override {
     uint64_t skipped = 0;
-    // Without strict, a row must be scanned to know that it holds a document.
+    // Unless `strict`, a row must be scanned to know whether it holds a document.
     const bool all_rows = options_.strict && options_.min_scores.empty();
     for (std::string_view row; skipped < documents && next_row(row);) {
       const bool known = all_rows && row.find("\\u") == std::string_view::npos;
@@ -41,14 +41,14 @@ class JsonSource : public DocumentSource {
   }
 
  protected:
-  // The next row, which lies where it is until the next call; its line is noted. False at the end
-  // and soon after stop_signal().
+  // Sets `row` to the next row, which stays where it lies until the next call, and notes its line.
+  // Returns false at the end and soon after stop_signal().
   virtual bool next_row(std::string_view& row) = 0;
   [[noreturn]] void fail_here(const std::string& what) const {
     fail(ErrorKind::data, place() + what);
   }
 
-  uint64_t line_number_ = 0;  // on which the row begins
+  uint64_t line_number_ = 0;  // the line on which the row at hand begins
 
  private:
   static std::vector<JsonPath> paths(const ReaderOptions& options) {
@@ -114,7 +114,7 @@ class JsonSource : public DocumentSource {
         row_.fault(), escaped(row, 60).c_str());
   }
 
-  // A row without the field.
+  // The message for a row without the field.
   static std::string missing(const std::string& field, std::string_view row) {
     const std::string_view type = JsonRow::type_name(row);
     if (type != "object") return "expected a JSON object, got " + std::string(type);
@@ -138,7 +138,7 @@ class JsonLines : public JsonSource {
   uint64_t stored_bytes() const override { return lines_.stored_bytes(); }
 
  private:
-  // The next line that is not blank.
+  // Sets `line` to the next line that is not blank.
   bool next_row(std::string_view& line) override {
     bool terminated = false;
     while (lines_.next(line, terminated)) {
@@ -153,7 +153,7 @@ class JsonLines : public JsonSource {
   Splitter lines_;
 };
 
-// The elements of arrays and the values that stand alone.
+// Reads rows that are elements of arrays or values that stand alone.
 class JsonValues : public JsonSource {
  public:
   JsonValues(const std::string& name, std::unique_ptr<ByteStream> stream,
@@ -186,7 +186,7 @@ class JsonValues : public JsonSource {
     return false;
   }
 
-  // False where nothing else follows.
+  // Skips white space; returns false if nothing follows it.
   bool skip_space() {
     do {
       const std::string_view text = buffer_.unread();

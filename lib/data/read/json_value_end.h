@@ -3,12 +3,12 @@
 
 namespace mythos {
 
-// Finds where a JSON value ends in a text that arrives in pieces, by its brackets and quotes alone:
-// whether the value is well-formed is JsonRow's to say.
+// Finds the end of a JSON value in a text that arrives in pieces, by its brackets and quotes alone.
+// JsonRow checks whether the value is well-formed.
 class JsonValueEnd {
  public:
-  // `text` begins with the value's first byte and grows from call to call. The value's size in
-  // bytes; npos where it may go on behind the text.
+  // Returns the value's size in bytes; npos if it may go on after `text`, which begins with the
+  // value's first byte and grows from call to call.
   size_t find(std::string_view text) {
     for (; at_ < text.size(); ++at_) {
       const char c = text[at_];
@@ -32,7 +32,7 @@ class JsonValueEnd {
     }
     return std::string_view::npos;
   }
-  // Whether a bracket or a quote is open where the text ended.
+  // Whether a bracket or a quote is open at the end of the text.
   bool is_open() const { return in_string_ || depth_ > 0; }
 
  private:

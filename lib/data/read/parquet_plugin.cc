@@ -14,7 +14,7 @@
 namespace mythos {
 namespace {
 
-// The values of one column of a row group in order. Pages are decompressed one at a time.
+// Gives the values of one column of a row group in order, and decompresses one page at a time.
 template <class Type>
 class Column {
  public:
@@ -25,7 +25,7 @@ class Column {
         levels_(kBatchRows, full_level_),
         values_(kBatchRows) {}
 
-  // Null where the row has no value.
+  // The next row's value; null if the row has none.
   const Value* next() {
     if (row_ == rows_) read_batch();
     return levels_[row_++] == full_level_ ? &values_[value_++] : nullptr;
@@ -54,7 +54,7 @@ class Column {
   }
 
   std::shared_ptr<parquet::TypedColumnReader<Type>> reader_;
-  int16_t full_level_;  // of a value that is there
+  int16_t full_level_;  // definition level of a value that is not null
   std::vector<int16_t> levels_;
   std::vector<Value> values_;
   int64_t rows_ = 0, row_ = 0, value_ = 0;
@@ -67,7 +67,8 @@ class NumberColumn {
   virtual void skip(uint64_t rows) = 0;
 };
 
-// Number is what the stored values mean: columns without sign are stored as Type's signed values.
+// Reads numbers. Number is the type that stored values stand for: an unsigned column is stored as
+// signed values of Type.
 template <class Type, class Number = typename Type::c_type>
 class TypedNumberColumn : public NumberColumn {
  public:
@@ -111,7 +112,7 @@ std::unique_ptr<NumberColumn> number_column(std::shared_ptr<parquet::ColumnReade
   }
 }
 
-// Numbers that mean what they store: no decimals, dates or times.
+// Whether a column's stored numbers are its values: it holds no decimals, dates or times.
 bool is_number(const parquet::ColumnDescriptor& column) {
   const auto type = column.physical_type();
   const auto& meaning = column.logical_type();
@@ -129,7 +130,7 @@ class ArrowParquetFile : public ParquetFile {
  public:
   explicit ArrowParquetFile(int descriptor) {
     parquet::ReaderProperties properties;
-    // Else a whole column of a row group is read at once.
+    // Without this a whole column of a row group is read at once.
     properties.enable_buffered_stream();
     properties.set_buffer_size(1 << 18);
     properties.set_page_checksum_verification(true);

@@ -21,7 +21,7 @@
 namespace mythos {
 namespace {
 
-// A file descriptor, closed at the end.
+// A file descriptor that closes itself.
 class Descriptor {
  public:
   explicit Descriptor(int number) : number_(number) {}
@@ -79,7 +79,8 @@ Descriptor spool(ByteStream& stream, const std::string& stream_name) {
   return file;
 }
 
-// The file itself, or a copy of what cannot be read at any place: a pipe, a terminal, a device.
+// Opens the file itself, or a copy of an input that does not allow random access: a pipe, a
+// terminal, a device.
 Descriptor open_seekable(const std::string& path, ByteStream& stream) {
   struct stat status = {};
   const bool is_input = path == "-";
@@ -93,7 +94,7 @@ Descriptor open_seekable(const std::string& path, ByteStream& stream) {
   fail(ErrorKind::data, strprintf("cannot open %s: %s", path.c_str(), std::strerror(errno)));
 }
 
-// Refuses what is plainly no whole Parquet file, in clearer words than the library's.
+// Refuses a file that is plainly not a whole Parquet file, in clearer words than the library's.
 void check_ends(const Descriptor& file, const std::string& name, uint64_t size_bytes) {
   constexpr std::string_view kMagic = "PAR1";
   constexpr uint64_t kLeastBytes = 12;
@@ -145,7 +146,7 @@ class ParquetSource : public DocumentSource {
     while (skipped < documents && enter_row_group()) {
       if (nulls_ == 0 && options_.min_scores.empty()) {
         const uint64_t rows = std::min(documents - skipped, group_rows_ - row_number_);
-        // A row group that is passed over whole is not touched.
+        // A row group that is skipped as a whole is not read.
         if (row_number_ + rows < group_rows_) in_group([&] { file_->skip(rows); });
         row_number_ += rows;
         skipped += rows;
@@ -196,7 +197,7 @@ class ParquetSource : public DocumentSource {
     guarded("", [&] { file_->choose(text_, numbers); });
   }
 
-  // Makes a row group with rows left the one at hand. False when there is none, and after
+  // Moves on to a row group with rows left. Returns false if there is none, and after
   // stop_signal().
   bool enter_row_group() {
     while (file_ && !stop_signal()) {
@@ -222,7 +223,7 @@ class ParquetSource : public DocumentSource {
     file_->start(group_);
   }
 
-  // Reads the next row of the row group; whether it gives a document.
+  // Reads the next row of the row group and returns whether it gives a document.
   bool read_row() {
     in_group([&] { file_->next(row_); });
     ++row_number_;
@@ -248,10 +249,11 @@ class ParquetSource : public DocumentSource {
   std::string name_;
   const ReaderOptions& options_;
   RowLog& rows_;
-  std::unique_ptr<ParquetFile> file_;  // none at the end
+  std::unique_ptr<ParquetFile> file_;  // null at the end
   uint64_t size_bytes_ = 0, rows_before_ = 0;
   int row_groups_ = 0, group_ = -1, text_ = 0;
-  uint64_t group_rows_ = 0, row_number_ = 0;  // of the row group at hand; rows that were taken
+  // Rows of the row group at hand, and those that were taken.
+  uint64_t group_rows_ = 0, row_number_ = 0;
   uint64_t group_begin_ = 0, group_end_ = 0;
   std::optional<uint64_t> nulls_;
   ParquetRow row_;

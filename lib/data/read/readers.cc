@@ -41,7 +41,7 @@ bool is_regular(const std::string& path) {
   return path != "-" && fs::is_regular_file(path, ignored);
 }
 
-// Inputs of which one thing is told in one line.
+// Inputs that one line of the log tells about.
 struct Note {
   size_t inputs = 0;
   std::string first;
@@ -54,10 +54,10 @@ struct Note {
   }
 };
 
-// What was told of inputs and is worth a word.
+// Facts about the inputs that are worth a line of the log.
 struct Notes {
   Note other_format, not_utf8;
-  InputFormat format = InputFormat::automatic;  // the first of other_format
+  InputFormat format = InputFormat::automatic;  // the format of the first input in other_format
 
   void log() const {
     if (other_format.inputs > 0) {
@@ -73,7 +73,7 @@ struct Notes {
   }
 };
 
-// Whether the name promises something else than was told.
+// Whether an input's name promises another format than the one that was found.
 bool is_other_format(const std::string& path, InputFormat told) {
   const InputFormat named = format_by_name(path).value_or(InputFormat::text);
   const bool json = named == InputFormat::json && told == InputFormat::jsonl;
@@ -94,7 +94,8 @@ InputFormat tell(const std::string& path, std::string_view compression, std::str
   return format;
 }
 
-// Automatic where damage hides what the file is; that is told when its turn comes.
+// The format of a file; `automatic` if damage hides it, which is reported when the file's turn
+// comes.
 InputFormat tell_file(const std::string& path, const ReaderOptions& options, Notes& notes) {
   try {
     const auto stream = open_byte_stream(path);
@@ -111,7 +112,7 @@ InputFormat tell_file(const std::string& path, const ReaderOptions& options, Not
   }
 }
 
-// Options that do nothing with these inputs.
+// Warns of options that have no effect on these inputs.
 void warn_of_options(const std::vector<InputFormat>& formats, const ReaderOptions& options) {
   const auto all = [&](auto holds) { return std::ranges::all_of(formats, holds); };
   if (options.field != ReaderOptions().field &&
@@ -198,7 +199,7 @@ void DocumentReader::restart() {
 }
 
 bool DocumentReader::skip(uint64_t documents) {
-  // What is left out and what is damaged is found by reading.
+  // Documents that are left out and damage are found only by reading.
   if (options_.sample < 1 || options_.dedup || options_.skip_damaged) {
     std::string document;
     while (documents > 0 && next(document)) --documents;
@@ -215,7 +216,7 @@ bool DocumentReader::skip(uint64_t documents) {
   return documents == 0;
 }
 
-// Whether there is a source that may have another document to give.
+// Moves on to a source that may have another document; returns false if there is none.
 bool DocumentReader::advance() {
   if (stop_signal() || (options_.limit && counts_.documents >= *options_.limit)) return false;
   if (!source_ && next_input_ < inputs_.size()) source_ = open(next_input_++);

@@ -40,7 +40,7 @@ class TextSource : public DocumentSource {
   Splitter parts_;
 };
 
-// A text of any size in pieces that fit into memory.
+// Reads a text of any size in pieces that fit into memory.
 class TextPieces : public DocumentSource {
  public:
   TextPieces(std::unique_ptr<ByteStream> stream, size_t piece_bytes)
@@ -68,7 +68,7 @@ class TextPieces : public DocumentSource {
     }
     buffer_.resize(size);
   }
-  // All of the buffer, or as much as does not end inside a character that goes on behind it.
+  // The size of the buffer without a character at its end of which the rest has not been read.
   size_t whole_characters(bool last) const {
     for (size_t back = 1; !last && back <= 3 && back < buffer_.size(); ++back) {
       const size_t at = buffer_.size() - back;

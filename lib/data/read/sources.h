@@ -8,27 +8,29 @@
 
 namespace mythos {
 
-// Documents of one input, one after the other; rows that give none are told to a RowLog.
+// Reads the documents of one input, one after the other, and reports rows that give none to a
+// RowLog.
 class DocumentSource {
  public:
   virtual ~DocumentSource() = default;
-  // False at the end, and soon after stop_signal().
+  // Reads the next document. Returns false at the end, and soon after stop_signal().
   virtual bool next(std::string& document) = 0;
-  // Passes over documents, with the same effect on the RowLog. Returns how many; fewer than asked
-  // only at the end and soon after stop_signal().
+  // Skips documents, with the same effect on the RowLog as reading them. Returns their number,
+  // fewer than asked for only at the end and soon after stop_signal().
   virtual uint64_t skip(uint64_t documents);
   virtual uint64_t stored_bytes() const = 0;
-  // At the end: whether it is a text that was to be cut at a separator and has none.
+  // Whether the input, once it is read to the end, is a text without the separator at which it was
+  // to be cut.
   virtual bool lacks_separator() const { return false; }
 };
 
-// Counts the rows that give no document, and shows the first malformed one.
+// Counts the rows that give no document, and logs the first malformed row.
 class RowLog {
  public:
   RowLog(ReaderCounts& counts, bool strict) : counts_(counts), strict_(strict) {}
 
-  // `message` says "FILE:LINE: what"; it is called only where it is shown. Fails (data) when
-  // strict.
+  // Counts a malformed row. `message` returns "FILE:LINE: what" and is called only if it is shown.
+  // Fails (data) if strict.
   void malformed(const std::function<std::string()>& message);
   void low_score() { ++counts_.low_scores; }
   void lone_surrogate() { ++counts_.lone_surrogates; }
@@ -38,29 +40,29 @@ class RowLog {
   bool strict_;
 };
 
-// Below, `name` is how messages name the input. Rows of all kinds that hold no text in the field,
-// or no number in a field of min_scores, are malformed.
+// In the functions below, `name` is how messages name the input. A row of any format is malformed
+// if it holds no text in the field, or no number in a field of min_scores.
 
-// A text, cut at options.separator.
+// Reads a text, cut at options.separator.
 std::unique_ptr<DocumentSource> open_text(std::unique_ptr<ByteStream> stream,
                                           const ReaderOptions& options);
-// JSON lines. A byte order mark at the start is passed over, here and in the next two.
+// Reads JSON lines. open_jsonl(), open_json() and open_csv() skip a byte order mark at the start.
 std::unique_ptr<DocumentSource> open_jsonl(const std::string& name,
                                            std::unique_ptr<ByteStream> stream,
                                            const ReaderOptions& options, RowLog& rows);
-// JSON objects over any lines, in an array or one after the other. Fails (data) where an array or
-// an object does not end, or something else stands between two of them.
+// Reads JSON objects over any lines, in an array or one after the other. Fails (data) if an array
+// or an object does not end, or if something else stands between two objects.
 std::unique_ptr<DocumentSource> open_json(const std::string& name,
                                           std::unique_ptr<ByteStream> stream,
                                           const ReaderOptions& options, RowLog& rows);
-// Records of fields with `delimiter` between them, the first one with the columns' names, quoted as
-// RFC 4180 says. Fails (data) when the first record is malformed or lacks a column.
+// Reads records of fields separated by `delimiter` and quoted as RFC 4180 says; the first record
+// has the columns' names. Fails (data) if the first record is malformed or lacks a column.
 std::unique_ptr<DocumentSource> open_csv(const std::string& name,
                                          std::unique_ptr<ByteStream> stream, char delimiter,
                                          const ReaderOptions& options, RowLog& rows);
-// A Parquet file; what is no ordinary file is first copied from `stream` to a temporary one. Fails
-// (data) when the file is compressed, is damaged or lacks a column, and when this build or
-// installation reads no Parquet.
+// Reads a Parquet file. An input that is no ordinary file is first copied from `stream` to a
+// temporary file. Fails (data) if the file is compressed, is damaged or lacks a column, and if this
+// build or installation reads no Parquet.
 std::unique_ptr<DocumentSource> open_parquet(const std::string& path,
                                              std::unique_ptr<ByteStream> stream,
                                              const ReaderOptions& options, RowLog& rows);

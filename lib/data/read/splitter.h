@@ -10,14 +10,15 @@
 
 namespace mythos {
 
-// Cuts a stream at a separator; an empty one is nowhere.
+// Cuts a stream at a separator; an empty separator cuts nowhere.
 class Splitter {
  public:
   Splitter(std::unique_ptr<ByteStream> stream, std::string separator)
       : buffer_(std::move(stream)), separator_(std::move(separator)) {}
 
-  // The next part, without its separator; it lies here until the next call. `terminated` tells
-  // whether a separator followed. False at the end and after stop_signal().
+  // Sets `part` to the next part without its separator, a view that is valid until the next call,
+  // and `terminated` to whether a separator followed. Returns false at the end and after
+  // stop_signal().
   bool next(std::string_view& part, bool& terminated) {
     size_t searched = 0;
     do {

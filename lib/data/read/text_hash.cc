@@ -22,7 +22,7 @@ bool TextHashSet::insert(TextHash hash) {
   return true;
 }
 
-// The high half decides: a sample may have been chosen by the low one.
+// The high half of the hash decides, as a sample may have been chosen by the low half.
 size_t TextHashSet::place(TextHash hash) const {
   const size_t mask = table_.size() - 1;
   size_t at = hash.high & mask;

@@ -34,7 +34,7 @@ uint64_t batches_of(const DataBench& options) {
   return (options.tokens + batch_tokens - 1) / batch_tokens;
 }
 
-// Draws from something with next(); each sample goes on where the last one stopped.
+// Times drawing from a source that has next(); each sample goes on where the last one stopped.
 template <typename Source>
 Measurement draw(const std::string& name, const DataBench& options, Source& source) {
   const uint64_t batches = batches_of(options);

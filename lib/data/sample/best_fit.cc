@@ -6,11 +6,11 @@
 #include "base/rng.h"
 #include "data/sample/sequences.h"
 
-// A shuffle of everything that looks at little at a time: the split is cut into blocks of tokens,
-// the blocks are permuted, and each group of a few blocks is packed and shuffled by itself. What
-// belongs to a block are the pieces that begin in it: whole documents, and of a document longer
-// than a sequence the windows that overlap by one. So memory is bounded whatever a document's
-// length, and the n-th group is known without the ones before it.
+// Shuffles a split while holding little of it in memory: the split is cut into blocks of tokens,
+// the blocks are permuted, and each group of a few blocks is packed and shuffled by itself. The
+// pieces that begin in a block belong to it: a whole document is a piece, and a document longer
+// than a sequence gives several, windows that overlap by one token. So memory is bounded whatever a
+// document's length, and the n-th group is known without the groups before it.
 namespace mythos {
 namespace {
 
@@ -19,7 +19,7 @@ using Split = ShardDirectory::Split;
 constexpr uint64_t kBlockTokens = 1 << 16;
 constexpr uint64_t kBlocksOfGroup = 16;
 
-// Tokens of one document that stand together in a sequence; `begin` is their place in the group's
+// Tokens of one document that stand together in a sequence; `begin` is their offset in the group's
 // buffer. All but the first are targets.
 struct Piece {
   size_t begin = 0;
@@ -39,8 +39,8 @@ class BestFitOrder : public SequenceOrder {
         length_(static_cast<uint64_t>(options.seq_len)),
         seed_(options.seed),
         shuffle_(options.shuffle),
-        // Where attention stays within documents nothing looks at a document's last token, so it
-        // takes no place among the inputs; otherwise it parts the document from the next.
+        // If attention stays within documents, no target follows a document's last token, so it is
+        // no input; otherwise it separates the document from the next one.
         last_tokens_(options.document_begins ? 0 : 1),
         tokens_(data.tokens(split)),
         block_tokens_(std::max(kBlockTokens, 4 * (length_ + 1))),
@@ -95,7 +95,7 @@ class BestFitOrder : public SequenceOrder {
     const uint64_t position = place_.group * kBlocksOfGroup + i;
     return shuffle_ ? permuted(position, blocks_, seed_, place_.epoch) : position;
   }
-  // A block's last piece may end behind it.
+  // The number of tokens to read for a block, whose last piece may end after the block.
   uint64_t buffered_tokens() const { return block_tokens_ + length_; }
 
   void next_group() {
@@ -104,7 +104,7 @@ class BestFitOrder : public SequenceOrder {
     if (++place_.group == groups_) place_ = {place_.epoch + 1, 0, 0};
   }
 
-  // Finds the sequences of the place's group; a group without any is passed over.
+  // Finds the sequences of the group at hand; passes over groups that have none.
   void look() {
     while (!known_) {
       pack();
@@ -123,12 +123,12 @@ class BestFitOrder : public SequenceOrder {
     if (!shuffle_) return;
     Rng rng(Rng(seed_, place_.epoch).next(), place_.group);
     shuffle(sequences_, rng);
-    // Otherwise long documents would always stand before short ones.
+    // Best fit decreasing puts long documents before short ones, so each sequence is shuffled.
     for (std::vector<uint32_t>& sequence : sequences_) shuffle(sequence, rng);
   }
 
-  // The pieces that begin in the group's i-th block. Every token but the first of a document is in
-  // one of them once, the first of each piece left out.
+  // Adds the pieces that begin in the group's i-th block. Over all blocks, every token except a
+  // document's first is a target of exactly one piece.
   void add_pieces(uint64_t i) {
     const uint64_t begin = block_of_group(i) * block_tokens_;
     const uint64_t end = std::min(tokens_, begin + block_tokens_);
@@ -156,7 +156,7 @@ class BestFitOrder : public SequenceOrder {
     read_ = true;
   }
 
-  // Writes a piece at a position of the row; returns the position behind it.
+  // Writes a piece at a position of the row and returns the position after it.
   size_t write(const Piece& piece, size_t at, const SequenceRow& row) const {
     const uint32_t* tokens = buffer_.data() + piece.begin;
     const size_t targets = piece.tokens - 1;
@@ -181,7 +181,8 @@ class BestFitOrder : public SequenceOrder {
   const uint32_t last_tokens_;
   const uint64_t tokens_, block_tokens_, blocks_, groups_;
   Place place_;
-  bool known_ = false, read_ = false;  // of the place's group: its sequences, its tokens
+  // Whether the group's sequences are known, and its tokens read.
+  bool known_ = false, read_ = false;
   std::vector<Piece> pieces_;
   std::vector<std::vector<uint32_t>> sequences_;
   std::vector<uint32_t> buffer_;
@@ -195,7 +196,7 @@ std::vector<std::vector<uint32_t>> best_fit(const std::vector<uint32_t>& sizes, 
   std::stable_sort(order.begin(), order.end(),
                    [&](uint32_t a, uint32_t b) { return sizes[a] > sizes[b]; });
   std::vector<std::vector<uint32_t>> sequences;
-  std::set<std::pair<uint32_t, uint32_t>> room;  // free tokens, sequence
+  std::set<std::pair<uint32_t, uint32_t>> room;  // (free tokens, sequence) of each sequence
   for (const uint32_t piece : order) {
     const uint32_t size = sizes[piece];
     const auto found = room.lower_bound({size, 0});

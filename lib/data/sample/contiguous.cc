@@ -33,7 +33,7 @@ class ContiguousOrder : public SequenceOrder {
   void read(const SequenceRow& row) override {
     const uint64_t window =
         shuffle_ ? permuted(place_.index, windows_, seed_, place_.epoch) : place_.index;
-    // The last, shorter window is moved back to end with the stream.
+    // The last window would be shorter, so it begins earlier and ends with the stream.
     const uint64_t wanted = window * length_;
     const uint64_t first = std::min(wanted, tokens_ - length_ - 1);
     data_.read(split_, first, buffer_);
@@ -81,7 +81,7 @@ class ContiguousOrder : public SequenceOrder {
 
 }  // namespace
 
-// A Feistel network over the next even power of two, walked until the value falls inside (Black and
+// Applies a Feistel network over the next even power of two until the value is below n (Black and
 // Rogaway, "Ciphers with arbitrary finite domains", 2002).
 uint64_t permuted(uint64_t index, uint64_t n, uint64_t seed, uint64_t epoch) {
   constexpr int kRounds = 6;

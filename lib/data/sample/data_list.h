@@ -7,16 +7,17 @@
 
 namespace mythos {
 
-// Shards named on a command line, and the share of the sequences that come from them.
+// A shard directory named on a command line, and the share of the sequences that come from it.
 struct DataEntry {
   fs::path directory;
   std::optional<double> weight;
 };
 
-// DIR or DIR:WEIGHT. What stands behind the last ':' is a weight when it is a number, unless there
-// is a directory of the whole name. Fails (usage) on a weight that is not above 0.
+// Reads DIR or DIR:WEIGHT. A number after the last ':' is a weight, unless a directory of the whole
+// name exists. Fails (usage) on a weight that is not above 0.
 DataEntry parse_data_entry(const std::string& text);
-// Fails (usage) when some have a weight and some have none, too.
+// Reads a list of such entries. Fails (usage) as parse_data_entry() does, and if some entries have
+// a weight and others have none.
 std::vector<DataEntry> parse_data_list(const std::vector<std::string>& texts);
 
 }  // namespace mythos

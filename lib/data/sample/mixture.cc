@@ -8,8 +8,8 @@ namespace mythos {
 size_t Mixture::next() const {
   const auto count = static_cast<double>(shares_.size());
   if (shares_.size() == 1) return 0;
-  // Of the sources that are behind by enough to take a turn, the one that would first be behind by
-  // more than the bound.
+  // The turn goes to a source that is behind its share by `enough`: among these, to the one that
+  // would be the first to be behind by more than `bound`.
   const double enough = 1 / (2 * count - 2), bound = 1 - enough;
   size_t best = 0;
   double earliest = std::numeric_limits<double>::infinity();

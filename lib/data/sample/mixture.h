@@ -5,9 +5,9 @@
 
 namespace mythos {
 
-// Whose turn it is among sources with given shares, which sum to 1. At any time each source has had
-// its share of all turns give or take less than one turn (Tijdeman, "The chairman assignment
-// problem", 1980).
+// Lets sources take turns by given shares, which sum to 1. At any time each source has had its
+// share of all turns give or take less than one turn (Tijdeman, "The chairman assignment problem",
+// 1980).
 class Mixture {
  public:
   explicit Mixture(std::vector<double> shares)
@@ -22,7 +22,7 @@ class Mixture {
   void restore(std::vector<uint64_t> taken);
 
   const std::vector<double>& shares() const { return shares_; }
-  // Turns that each source has had, and all together.
+  // The number of turns that each source has had, and that all have had together.
   const std::vector<uint64_t>& taken() const { return taken_; }
   uint64_t turns() const { return turns_; }
 

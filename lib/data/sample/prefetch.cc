@@ -19,22 +19,22 @@ struct Prefetcher::State {
 
   void run();
 
-  // A batch and the place behind it.
+  // A batch and the sampler's cursor after it.
   struct Item {
     Batch batch;
     nlohmann::json cursor;
     double epoch = 0;
   };
 
-  Sampler sampler;  // the thread's own
+  Sampler sampler;  // used by the thread alone
   const size_t depth;
-  std::mutex mutex;  // guards what follows
+  std::mutex mutex;  // guards the members that follow
   std::condition_variable filled, emptied;
   std::deque<Item> items;
-  std::exception_ptr error;  // behind the last item
+  std::exception_ptr error;  // thrown after the last item
   bool stop = false;
 
-  // The caller's: of the batch given last.
+  // The cursor after the batch that next() gave last; used by the caller alone.
   nlohmann::json cursor;
   double epoch = 0, waited_seconds = 0;
   std::thread thread;

@@ -16,7 +16,7 @@ namespace {
 using nlohmann::json;
 using Split = ShardDirectory::Split;
 
-// Tells apart two data sets of equal size.
+// A checksum that tells two data sets of equal size apart.
 std::string data_checksum(const ShardDirectory& data, Split split) {
   const ShardManifest& manifest = data.manifest();
   std::string all;
@@ -61,7 +61,8 @@ SequenceRow row_of(Batch& batch, int64_t row) {
   return {part(batch.inputs), part(batch.targets), part(batch.document_begins)};
 }
 
-// With best fit the mask decides what fits into a sequence.
+// The name of the packing. With best fit it includes the mask, which decides what fits into a
+// sequence.
 std::string packing_name(const Sampler::Options& options) {
   const std::string name(enum_name(options.packing));
   return options.packing == Packing::best_fit && options.document_begins ? name + "-masked" : name;
@@ -71,7 +72,7 @@ bool is_count(const json& value) {
   return value.is_number_unsigned() || (value.is_number_integer() && value.get<int64_t>() >= 0);
 }
 
-// A cursor of before there were several sources, as it is written now.
+// Rewrites a cursor from before there were several sources in today's form.
 json modern(const json& cursor) {
   if (!cursor.is_object() || !cursor.contains("windows")) return cursor;
   const auto number = [&](const char* key) {
@@ -124,7 +125,7 @@ struct Sampler::State {
             {"tokens", sources[i].shards->tokens(split)},
             {"weight", mixture.shares()[i]}};
   }
-  // What the order depends on, besides the sources.
+  // Everything but the sources that the order depends on.
   json identity() const {
     return {{"seed", options.seed},
             {"seq_len", options.seq_len},
@@ -194,7 +195,7 @@ void Sampler::State::require_equal(size_t source, const json& mine, const json& 
   for (const auto& [key, value] : mine.items()) {
     const json was = saved.value(key, json());
     if (was == value) continue;
-    // Contents of the data cannot be asked for; all else is.
+    // The contents of the data cannot be chosen by an option, unlike everything else.
     const bool contents = key == "data" || key == "tokens" || was.is_null();
     refuse(source, "'" + key + "' was " + was.dump() + " and is " + value.dump(),
            contents ? ErrorKind::data : ErrorKind::usage);

@@ -9,17 +9,18 @@
 
 namespace mythos {
 
-// A batch of B sequences of S tokens: targets[b,s] is the token after inputs[b,s], or -1 where
-// nothing is to be learned.
+// A batch of B sequences of S tokens: targets[b,s] is the token after inputs[b,s], or -1 if nothing
+// is to be learned there.
 struct Batch {
   std::vector<int64_t> inputs, targets;  // [B,S]
   // [B,S]: the position in its sequence at which each token's document begins, so that attention
-  // can be kept within documents; empty when that was not asked for.
+  // can be kept within documents; empty if it was not asked for.
   std::vector<int32_t> document_begins;
   int64_t batch_size = 0, seq_len = 0;
 };
 
-// Shards to draw from, and the share of the sequences that come from them (need not sum to 1).
+// Shards to draw from, and the share of the sequences that come from them. Shares need not sum to
+// 1.
 struct DataSource {
   const ShardDirectory* shards = nullptr;
   double weight = 1;
@@ -29,10 +30,10 @@ struct DataSource {
 // one tokenizer.
 void require_one_tokenizer(const std::vector<DataSource>& sources);
 
-// Training order: which sequence is drawn n-th is a function of (sources, seed, epoch, n) alone.
-// Sequences of one source are visited in a pseudo-random order that is computed, not stored;
-// sources take turns by weight; rank r of `world` takes sequences r, r+world, … Memory and time to
-// the first batch do not grow with the data.
+// Draws sequences in training order: the n-th sequence is a function of (sources, seed, epoch, n)
+// alone. The sequences of a source are visited in a pseudo-random order that is computed, not
+// stored; sources take turns by weight; rank r of `world` takes sequences r, r+world, … Memory and
+// the time to the first batch do not grow with the data.
 class Sampler {
  public:
   struct Options {
@@ -41,10 +42,10 @@ class Sampler {
     int64_t rank = 0, world = 1;
     Packing packing = Packing::contiguous;
     bool document_begins = false;  // fill Batch::document_begins
-    bool shuffle = true;           // false: stream order
+    bool shuffle = true;           // if false, stream order
   };
-  // Fails (data) when a split has too few tokens, telling how many there are, or when the sources
-  // were made with different tokenizers; (usage) on a weight that is not positive.
+  // Fails (data) if a split has too few tokens, naming their number, or if the sources were made
+  // with different tokenizers; fails (usage) on a weight that is not positive.
   Sampler(std::vector<DataSource> sources, ShardDirectory::Split split, const Options& options);
   ~Sampler();
   Sampler(Sampler&&) noexcept;
@@ -52,18 +53,17 @@ class Sampler {
 
   Batch next();
 
-  // The place in the order, to be saved with a checkpoint and restored exactly, also by another
-  // number of ranks or with another batch size: {"sequences": drawn by all ranks, "seed":,
-  // "seq_len":, "packing":, "shuffle":, "sources": [{"data": checksum, "tokens": of the split,
-  // "weight": share, "sequences":, "epoch":, "group":, "index": of the next one}]}.
+  // The state of the order, to be saved with a checkpoint and restored exactly, also with another
+  // number of ranks or another batch size: {"sequences": drawn by all ranks, "seed":, "seq_len":,
+  // "packing":, "shuffle":, "sources": [{"data": checksum, "tokens": of the split, "weight": share,
+  // "sequences":, "epoch":, "group":, "index": of the next sequence}]}.
   nlohmann::json cursor() const;
-  // Fails when the cursor belongs to other weights, packing, seed or sequence length (usage), or to
-  // other data (data).
-  // Reads the cursors of before there were several sources too: {"windows":, "seed":, "seq_len":,
-  // "tokens":, "data":}.
+  // Goes on from a saved cursor. Fails (usage) if it belongs to other weights, packing, seed or
+  // sequence length, and (data) if it belongs to other data. Also reads cursors from before there
+  // were several sources: {"windows":, "seed":, "seq_len":, "tokens":, "data":}.
   void restore(const nlohmann::json& cursor);
-  // Passes over the data so far, counted from 0: 1.5 is the middle of the second. The largest over
-  // the sources.
+  // The number of passes over the data so far: 1.5 is the middle of the second pass. With several
+  // sources, the largest of theirs.
   double epoch() const;
 
  private:
@@ -77,12 +77,12 @@ class Prefetcher {
   explicit Prefetcher(Sampler sampler, size_t depth = 2);
   ~Prefetcher();
 
-  // Waits only when nothing is ready. Errors of the thread are thrown here.
+  // The next batch; waits only if none is ready. Throws the errors of the thread.
   Batch next();
-  // The place behind the batch that next() gave last: what a checkpoint saves.
+  // The cursor after the batch that next() gave last, for a checkpoint.
   nlohmann::json cursor() const;
   double epoch() const;
-  // Seconds that next() has waited so far.
+  // The seconds that next() has waited so far.
   double waited_seconds() const;
 
  private:
@@ -90,14 +90,14 @@ class Prefetcher {
   std::unique_ptr<State> state_;
 };
 
-// Windows of seq_len+1 tokens that cover a stream, each beginning `stride` tokens (at most seq_len,
-// which is what 0 means) behind the one before; the last may be shorter.
+// The number of windows of seq_len+1 tokens that cover a stream. Each begins `stride` tokens after
+// the window before it; a stride is at most seq_len, and 0 means seq_len. The last window may be
+// shorter.
 uint64_t count_windows(uint64_t tokens, int64_t seq_len, int64_t stride = 0);
 
-// Windows first … of a split in stream order for validation, placed as
-// count_windows() says: every target once, in the first
-// window that has it. Where another window has it, and where the last window is padded, the target
-// is -1. Empty when the end is reached.
+// A batch of a split's windows from `first` on, in stream order, for validation; the windows are
+// those of count_windows(). Every target occurs once, in the first window that has it. In other
+// windows, and in the padding of the last window, the target is -1. The batch is empty at the end.
 Batch sequential_batch(const ShardDirectory& data, ShardDirectory::Split split,
                        uint64_t first_window, int64_t batch_size, int64_t seq_len,
                        int64_t stride = 0);

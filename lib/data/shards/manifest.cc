@@ -16,10 +16,11 @@ constexpr std::string_view kSchemaPrefix = "mythos.shards/";
 constexpr std::string_view kManifestSchema = "mythos.shards/1";
 constexpr std::string_view kChecksumKey = "\"manifest_checksum\": \"";
 constexpr size_t kChecksumDigits = 16;
-// Room for some 400,000 files; JSON takes many times its size in memory.
+// The largest manifest, with room for some 400,000 files: parsed JSON takes many times its size in
+// memory.
 constexpr uintmax_t kMaxBytes = 64 << 20;
 
-// To four digits behind the point; 0 where there are no tokens.
+// Bytes of text for each token, rounded to four decimals; 0 if there are no tokens.
 double bytes_per_token(uint64_t text_bytes, uint64_t tokens) {
   const double ratio =
       static_cast<double>(text_bytes) / static_cast<double>(std::max<uint64_t>(tokens, 1));
@@ -54,7 +55,7 @@ ordered_json sources_json(const std::vector<SourceInfo>& sources) {
   return array;
 }
 
-// Members of the manifest with errors that name the file and the key.
+// Reads members of the manifest; its errors name the file and the key.
 class Reader {
  public:
   Reader(const fs::path& path, const ordered_json& root) : path_(path), root_(root) {}
@@ -81,7 +82,7 @@ class Reader {
     if (!value.is_boolean()) fail_key(key, "is not true or false");
     return value.get<bool>();
   }
-  // A name inside the directory, not a path out of it.
+  // Reads the name of a file inside the directory and refuses a path out of it.
   std::string file_name(const ordered_json& object, const std::string& key) const {
     const std::string name = text(object, key);
     if (name.empty() || name[0] == '.' || name.find('/') != std::string::npos) {

@@ -11,7 +11,7 @@ namespace {
 
 constexpr uint64_t kShortTailBytes = 256;
 
-// The place nearest to `wanted` from `least` to `most` that is fit.
+// The offset nearest to `wanted`, from `least` to `most`, that is fit.
 template <class IsFit>
 std::optional<size_t> nearest_place(size_t wanted, size_t least, size_t most, const IsFit& is_fit) {
   for (size_t distance = 0;; ++distance) {
@@ -35,7 +35,7 @@ ShardDirectory::Split split_of_hash(uint64_t hash, double val_fraction) {
 
 std::optional<size_t> cut_place(std::string_view text, uint64_t tail_bytes) {
   if (text.size() < 2) return std::nullopt;
-  const size_t inside = text.size() - 1;  // the longest tail
+  const size_t inside = text.size() - 1;  // size of the longest tail
   const size_t tail = std::clamp<size_t>(tail_bytes, 1, inside);
   const bool is_short = tail_bytes < kShortTailBytes;
   const size_t shortest = is_short ? 1 : tail - tail / 2;

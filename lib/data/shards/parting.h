@@ -9,42 +9,43 @@
 
 #include "data/shards/shards.h"
 
-// How documents are parted into training and validation.
+// Parts documents into training and validation.
 namespace mythos {
 
-// XXH3-64 of a document's text, which decides where it goes.
+// XXH3-64 of a document's text, which decides its split.
 uint64_t parting_hash(std::string_view text);
 ShardDirectory::Split split_of_hash(uint64_t hash, double val_fraction);
 
-// Where to cut a text so that about `tail_bytes` lie behind: behind the nearest line where that
-// makes the tail no less than half and no more than twice as long, else behind white space, else
-// between two characters. A tail of less than 256 bytes is cut at a line alone, and may be up to
-// half of the text. Nothing where no such place is inside the text.
+// The offset at which to cut a text so that a tail of about `tail_bytes` follows: after the nearest
+// line if the tail then has between half and twice that size, else after white space, else between
+// two characters. A tail of less than 256 bytes is cut only after a line, and may be up to half of
+// the text. Nothing if the text has no such offset inside.
 std::optional<size_t> cut_place(std::string_view text, uint64_t tail_bytes);
 
-// The end of the text that was given to a split because no document fell into it.
+// The end of the text, if it was given to a split into which no document fell.
 struct Tail {
   ShardDirectory::Split split = ShardDirectory::Split::val;
-  uint64_t text_bytes = 0;  // 0: there is none
+  uint64_t text_bytes = 0;  // 0 if there is no tail
   bool of_one_document = false;
 };
-// Says so on the log, in one line; nothing where there is none.
+// Logs a line about the tail if there is one.
 void log_tail(const Tail& tail);
 
-// Sees to it that both splits get something where documents are too few for the fraction. As long
-// as one split has nothing, the last documents, about as much as that split is to have, are held
-// back. If nothing falls into it up to the end, the tail of the text goes there, as whole documents
-// or cut by cut_place(). Depends on the documents and their order alone.
+// Makes sure that both splits get something even if documents are too few for the fraction. As long
+// as a split has nothing, the last documents are held back, about as much text as that split is to
+// have. If no document falls into it until the end, the tail of the text goes there, as whole
+// documents or cut by cut_place(). The result depends on the documents and their order alone.
 //
-// A Document has `text`, `split`, which is what the hash says, and `Document cut(size_t place)`,
-// which takes off and returns the rest behind a place of the text.
+// A Document has `text`, `split` as the hash decides it, and `Document cut(size_t place)`, which
+// cuts the text at an offset and returns the rest.
 template <class Document>
 class Parting {
  public:
   using Split = ShardDirectory::Split;
-  static constexpr uint64_t kMostHeldBytes = 64 << 20;  // besides one document
+  // Held text, to which one document may be added.
+  static constexpr uint64_t kMostHeldBytes = 64 << 20;
 
-  // What the splits already have; all zeros at a start.
+  // The text that the splits have already; all zeros at a start.
   struct Given {
     bool train = false, val = false;
     uint64_t text_bytes = 0;
@@ -56,12 +57,12 @@ class Parting {
         alone_(!given.train && !given.val),
         text_bytes_(given.text_bytes) {}
 
-  // Whether the hash alone decides from here on; add() and finish() have nothing to do then.
+  // Whether the hash alone decides from here on; add() and finish() then need not be called.
   bool decided() const { return val_fraction_ == 0 || (train_ && val_); }
-  // The document held back last, or null.
+  // The document that was held back last, or null.
   Document* last() { return held_.empty() ? nullptr : &held_.back(); }
 
-  // Takes the next document and appends those to `out` whose place is certain, in order.
+  // Takes the next document, and appends the documents whose split is certain to `out`, in order.
   void add(Document document, std::vector<Document>& out) {
     (document.split == Split::train ? train_ : val_) = true;
     text_bytes_ += document.text.size();
@@ -74,8 +75,8 @@ class Parting {
     }
   }
 
-  // Gives what is held back at the end of the text; a cut document is given as two, the one behind
-  // the other.
+  // At the end of the text, appends the documents that are held back to `out`; a cut document
+  // becomes two.
   Tail finish(std::vector<Document>& out) {
     if (held_.empty()) return {};
     alone_ = alone_ && held_.size() == 1;
@@ -90,7 +91,7 @@ class Parting {
 
  private:
   Split missing() const { return val_ ? Split::train : Split::val; }
-  // Bytes of text that the split without documents is to have.
+  // The bytes of text that the split without documents is to have.
   uint64_t wanted() const {
     const double share = missing() == Split::val ? val_fraction_ : 1 - val_fraction_;
     return std::max<uint64_t>(1, static_cast<uint64_t>(share * static_cast<double>(text_bytes_)));
@@ -108,7 +109,7 @@ class Parting {
     const Split split = missing();
     const auto others = [&](size_t begin) { return !alone_ && (released_ || begin > 1); };
     uint64_t left = wanted();
-    size_t begin = held_.size();  // documents from here on are the tail
+    size_t begin = held_.size();  // index of the tail's first document
     while (left > 0 && others(begin) && begin > 0 && held_[begin - 1].text.size() <= left)
       left -= held_[--begin].text.size();
     const bool enough = begin < held_.size() && left < wanted() / 2;
@@ -129,10 +130,10 @@ class Parting {
   }
 
   double val_fraction_;
-  bool train_, val_;         // whether documents fell into them
-  bool alone_;               // the held document may be the only one
-  bool released_ = !alone_;  // a document went out
-  uint64_t text_bytes_;      // of all documents
+  bool train_, val_;         // whether documents fell into that split
+  bool alone_;               // whether the held document may be the only one
+  bool released_ = !alone_;  // whether a document went out
+  uint64_t text_bytes_;      // bytes of all documents so far
   uint64_t held_bytes_ = 0;
   std::deque<Document> held_;
 };

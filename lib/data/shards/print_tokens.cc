@@ -12,7 +12,7 @@ namespace {
 
 constexpr uint64_t kTokensAtOnce = 1 << 16;
 
-// Tokens as text or ids, block by block; remembers how the document so far ends.
+// Prints tokens as text or ids, block by block; remembers how the document so far ends.
 class Printer {
  public:
   Printer(bool ids, const Tokenizer& tokenizer, std::FILE* out)

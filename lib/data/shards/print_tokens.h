@@ -7,18 +7,18 @@
 namespace mythos {
 
 struct PrintOptions {
-  bool ids = false;       // ids as stored, one document a line, instead of text
-  std::string separator;  // between documents as text
+  bool ids = false;       // print ids as stored, a document on each line, instead of text
+  std::string separator;  // printed between documents that are printed as text
 };
 
-// Prints tokens first … end-1 of a split, as text or ids. Reads block by block.
-// Fails (resources) when `out` cannot be written.
+// Prints tokens first … end-1 of a split, as text or ids, block by block. Fails (resources) if
+// `out` cannot be written.
 void print_tokens(const ShardDirectory& shards, const Tokenizer& tokenizer,
                   ShardDirectory::Split split, uint64_t first, uint64_t end,
                   const PrintOptions& options, std::FILE* out);
 
-// Prints the first documents of a split. As text, a line before each tells its number and size, and
-// each ends with a new line.
+// Prints the first documents of a split. When they are printed as text, a line before each document
+// tells its number and size, and each ends with a new line.
 void print_documents(const ShardDirectory& shards, const Tokenizer& tokenizer,
                      ShardDirectory::Split split, uint64_t documents, bool ids, std::FILE* out);
 

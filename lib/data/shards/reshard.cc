@@ -43,8 +43,8 @@ void require_same_kind(const ShardDirectory& first, const ShardDirectory& other)
   }
 }
 
-// Where part k of n begins, for k = 0 … n: the first document that begins at or behind k/n of the
-// tokens, but so that each part gets a document where there are enough.
+// The first document of part k of n, for k = 0 … n: the first that begins at or after k/n of the
+// tokens, but so that each part gets a document if there are enough.
 std::vector<uint64_t> part_begins(const ShardDirectory& shards, Split split, uint64_t parts) {
   const uint64_t documents = shards.documents(split), tokens = shards.tokens(split);
   std::vector<uint64_t> begins = {0};
@@ -67,7 +67,7 @@ struct StoredDocument {
   const std::vector<int32_t>* byte_lengths;
   Split split = Split::train;
 
-  // At the first token that begins at the place or behind it.
+  // Cuts at the first token that begins at the offset or after it.
   StoredDocument cut(size_t place) {
     size_t count = 0;
     for (size_t bytes = 0; bytes < place && count + 1 < ids.size(); ++count)
@@ -88,7 +88,8 @@ ShardManifest merge_shards(const std::vector<ShardDirectory>& inputs, const Toke
   ShardWriter writer(out, tokenizer, writer_options(inputs.front().manifest()), replace);
   for (const ShardDirectory& input : inputs) {
     for (const Split split : kSplits) {
-      // The manifest has the exact sum; which document it is counted with does not matter.
+      // The manifest has the exact sum of text bytes; it does not matter with which document a byte
+      // is counted.
       uint64_t text_bytes =
           (split == Split::train ? input.manifest().train : input.manifest().val).text_bytes;
       for_each_document(input, tokenizer, split, 0, input.documents(split),

@@ -126,7 +126,7 @@ void ShardFile::check_frame_table() const {
   }
 }
 
-// Two threads may both do it; the result is the same.
+// Two threads may check at the same time; the result is the same.
 void ShardFile::check_document_index() const {
   if (documents_checked_->load(std::memory_order_acquire)) return;
   const uint64_t end = size_bytes() - kTrailerBytes;
@@ -136,7 +136,7 @@ void ShardFile::check_document_index() const {
     fail_at(trailer_.frame_table_offset,
             "the checksum of frame table and document index differs: the file is damaged");
   }
-  uint64_t least = 0, most = 0;  // what a document may begin at: the first at 0, others behind it
+  uint64_t least = 0, most = 0;  // where a document may begin: the first at 0, others later
   for (uint64_t document = 0; document < trailer_.documents; ++document) {
     const uint64_t begin = document_entry(document);
     if (begin < least || begin > most) {
@@ -180,7 +180,8 @@ void ShardFile::read_frame(uint64_t frame, uint64_t vocab_size, std::vector<std:
     fail_at(entry.offset, strprintf("frame %llu: does not decompress to %u tokens (%s)", ull(frame),
                                     entry.tokens, why));
   };
-  // The frame's own statement of its size first: a small file cannot ask for much memory.
+  // The frame's own statement of its size is checked first, so that a small file cannot ask for
+  // much memory.
   const auto stated = ZSTD_getFrameContentSize(compressed.data(), compressed.size());
   if (stated == ZSTD_CONTENTSIZE_ERROR) refuse("not a zstd frame");
   if (stated != ZSTD_CONTENTSIZE_UNKNOWN && stated != expected) refuse("another size is stated");

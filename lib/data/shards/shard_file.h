@@ -12,10 +12,10 @@
 
 namespace mythos {
 
-// One shard file, mapped for reading. Opening checks header, trailer and frame table, whose size
-// does not depend on how short the documents are; the document index, with the checksum that it
-// shares with the frame table, is checked when a document is first asked for. Every failure is an
-// Error (data) that names file and byte offset. Const members may be called from several threads
+// A shard file, mapped for reading. Opening checks the header, the trailer and the frame table,
+// whose sizes do not depend on the number of documents. The document index, and the checksum that
+// it shares with the frame table, is checked when a document is first asked for. Every failure is
+// an Error (data) that names file and byte offset. Const members may be called from several threads
 // at once.
 class ShardFile {
  public:
@@ -30,17 +30,17 @@ class ShardFile {
   std::string checksum() const { return mythos::checksum(file_.bytes()); }
 
   uint64_t frame_tokens(uint64_t frame) const { return frame_entry(frame).tokens; }
-  // Decompresses one frame into `raw`, as the file has it: little-endian ids of token_bytes() each.
-  // Fails (data) when its checksum differs, it does not decompress to that many tokens, or an id is
-  // not below `vocab_size`.
+  // Decompresses a frame into `raw`, as little-endian ids of token_bytes() each. Fails (data) if
+  // its checksum differs, it does not decompress to the right number of tokens, or an id is not
+  // below `vocab_size`.
   void read_frame(uint64_t frame, uint64_t vocab_size, std::vector<std::byte>& raw) const;
-  // Tokens first … first+out.size()-1 of a frame that was read.
+  // Copies tokens first … first+out.size()-1 of a frame that was read.
   void unpack(std::span<const std::byte> raw, uint64_t first, std::span<uint32_t> out) const;
-  // Checks the document index, the first time that it is called.
+  // Checks the document index when it is called for the first time.
   void check_document_index() const;
-  // Index of the document's first token in this file; documents() gives tokens().
+  // The index in this file of a document's first token; tokens() for documents().
   uint64_t document_begin(uint64_t document) const;
-  // The document that holds the token, which must be below tokens().
+  // The document that holds a token, whose index must be below tokens().
   uint64_t document_of(uint64_t token) const;
 
  private:

@@ -71,7 +71,7 @@ ShardFileWriter::ShardFileWriter(const fs::path& path, uint32_t token_bytes,
   }
 }
 
-// Without this, damage to an unfinished file would get a checksum that hides it.
+// Without this check, damage to an unfinished file would get a checksum that hides it.
 void ShardFileWriter::check_frames(std::string_view content) const {
   uint64_t offset = kHeaderBytes;
   for (size_t at = 0; at < frame_table_.size(); at += kFrameEntryBytes) {

@@ -11,22 +11,22 @@
 
 namespace mythos {
 
-// What an unfinished shard file needs, beside its bytes, to be gone on with.
+// The state by which an unfinished shard file, together with its bytes, can be continued.
 struct ShardFileState {
   uint64_t size_bytes = 0, tokens = 0, documents = 0;
-  std::string frame_table;    // entries of the frames in the file, as they will stand in it
-  std::string frame;          // tokens of the frame being filled
+  std::string frame_table;    // the table's entries for the frames in the file
+  std::string frame;          // tokens of the frame that is being filled
   std::string documents_sum;  // checksum of the document index so far
 };
 
-// Writes one shard file front to back. The document index grows in a file of its own beside it,
-// because a file may have more documents than one wants in memory.
+// Writes a shard file from front to back. The document index grows in a file of its own beside it,
+// because a file may have more documents than should be held in memory.
 class ShardFileWriter {
  public:
-  // Frames are compressed on the pool, where one is given; it must outlive the writer.
+  // If a pool is given, frames are compressed on it; it must outlive the writer.
   ShardFileWriter(const fs::path& path, uint32_t token_bytes, uint32_t tokens_per_frame,
                   int zstd_level, WorkerPool* pool = nullptr);
-  // Goes on with what save() described. Fails (data) unless the bytes on disk are those.
+  // Continues the file that save() described. Fails (data) if the bytes on disk are others.
   ShardFileWriter(const fs::path& path, uint32_t token_bytes, uint32_t tokens_per_frame,
                   int zstd_level, const ShardFileState& state, WorkerPool* pool = nullptr);
 
@@ -35,9 +35,9 @@ class ShardFileWriter {
   uint64_t tokens() const { return tokens_; }
   uint64_t documents() const { return documents_.size_bytes() / sizeof(uint64_t); }
   std::string name() const { return path_.filename().string(); }
-  // Syncs everything written and describes it.
+  // Syncs everything that was written, and describes it.
   ShardFileState save();
-  // Writes the indexes and the trailer. The document index beside the file stays, see index_path().
+  // Writes the indexes and the trailer. The document index beside the file (index_path()) stays.
   ShardFileInfo finish();
   static fs::path index_path(const fs::path& path) { return path.string() + ".documents"; }
 
@@ -59,8 +59,8 @@ class ShardFileWriter {
   Checksum checksum_, documents_checksum_;
   uint32_t token_bytes_, tokens_per_frame_;
   uint64_t tokens_ = 0;
-  std::string frame_, frame_table_;   // tokens of the frame being filled; the table so far
-  std::deque<PendingFrame> pending_;  // frames in order that are still to be written
+  std::string frame_, frame_table_;   // tokens of the frame that is being filled; the table so far
+  std::deque<PendingFrame> pending_;  // frames that are still to be written, in order
 };
 
 }  // namespace mythos

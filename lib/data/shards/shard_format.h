@@ -30,7 +30,7 @@ struct Header {
 };
 
 struct FrameEntry {
-  uint64_t offset = 0;  // of the compressed frame in the file
+  uint64_t offset = 0;  // offset of the compressed frame in the file
   uint32_t size = 0;    // compressed bytes
   uint32_t tokens = 0;
   uint64_t checksum = 0;  // of the compressed bytes
@@ -39,7 +39,7 @@ struct FrameEntry {
 struct Trailer {
   uint64_t tokens = 0, documents = 0, frames = 0;
   uint64_t frame_table_offset = 0, document_index_offset = 0;
-  uint64_t index_checksum = 0;  // of the frame table and the document index
+  uint64_t index_checksum = 0;  // checksum of the frame table and the document index
 };
 
 template <class T>
@@ -47,7 +47,7 @@ void put(std::string& out, T value) {
   for (size_t i = 0; i < sizeof(T); ++i) out += static_cast<char>(value >> (8 * i) & 0xFF);
 }
 
-// Appends ids as 2 or 4 bytes each, which they must fit.
+// Appends ids as 2 or 4 bytes each; they must fit.
 inline void put_ids(std::string& out, std::span<const uint32_t> ids, size_t token_bytes) {
   const auto append = [&]<class T>(T) {
     size_t at = out.size();
@@ -66,7 +66,7 @@ template <class T>
 T get(const std::byte* at) {
   T value = 0;
   if constexpr (std::endian::native == std::endian::little) {
-    std::memcpy(&value, at, sizeof(T));  // compilers do not see a load in the loop below
+    std::memcpy(&value, at, sizeof(T));  // a load to compilers, which the loop below is not
     return value;
   }
   for (size_t i = 0; i < sizeof(T); ++i) value |= static_cast<T>(static_cast<T>(at[i]) << (8 * i));

@@ -12,44 +12,44 @@
 
 namespace mythos {
 
-// The manifest of a shard directory without documents. Fails (usage) when the tokenizer lacks a
-// token that the options ask for.
+// The manifest of a shard directory without documents. Fails (usage) if the tokenizer lacks a token
+// that the options ask for.
 ShardManifest empty_manifest(const Tokenizer& tokenizer, const ShardWriterOptions& options);
 
-// Writes the shard files of both splits into a folder, behind those that a manifest already has,
-// and can stop and go on. Frames are compressed on a pool where one is given; it must outlive the
+// Writes the shard files of both splits into a folder, numbered after those that a manifest already
+// has, and can stop and go on. If a pool is given, frames are compressed on it; it must outlive the
 // writer.
 class ShardSetWriter {
  public:
-  // `manifest` says dtype, BOS and EOS, and which files there are elsewhere.
+  // `manifest` gives dtype, BOS and EOS, and the files that exist elsewhere.
   ShardSetWriter(fs::path folder, const Tokenizer& tokenizer, const ShardWriterOptions& options,
                  ShardManifest manifest, WorkerPool* pool = nullptr);
-  // Goes on with what save() described; files of the folder that are no part of it are deleted, but
-  // for those that an `earlier` description needs where it is not null. Fails (data) when the
-  // description or the files are damaged.
+  // Continues the files that save() described. Other files of the folder are deleted, except those
+  // that the description `earlier` needs, if it is not null. Fails (data) if the description or the
+  // files are damaged.
   ShardSetWriter(fs::path folder, const Tokenizer& tokenizer, const ShardWriterOptions& options,
                  const nlohmann::ordered_json& saved, const nlohmann::ordered_json& earlier,
                  WorkerPool* pool = nullptr);
 
-  // As ShardWriter::add(). Returns the tokens of the document, 0 when it is left out.
+  // Adds a document as ShardWriter::add() does. Returns its number of tokens, 0 if it is left out.
   uint64_t add(ShardDirectory::Split split, std::span<const uint32_t> ids, uint64_t text_bytes);
-  // Of all documents so far, those of unfinished files included.
+  // The totals of all documents so far, those in unfinished files included.
   SplitInfo totals(ShardDirectory::Split split) const;
-  // The manifest's list, for the caller to fill.
+  // The manifest's list of sources, for the caller to fill.
   std::vector<SourceInfo>& sources() { return manifest_.sources; }
-  // Finishes all files; their manifest.
+  // Finishes all files and returns their manifest.
   const ShardManifest& finish();
   uint64_t finished_files() const { return finished_files_; }
 
-  // Makes everything so far durable and describes it.
+  // Makes everything so far durable, and describes it.
   nlohmann::ordered_json save();
-  // Deletes what only descriptions before the last one need; call it when that one is durable and
-  // those are not wanted any more.
+  // Deletes files that only descriptions before the last one need. Call it once the last
+  // description is durable and earlier ones are no longer wanted.
   void drop_old();
 
  private:
   struct Open {
-    std::unique_ptr<ShardFileWriter> file;  // none: the split has no unfinished file
+    std::unique_ptr<ShardFileWriter> file;  // null if the split has no unfinished file
     uint64_t text_bytes = 0;
   };
   void open_file(ShardDirectory::Split split);

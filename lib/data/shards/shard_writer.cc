@@ -87,7 +87,7 @@ ShardManifest ShardWriter::commit() {
   }
   state.files.drop_old();
   write_file_atomic(state.directory.path() / kManifestName, format_manifest(manifest));
-  // The target may have appeared since.
+  // The target may have appeared since the writer was made.
   check_shard_target(state.target, state.replace);
   state.directory.commit();
   return manifest;

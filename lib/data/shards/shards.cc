@@ -22,7 +22,7 @@ void check_presence(const fs::path& path, const ShardFileInfo& info) {
   if (!fs::exists(path, status)) {
     fail(ErrorKind::data, path.string() + ": the shard is missing; the manifest names it");
   }
-  // Opening a pipe would wait for ever.
+  // Only a regular file is opened, as opening a pipe would wait for ever.
   if (!fs::is_regular_file(path, status)) {
     fail(ErrorKind::data, path.string() + ": not a regular file");
   }
@@ -34,7 +34,7 @@ void check_presence(const fs::path& path, const ShardFileInfo& info) {
   }
 }
 
-// Opens one file and compares it with what the manifest says of it.
+// Opens a file and compares it with what the manifest says about it.
 ShardFile open_shard(const fs::path& directory, const ShardManifest& manifest,
                      const ShardFileInfo& info) {
   const fs::path path = directory / info.name;
@@ -72,7 +72,7 @@ void check_tokenizer(const fs::path& directory, const ShardManifest& manifest) {
 
 using Frame = std::shared_ptr<const std::vector<std::byte>>;
 
-// The frames read last, shared by all threads.
+// The frames that were read last, shared by all threads.
 class FrameCache {
  public:
   using Key = std::pair<const ShardFile*, uint64_t>;  // a frame of a file
@@ -86,7 +86,7 @@ class FrameCache {
         return found->second->second;
       }
     }
-    // Not under the lock: threads decompress side by side.
+    // Decompression happens outside the lock, so that threads decompress side by side.
     auto frame = std::make_shared<std::vector<std::byte>>();
     load(*frame);
     const std::lock_guard lock(mutex_);
@@ -110,8 +110,7 @@ class FrameCache {
   std::map<Key, std::list<std::pair<Key, Frame>>::iterator> entries_;
 };
 
-// A file that is opened when it is first asked for, by whichever thread comes first. One that fails
-// to open fails each time.
+// A file that is opened when a thread first asks for it. A file that fails to open fails each time.
 class LazyShard {
  public:
   template <class Open>
@@ -129,12 +128,13 @@ class LazyShard {
   std::atomic<const ShardFile*> ready_ = nullptr;
 };
 
-// One split's files as a single stream.
+// The files of a split as a single stream.
 struct Stream {
-  std::vector<uint64_t> token_begins = {0}, document_begins = {0};  // of each file, and the end
+  // Running totals at the beginning of each file, and at the end.
+  std::vector<uint64_t> token_begins = {0}, document_begins = {0};
   mutable std::deque<LazyShard> files;
 
-  // The file that holds a token or document, by the running totals.
+  // The index of the file that holds a token or document, by the running totals.
   static size_t file_of(const std::vector<uint64_t>& begins, uint64_t index) {
     return static_cast<size_t>(std::upper_bound(begins.begin(), begins.end(), index) -
                                begins.begin()) -
@@ -213,7 +213,7 @@ void ShardDirectory::read(Split split, uint64_t first, std::span<uint32_t> out) 
     const uint64_t frame_tokens = file.frame_tokens(number);
     const size_t size = std::min<size_t>(out.size(), frame_tokens - in_frame);
     if (size == frame_tokens) {
-      // Nothing of it is left for a later call.
+      // The buffer holds nothing that a later call needs.
       thread_local std::vector<std::byte> raw;
       file.read_frame(number, vocab_size, raw);
       file.unpack(raw, 0, out.first(size));
@@ -268,7 +268,7 @@ std::vector<std::string> verify_shards(const fs::path& directory) {
       return false;
     }
   };
-  // Not a fault of a shard directory when there is none.
+  // A missing directory is no fault of a shard directory, so it fails.
   if (!fs::exists(directory / kManifestName)) read_shard_manifest(directory);
   ShardManifest manifest;
   if (!check([&] { manifest = read_shard_manifest(directory); })) return faults;

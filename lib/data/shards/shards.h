@@ -9,7 +9,7 @@
 #include "base/files.h"
 #include "config/document_ends.h"
 
-// Token shards on disk: man/mythos-shards.5 is the format.
+// Token shards on disk, in the format that man/mythos-shards.5 specifies.
 namespace mythos {
 
 class Tokenizer;
@@ -26,7 +26,7 @@ struct SplitInfo {
   std::vector<ShardFileInfo> files;
 };
 
-// What one input gave, in order of first use.
+// What one input gave; sources are in the order of first use.
 struct SourceInfo {
   std::string name;  // as it was named
   uint64_t documents = 0, tokens = 0, text_bytes = 0;
@@ -36,19 +36,19 @@ struct ShardManifest {
   std::string dtype;  // "u16" or "u32"
   int64_t vocab_size = 0;
   std::string tokenizer_fingerprint, tokenizer_file;
-  bool bos = false, eos = true;  // whether each document begins and ends with that token
+  bool bos = false, eos = true;  // whether each document begins with BOS and ends with EOS
   SplitInfo train, val;
-  std::vector<SourceInfo> sources;  // empty where not recorded
+  std::vector<SourceInfo> sources;  // empty if not recorded
 
   DocumentEnds document_ends() const {
     return {bos ? Share::all : Share::none, eos ? Share::all : Share::none};
   }
 };
 
-// A shard directory opened for reading. Opening reads the manifest and compares the tokenizer's
-// fingerprint and the presence and size of each file; a file's header and indexes are checked when
-// it is first used, so that the time to the first token does not grow with the data. Either fails
-// (data), naming file and byte offset, on anything missing, truncated or inconsistent;
+// A shard directory opened for reading. Opening reads the manifest and checks the tokenizer's
+// fingerprint and the presence and size of each file. A file's header and indexes are checked when
+// the file is first used, so that the time to the first token does not grow with the data. Both
+// checks fail (data), naming file and byte offset, on anything missing, truncated or inconsistent;
 // verify_shards() finds all faults at once. Const members may be called from several threads.
 class ShardDirectory {
  public:
@@ -64,15 +64,15 @@ class ShardDirectory {
 
   enum class Split { train, val };
   // Copies tokens first … first+out.size()-1 of the split's one long stream (documents in order,
-  // each with its BOS/EOS). Touches only the frames that hold them; every frame's checksum is
-  // compared. The frames read last are kept, up to some megabytes.
+  // each with its BOS/EOS). Reads only the frames that hold them, and compares each frame's
+  // checksum. The frames that were read last are kept, up to some megabytes.
   void read(Split split, uint64_t first, std::span<uint32_t> out) const;
   uint64_t tokens(Split split) const;
   uint64_t documents(Split split) const;
-  // Index of the first token of a document in the stream; documents() gives tokens().
+  // The index in the stream of a document's first token; tokens() for documents().
   uint64_t document_begin(Split split, uint64_t document) const;
-  // The document that holds a token of the stream; documents() where there is no such token. Opens
-  // one file only.
+  // The document that holds a token of the stream; documents() if there is no such token. Opens
+  // only one file.
   uint64_t document_of(Split split, uint64_t token) const;
 
  private:
@@ -80,11 +80,11 @@ class ShardDirectory {
   std::unique_ptr<State> state_;
 };
 
-// "train" or "val".
+// A split's name: "train" or "val".
 const char* split_name(ShardDirectory::Split split);
 
-// Reads everything in a shard directory and compares every checksum; returns one line per fault:
-// file, byte offset, what. Fails (data) when there is no shard directory of that name.
+// Reads everything in a shard directory and compares every checksum. Returns a line for each fault:
+// file, byte offset, what. Fails (data) if there is no shard directory of that name.
 std::vector<std::string> verify_shards(const fs::path& directory);
 
 struct ShardWriterOptions {
@@ -97,21 +97,21 @@ struct ShardWriterOptions {
 // Writes a shard directory through AtomicDirectory: it appears whole or not at all.
 class ShardWriter {
  public:
-  // Fails (usage) when the tokenizer lacks a token that the options ask for, or the directory
-  // exists: only a shard directory (or an empty one) is replaced, and only when `replace`.
+  // Fails (usage) if the tokenizer lacks a token that the options ask for, or if the directory
+  // exists; only with `replace` a shard directory or an empty directory is replaced.
   ShardWriter(const fs::path& directory, const Tokenizer& tokenizer,
               const ShardWriterOptions& options, bool replace = false);
   ~ShardWriter();
 
-  // One document, without BOS and EOS. `text_bytes` is the length of its text. A document without
-  // any token is left out. Fails (data) on an id outside the tokenizer's vocabulary.
+  // Adds a document, given without BOS and EOS; `text_bytes` is the length of its text. A document
+  // without any token is left out. Fails (data) on an id outside the tokenizer's vocabulary.
   void add(ShardDirectory::Split split, std::span<const uint32_t> ids, uint64_t text_bytes);
-  // Closes all files after the last document: for many writers at a time.
+  // Closes all files after the last document; for jobs with many writers at a time.
   void finish();
-  // What commit() will record as the sources; none unless set.
+  // Sets the sources that commit() records; none are recorded otherwise.
   void set_sources(std::vector<SourceInfo> sources);
-  // Finishes all files and the manifest. Nothing exists under the final name before. Fails (data)
-  // when there was no document.
+  // Finishes all files and the manifest; before that, nothing exists under the final name. Fails
+  // (data) if there was no document.
   ShardManifest commit();
 
  private:

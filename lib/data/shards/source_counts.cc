@@ -18,14 +18,14 @@ std::vector<std::string> source_names(std::vector<std::string> names, size_t mos
       name = std::move(above);
     }
   }
-  // A manifest is UTF-8, a file name any bytes.
+  // A manifest is UTF-8, while a file name can be any bytes.
   for (std::string& name : names) name = escaped(name, 4096);
   return names;
 }
 
 namespace {
 
-// The place of the source of that name, which is made where there is none.
+// The index of the source of that name; adds the source if it is missing.
 size_t place_of(std::vector<SourceInfo>& sources, const std::string& name) {
   const auto known = std::find_if(sources.begin(), sources.end(),
                                   [&](const SourceInfo& source) { return source.name == name; });
