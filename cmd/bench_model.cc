@@ -10,7 +10,6 @@
 #include "base/strings.h"
 #include "bench_options.h"
 #include "checkpoint/checkpoint.h"
-#include "config/field_value.h"
 #include "device/compute_options.h"
 #include "device/device.h"
 #include "device/tensor_memory.h"
@@ -29,7 +28,7 @@ struct Subject {
 
 void set_values(Config& config, const ModelSubjectOptions& options) {
   for (const std::string& assignment : options.assignments) set_value(config, assignment);
-  for (const std::string& assignment : options.shorthands) set_value(config, assignment);
+  for (const std::string& assignment : options.keys.assignments()) set_value(config, assignment);
   config.validate();
 }
 
@@ -41,7 +40,7 @@ Subject load_subject(const ModelSubjectOptions& options, at::Device device, bool
   if (config.model != loaded.config.model) {
     fail(ErrorKind::usage,
          "--set changes [model], which a checkpoint has fixed: " + loaded.path.string() + ".",
-         "Only keys of [train] can be set for it");
+         "Only keys of [train] and [decode] can be set for it");
   }
   return {loaded.path.string(), config, std::move(loaded.model)};
 }
@@ -63,23 +62,10 @@ Subject fresh_subject(const ModelSubjectOptions& options, at::Device device, boo
   return {options.preset.empty() ? options.config_file : options.preset, config, std::move(model)};
 }
 
-at::ScalarType compute_type_of(const ModelSubjectOptions& options, bool trains,
-                               const TrainConfig& train, at::Device device) {
-  const ComputeType type = options.compute.compute_type();
-  if (!trains) return resolve_compute_type(type, device);
-  return training_compute_type(type == ComputeType::automatic ? train.compute_type : type, device);
-}
-
-template <class E>
-E parse(const std::string& option, const std::string& name) {
-  return static_cast<E>(find_name(option, name, "", EnumNames<E>::names));
-}
-
 InferBench read_options(const BenchOptions& common, const ModelSubjectOptions& options) {
   if (options.preset.empty() && options.config_file.empty() && options.checkpoint.empty()) {
     fail(ErrorKind::usage, "give one of --preset NAME, --config FILE and --checkpoint RUN");
   }
-  options.compute.compute_type();  // a wrong name is told before anything slow
   InferBench bench;
   if (!options.loops.empty()) bench.loops = parse_int_list(options.loops, "--loops");
   bench.seed = options.seed;
@@ -90,9 +76,6 @@ InferBench read_options(const BenchOptions& common, const ModelSubjectOptions& o
   bench.context = options.context;
   bench.tokens = options.tokens;
   bench.batch_size = options.batch_size;
-  bench.weights = parse<WeightFormat>("--weights", options.weights);
-  bench.cache.type = parse<CacheType>("--cache-type", options.cache_type);
-  bench.cache.sharing = parse<CacheSharing>("--cache-sharing", options.cache_sharing);
   return bench;
 }
 
@@ -112,7 +95,9 @@ BenchResult measure(const std::string& name, const BenchOptions& common,
     };
   }
   bench.label = subject.label;
-  bench.compute_type = compute_type_of(options, trains, subject.config.train, device);
+  bench.decode = subject.config.decode;
+  bench.compute_type = trains ? training_compute_type(subject.config.train.compute_type, device)
+                              : resolve_compute_type(bench.decode.compute_type, device);
   if (trains) return bench_train(subject.config, *subject.model, bench);
   return name == "prefill" ? bench_prefill(std::move(*subject.model), bench)
                            : bench_decode(std::move(*subject.model), bench);

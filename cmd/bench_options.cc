@@ -28,7 +28,6 @@ CLI::App* declare_model(CLI::App& app, BenchOptions& common, ModelSubjectOptions
                    "Loops of the core: N,N,... are measured one after the other; default: "
                    "model.max_loop_iters")
       ->type_name("LIST");
-  o.compute.declare_dtype(*command);
   o.compute.declare(*command);
   command->add_option("--seed", o.seed, "Of fresh weights and of token ids (default 1)")
       ->type_name("N");
@@ -36,34 +35,10 @@ CLI::App* declare_model(CLI::App& app, BenchOptions& common, ModelSubjectOptions
   return command;
 }
 
-// An option that stands for a key of [train].
-void declare_key(CLI::App& command, ModelSubjectOptions& o, const std::string& option,
-                 const std::string& key, const std::string& help) {
-  command
-      .add_option_function<std::string>(
-          option, [&o, key](const std::string& text) { o.shorthands.push_back(key + "=" + text); },
-          help + " (" + key + ")")
-      ->type_name("N");
-}
-
 void declare_number(CLI::App& command, const char* name, int64_t& value, const char* help) {
   command.add_option(name, value, help)
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 40))
       ->type_name("N");
-}
-
-// How inference stores weights, keys and values.
-void declare_storage(CLI::App& command, ModelSubjectOptions& o) {
-  command.add_option("--weights", o.weights, "Store weights as plain (default), int8 or int4")
-      ->type_name("FORMAT");
-  command
-      .add_option("--cache-type", o.cache_type,
-                  "Store the cache as auto (default: as --dtype), fp32, bf16 or int8")
-      ->type_name("TYPE");
-  command
-      .add_option("--cache-sharing", o.cache_sharing,
-                  "Loops with a cache of their own: per-loop (default), last or average")
-      ->type_name("MODE");
 }
 
 }  // namespace
@@ -87,8 +62,9 @@ CLI::App* declare_subject(CLI::App& app, BenchOptions& options, const char* name
 
 void declare_model_subjects(CLI::App& app, BenchOptions& common, ModelSubjectOptions& options) {
   CLI::App* train = declare_model(app, common, options, "train", "Take steps of training");
-  declare_key(*train, options, "--batch-size", "train.batch_size", "Sequences of a micro-batch");
-  declare_key(*train, options, "--seq-len", "train.seq_len", "Tokens of a sequence");
+  options.keys.declare(*train, "train.compute_type", "--dtype");
+  options.keys.declare(*train, "train.batch_size");
+  options.keys.declare(*train, "train.seq_len");
   CLI::App* prefill =
       declare_model(app, common, options, "prefill", "Read a prompt, up to its last logits");
   declare_number(*prefill, "--seq-len", options.seq_len, "Tokens of the prompt (default 512)");
@@ -99,7 +75,11 @@ void declare_model_subjects(CLI::App& app, BenchOptions& common, ModelSubjectOpt
                  "Tokens generated for one sample, then forgotten (default 16)");
   declare_number(*decode, "--batch-size", options.batch_size,
                  "Sequences that take each step together (default 1)");
-  for (CLI::App* command : {prefill, decode}) declare_storage(*command, options);
+  for (CLI::App* command : {prefill, decode}) {
+    for (const char* key : {"dtype", "weights", "cache_type", "cache_sharing"}) {
+      options.keys.declare(*command, std::string("decode.") + key);
+    }
+  }
 }
 
 bool is_model_subject(std::string_view name) {

@@ -6,6 +6,7 @@
 
 #include "base/timing.h"
 #include "config/compute_flags.h"
+#include "config/key_options.h"
 
 // Options of "mythos bench" that two programs parse: mythos-bench, which must start without
 // LibTorch, and mythos_bench_model, which it becomes for the subjects that need a model.
@@ -25,11 +26,10 @@ CLI::App* declare_subject(CLI::App& app, BenchOptions& options, const char* name
 
 struct ModelSubjectOptions {
   std::string preset, config_file, checkpoint;
-  std::vector<std::string> assignments;  // of --set, then of the options that stand for a key
-  std::vector<std::string> shorthands;
+  std::vector<std::string> assignments;  // of --set
+  KeyOptions keys;                       // laid over them
   std::string loops;
   int64_t seq_len = 512, context = 128, tokens = 16, batch_size = 1;
-  std::string weights = "plain", cache_type = "auto", cache_sharing = "per-loop";
   uint64_t seed = 1;
   bool profile = false;
   ComputeFlags compute;

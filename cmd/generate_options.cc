@@ -7,19 +7,7 @@
 namespace mythos {
 namespace {
 
-// The loops that a text loses nothing by: man/mythos-generate.1 says how they were chosen.
-constexpr double kLatentThreshold = 0.05, kKlThreshold = 0.001;
-
 const CLI::Range kLoops(int64_t{1}, kMaxLoops);
-
-// An enumeration's value by its name on the command line; `to` stays where none was given. `first`
-// is the first value that may be chosen.
-template <class E>
-void take_name(const std::string& option, const std::string& name, E& to, size_t first = 0) {
-  if (name.empty()) return;
-  const auto allowed = std::span(EnumNames<E>::names).subspan(first);
-  to = static_cast<E>(first + find_name(option, name, "", allowed));
-}
 
 }  // namespace
 
@@ -34,24 +22,8 @@ void GenerateCommand::declare_model(CLI::App& app) {
   app.add_option("--checkpoint", checkpoint, "Run folder or step folder of a trained model")
       ->type_name("RUN")
       ->required();
-  compute.declare_dtype(app);
   compute.declare(app);
-  app.add_option("--weights", weights,
-                 "How weights are held: plain, int8 or int4 (rounded in groups of 32); default: "
-                 "plain")
-      ->type_name("FORMAT");
-  app.add_option("--cache-type", cache_type,
-                 "How keys and values are held: auto (as --dtype), fp32, bf16 or int8; default: "
-                 "auto")
-      ->type_name("TYPE");
-  app.add_option("--cache-sharing", cache_sharing,
-                 "Loops with keys and values of their own: per-loop (exact), last or average; "
-                 "default: per-loop")
-      ->type_name("MODE");
-  app.add_option("--prefill-chunk", session.prefill_chunk,
-                 "Prompt tokens of one forward pass; default: 512")
-      ->type_name("N")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 30));
+  decode.declare(app);
 }
 
 void GenerateCommand::declare_depth(CLI::App& app) {
@@ -59,15 +31,6 @@ void GenerateCommand::declare_depth(CLI::App& app) {
                  "Loops of the recurrent core per token, more than trained allowed, or auto: as "
                  "many as the token needs; default: model.max_loop_iters")
       ->type_name("N|auto");
-  app.add_option("--exit", exit,
-                 "What ends a token's loops with auto: latent, kl or halting; default: halting "
-                 "where the model has a halting head, else latent")
-      ->type_name("RULE");
-  app.add_option("--exit-threshold", exit_threshold,
-                 strprintf("Change below which latent or kl ends them; default: %g, %g",
-                           kLatentThreshold, kKlThreshold))
-      ->type_name("X")
-      ->check(CLI::Range(0.0, 1e9));
   app.add_option("--max-loops", max_loops,
                  "Most loops of a token with auto; default: model.max_loop_iters")
       ->type_name("N")
@@ -126,10 +89,6 @@ void GenerateCommand::declare_output(CLI::App& app) {
 
 void GenerateCommand::validate(bool on_terminal) {
   generate.validate();
-  session.compute_type = compute.compute_type();
-  take_name("--weights", weights, session.weights);
-  take_name("--cache-type", cache_type, session.cache.type);
-  take_name("--cache-sharing", cache_sharing, session.cache.sharing);
   if (!stdin_mark.empty() && stdin_mark != "-") {
     fail(ErrorKind::usage, "unexpected argument '" + stdin_mark +
                                "': a prompt is given with --prompt, --prompt-file or '-'");
@@ -173,8 +132,13 @@ void GenerateCommand::validate_depth() {
     }
     session.loops = *number;
   }
-  take_name("--exit", exit, session.exit, 1);
-  if (!may_be_auto() && (!exit.empty() || exit_threshold || max_loops)) {
+  // Mistakes are told before the checkpoint is read.
+  const ExitRule exit = decode.resolve({}).exit;
+  const bool exit_given = decode.given("exit");
+  if (exit_given && exit == ExitRule::none) {
+    find_name("--exit", std::string("none"), "", std::span(EnumNames<ExitRule>::names).subspan(1));
+  }
+  if (!may_be_auto() && (exit_given || decode.given("exit_threshold") || max_loops)) {
     fail(ErrorKind::usage, "--exit, --exit-threshold and --max-loops are about --loops auto");
   }
   SpeculationOptions& speculation = generate.speculation;
@@ -191,24 +155,22 @@ void GenerateCommand::validate_depth() {
   }
 }
 
-void GenerateCommand::complete(const ModelConfig& config, at::Device device) {
-  if (session.exit == ExitRule::none && may_be_auto()) {
-    session.exit = config.halting == Halting::none ? ExitRule::latent : ExitRule::halting;
-    // Where the device lacks it, only what asks for auto fails.
-    const bool offered = device.is_cpu() || plain_path_offers(session.exit, config.halting);
-    if (!auto_loops() && !offered) session.exit = ExitRule::none;
+void GenerateCommand::complete(const Config& config, at::Device device) {
+  static_cast<DecodeConfig&>(session) = decode.resolve(config.decode);
+  if (!may_be_auto()) {
+    session.exit = ExitRule::none;
+  } else if (session.exit == ExitRule::none) {
+    session.exit = config.model.halting == Halting::none ? ExitRule::latent : ExitRule::halting;
   }
-  if (session.exit == ExitRule::halting && exit_threshold) {
-    fail(ErrorKind::usage,
-         "--exit-threshold is about latent and kl; the halting head's threshold "
-         "is model.act_threshold");
-  }
-  session.exit_threshold =
-      exit_threshold.value_or(session.exit == ExitRule::kl ? kKlThreshold : kLatentThreshold);
+  // Where the device lacks the rule, only what asks for auto fails.
+  const bool offered = device.is_cpu() || plain_path_offers(session.exit, config.model.halting);
+  if (!auto_loops() && !decode.given("exit") && !offered) session.exit = ExitRule::none;
+  session.validate();
+  session.exit_threshold = session.threshold();
   session.exits = auto_loops();
-  if (!max_loops) max_loops = config.max_loop_iters;
+  if (!max_loops) max_loops = config.model.max_loop_iters;
   if (auto_loops()) session.loops = *max_loops;
-  if (session.loops == 0) session.loops = config.max_loop_iters;
+  if (session.loops == 0) session.loops = config.model.max_loop_iters;
 }
 
 }  // namespace mythos

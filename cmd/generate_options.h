@@ -3,6 +3,7 @@
 #include <optional>
 #include <string>
 
+#include "config/key_options.h"
 #include "device/compute_options.h"
 #include "infer/engine/generate.h"
 #include "infer/engine/session.h"
@@ -16,8 +17,8 @@ struct GenerateCommand {
   bool as_json = false, echo = false, unordered = false;
   int64_t num_samples = 1, batch_size = 16;
   ComputeOptions compute;
-  std::string loops, exit, weights, cache_type, cache_sharing;  // as typed
-  std::optional<double> exit_threshold;
+  DecodeOptions decode;
+  std::string loops;  // as typed
   std::optional<int64_t> max_loops, draft_tokens;
   Session::Options session;
   GenerateOptions generate;
@@ -26,8 +27,8 @@ struct GenerateCommand {
   // Checks what can be checked without the model. `on_terminal`: standard input is one. Fails
   // (usage) naming the options and what is allowed.
   void validate(bool on_terminal);
-  // What depends on the model: the exit rule with its threshold, and the loops.
-  void complete(const ModelConfig& config, at::Device device);
+  // What depends on the checkpoint: how it is decoded, the exit rule with its threshold, the loops.
+  void complete(const Config& config, at::Device device);
 
   bool is_batch() const { return !jsonl.empty(); }
   bool is_conversation() const { return conversation_; }

@@ -10,7 +10,7 @@
 #include "base/progress.h"
 #include "base/strings.h"
 #include "checkpoint/checkpoint.h"
-#include "config/field_value.h"
+#include "config/key_options.h"
 #include "config/loop_distribution.h"
 #include "device/compute_options.h"
 #include "device/device.h"
@@ -25,8 +25,8 @@ struct Options {
   std::string checkpoint, data, loops, split = "val";
   int64_t max_tokens = 0, batch_size = 0, seq_len = 0, stride = 0;
   ComputeOptions compute;
-  Decoder::Options decoder;
-  bool decode = false, threshold_given = false;
+  DecodeOptions decode_options;
+  bool decode = false;
   bool baseline = false, untrained = false, as_json = false;
 };
 
@@ -40,7 +40,8 @@ std::vector<int64_t> default_loops(int64_t max_loop_iters) {
 
 class Evaluation {
  public:
-  Evaluation(const Options& options, const LoadedCheckpoint& loaded, at::Device device)
+  Evaluation(const Options& options, const DecodeConfig& decode, const LoadedCheckpoint& loaded,
+             at::Device device)
       : loaded_(loaded), data_(options.data), device_(device) {
     if (!loaded.tokenizer) {
       fail(ErrorKind::data,
@@ -53,12 +54,11 @@ class Evaluation {
                             "the checkpoint " + loaded.path.string());
     hint_at_documents();
     byte_lengths_ = loaded.tokenizer->byte_lengths();
-    compute_type_ = resolve_compute_type(options.compute.compute_type(), device);
-    if (options.decode) {
-      decode_ = options.decoder;
-      decode_->compute_type = options.compute.compute_type();
-    }
     const Config& config = loaded.config;
+    compute_type_ = resolve_compute_type(decode.compute_type, device);
+    if (options.decode || options.decode_options.any_given()) {
+      static_cast<DecodeConfig&>(decode_.emplace()) = decode;
+    }
     likelihood_.seq_len = options.seq_len > 0
                               ? options.seq_len
                               : std::min(config.train.seq_len, config.model.max_seq_len);
@@ -163,13 +163,14 @@ class Evaluation {
   LikelihoodOptions likelihood_;
 };
 
-void check_exit(const Options& options) {
-  const ExitRule exit = options.decoder.exit;
-  const bool takes = exit == ExitRule::latent || exit == ExitRule::kl;
-  if (takes == options.threshold_given) return;
-  fail(ErrorKind::usage,
-       takes ? "--exit " + std::string(enum_name(exit)) + " needs --exit-threshold X, such as 0.01"
-             : "--exit-threshold belongs to --exit latent and --exit kl");
+// What the options say over the checkpoint's own [decode].
+DecodeConfig resolve(const DecodeOptions& options, const DecodeConfig& of_checkpoint) {
+  DecodeConfig decode = options.resolve(of_checkpoint);
+  if (options.given("exit_threshold") && !decode.has_threshold()) {
+    fail(ErrorKind::usage, "--exit-threshold belongs to --exit latent and --exit kl");
+  }
+  decode.exit_threshold = decode.threshold();
+  return decode;
 }
 
 // The table has been printed, so that what was finite can be read.
@@ -182,10 +183,11 @@ void require_finite(const EvalReport& report, const NonFinite& weights) {
 }
 
 int run(const Options& options) {
-  check_exit(options);
+  options.decode_options.resolve({});  // mistakes are told before the checkpoint is read
   const at::Device device = options.compute.select();
   const LoadedCheckpoint loaded = load_checkpoint(options.checkpoint, device);
-  const EvalReport report = Evaluation(options, loaded, device).report(options);
+  const DecodeConfig decode = resolve(options.decode_options, loaded.config.decode);
+  const EvalReport report = Evaluation(options, decode, loaded, device).report(options);
   if (options.as_json) {
     print_json(to_json(report));
     require_finite(report, loaded.nonfinite);
@@ -202,39 +204,6 @@ int run(const Options& options) {
   print_lines(eval_table(report));
   require_finite(report, loaded.nonfinite);
   return 0;
-}
-
-// An option that names one of E, and asks for decoding.
-template <class E>
-void declare_choice(CLI::App& app, Options& o, const std::string& name, E& value,
-                    const std::string& help) {
-  const auto set = [&o, &value, name](const std::string& text) {
-    value = static_cast<E>(find_name(name, text, "", EnumNames<E>::names));
-    o.decode = true;
-  };
-  app.add_option_function<std::string>(name, set, help)->type_name("NAME");
-}
-
-void declare_decode(CLI::App& app, Options& o) {
-  app.add_flag("--decode", o.decode,
-               "Compute token by token as 'generate' does; the next five options imply it");
-  declare_choice(app, o, "--weights", o.decoder.weights,
-                 "Weights of matrix products: plain (of --dtype), int8 or int4; default: plain");
-  declare_choice(app, o, "--cache-type", o.decoder.cache.type,
-                 "Numbers of the cache: auto (as --dtype), fp32, bf16 or int8; default: auto");
-  declare_choice(app, o, "--cache-sharing", o.decoder.cache.sharing,
-                 "Keys and values of the loops: per-loop, last or average; default: per-loop");
-  declare_choice(app, o, "--exit", o.decoder.exit,
-                 "When a token stops looping early: none, halting, latent or kl; default: none");
-  const auto set_threshold = [&o](double value) {
-    o.decoder.exit_threshold = value;
-    o.threshold_given = o.decode = true;
-  };
-  app.add_option_function<double>("--exit-threshold", set_threshold,
-                                  "Stop below this: relative change of the state (latent), or "
-                                  "nats between the last two distributions (kl)")
-      ->type_name("X")
-      ->check(CLI::Range(0.0, 1e9));
 }
 
 void declare(CLI::App& app, Options& o) {
@@ -266,9 +235,12 @@ void declare(CLI::App& app, Options& o) {
                  "Windows of a batch; default: 8192 tokens' worth, with --decode 32")
       ->type_name("N")
       ->check(count);
-  o.compute.declare_dtype(app);
   o.compute.declare(app);
-  declare_decode(app, o);
+  app.add_flag("--decode", o.decode,
+               "Compute token by token as 'generate' does; the options of [decode] but --dtype "
+               "imply it");
+  o.decode_options.declare(
+      app, {"dtype", "weights", "cache_type", "cache_sharing", "exit", "exit_threshold"});
   app.add_flag("--baseline", o.baseline, "Add the unigram distribution of the training split");
   app.add_flag("--untrained", o.untrained, "Add the same configuration with fresh weights");
   app.add_flag("--json", o.as_json, "Print one JSON object (mythos.eval/1)");

@@ -6,6 +6,7 @@
 #include "base/print.h"
 #include "base/signals.h"
 #include "base/strings.h"
+#include "config/key_options.h"
 #include "device/compute_options.h"
 #include "device/device.h"
 #include "train/trainer.h"
@@ -17,8 +18,8 @@ namespace {
 struct Options {
   std::string preset, config_file, run, init_from;
   std::vector<std::string> data;
-  std::vector<std::string> assignments;  // of --set, then of the options that stand for a key
-  std::vector<std::string> shorthands;
+  std::vector<std::string> assignments;  // of --set
+  KeyOptions keys;                       // laid over them
   ComputeOptions compute;
   bool resume = false, overwrite = false, deterministic = false, as_json = false;
 };
@@ -54,8 +55,8 @@ int run(const Options& options) {
   if (!options.preset.empty()) train_options.config = load_preset(options.preset);
   if (!options.config_file.empty()) train_options.config = load_config_file(options.config_file);
   train_options.assignments = options.assignments;
-  train_options.assignments.insert(train_options.assignments.end(), options.shorthands.begin(),
-                                   options.shorthands.end());
+  const std::vector<std::string>& keys = options.keys.assignments();
+  train_options.assignments.insert(train_options.assignments.end(), keys.begin(), keys.end());
   train_options.data = parse_data_list(options.data);
   train_options.run = options.run;
   train_options.resume = options.resume;
@@ -81,15 +82,6 @@ int run(const Options& options) {
   return 0;
 }
 
-// An option that stands for one key of [train].
-void declare_key(CLI::App& app, Options& o, const std::string& option, const std::string& key,
-                 const std::string& help, const std::string& type = "N") {
-  app.add_option_function<std::string>(
-         option, [&o, key](const std::string& text) { o.shorthands.push_back(key + "=" + text); },
-         help + " (" + key + ")")
-      ->type_name(type);
-}
-
 void declare(CLI::App& app, Options& o) {
   auto* preset = app.add_option("--preset", o.preset, "Configuration by name")->type_name("NAME");
   app.add_option("--config", o.config_file, "Configuration by TOML file")
@@ -104,15 +96,9 @@ void declare(CLI::App& app, Options& o) {
   app.add_option("--out", o.run, "Run directory: checkpoints and metrics.jsonl")
       ->type_name("RUN")
       ->required();
-  declare_key(app, o, "--steps", "train.steps", "Optimizer steps");
-  declare_key(app, o, "--batch-size", "train.batch_size", "Sequences of a micro-batch");
-  declare_key(app, o, "--seq-len", "train.seq_len", "Tokens of a sequence");
-  declare_key(app, o, "--lr", "train.lr", "Peak learning rate");
-  declare_key(app, o, "--seed", "train.seed", "Seed of weights, data order and loop counts");
-  declare_key(app, o, "--recompute", "train.recompute",
-              "Activations that the backward pass computes again instead of keeping: none, those "
-              "of each loop or of each block",
-              "WHAT");
+  for (const char* key : {"steps", "batch_size", "seq_len", "lr", "seed", "recompute"}) {
+    o.keys.declare(app, std::string("train.") + key);
+  }
   app.add_option("--set", o.assignments, "Change any key of the configuration; may be repeated")
       ->type_name("KEY=VALUE")
       ->allow_extra_args(false);

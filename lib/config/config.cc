@@ -85,21 +85,6 @@ void apply(Config& config, const Entry& entry) {
   if (!found) fail_unknown_key(entry);
 }
 
-namespace {
-
-// The text of --set as the value that TOML would read; a bare word is a string.
-FieldValue parse_value(std::string_view text) {
-  if (text == "true" || text == "false") return text == "true";
-  if (const auto whole = parse_int(text)) return *whole;
-  if (const auto real = parse_double(text)) return *real;
-  if (text.size() >= 2 && text.front() == '"' && text.back() == '"') {
-    return std::string(text.substr(1, text.size() - 2));
-  }
-  return std::string(text);
-}
-
-}  // namespace
-
 void set_value(Config& config, std::string_view assignment) {
   const size_t equals = assignment.find('=');
   const std::string key(trim(assignment.substr(0, equals)));
@@ -107,7 +92,7 @@ void set_value(Config& config, std::string_view assignment) {
     fail(ErrorKind::usage,
          "--set " + std::string(assignment) + ": expected key=value, for example model.dim=64");
   }
-  Entry entry{"", key, parse_value(trim(assignment.substr(equals + 1))), "--set"};
+  Entry entry{"", key, parse_value(assignment.substr(equals + 1)), "--set"};
   const std::vector<std::string> meanings = named(key);
   if (meanings.size() > 1) {
     fail(ErrorKind::usage, "--set " + key + ": name the table: " + join(meanings, " or "));
@@ -125,6 +110,7 @@ void set_value(Config& config, std::string_view assignment) {
 std::string to_toml(const Config& config, bool comments) {
   std::string out;
   Config::visit(config, [&](std::string_view table, const auto& part) {
+    if (table == "decode" && config.decode == DecodeConfig()) return;
     out += (out.empty() ? "[" : "\n[") + std::string(table) + "]\n";
     std::decay_t<decltype(part)>::visit(part, [&](const Field& field, const auto& value) {
       std::string line = std::string(field.name) + " = " + show(field_value(value));

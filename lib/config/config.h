@@ -5,27 +5,30 @@
 #include <vector>
 
 #include "base/files.h"
+#include "config/decode_config.h"
 #include "config/model_config.h"
 #include "config/train_config.h"
 
 namespace mythos {
 
-// What a TOML file, a preset or a checkpoint describes: tables [model] and [train].
+// What a TOML file, a preset or a checkpoint describes: tables [model], [train] and [decode].
 // A file may begin with `extends = "NAME"` (a preset) or a path ending in .toml (relative to the
 // file), or a list of them, each laid over the one before; it then changes only the keys that it
 // names. Cycles and unknown keys are errors.
 struct Config {
   ModelConfig model;
   TrainConfig train;
+  DecodeConfig decode;
 
   // f(std::string_view table, T& config) for every table, in the order of files.
   template <class Self, class F>
   static void visit(Self& self, F&& f) {
     f(std::string_view("model"), self.model);
     f(std::string_view("train"), self.train);
+    f(std::string_view("decode"), self.decode);
   }
 
-  // Both tables, and what they ask of each other (seq_len within max_seq_len).
+  // Each table, and what they ask of each other (seq_len within max_seq_len).
   void validate() const;
   bool operator==(const Config&) const = default;
 };
@@ -37,11 +40,12 @@ Config load_preset(const std::string& name);
 Config parse_config(std::string_view toml, const std::string& origin);
 
 // One "key=value" of --set: `model.dim=64`, `train.lr=1e-3`, or a bare key when only one table has
-// it. Fails (usage) with a suggestion on an unknown key, with the range on a bad value. What keys ask
-// of each other is left to validate(), after the last assignment.
+// it. Fails (usage) with a suggestion on an unknown key, with the range on a bad value. What keys
+// ask of each other is left to validate(), after the last assignment.
 void set_value(Config& config, std::string_view assignment);
 
-// The whole configuration, every key written out; reads back equal. `comments` adds each key's help.
+// The whole configuration, every key written out, but without a [decode] that has the defaults
+// alone; reads back equal. `comments` adds each key's help.
 std::string to_toml(const Config& config, bool comments = false);
 nlohmann::json to_json(const ModelConfig& config);
 nlohmann::json to_json(const TrainConfig& config);

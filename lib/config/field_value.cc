@@ -49,6 +49,17 @@ std::string show(const FieldValue& value) {
   return in_quotes(std::get<std::string>(value));
 }
 
+FieldValue parse_value(std::string_view typed) {
+  const std::string_view text = trim(typed);
+  if (text == "true" || text == "false") return text == "true";
+  if (const auto whole = parse_int(text)) return *whole;
+  if (const auto real = parse_double(text)) return *real;
+  if (text.size() >= 2 && text.front() == '"' && text.back() == '"') {
+    return std::string(text.substr(1, text.size() - 2));
+  }
+  return std::string(text);
+}
+
 void fail_value(const std::string& where, const std::string& key, const std::string& shown,
                 const std::string& message) {
   fail(ErrorKind::usage,

@@ -24,6 +24,10 @@ struct Entry {
 // The value as TOML writes it; reads back equal.
 std::string show(const FieldValue& value);
 
+// What is typed on a command line, without the space around it, as the value that TOML would read;
+// a bare word is a string.
+FieldValue parse_value(std::string_view typed);
+
 [[noreturn]] void fail_value(const std::string& where, const std::string& key,
                              const std::string& shown, const std::string& message);
 

@@ -68,9 +68,17 @@ void TrainConfig::validate() const {
           strprintf("with %.4g tokens each, which is 2^63 tokens or more in all", tokens));
 }
 
+void DecodeConfig::validate() const {
+  check_ranges("decode", *this);
+  require(exit != ExitRule::halting || exit_threshold < 0, "decode.exit_threshold", exit_threshold,
+          "only with decode.exit = \"latent\" or \"kl\"; the halting head's is "
+          "model.act_threshold");
+}
+
 void Config::validate() const {
   model.validate();
   train.validate();
+  decode.validate();
   require(train.seq_len <= model.max_seq_len, "train.seq_len", train.seq_len,
           "at most model.max_seq_len = " + number(model.max_seq_len));
   const double mean =

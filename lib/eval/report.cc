@@ -98,11 +98,6 @@ std::string cache_type(const EvalReport& report) {
   return type == CacheType::automatic ? report.compute_type : name_of(type);
 }
 
-// Whether the exit rule has a threshold of its own.
-bool has_threshold(ExitRule exit) {
-  return exit == ExitRule::latent || exit == ExitRule::kl;
-}
-
 nlohmann::ordered_json decode_json(const EvalReport& report) {
   const Decoder::Options& decode = *report.decode;
   nlohmann::ordered_json json;
@@ -111,7 +106,7 @@ nlohmann::ordered_json decode_json(const EvalReport& report) {
   json["cache_type"] = cache_type(report);
   json["cache_sharing"] = name_of(decode.cache.sharing);
   json["exit"] = name_of(decode.exit);
-  if (has_threshold(decode.exit)) json["exit_threshold"] = decode.exit_threshold;
+  if (decode.has_threshold()) json["exit_threshold"] = decode.exit_threshold;
   return json;
 }
 
@@ -132,7 +127,7 @@ std::string decode_text(const EvalReport& report) {
                                join(sizes, ", ").c_str());
   if (decode.exit == ExitRule::none) return text;
   text += "exit     " + name_of(decode.exit);
-  if (has_threshold(decode.exit)) text += strprintf(" below %g", decode.exit_threshold);
+  if (decode.has_threshold()) text += strprintf(" below %g", decode.exit_threshold);
   return text + "\n";
 }
 

@@ -1,38 +1,13 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
-#include <string_view>
 #include <utility>
 #include <vector>
 
+#include "config/decode_config.h"
 #include "config/model_config.h"
 
 namespace mythos {
-
-// Which loops of the core have keys and values of their own.
-enum class CacheSharing {
-  per_loop,   // each loop attends to what the same loop left of earlier tokens: exact
-  last_loop,  // every loop attends to what the last loop left of them (Geiping et al. 2025,
-              // section 6): 1/T of the memory
-  average,    // every loop attends to the mean over the loops
-};
-template <>
-struct EnumNames<CacheSharing> {
-  static constexpr std::array<std::string_view, 3> names = {"per-loop", "last", "average"};
-};
-
-// What the numbers of a cache are stored as; automatic: the compute type. int8 keeps one fp32 scale
-// for each latent and rotated key (mla), or each key and value head (gqa).
-enum class CacheType { automatic, fp32, bf16, int8 };
-template <>
-struct EnumNames<CacheType> {
-  static constexpr std::array<std::string_view, 4> names = {"auto", "fp32", "bf16", "int8"};
-};
-
-struct CacheOptions {
-  CacheSharing sharing = CacheSharing::per_loop;
-  CacheType type = CacheType::automatic;
-};
 
 // Keys and values of the tokens seen so far. A slot for each prelude layer, loop × core layer and
 // coda layer, in that order; sharing leaves one slot per core layer. Storage is allocated ahead and

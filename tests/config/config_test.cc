@@ -80,11 +80,19 @@ Config unusual() {
   c.train.val_tokens = 0;
   c.train.save_every = 0;
   c.train.keep_last = 0;
+  c.decode.compute_type = ComputeType::bf16;
+  c.decode.weights = WeightFormat::int4;
+  c.decode.cache = {CacheSharing::average, CacheType::int8};
+  c.decode.exit = ExitRule::kl;
+  c.decode.exit_threshold = 0.5;
+  c.decode.prefill_chunk = 64;
   return c;
 }
 
 TEST(Config, UnusualDiffersFromTheDefaultsEverywhere) {
-  const std::vector<std::string> usual = split(to_toml(Config()), '\n');
+  Config written;
+  written.decode.prefill_chunk = 65;  // [decode] is left out where it has the defaults alone
+  const std::vector<std::string> usual = split(to_toml(written), '\n');
   const std::vector<std::string> other = split(to_toml(unusual()), '\n');
   ASSERT_EQ(usual.size(), other.size());
   for (size_t i = 0; i < usual.size(); ++i) {
@@ -99,6 +107,16 @@ TEST(Config, TomlReadsBackEqual) {
     EXPECT_EQ(parse_config(to_toml(config), "x.toml"), config);
     EXPECT_EQ(parse_config(to_toml(config, true), "x.toml"), config);
   }
+}
+
+// So presets and checkpoints read as before there was such a table, and by programs of that time.
+TEST(Config, DecodeIsWrittenWhereItDiffersFromTheDefaults) {
+  Config config;
+  EXPECT_FALSE(contains(to_toml(config, true), "decode"));
+  set_value(config, "cache_type=int8");
+  EXPECT_TRUE(contains(to_toml(config),
+                       "\n[decode]\ndtype = \"auto\"\nweights = \"plain\"\n"
+                       "cache_type = \"int8\"\n"));
 }
 
 TEST(Config, JsonReadsBackEqual) {

@@ -20,18 +20,15 @@ void check_fits(const ModelConfig& config, int64_t tokens) {
 
 Decoder::Options decoder_options(const InferBench& options) {
   Decoder::Options decoder;
-  decoder.compute_type = options.compute_type == at::kFloat  ? ComputeType::fp32
-                         : options.compute_type == at::kHalf ? ComputeType::fp16
-                                                             : ComputeType::bf16;
-  decoder.weights = options.weights;
-  decoder.cache = options.cache;
+  static_cast<DecodeConfig&>(decoder) = options.decode;
+  decoder.exit = ExitRule::none;
   return decoder;
 }
 
 void add_facts(nlohmann::ordered_json& facts, const InferBench& options) {
-  facts["weights"] = enum_name(options.weights);
-  facts["cache_type"] = enum_name(options.cache.type);
-  facts["cache_sharing"] = enum_name(options.cache.sharing);
+  facts["weights"] = enum_name(options.decode.weights);
+  facts["cache_type"] = enum_name(options.decode.cache.type);
+  facts["cache_sharing"] = enum_name(options.decode.cache.sharing);
 }
 
 // Only the last token's logits are formed.
@@ -66,8 +63,8 @@ double weight_bytes_of_step(const ModelConfig& config, const Plan& plan,
   const double others = static_cast<double>(plan.matrix_macs_per_token) - head - routed;
   // int4 leaves the head in int8.
   const WeightFormat head_format =
-      options.weights == WeightFormat::int4 ? WeightFormat::int8 : options.weights;
-  return (others + routed * reached) * bytes_per_weight(options, options.weights) +
+      options.decode.weights == WeightFormat::int4 ? WeightFormat::int8 : options.decode.weights;
+  return (others + routed * reached) * bytes_per_weight(options, options.decode.weights) +
          head * bytes_per_weight(options, head_format);
 }
 

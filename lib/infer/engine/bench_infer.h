@@ -5,12 +5,11 @@
 namespace mythos {
 
 struct InferBench : ModelBench {
-  int64_t seq_len = 512;   // prefill
-  int64_t context = 128;   // decode: tokens in the cache of each sequence
-  int64_t tokens = 16;     // decode: of one sample, in each sequence
-  int64_t batch_size = 1;  // decode: sequences of one step
-  WeightFormat weights = WeightFormat::plain;
-  CacheOptions cache;
+  int64_t seq_len = 512;     // prefill
+  int64_t context = 128;     // decode: tokens in the cache of each sequence
+  int64_t tokens = 16;       // decode: of one sample, in each sequence
+  int64_t batch_size = 1;    // decode: sequences of one step
+  DecodeConfig decode;       // but for its exit rule: all loops are measured
   PrepareParameter prepare;  // fills the model's values where they are not yet there
 };
 

@@ -6,26 +6,10 @@
 #include <string>
 #include <vector>
 
-#include "config/train_config.h"
+#include "config/decode_config.h"
 #include "model/model.h"
 
 namespace mythos {
-
-// When a token stops looping before its most loops. The state of a token that has stopped stays as
-// it is, and its keys and values of the loop it stopped in serve the later loops.
-enum class ExitRule {
-  none,
-  // The halting head's probabilities have summed up to the configuration's act_threshold. With
-  // halting = act they stop a token whatever the rule.
-  halting,
-  latent,  // ‖h'−h‖/‖h‖ of the last loop is below the threshold (Geiping et al. 2025, section 6)
-  kl,  // KL(p' ‖ p) of the next-token distributions after the last two loops, in nats, is
-       // below the threshold; each loop costs a pass through coda and head
-};
-template <>
-struct EnumNames<ExitRule> {
-  static constexpr std::array<std::string_view, 4> names = {"none", "halting", "latent", "kl"};
-};
 
 // Whether the model's forward(), which alone computes on devices other than the CPU, offers an
 // exit.
@@ -40,13 +24,7 @@ class NativeDecoder;
 // with a cache of its own and its own number of loops.
 class Decoder {
  public:
-  struct Options {
-    ComputeType compute_type = ComputeType::automatic;
-    WeightFormat weights = WeightFormat::plain;
-    CacheOptions cache;
-    ExitRule exit = ExitRule::none;
-    double exit_threshold = 0;
-    int64_t prefill_chunk = 512;  // tokens of one forward pass: bounds the memory of a long prompt
+  struct Options : DecodeConfig {
     // false: the model's forward() alone, as on a device other than the CPU. It knows no exit but
     // that of act; the native path is tested against it.
     bool native = true;

@@ -3,17 +3,11 @@
 
 #include <functional>
 
-#include "config/field.h"
+#include "config/decode_config.h"
 
 namespace mythos {
 
-// How inference holds the weights of matrix products. int8 and int4 round groups of kWeightGroup
-// neighbours of a row to whole multiples of one bf16 scale: 8.5 and 4.5 bits a weight.
-enum class WeightFormat { plain, int8, int4 };
-template <>
-struct EnumNames<WeightFormat> {
-  static constexpr std::array<std::string_view, 3> names = {"plain", "int8", "int4"};
-};
+// WeightFormat::int8 and int4: neighbours of a row that share one scale.
 constexpr int64_t kWeightGroup = 32;
 
 // A weight [N,K], or a stack of them [E,N,K]. K' is K rounded up to whole groups; what is beyond K

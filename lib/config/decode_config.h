@@ -1,0 +1,106 @@
+#pragma once
+#include <cstdint>
+
+#include "config/train_config.h"
+
+namespace mythos {
+
+// How inference holds the weights of matrix products. int8 and int4 round groups of kWeightGroup
+// neighbours of a row to whole multiples of one bf16 scale: 8.5 and 4.5 bits a weight.
+enum class WeightFormat { plain, int8, int4 };
+
+// What the numbers of a cache are stored as; automatic: the compute type. int8 keeps one fp32 scale
+// for each latent and rotated key (mla), or each key and value head (gqa).
+enum class CacheType { automatic, fp32, bf16, int8 };
+
+// Which loops of the core have keys and values of their own.
+enum class CacheSharing {
+  per_loop,   // each loop attends to what the same loop left of earlier tokens: exact
+  last_loop,  // every loop attends to what the last loop left of them (Geiping et al. 2025,
+              // section 6): 1/T of the memory
+  average,    // every loop attends to the mean over the loops
+};
+
+// When a token stops looping before its most loops. The state of a token that has stopped stays as
+// it is, and its keys and values of the loop it stopped in serve the later loops.
+enum class ExitRule {
+  none,
+  // The halting head's probabilities have summed up to the configuration's act_threshold. With
+  // halting = act they stop a token whatever the rule.
+  halting,
+  latent,  // ‖h'−h‖/‖h‖ of the last loop is below the threshold (Geiping et al. 2025, section 6)
+  kl,  // KL(p' ‖ p) of the next-token distributions after the last two loops, in nats, is
+       // below the threshold; each loop costs a pass through coda and head
+};
+
+template <>
+struct EnumNames<WeightFormat> {
+  static constexpr std::array<std::string_view, 3> names = {"plain", "int8", "int4"};
+};
+template <>
+struct EnumNames<CacheType> {
+  static constexpr std::array<std::string_view, 4> names = {"auto", "fp32", "bf16", "int8"};
+};
+template <>
+struct EnumNames<CacheSharing> {
+  static constexpr std::array<std::string_view, 3> names = {"per-loop", "last", "average"};
+};
+template <>
+struct EnumNames<ExitRule> {
+  static constexpr std::array<std::string_view, 4> names = {"none", "halting", "latent", "kl"};
+};
+
+struct CacheOptions {
+  CacheSharing sharing = CacheSharing::per_loop;
+  CacheType type = CacheType::automatic;
+
+  bool operator==(const CacheOptions&) const = default;
+};
+
+// How a trained model computes the next token: the table [decode] and the options of the verbs that
+// decode (config/decode_options.h).
+struct DecodeConfig {
+  ComputeType compute_type = ComputeType::automatic;
+  WeightFormat weights = WeightFormat::plain;
+  CacheOptions cache;
+  ExitRule exit = ExitRule::none;
+  double exit_threshold = -1;   // of latent and kl; below 0: threshold() of the rule
+  int64_t prefill_chunk = 512;  // tokens of one forward pass: bounds the memory of a long prompt
+
+  // Thresholds that a text loses nothing by; man/mythos-generate.1 says how they are compared.
+  static constexpr double kLatentThreshold = 0.05, kKlThreshold = 0.001;
+
+  // Whether the exit rule compares with exit_threshold.
+  bool has_threshold() const { return exit == ExitRule::latent || exit == ExitRule::kl; }
+  double threshold() const {
+    if (exit_threshold >= 0) return exit_threshold;
+    return exit == ExitRule::kl ? kKlThreshold : kLatentThreshold;
+  }
+
+  template <class Self, class F>
+  static void visit(Self& self, F&& f);
+  void validate() const;
+  bool operator==(const DecodeConfig&) const = default;
+};
+
+template <class Self, class F>
+void DecodeConfig::visit(Self& self, F&& f) {
+  f(Field{"dtype", "type of matrix products (auto is bf16 on CUDA and fp32 on a CPU)"},
+    self.compute_type);
+  f(Field{"weights", "how weights are held (int8 and int4 are rounded in groups of 32)"},
+    self.weights);
+  f(Field{"cache_type", "how keys and values are held (auto is as dtype)"}, self.cache.type);
+  f(Field{"cache_sharing",
+          "keys and values that serve a loop (its own are exact; the last loop's, or the average, "
+          "take the memory of one loop)"},
+    self.cache.sharing);
+  f(Field{"exit", "rule that ends the loops of a token early"}, self.exit);
+  f(Field{"exit_threshold",
+          "change of state (latent) or nats (kl) below which loops end; -1 is the rule's own, "
+          "0.05 and 0.001",
+          -1, 1e9},
+    self.exit_threshold);
+  f(Field{"prefill_chunk", "prompt tokens of one forward pass", 1, 1 << 30}, self.prefill_chunk);
+}
+
+}  // namespace mythos
