@@ -1,6 +1,4 @@
 #include <cstdio>
-#include <iterator>
-#include <map>
 #include <nlohmann/json.hpp>
 
 #include "base/cli.h"
@@ -8,6 +6,7 @@
 #include "base/print.h"
 #include "base/strings.h"
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/listing.h"
 
 using namespace mythos;
 
@@ -18,93 +17,37 @@ struct Options {
   bool json = false;
 };
 
-std::vector<fs::path> directories(const Options& options) {
-  std::vector<fs::path> found = checkpoint_directories(options.path);
-  if (found.empty()) {
-    fail(ErrorKind::data, options.path + ": no checkpoint (a directory step-NNNNNN) is there");
-  }
-  return found;
-}
-
-uint64_t stored_bytes(const fs::path& directory) {
-  uint64_t bytes = 0;
-  std::error_code status;
-  for (const auto& entry : fs::directory_iterator(directory, status))
-    bytes += entry.file_size(status);
-  return bytes;
-}
-
-// state.json of a checkpoint, or an empty object where it cannot be read.
-nlohmann::json state_of(const fs::path& directory) {
-  std::error_code status;
-  if (!fs::exists(directory / "state.json", status)) return nlohmann::json::object();
-  nlohmann::json state = nlohmann::json::parse(read_file(directory / "state.json"), nullptr, false);
-  return state.is_object() ? state : nlohmann::json::object();
-}
-
-// The newest validation up to each checkpoint's step: a step is saved before it is validated, so
-// the run's metrics know more than the checkpoint.
-class Validations {
- public:
-  explicit Validations(const fs::path& metrics) {
-    std::error_code status;
-    if (!fs::is_regular_file(metrics, status)) return;
-    for (const std::string& text : split(read_file(metrics), '\n')) {
-      const nlohmann::json line = nlohmann::json::parse(text, nullptr, false);
-      if (!line.is_object() || !line.contains("val_loss") || !line.contains("step")) continue;
-      if (line["step"].is_number_integer()) lines_[line["step"].get<int64_t>()] = line;
-    }
-  }
-  void add_to(nlohmann::json& state) const {
-    if (!state.contains("step") || !state["step"].is_number_integer()) return;
-    const auto after = lines_.upper_bound(state["step"].get<int64_t>());
-    if (after == lines_.begin()) return;
-    for (const char* key : {"val_loss", "val_bpb"})
-      state[key] = std::prev(after)->second.value(key, nlohmann::json());
-  }
-
- private:
-  std::map<int64_t, nlohmann::json> lines_;
-};
-
-std::string number(const nlohmann::json& state, const char* key, Format<FormatKind::real> format) {
-  const auto found = state.find(key);
-  return found != state.end() && found->is_number() ? strprintf(format, found->get<double>()) : "-";
+std::string number(const nlohmann::json& value, Format<FormatKind::real> format) {
+  return value.is_number() ? strprintf(format, value.get<double>()) : "-";
 }
 
 int list(const Options& options) {
-  nlohmann::ordered_json out = {{"schema", "mythos.checkpoint-list/1"},
-                                {"checkpoints", nlohmann::ordered_json::array()}};
-  if (!options.json) {
-    std::printf("%-14s %14s %10s %10s %12s\n", "checkpoint", "tokens", "val loss", "val bpb",
-                "stored");
-  }
-  const std::vector<fs::path> found = directories(options);
-  const fs::path run = found[0].has_parent_path() ? found[0].parent_path() : fs::path(".");
-  const Validations validations(run / "metrics.jsonl");
-  std::error_code status;
-  const fs::path best = fs::read_symlink(run / "best", status);
-  for (const fs::path& directory : found) {
-    nlohmann::json state = state_of(directory);
-    validations.add_to(state);
-    const bool is_best = directory.filename() == best;
-    if (options.json) {
-      out["checkpoints"].push_back({{"path", directory.string()},
-                                    {"step", state.value("step", nlohmann::json())},
-                                    {"tokens", state.value("tokens", nlohmann::json())},
-                                    {"val_loss", state.value("val_loss", nlohmann::json())},
-                                    {"val_bpb", state.value("val_bpb", nlohmann::json())},
-                                    {"best", is_best},
-                                    {"bytes", stored_bytes(directory)}});
-      continue;
+  const std::vector<CheckpointSummary> found = list_checkpoints(options.path);
+  if (options.json) {
+    nlohmann::ordered_json out = {{"schema", "mythos.checkpoint-list/1"},
+                                  {"checkpoints", nlohmann::ordered_json::array()}};
+    for (const CheckpointSummary& checkpoint : found) {
+      out["checkpoints"].push_back({{"path", checkpoint.directory.string()},
+                                    {"step", checkpoint.step},
+                                    {"tokens", checkpoint.tokens},
+                                    {"val_loss", checkpoint.val_loss},
+                                    {"val_bpb", checkpoint.val_bpb},
+                                    {"best", checkpoint.best},
+                                    {"bytes", checkpoint.bytes}});
     }
-    std::printf("%-14s %14s %10s %10s %12s%s\n", shown(directory.filename().string()).c_str(),
-                number(state, "tokens", "%.0f").c_str(), number(state, "val_loss", "%.4f").c_str(),
-                number(state, "val_bpb", "%.4f").c_str(),
-                human_bytes(static_cast<double>(stored_bytes(directory))).c_str(),
-                is_best ? "  best" : "");
+    print_json(out);
+    return 0;
   }
-  if (options.json) print_json(out);
+  std::printf("%-14s %14s %10s %10s %12s\n", "checkpoint", "tokens", "val loss", "val bpb",
+              "stored");
+  for (const CheckpointSummary& checkpoint : found) {
+    std::printf(
+        "%-14s %14s %10s %10s %12s%s\n", shown(checkpoint.directory.filename().string()).c_str(),
+        number(checkpoint.tokens, "%.0f").c_str(), number(checkpoint.val_loss, "%.4f").c_str(),
+        number(checkpoint.val_bpb, "%.4f").c_str(),
+        human_bytes(static_cast<double>(checkpoint.bytes)).c_str(),
+        checkpoint.best ? "  best" : "");
+  }
   return 0;
 }
 
@@ -112,7 +55,7 @@ int verify(const Options& options) {
   nlohmann::ordered_json out = {{"schema", "mythos.checkpoint-verify/1"},
                                 {"ok", true},
                                 {"checkpoints", nlohmann::ordered_json::array()}};
-  for (const fs::path& directory : directories(options)) {
+  for (const fs::path& directory : require_checkpoints(options.path)) {
     const std::vector<std::string> faults = verify_checkpoint(directory);
     if (!faults.empty()) out["ok"] = false;
     out["checkpoints"].push_back(

@@ -1,18 +1,16 @@
-#include <chrono>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <thread>
 
 #include "base/cli.h"
+#include "base/clock.h"
 #include "base/error.h"
-#include "base/log.h"
 #include "base/print.h"
 #include "base/signals.h"
 #include "base/strings.h"
-#include "data/build/build_shards.h"
+#include "data/build/build_report.h"
 #include "data/read/id_lines.h"
 #include "data/read/input_options.h"
-#include "data/shards/manifest.h"
 #include "text/tokenizer_options.h"
 
 using namespace mythos;
@@ -29,77 +27,18 @@ struct Options {
   Options() { build.jobs = std::max<int64_t>(1, std::thread::hardware_concurrency()); }
 };
 
-std::string describe(const char* name, const SplitInfo& split) {
-  return strprintf("%s %s tokens in %s documents", name,
-                   with_commas(static_cast<int64_t>(split.tokens)).c_str(),
-                   with_commas(static_cast<int64_t>(split.documents)).c_str());
-}
-
-void warn_of_empty_validation(const Options& options, const ShardManifest& manifest) {
-  if (manifest.val.documents > 0 || options.build.val_fraction == 0) return;
-  if (options.build.append) {
-    log_warning(
-        strprintf("none of the %s documents is for validation, and added ones go by their hash "
-                  "alone: 'mythos shards split --val-fraction' parts them anew.",
-                  with_commas(static_cast<int64_t>(manifest.train.documents)).c_str()));
-  } else {
-    log_warning(
-        "the text is too short to be parted, so there is no validation split; --val-fraction 0 "
-        "asks for none.");
-  }
-}
-
-nlohmann::ordered_json counts_json(const DataCounts& counts) {
-  return {{"documents", counts.documents},
-          {"tokens", counts.tokens},
-          {"text_bytes", counts.text_bytes}};
-}
-
-void report(const Options& options, const BuildSummary& summary, const DocumentReader& reader,
-            double seconds) {
-  const ShardManifest& manifest = summary.manifest;
-  const uint64_t tokens = manifest.train.tokens + manifest.val.tokens;
-  const uint64_t text_bytes = manifest.train.text_bytes + manifest.val.text_bytes;
-  const double ratio = static_cast<double>(text_bytes) / static_cast<double>(tokens);
-  report_left_out(reader.counts());
-  warn_of_empty_validation(options, manifest);
-  if (options.build.append) {
-    log_info(strprintf("added %s tokens in %s documents",
-                       with_commas(static_cast<int64_t>(summary.added.tokens)).c_str(),
-                       with_commas(static_cast<int64_t>(summary.added.documents)).c_str()));
-  }
-  log_info(strprintf(
-      "%s: %s, %s; %s %s BOS and %s EOS; %.2f bytes per token, %s, %s/s", options.output.c_str(),
-      describe("train", manifest.train).c_str(), describe("val", manifest.val).c_str(),
-      manifest.dtype.c_str(), manifest.bos ? "with" : "without", manifest.eos ? "with" : "without",
-      ratio, human_duration(seconds).c_str(),
-      human_bytes(static_cast<double>(summary.text_bytes_here) / std::max(seconds, 1e-3)).c_str()));
-  if (!options.json) return;
-  nlohmann::ordered_json out = {{"schema", "mythos.tokenize/1"}, {"directory", options.output}};
-  out.update(manifest_json(manifest));
-  out["documents"] = manifest.train.documents + manifest.val.documents;
-  out["tokens"] = tokens;
-  out["text_bytes"] = text_bytes;
-  out["bytes_per_token"] = ratio;
-  out["empty_documents"] = summary.empty_documents;
-  out.update(left_out_json(reader.counts()));
-  out["added"] = counts_json(summary.added);
-  out["resumed"] = counts_json(summary.resumed);
-  out["jobs"] = options.build.jobs;
-  out["seconds"] = seconds;
-  print_json(out);
-}
-
 int write_shards(Options& options, const Tokenizer& tokenizer) {
   options.build.writer.eos = !options.no_eos;
   options.build.parse_special = options.parse_special;
   watch_signals();
   DocumentReader reader = open_documents(options.input);
-  const auto start = std::chrono::steady_clock::now();
+  const auto start = Clock::now();
   const auto summary = build_shards(reader, tokenizer, options.output, options.build);
   if (!summary) exit_by_signal(stop_signal());
-  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-  report(options, *summary, reader, seconds.count());
+  const BuildReport report{options.output, options.build, *summary, reader.counts(),
+                           seconds_since(start)};
+  log_build(report);
+  if (options.json) print_json(to_json(report));
   return 0;
 }
 

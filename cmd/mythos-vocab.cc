@@ -1,23 +1,16 @@
-#include <chrono>
-#include <condition_variable>
 #include <cstdio>
 #include <memory>
-#include <mutex>
 #include <nlohmann/json.hpp>
-#include <thread>
 
 #include "base/cli.h"
 #include "base/error.h"
 #include "base/log.h"
-#include "base/output_path.h"
 #include "base/print.h"
 #include "base/progress.h"
 #include "base/strings.h"
-#include "data/read/input_options.h"
+#include "data/build/build_vocab.h"
 #include "text/load_tokenizer.h"
-#include "text/sentencepiece/sentencepiece.h"
 #include "text/vocab/evaluate_vocab.h"
-#include "text/vocab/train_vocab.h"
 
 using namespace mythos;
 
@@ -32,91 +25,23 @@ struct Options {
   bool evaluate = false, json = false;
 };
 
-TrainingText read_text(const Options& options) {
-  InputOptions input = options.input;
-  // Sentences come from a text's pieces as well, unless documents are counted or chosen.
-  const bool any_cut = !input.dedup && !input.limit && input.sample == 1;
-  if (any_cut) input.text_piece_bytes = 1 << 20;
-  DocumentReader reader = open_documents(input);
-  TrainingText text(options.sample_bytes);
-  Progress progress("read", static_cast<int64_t>(reader.total_stored_bytes()), "bytes");
-  for (std::string document; reader.next(document);) {
-    text.add(document);
-    progress.update(static_cast<int64_t>(reader.stored_bytes()));
-  }
-  report_left_out(reader.counts());
-  return text;
-}
-
-std::vector<std::string> first_megabyte(const std::vector<std::string>& sentences) {
-  size_t bytes = 0, count = 0;
-  while (count < sentences.size() && bytes <= 1 << 20) bytes += sentences[count++].size();
-  return {sentences.begin(), sentences.begin() + static_cast<ptrdiff_t>(count)};
-}
-
-double bytes_per_token(const Tokenizer& tokenizer, const std::vector<std::string>& sentences) {
-  size_t bytes = 0, tokens = 0;
-  for (const std::string& sentence : sentences) {
-    bytes += sentence.size();
-    tokens += tokenizer.encode(sentence).size();
-  }
-  return static_cast<double>(bytes) / static_cast<double>(std::max<size_t>(tokens, 1));
-}
-
-// Shows that a step which tells nothing of its progress goes on.
-class Ticker {
- public:
-  explicit Ticker(const std::string& label)
-      : thread_([this, label](const std::stop_token& stop) { show(label, stop); }) {}
-
- private:
-  // Where memory is short, there is nothing to be seen, and the step itself tells.
-  void show(const std::string& label, const std::stop_token& stop) try {
-    Progress progress(label, 0, "");
-    std::unique_lock lock(mutex_);
-    while (!stopped_.wait_for(lock, stop, std::chrono::milliseconds(200),
-                              [&] { return stop.stop_requested(); })) {
-      progress.line(label + ", " + human_duration(progress.elapsed_seconds()));
-    }
-  } catch (const std::bad_alloc&) {
-  }
-
-  std::mutex mutex_;
-  std::condition_variable_any stopped_;
-  std::jthread thread_;  // the last member: it ends before the others do
-};
-
 int train(Options& options) {
-  check_output(options.output, OutputKind::file);
   options.vocab.type = options.type == "bpe" ? VocabType::bpe : VocabType::unigram;
   options.vocab.show_log = log_level() == LogLevel::debug;
-  TrainingText text = read_text(options);
-  const uint64_t added = text.added_bytes(), kept = text.kept_bytes();
-  std::vector<std::string> sentences = text.take_sentences();
-  const std::vector<std::string> checked = first_megabyte(sentences);
-  log_info(strprintf("training %s vocabulary of %lld on %s of text", options.type.c_str(),
-                     static_cast<long long>(options.vocab.vocab_size),
-                     human_bytes(static_cast<double>(kept)).c_str()));
-  std::string model;
-  {
-    const Ticker ticker("training");
-    model = train_vocab(std::move(sentences), options.vocab);
-  }
-  const auto tokenizer = parse_sentencepiece(model, options.output);
-  const double ratio = bytes_per_token(*tokenizer, checked);
-  write_file_atomic(options.output, model);
+  const BuiltVocab built =
+      build_vocab(options.input, options.sample_bytes, options.vocab, options.output);
   log_info(strprintf("%s: %lld pieces, %.2f bytes per token on the training text",
-                     options.output.c_str(), static_cast<long long>(tokenizer->vocab_size()),
-                     ratio));
+                     options.output.c_str(), static_cast<long long>(built.vocab_size),
+                     built.bytes_per_token));
   if (options.json) {
     const nlohmann::ordered_json out = {{"schema", "mythos.vocab/1"},
                                         {"output", options.output},
                                         {"type", options.type},
-                                        {"vocab_size", tokenizer->vocab_size()},
-                                        {"fingerprint", tokenizer->fingerprint()},
-                                        {"text_bytes", added},
-                                        {"sample_bytes", kept},
-                                        {"bytes_per_token", ratio}};
+                                        {"vocab_size", built.vocab_size},
+                                        {"fingerprint", built.fingerprint},
+                                        {"text_bytes", built.text_bytes},
+                                        {"sample_bytes", built.sample_bytes},
+                                        {"bytes_per_token", built.bytes_per_token}};
     print_json(out);
   }
   return 0;

@@ -99,7 +99,7 @@ std::string cache_type(const EvalReport& report) {
 }
 
 nlohmann::ordered_json decode_json(const EvalReport& report) {
-  const Decoder::Options& decode = *report.decode;
+  const DecodeConfig& decode = *report.decode;
   nlohmann::ordered_json json;
   json["weights"] = name_of(decode.weights);
   json["weight_bytes"] = report.weight_bytes;
@@ -113,7 +113,7 @@ nlohmann::ordered_json decode_json(const EvalReport& report) {
 // What decoding keeps in memory, and when it stops early.
 std::string decode_text(const EvalReport& report) {
   if (!report.decode) return "";
-  const Decoder::Options& decode = *report.decode;
+  const DecodeConfig& decode = *report.decode;
   std::vector<std::string> sizes;
   for (const Likelihood& row : report.loops) {
     sizes.push_back(strprintf("%s at %lld",
@@ -179,6 +179,17 @@ nlohmann::ordered_json to_json(const EvalReport& report) {
   if (report.unigram) json["unigram"] = row_json(*report.unigram);
   if (report.untrained) json["untrained"] = row_json(*report.untrained);
   return json;
+}
+
+std::string eval_heading(const EvalReport& report) {
+  const Likelihood& any = report.loops.at(0);
+  std::string windows = strprintf("windows of %lld", static_cast<long long>(report.seq_len));
+  if (report.stride > 0) {
+    windows += strprintf(", then one every %lld tokens", static_cast<long long>(report.stride));
+  }
+  return strprintf("%s on the %s split of %s: %s tokens, %s bytes, %s", report.checkpoint.c_str(),
+                   report.split.c_str(), report.data.c_str(), with_commas(any.tokens).c_str(),
+                   with_commas(any.bytes).c_str(), windows.c_str());
 }
 
 std::string eval_table(const EvalReport& report) {

@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "config/decode_config.h"
 #include "eval/likelihood.h"
-#include "infer/engine/decoder.h"
 
 namespace mythos {
 
@@ -14,10 +14,10 @@ struct EvalReport {
   std::string checkpoint, data, split, device, compute_type;
   int64_t step = 0;
   int64_t seq_len = 0;
-  std::optional<Decoder::Options> decode;  // computed as text is generated
-  int64_t weight_bytes = 0;                // of the decoder
-  std::vector<Likelihood> loops;           // one for each loop count asked for
-  int64_t stride = 0;                      // of `sliding`
+  std::optional<DecodeConfig> decode;   // computed as text is generated
+  int64_t weight_bytes = 0;             // of the decoder
+  std::vector<Likelihood> loops;        // one for each loop count asked for
+  int64_t stride = 0;                   // of `sliding`
   std::vector<Likelihood> sliding;      // with windows that overlap, for each of `loops`, or none
   std::optional<Likelihood> unigram;    // the train split's unigram distribution
   std::optional<Likelihood> untrained;  // the same configuration with fresh weights
@@ -31,6 +31,8 @@ struct EvalReport {
 
 // One object, schema "mythos.eval/1" (mythos-eval(1)).
 nlohmann::ordered_json to_json(const EvalReport& report);
+// The line above the table: what was measured on how many tokens.
+std::string eval_heading(const EvalReport& report);
 // A table for people, one row a line, the best marked.
 std::string eval_table(const EvalReport& report);
 

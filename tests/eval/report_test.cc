@@ -115,6 +115,20 @@ TEST(EvalReport, AHugePerplexityKeepsItsColumn) {
             "2                  128.0000    3.888e+55    73.8660     2.00 K\n");
 }
 
+TEST(EvalReport, HeadingTellsWhatWasMeasured) {
+  EvalReport report = sample();
+  report.checkpoint = "runs/x/step-000007";
+  report.data = "shards";
+  report.split = "train";
+  report.seq_len = 64;
+  report.loops = {{2, 12345, 50000, 1, 1}};
+  EXPECT_EQ(eval_heading(report),
+            "runs/x/step-000007 on the train split of shards: 12,345 tokens, 50,000 bytes, windows "
+            "of 64");
+  report.stride = 16;
+  EXPECT_TRUE(eval_heading(report).ends_with("windows of 64, then one every 16 tokens"));
+}
+
 TEST(EvalReport, Decoding) {
   EvalReport report = sample();
   EXPECT_FALSE(to_json(report).contains("decode"));
@@ -138,7 +152,7 @@ TEST(EvalReport, Decoding) {
             R"({"weights":"int4","weight_bytes":3145728,"cache_type":"fp32",)"
             R"("cache_sharing":"average","exit":"kl","exit_threshold":0.01})");
   EXPECT_EQ(json.at("loops")[1].at("cache_bytes_per_token"), 1056);
-  report.decode = Decoder::Options{};
+  report.decode = DecodeConfig{};
   report.decode->cache.type = CacheType::int8;
   EXPECT_EQ(to_json(report).at("decode").at("cache_type"), "int8");
   EXPECT_FALSE(to_json(report).at("decode").contains("exit_threshold"));
