@@ -1,6 +1,6 @@
 #include "arch/plan.h"
 
-#include "arch/parameters.h"
+#include "arch/tensors.h"
 #include "base/whole.h"
 
 namespace mythos {
@@ -28,18 +28,18 @@ std::string part_of(const ModelConfig& config, const std::string& name) {
   return head + (moe ? " router" : " feed-forward");
 }
 
-bool routed(const ParameterSpec& spec) {
+bool routed(const TensorDeclaration& spec) {
   return spec.name.find(".experts.") != std::string::npos;
 }
 
 // Whether a token's forward pass multiplies by all of it; lora.scale is a row per loop, and the
 // embedding is a look-up except as the tied head.
-bool multiplied(const ModelConfig& config, const ParameterSpec& spec) {
+bool multiplied(const ModelConfig& config, const TensorDeclaration& spec) {
   if (spec.name == "embed.weight") return config.tied_head;
   return spec.shape.size() >= 2 && spec.name != "recurrent.lora.scale.weight";
 }
 
-int64_t used_by_token(const ModelConfig& config, const ParameterSpec& spec) {
+int64_t used_by_token(const ModelConfig& config, const TensorDeclaration& spec) {
   if (routed(spec)) return spec.numel() / config.n_experts * config.n_experts_per_tok;
   if (spec.name == "embed.weight" && !config.tied_head) return config.dim;
   return spec.numel();
@@ -68,8 +68,8 @@ Plan make_plan(const ModelConfig& config, int64_t loops, int64_t context_tokens)
   plan.loops = loops > 0 ? loops : config.max_loop_iters;
   plan.context_tokens = context_tokens;
   Whole parameters, active_parameters, macs;
-  for (const ParameterSpec& spec : parameter_specs(config)) {
-    if (!spec.trained) {
+  for (const TensorDeclaration& spec : declared_tensors(config)) {
+    if (!is_trained(spec.use)) {
       plan.buffers += spec.numel();
       continue;
     }
@@ -116,16 +116,16 @@ int64_t cache_bytes(const ModelConfig& config, int64_t loops, int64_t context_to
 
 int64_t weight_bytes(const ModelConfig& config, bool bf16) {
   Whole bytes;
-  for (const ParameterSpec& spec : parameter_specs(config)) {
-    bytes += Whole(spec.numel()) * (bf16 && spec.matrix ? 2 : 4);
+  for (const TensorDeclaration& spec : declared_tensors(config)) {
+    bytes += Whole(spec.numel()) * (bf16 && is_cast(spec.use) ? 2 : 4);
   }
   return bytes.value();
 }
 
 int64_t narrow_copy_bytes(const ModelConfig& config) {
   Whole bytes;
-  for (const ParameterSpec& spec : parameter_specs(config)) {
-    if (spec.matrix) bytes += 2 * Whole(spec.numel());
+  for (const TensorDeclaration& spec : declared_tensors(config)) {
+    if (is_cast(spec.use)) bytes += 2 * Whole(spec.numel());
   }
   return bytes.value();
 }

@@ -1,8 +1,8 @@
 #include <algorithm>
 #include <map>
 
-#include "arch/parameters.h"
 #include "arch/plan.h"
+#include "arch/tensors.h"
 #include "base/whole.h"
 
 // What the operators of lib/ops and lib/model keep for their backward passes, added up. Sizes are
@@ -77,8 +77,8 @@ StepMemory::StepMemory(const ModelConfig& config, const StepShape& shape)
       tokens_(Whole(shape.batch_size) * shape.seq_len),
       c_(shape.bytes_per_number),
       D_(config.dim) {
-  for (const ParameterSpec& spec : parameter_specs(config)) {
-    if (!spec.trained) continue;
+  for (const TensorDeclaration& spec : declared_tensors(config)) {
+    if (!is_trained(spec.use)) continue;
     const Whole bytes = Whole(spec.numel()) * kFloat;
     gradients_[part_of(spec.name)] += bytes;
     all_gradients_ += bytes;

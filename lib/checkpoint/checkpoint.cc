@@ -247,7 +247,7 @@ void warn_of(const NonFinite& nonfinite, const fs::path& directory) {
 NamedTensors named_tensors(const Parameters& parameters) {
   NamedTensors tensors;
   for (const Parameters::Item& item : parameters.items()) {
-    tensors.emplace_back(item.spec.name, item.tensor.detach());
+    tensors.emplace_back(item.name, item.tensor.detach());
   }
   return tensors;
 }

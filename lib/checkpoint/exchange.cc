@@ -74,7 +74,7 @@ TensorMap stored_tensors(const Parameters& parameters, at::ScalarType dtype) {
   TensorMap tensors;
   for (const Parameters::Item& item : parameters.items()) {
     const at::Tensor tensor = item.tensor.detach();
-    tensors[item.spec.name] = item.spec.matrix ? tensor.to(dtype) : tensor;
+    tensors[item.name] = is_cast(item.use) ? tensor.to(dtype) : tensor;
   }
   return tensors;
 }

@@ -8,7 +8,7 @@
 // Models on their way to and from other programs: mythos-export(1) and mythos-import(1).
 namespace mythos {
 
-// safetensors: the native tensors (arch/parameters.h) with config.json and config.toml.
+// safetensors: the native tensors (arch/tensors.h) with config.json and config.toml.
 // openmythos: the public reference's parameter names and config.json.
 enum class ExchangeFormat { safetensors, openmythos };
 

@@ -4,7 +4,7 @@
 #include <numeric>
 #include <set>
 
-#include "arch/parameters.h"
+#include "arch/tensors.h"
 #include "base/error.h"
 #include "base/strings.h"
 #include "model/weights.h"
@@ -36,12 +36,12 @@ class Packer {
   // reference has no counterpart of.
   std::vector<PackedTensor> pack_all() const {
     std::vector<PackedTensor> packings;
-    for (const ParameterSpec& spec : parameter_specs(c_)) packings.push_back(pack(spec));
+    for (const TensorDeclaration& spec : declared_tensors(c_)) packings.push_back(pack(spec));
     return packings;
   }
 
  private:
-  PackedTensor pack(const ParameterSpec& spec) const {
+  PackedTensor pack(const TensorDeclaration& spec) const {
     PackedTensor packing{spec.name, spec.shape, {}};
     const std::string& name = spec.name;
     if (name.starts_with("prelude.") || name.starts_with("coda.")) {

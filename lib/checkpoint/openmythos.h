@@ -11,7 +11,7 @@ namespace mythos {
 using TensorMap = std::map<std::string, at::Tensor>;
 
 // The public reference's parameter names and layout (one tensor per projection and expert) to the
-// packed native layout (arch/parameters.h) and back. Both directions only move rows about, so
+// packed native layout (arch/tensors.h) and back. Both directions only move rows about, so
 // they hold for gradients too. RoPE tables and the tied head in the reference's files are ignored.
 // from_openmythos fails (data) naming a tensor that is missing, unknown or of another shape.
 TensorMap from_openmythos(const ModelConfig& config, const TensorMap& reference,

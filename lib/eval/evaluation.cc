@@ -89,7 +89,7 @@ std::vector<Likelihood> measure_rows(const Measurement& measurement, const Model
     Decoder::Options options;
     static_cast<DecodeConfig&>(options) = *measurement.decode;
     decoder.emplace(model, options);
-    report.weight_bytes = size_bytes(decoder->weights());
+    report.weight_bytes = size_bytes(model.config, decoder->weights());
   } else {
     weights = make_weights(model.config, model.parameters, measurement.compute_type);
   }

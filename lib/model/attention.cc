@@ -46,8 +46,9 @@ Tensor attend(const Tensor& q, const Tensor& k, const Tensor& v, const Attention
              : causal_attention(q, k, v, context.document_begins);
 }
 
-Tensor grouped_query(const ModelConfig& config, const LayerWeights& w, const Tensor& x,
-                     const AttentionContext& context, int64_t slot, KeptKeys* kept) {
+Tensor grouped_query(const ModelConfig& config, const GroupedAttentionTensors<Tensor, Matrix>& w,
+                     const Tensor& x, const AttentionContext& context, int64_t slot,
+                     KeptKeys* kept) {
   const int64_t H = config.n_heads, K = config.n_kv_heads, d = config.head_dim();
   const auto parts = apply_linear(x, w.qkv).split_with_sizes({H * d, K * d, K * d}, -1);
   Tensor q = queried(parts[0], context).unflatten(-1, {H, d}), k = parts[1].unflatten(-1, {K, d});
@@ -69,8 +70,8 @@ Tensor grouped_query(const ModelConfig& config, const LayerWeights& w, const Ten
 // Scores and values in the latent space: kv_up is folded into query and output, so the cache is
 // never expanded (DeepSeek-V2, section 2.1.2). q [B,S,H,nope+rope], cached [B,P,rank+rope] →
 // [B,S,H·v].
-Tensor absorbed(const ModelConfig& config, const LayerWeights& w, const Tensor& q,
-                const Tensor& cached, const AttentionContext& context) {
+Tensor absorbed(const ModelConfig& config, const LatentAttentionTensors<Tensor, Matrix>& w,
+                const Tensor& q, const Tensor& cached, const AttentionContext& context) {
   const int64_t H = config.n_heads, rank = config.kv_lora_rank, nope = config.qk_nope_head_dim;
   const Tensor up = w.kv_up.view({H, nope + config.v_head_dim, rank});
   const Tensor heads = q.transpose(1, 2);  // [B,H,S,·]
@@ -83,8 +84,8 @@ Tensor absorbed(const ModelConfig& config, const LayerWeights& w, const Tensor& 
   return out.transpose(1, 2).flatten(2);
 }
 
-Tensor latent(const ModelConfig& config, const LayerWeights& w, const Tensor& x,
-              const AttentionContext& context, int64_t slot, KeptKeys* kept) {
+Tensor latent(const ModelConfig& config, const LatentAttentionTensors<Tensor, Matrix>& w,
+              const Tensor& x, const AttentionContext& context, int64_t slot, KeptKeys* kept) {
   const int64_t H = config.n_heads, nope = config.qk_nope_head_dim,
                 rope_dim = config.qk_rope_head_dim;
   const auto parts = apply_linear(x, w.down).split_with_sizes(
@@ -163,8 +164,8 @@ AttentionContext loop_context(const AttentionContext& context, const Tensor& run
 
 Tensor attention(const ModelConfig& config, const LayerWeights& w, const Tensor& x,
                  const AttentionContext& context, int64_t slot, KeptKeys* kept) {
-  return config.attention == Attention::mla ? latent(config, w, x, context, slot, kept)
-                                            : grouped_query(config, w, x, context, slot, kept);
+  return config.attention == Attention::mla ? latent(config, w.mla, x, context, slot, kept)
+                                            : grouped_query(config, w.gqa, x, context, slot, kept);
 }
 
 }  // namespace mythos

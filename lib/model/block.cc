@@ -13,7 +13,7 @@ namespace {
 
 // Router: experts are chosen by score plus bias (the bias balances load and carries no gradient,
 // Wang et al. 2024), and weighted by their softmax scores renormalised over the chosen ones.
-Tensor mixture(const ModelConfig& config, const LayerWeights& w, const Tensor& x,
+Tensor mixture(const ModelConfig& config, const MixtureTensors<Tensor, Matrix>& w, const Tensor& x,
                const Tensor& load, const Tensor& counted) {
   const Tensor rows = x.flatten(0, 1);                                       // [N,D]
   const Tensor router_logits = apply_linear(rows.to(at::kFloat), w.router);  // [N,E]
@@ -26,9 +26,9 @@ Tensor mixture(const ModelConfig& config, const LayerWeights& w, const Tensor& x
                                          : at::ones({1, 1}, load.options());
     load.scatter_add_(0, chosen.flatten(), one.expand(chosen.sizes()).flatten());
   }
-  Tensor out = moe_swiglu(rows, chosen, weights, w.experts_gate_up, w.experts_down);
-  if (w.shared_gate_up.defined()) {
-    out = out + apply_linear(swiglu(apply_linear(rows, w.shared_gate_up)), w.shared_down);
+  Tensor out = moe_swiglu(rows, chosen, weights, w.gate_up, w.down);
+  if (w.shared.gate_up.defined()) {
+    out = out + apply_linear(swiglu(apply_linear(rows, w.shared.gate_up)), w.shared.down);
   }
   return out.view_as(x);
 }
@@ -47,8 +47,8 @@ Tensor plain_block(const ModelConfig& config, const LayerWeights& w, const Tenso
 
 Tensor feed_forward(const ModelConfig& config, const LayerWeights& w, const Tensor& x,
                     const Tensor& load, const Tensor& counted) {
-  if (w.router.defined()) return mixture(config, w, x, load, counted);
-  return apply_linear(swiglu(apply_linear(x, w.gate_up)), w.ffn_down);
+  if (w.moe.router.defined()) return mixture(config, w.moe, x, load, counted);
+  return apply_linear(swiglu(apply_linear(x, w.dense.gate_up)), w.dense.down);
 }
 
 Tensor block(const ModelConfig& config, const LayerWeights& w, const Tensor& x,
@@ -56,14 +56,18 @@ Tensor block(const ModelConfig& config, const LayerWeights& w, const Tensor& x,
   if (!context.recompute) return plain_block(config, w, x, context, slot, load, kept);
   std::vector<Tensor> inputs = {x};
   if (kept) inputs.insert(inputs.end(), {kept->a, kept->b});
-  LayerWeights::visit(w, [&](const Matrix& member) { inputs.push_back(member.values); });
-  const Segment segment = [&config, context, slot, load, keeps = kept != nullptr](
+  const FeedForward ffn = w.moe.router.defined() ? FeedForward::moe : FeedForward::dense;
+  LayerWeights::visit(w, config, ffn, [&](const Matrix& member, const TensorDeclaration&) {
+    inputs.push_back(member.values);
+  });
+  const Segment segment = [&config, ffn, context, slot, load, keeps = kept != nullptr](
                               const std::vector<Tensor>& given, bool again) {
     auto next = given.begin() + 1;
     KeptKeys keys;
     if (keeps) keys.a = *next++, keys.b = *next++;
     LayerWeights weights;
-    LayerWeights::visit(weights, [&](auto& member) { member = *next++; });
+    LayerWeights::visit(weights, config, ffn,
+                        [&](auto& member, const TensorDeclaration&) { member = *next++; });
     std::vector<Tensor> outputs = {plain_block(config, weights, given[0], context, slot,
                                                again ? Tensor() : load, keeps ? &keys : nullptr)};
     if (keeps) outputs.insert(outputs.end(), {keys.a, keys.b});

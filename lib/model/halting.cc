@@ -28,7 +28,8 @@ void HaltingState::add(const Tensor& h, const Tensor& places) {
   const bool last =
       config_.halting == Halting::act && static_cast<int64_t>(shares_.size()) + 1 == loops_;
   const auto step = [&](const Tensor& rows, const HaltingStep& before) {
-    return halting_step(rows, w_.halt_weight, w_.halt_bias, before, config_.act_threshold, last);
+    return halting_step(rows, w_.core.halting.weight, w_.core.halting.bias, before,
+                        config_.act_threshold, last);
   };
   if (!places.defined()) {
     state_ = step(h, state_);

@@ -17,7 +17,7 @@ namespace {
 
 // a of a ZOH injection, [D].
 Tensor decay_rate(const Weights& w) {
-  return at::exp(at::clamp(w.log_a, -20.0, 20.0));
+  return at::exp(at::clamp(w.core.injection.log_a, -20.0, 20.0));
 }
 
 // Of x [B,S,D] the positions of these indices, [1,N,D].
@@ -34,7 +34,8 @@ class Step {
     if (c_.loop_embedding == LoopEmbedding::sinusoid) marks_ = loop_marks(c_, loops, e.device());
     if (c_.injection == Injection::lti || c_.injection == Injection::zoh) A_ = transition(c_, *w_);
     if (c_.injection == Injection::zoh) {
-      drive_ = apply_linear(e.to(w_->compute_type), w_->injection_B).to(at::kFloat) * zoh_gain(*w_);
+      drive_ = apply_linear(e.to(w_->compute_type), w_->core.injection.B_in).to(at::kFloat) *
+               zoh_gain(*w_);
     }
   }
 
@@ -51,7 +52,10 @@ class Step {
                     std::vector<KeptKeys>& kept) const {
     std::vector<Tensor> inputs = {h};
     for (const KeptKeys& keys : kept) inputs.insert(inputs.end(), {keys.a, keys.b});
-    visit(*this, *w_, [&](const Matrix& member) { inputs.push_back(member.values); });
+    CoreWeights::visit(w_->core, c_, [&](const Matrix& member, const TensorDeclaration&) {
+      inputs.push_back(member.values);
+    });
+    inputs.insert(inputs.end(), {e_, A_, drive_});
     const Segment segment = [copy = *this, w = *w_, t, context, layers = kept.size()](
                                 const std::vector<Tensor>& given, bool again) {
       auto next = given.begin() + 1;
@@ -60,7 +64,9 @@ class Step {
       Step step = copy;
       Weights weights = w;
       step.w_ = &weights;
-      visit(step, weights, [&](auto& member) { member = *next++; });
+      CoreWeights::visit(weights.core, step.c_,
+                         [&](auto& member, const TensorDeclaration&) { member = *next++; });
+      for (Tensor* tensor : {&step.e_, &step.A_, &step.drive_}) *tensor = *next++;
       if (again) step.load_.clear();  // the tokens have been counted
       std::vector<Tensor> outputs = {step(given[0], t, context, keys)};
       for (const KeptKeys& layer : keys) outputs.insert(outputs.end(), {layer.a, layer.b});
@@ -76,18 +82,19 @@ class Step {
                     std::vector<KeptKeys>& kept) const {
     const Tensor mark = marks_.defined() ? marks_[t] : Tensor();
     const auto core = [&](const Tensor& x) { return layers(x, t, context, kept); };
+    const auto& injection = w_->core.injection;
     switch (c_.injection) {
       case Injection::lti: {
         const Tensor u =
-            add_rms_norm(h, e_, mark, w_->core_norm, c_.norm_eps, w_->compute_type).second;
-        return inject(h, e_, core(u), A_, w_->injection_B);
+            add_rms_norm(h, e_, mark, injection.norm, c_.norm_eps, w_->compute_type).second;
+        return inject(h, e_, core(u), A_, injection.B);
       }
       case Injection::zoh:
         return wide(core(narrow(marked(at::addcmul(drive_, h, A_), mark))));
       case Injection::linear: {
         const Tensor mixed =
-            apply_linear(narrow(at::cat({marked(h, mark), e_}, -1)), w_->injection);
-        return rms_norm(wide(core(mixed)), w_->core_norm, c_.norm_eps);
+            apply_linear(narrow(at::cat({marked(h, mark), e_}, -1)), injection.weight);
+        return rms_norm(wide(core(mixed)), injection.norm, c_.norm_eps);
       }
       case Injection::add:
         return wide(core(narrow(marked(h + e_, mark))));
@@ -108,23 +115,14 @@ class Step {
                 std::vector<KeptKeys>& kept) const {
     for (int64_t layer = 0; layer < c_.core_layers; ++layer) {
       const int64_t slot = context.cache ? context.cache->core_slot(t, layer) : 0;
-      x = block(c_, w_->core[layer], x, context, slot, load_.empty() ? Tensor() : load_[layer],
-                kept.empty() ? nullptr : &kept[layer]);
+      x = block(c_, w_->core.layers[layer], x, context, slot,
+                load_.empty() ? Tensor() : load_[layer], kept.empty() ? nullptr : &kept[layer]);
     }
-    if (!w_->lora_down.defined()) return x;
+    const auto& adapter = w_->core.adapter;
+    if (!adapter.down.defined()) return x;
     // Loops beyond those trained use the last one's scale.
-    const Tensor scale = w_->lora_scale[std::min(t, c_.max_loop_iters - 1)].to(x.scalar_type());
-    return x + apply_linear(apply_linear(x, w_->lora_down) * scale, w_->lora_B.t());
-  }
-
-  // f(tensor or matrix) for all that may carry a gradient.
-  template <class Self, class AnyWeights, class F>
-  static void visit(Self& self, AnyWeights& w, F&& f) {
-    for (auto& layer : w.core) LayerWeights::visit(layer, f);
-    for (auto* tensor : {&w.core_norm, &w.injection_B, &w.injection, &w.lora_down, &w.lora_scale,
-                         &w.lora_B, &self.e_, &self.A_, &self.drive_}) {
-      f(*tensor);
-    }
+    const Tensor scale = adapter.scale[std::min(t, c_.max_loop_iters - 1)].to(x.scalar_type());
+    return x + apply_linear(apply_linear(x, adapter.down) * scale, adapter.up.t());
   }
 
   const ModelConfig& c_;
@@ -157,7 +155,7 @@ Tensor loop_marks(const ModelConfig& config, int64_t loops, at::Device device) {
 
 Tensor zoh_gain(const Weights& w) {
   const Tensor a = decay_rate(w);
-  return -at::expm1(-at::softplus(w.dt_bias) * a) / a;
+  return -at::expm1(-at::softplus(w.core.injection.dt_bias) * a) / a;
 }
 
 Tensor transition(const ModelConfig& config, const Weights& w) {
@@ -165,11 +163,12 @@ Tensor transition(const ModelConfig& config, const Weights& w) {
   // for x above 4.6, and a state that never decays, or forgets all, is not a stable memory.
   constexpr double kSmallest = 1e-37, kLargest = 1.0 - 0x1.0p-24;
   if (config.injection == Injection::lti) {
-    const Tensor x = at::clamp(w.log_dt + w.log_A, -20.0, 20.0);
+    const Tensor x = at::clamp(w.core.injection.log_dt + w.core.injection.log_A, -20.0, 20.0);
     return at::clamp(at::exp(-at::exp(x)), kSmallest, kLargest);
   }
   if (config.injection == Injection::zoh) {
-    return at::clamp(at::exp(-at::softplus(w.dt_bias) * decay_rate(w)), kSmallest, kLargest);
+    return at::clamp(at::exp(-at::softplus(w.core.injection.dt_bias) * decay_rate(w)), kSmallest,
+                     kLargest);
   }
   return {};
 }

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "arch/parameters.h"
+#include "arch/tensors.h"
 #include "config/model_config.h"
 #include "ops/linear/matrix.h"
 
@@ -18,11 +18,14 @@ using at::Tensor;
 // "[2,3]", for messages.
 std::string shape_text(at::IntArrayRef shape);
 
-// The stored tensors of one model (parameter_specs), in fp32, in order.
+// Fills a CPU tensor in fp32 as the declaration says; `stream` is of the random numbers of `seed`.
+void set_initial_value(const TensorDeclaration& declaration, const ModelConfig& config,
+                       uint64_t seed, uint64_t stream, Tensor value);
+
+// The stored tensors of one model, in fp32, in the order of their declarations.
 class Parameters {
  public:
-  struct Item {
-    ParameterSpec spec;
+  struct Item : TensorDeclaration {
     Tensor tensor;
   };
 
@@ -54,45 +57,16 @@ class Parameters {
   std::map<std::string, size_t> index_;
 };
 
-// What one layer computes with. Members that a configuration lacks are undefined.
-struct LayerWeights {
-  Tensor attn_norm, ffn_norm;
-  Matrix down, q_up;  // mla
-  Tensor q_norm, kv_norm, kv_up;
-  Matrix qkv;     // gqa
-  Tensor k_norm;  // with q_norm: qk_norm
-  Matrix wo;
-  Matrix gate_up, ffn_down;    // dense
-  Tensor router, router_bias;  // moe
-  Matrix experts_gate_up, experts_down;
-  Matrix shared_gate_up, shared_down;
-
-  // f(member) for each tensor and matrix. `self` may be const.
-  template <class Self, class F>
-  static void visit(Self& self, F&& f) {
-    const auto each = [&](auto&... member) { (f(member), ...); };
-    each(self.attn_norm, self.ffn_norm, self.down, self.q_up, self.q_norm, self.kv_norm, self.kv_up,
-         self.qkv, self.k_norm, self.wo, self.gate_up, self.ffn_down, self.router, self.router_bias,
-         self.experts_gate_up, self.experts_down, self.shared_gate_up, self.shared_down);
-  }
-};
-
 // Parameters made ready for computing: matrices cast to the compute type, vectors left in fp32.
 // Made once per micro-batch (the matrices are shared weights of its graph, ops/linear/weight.h) or
 // once per inference session. Hidden widths of dense layers and shared experts are those of the
 // configuration, filled up with zeros to a multiple of width_multiple() (ops/linear/weight.h).
-struct Weights {
-  Tensor embed;  // [V,D]
-  Matrix head;   // [V,D]; embed when tied and plain
-  std::vector<LayerWeights> prelude, core, coda;
-  Tensor prelude_norm, core_norm, norm;
-  Tensor log_A, log_dt, injection_B;  // lti
-  Tensor log_a, dt_bias;              // zoh, with injection_B [D,D]
-  Tensor injection;                   // linear [D,2D]
-  Tensor lora_down, lora_scale, lora_B;
-  Tensor halt_weight, halt_bias;
+// Members that a configuration lacks are undefined; a tied head that is not rounded is `embed`.
+struct Weights : ModelTensors<Tensor, Matrix> {
   at::ScalarType compute_type = at::kFloat;
 };
+using LayerWeights = LayerTensors<Tensor, Matrix>;
+using CoreWeights = CoreTensors<Tensor, Matrix>;
 
 // Hidden widths are padded to `multiple` where it is given, for tests.
 Weights make_weights(const ModelConfig& config, const Parameters& parameters,
@@ -101,14 +75,14 @@ Weights make_weights(const ModelConfig& config, const Parameters& parameters,
 // Makes one parameter ready to be read, where values are filled in as late as that.
 using PrepareParameter = std::function<void(Parameters& parameters, const std::string& name)>;
 
-// For inference alone: the matrices of the Matrix members rounded to `format`; with int4 the head
-// keeps int8. Takes the parameters, whose values are lost: the memory of each goes back piece by
+// For inference alone: the Matrix members are rounded to `format`, the head to int8 where that is
+// int4. Takes the parameters, whose values are lost: the memory of each goes back piece by
 // piece while it is cast or rounded, so that both are never there whole. Without gradient.
 Weights make_inference_weights(const ModelConfig& config, Parameters&& parameters,
                                at::ScalarType compute_type, WeightFormat format,
                                const PrepareParameter& prepare = {});
 
 // Memory of all of them; a head that is the embedding counts once.
-int64_t size_bytes(const Weights& weights);
+int64_t size_bytes(const ModelConfig& config, const Weights& weights);
 
 }  // namespace mythos

@@ -64,7 +64,7 @@ SpectralReport spectral_report(const ModelConfig& config, const Weights& weights
   if (config.injection == Injection::linear) {
     report.applicable = true;
     report.channels = config.dim;
-    report.radius = spectral_radius(weights.injection.slice(1, 0, config.dim));
+    report.radius = spectral_radius(weights.core.injection.weight.slice(1, 0, config.dim));
     return report;
   }
   const Tensor diagonal = transition(config, weights);
@@ -76,16 +76,16 @@ SpectralReport spectral_report(const ModelConfig& config, const Weights& weights
 
 Weights initial_injection_weights(const ModelConfig& config) {
   Weights weights;
-  if (config.injection == Injection::lti) {
-    weights.log_A = at::zeros({config.dim});
-    weights.log_dt = at::zeros({1});
-  } else if (config.injection == Injection::zoh) {
-    weights.log_a = at::zeros({config.dim});
-    weights.dt_bias = at::zeros({config.dim});
-  } else if (config.injection == Injection::linear) {
-    // [0 | I]: only the state's half is looked at, and it broadcasts from one row.
-    weights.injection = at::zeros({config.dim, 1}).expand({config.dim, config.dim});
-  }
+  using Injected = InjectionTensors<Tensor, Matrix>;
+  Injected::visit(weights.core.injection, config, [&](Tensor& member, const TensorDeclaration& d) {
+    if (d.init == Init::identity_tail) {
+      // The report looks at the state's columns alone, which are 0; one number stands for all.
+      member = at::zeros({1, 1}).expand(d.shape);
+    } else {
+      member = at::empty(d.shape);
+      set_initial_value(d, config, 0, 0, member);
+    }
+  });
   return weights;
 }
 

@@ -38,9 +38,9 @@ void restore(Tensor& target, const TensorMap& state, const std::string& name,
 AdamW::AdamW(const Parameters& parameters, const TrainConfig& config) : config_(config) {
   decayed_.weight_decay = config.weight_decay;
   for (const Parameters::Item& item : parameters.items()) {
-    if (!item.spec.trained) continue;
-    Group& group = item.spec.matrix ? decayed_ : plain_;
-    group.names.push_back(item.spec.name);
+    if (!is_trained(item.use)) continue;
+    Group& group = is_cast(item.use) ? decayed_ : plain_;
+    group.names.push_back(item.name);
     group.parameters.push_back(item.tensor);
     group.exp_avg.push_back(at::zeros_like(item.tensor.detach()));
     group.exp_avg_sq.push_back(at::zeros_like(item.tensor.detach()));

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <numeric>
 
-#include "arch/parameters.h"
+#include "arch/tensors.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/strings.h"
@@ -194,7 +194,7 @@ void require_vocabulary(const LoadedCheckpoint& loaded, const ShardDirectory& da
 bool have_equal_parameters(const ModelConfig& a, const ModelConfig& b) {
   const auto shapes = [](const ModelConfig& config) {
     std::vector<std::pair<std::string, std::vector<int64_t>>> found;
-    for (const ParameterSpec& spec : parameter_specs(config)) {
+    for (const TensorDeclaration& spec : declared_tensors(config)) {
       found.emplace_back(spec.name, spec.shape);
     }
     return found;
@@ -314,7 +314,8 @@ TrainSetup prepare(const TrainOptions& options, at::Device device) {
 
 int64_t trained_parameters(const ModelConfig& config) {
   int64_t sum = 0;
-  for (const ParameterSpec& spec : parameter_specs(config)) sum += spec.trained ? spec.numel() : 0;
+  for (const TensorDeclaration& spec : declared_tensors(config))
+    sum += is_trained(spec.use) ? spec.numel() : 0;
   return sum;
 }
 

@@ -5,8 +5,8 @@
 #include <nlohmann/json.hpp>
 
 #include "../scratch.h"
-#include "arch/parameters.h"
 #include "arch/plan_report.h"
+#include "arch/tensors.h"
 
 namespace mythos {
 namespace {
@@ -150,8 +150,8 @@ TEST(Plan, LatentsOfLargePresetsAreFarBelowMultiHead) {
 TEST(Plan, Bf16HalvesMatricesOnly) {
   const ModelConfig c = by_hand();
   int64_t matrices = 0, others = 0;
-  for (const ParameterSpec& spec : parameter_specs(c)) {
-    (spec.matrix ? matrices : others) += spec.numel();
+  for (const TensorDeclaration& spec : declared_tensors(c)) {
+    (is_cast(spec.use) ? matrices : others) += spec.numel();
   }
   EXPECT_GT(others, 0);
   EXPECT_EQ(weight_bytes(c, false), 4 * (matrices + others));

@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "../scratch.h"
-#include "arch/parameters.h"
+#include "arch/tensors.h"
 #include "checkpoint/safetensors.h"
 #include "config/config.h"
 #include "sample.h"
@@ -36,7 +36,7 @@ Golden load_golden(const std::string& name) {
 TensorMap numbered_reference(const ModelConfig& config) {
   TensorMap native;
   int64_t next = 0;
-  for (const ParameterSpec& spec : parameter_specs(config)) {
+  for (const TensorDeclaration& spec : declared_tensors(config)) {
     native[spec.name] = at::arange(next, next + spec.numel()).reshape(spec.shape);
     next += spec.numel();
   }
@@ -48,9 +48,9 @@ class GoldenMap : public testing::TestWithParam<std::string> {};
 TEST_P(GoldenMap, NativeNamesAreTheParametersAndTheWayBackIsExact) {
   const Golden golden = load_golden(GetParam());
   const TensorMap native = from_openmythos(golden.config, golden.weights, "golden");
-  const auto specs = parameter_specs(golden.config);
+  const auto specs = declared_tensors(golden.config);
   ASSERT_EQ(native.size(), specs.size());
-  for (const ParameterSpec& spec : specs) {
+  for (const TensorDeclaration& spec : specs) {
     ASSERT_EQ(native.count(spec.name), 1u) << spec.name;
     EXPECT_EQ(native.at(spec.name).sizes(), at::IntArrayRef(spec.shape)) << spec.name;
   }
@@ -118,12 +118,12 @@ TEST(OpenMythosMap, IgnoresTablesAndTheTiedHead) {
   reference["freqs_cis"] = at::zeros(3);
   reference["freqs_cis_mla"] = at::zeros(3);
   reference["head.weight"] = reference["embed.weight"].clone();
-  EXPECT_EQ(from_openmythos(c, reference, "test").size(), parameter_specs(c).size());
+  EXPECT_EQ(from_openmythos(c, reference, "test").size(), declared_tensors(c).size());
   // Another type or a value that is not a number does not make another head.
   reference["embed.weight"] = reference["embed.weight"].to(at::kFloat);
   reference["embed.weight"][0][0] = NAN;
   reference["head.weight"] = reference["embed.weight"].to(at::kDouble);
-  EXPECT_EQ(from_openmythos(c, reference, "test").size(), parameter_specs(c).size());
+  EXPECT_EQ(from_openmythos(c, reference, "test").size(), declared_tensors(c).size());
   reference["head.weight"] = reference["embed.weight"].slice(0, 1);
   EXPECT_TRUE(contains(error_of(ErrorKind::data, [&] { from_openmythos(c, reference, "f.st"); }),
                        "f.st: tensor 'head.weight' differs"));

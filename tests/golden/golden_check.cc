@@ -144,7 +144,7 @@ void check_gradients(const Case& c, const Weights& weights, Report& report) {
   TensorMap native;
   for (const Parameters::Item& item : c.parameters.items()) {
     const Tensor grad = item.tensor.grad();
-    native[item.spec.name] = grad.defined() ? grad : at::zeros_like(item.tensor);
+    native[item.name] = grad.defined() ? grad : at::zeros_like(item.tensor);
   }
   const TensorMap gradients = to_openmythos(c.config, native);  // on the model's device
   double floor = 0;

@@ -278,8 +278,8 @@ TEST_P(HaltedPositions, GradientsMatchFiniteDifferences) {
   const at::NoGradGuard no_grad;
   int64_t compared = 0;
   for (const Parameters::Item& item : model_.parameters.items()) {
-    if (!item.spec.trained) continue;
-    ASSERT_TRUE(item.tensor.grad().defined()) << item.spec.name;
+    if (!is_trained(item.use)) continue;
+    ASSERT_TRUE(item.tensor.grad().defined()) << item.name;
     const double length = item.tensor.grad().norm().item<double>();
     if (length < 0.05) continue;  // below what a difference of fp32 losses resolves
     const Tensor direction = item.tensor.grad() / length;
@@ -294,7 +294,7 @@ TEST_P(HaltedPositions, GradientsMatchFiniteDifferences) {
     const double slope = (moved(step) - moved(-step)) / (2 * step);
     if (std::isnan(slope)) continue;
     ++compared;
-    EXPECT_NEAR(slope / length, 1.0, 0.05) << item.spec.name;
+    EXPECT_NEAR(slope / length, 1.0, 0.05) << item.name;
   }
   EXPECT_GE(compared, 10);
 }
@@ -316,13 +316,13 @@ TEST_P(HaltedPositions, RecomputationChangesNothing) {
     EXPECT_EQ(objective.item<double>(), loss);
     size_t i = 0;
     for (const Parameters::Item& item : model_.parameters.items()) {
-      if (!item.spec.trained) continue;
+      if (!is_trained(item.use)) continue;
       Tensor parameter = item.tensor;
-      ASSERT_TRUE(parameter.grad().defined()) << item.spec.name;
+      ASSERT_TRUE(parameter.grad().defined()) << item.name;
       if (recompute == Recompute::none) want.push_back(parameter.grad());
       EXPECT_LE((parameter.grad() - want[i]).norm().item<double>(),
                 (device_.is_cpu() ? 1e-6 : 1e-5) * want[i].norm().item<double>() + 1e-12)
-          << item.spec.name << " " << static_cast<int>(recompute);
+          << item.name << " " << static_cast<int>(recompute);
       ++i;
       parameter.mutable_grad() = Tensor();
     }

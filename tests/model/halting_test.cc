@@ -13,8 +13,8 @@ namespace {
 // Positions whose halting probability is `p` in every loop.
 HaltingState run(const ModelConfig& config, Weights& weights, double p, int64_t loops,
                  at::Device device) {
-  weights.halt_weight = at::zeros({1, config.dim}, device);
-  weights.halt_bias = at::full({1}, std::log(p / (1 - p)), device);
+  weights.core.halting.weight = at::zeros({1, config.dim}, device);
+  weights.core.halting.bias = at::full({1}, std::log(p / (1 - p)), device);
   HaltingState state(config, weights, loops);
   for (int64_t t = 0; t < loops; ++t) state.add(at::full({1, 2, config.dim}, t + 1.0, device));
   return state;
@@ -59,7 +59,7 @@ TEST_P(Halting_, StoppingWhenAllHaveHaltedChangesNothing) {
   config_.halting = Halting::act;
   const Model model = sample_model(config_, 3, device_);
   Weights weights = make_weights(config_, model.parameters, at::kFloat);
-  weights.halt_bias = at::full({1}, 3.0, device_);
+  weights.core.halting.bias = at::full({1}, 3.0, device_);
   const Tensor ids = sample_ids(config_, 1, 6, device_);
   int64_t loops_run = 0;
   ForwardOptions options;

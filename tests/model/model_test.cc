@@ -132,8 +132,8 @@ TEST_P(EveryMechanism, GradientsMatchFiniteDifferences) {
   loss().backward();
   const at::NoGradGuard no_grad;
   for (const Parameters::Item& item : model.parameters.items()) {
-    if (!item.spec.trained) continue;
-    ASSERT_TRUE(item.tensor.grad().defined()) << item.spec.name;
+    if (!is_trained(item.use)) continue;
+    ASSERT_TRUE(item.tensor.grad().defined()) << item.name;
     // Along the gradient the loss must rise as fast as the gradient is long.
     const double length = item.tensor.grad().norm().item<double>();
     if (length < 0.05) continue;  // below what a difference of fp32 losses resolves
@@ -145,7 +145,7 @@ TEST_P(EveryMechanism, GradientsMatchFiniteDifferences) {
     value.sub_(direction, 2 * step);
     const double down = loss().item<double>();
     value.add_(direction, step);
-    EXPECT_NEAR((up - down) / (2 * step) / length, 1.0, 0.05) << item.spec.name;
+    EXPECT_NEAR((up - down) / (2 * step) / length, 1.0, 0.05) << item.name;
   }
 }
 
@@ -181,15 +181,15 @@ TEST_P(EveryMechanism, RecomputationChangesNothing) {
       objective.backward();
       size_t i = 0;
       for (const Parameters::Item& item : model.parameters.items()) {
-        if (!item.spec.trained) continue;
+        if (!is_trained(item.use)) continue;
         Tensor parameter = item.tensor;
-        ASSERT_TRUE(parameter.grad().defined()) << item.spec.name;
+        ASSERT_TRUE(parameter.grad().defined()) << item.name;
         if (recompute == Recompute::none) want.push_back(parameter.grad());
         // The order in which gradients of e and of what shares an input are added may differ.
         const double tolerance = type != at::kFloat ? 1e-2 : device_.is_cpu() ? 1e-6 : 1e-5;
         EXPECT_LE((parameter.grad() - want[i]).norm().item<double>(),
                   tolerance * want[i].norm().item<double>() + 1e-12)
-            << item.spec.name << " " << static_cast<int>(recompute);
+            << item.name << " " << static_cast<int>(recompute);
         ++i;
         parameter.mutable_grad() = Tensor();
       }

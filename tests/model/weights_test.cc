@@ -25,7 +25,7 @@ std::string error_of(const std::function<void()>& f) {
 std::map<std::string, Tensor> values_of(const Model& model) {
   std::map<std::string, Tensor> values;
   for (const auto& item : model.parameters.items())
-    values[item.spec.name] = item.tensor.detach().clone();
+    values[item.name] = item.tensor.detach().clone();
   return values;
 }
 
@@ -44,7 +44,7 @@ TEST(Parameters, TheSeedDecidesEveryValue) {
   const ModelConfig config = small_config();
   const Model a = sample_model(config, 5), b = sample_model(config, 5), c = sample_model(config, 6);
   for (const auto& item : a.parameters.items()) {
-    EXPECT_TRUE(at::equal(item.tensor, b.parameters.at(item.spec.name))) << item.spec.name;
+    EXPECT_TRUE(at::equal(item.tensor, b.parameters.at(item.name))) << item.name;
   }
   EXPECT_FALSE(at::equal(a.parameters.at("embed.weight"), c.parameters.at("embed.weight")));
 }
@@ -59,7 +59,7 @@ TEST(Parameters, NormalValuesAreAFunctionOfSeedNameAndPlaceAlone) {
   at::set_num_threads(3);
   const Model model = sample_model(config, 7);
   at::set_num_threads(threads);
-  ASSERT_EQ(model.parameters.items()[0].spec.name, "embed.weight");
+  ASSERT_EQ(model.parameters.items()[0].name, "embed.weight");
   const Tensor embed = model.parameters.at("embed.weight").detach().view(-1);
   Rng rng(7, 0);
   for (int64_t i = 0; i < embed.numel(); i += 2) {
@@ -99,9 +99,8 @@ TEST_P(WeightsOn, InitialValuesAreThoseOfTheCpu) {
   const ModelConfig config = small_config();
   const Model model = sample_model(config), there = sample_model(config, 3, device_);
   for (const auto& item : there.parameters.items()) {
-    EXPECT_EQ(item.tensor.device(), device_) << item.spec.name;
-    EXPECT_TRUE(at::equal(item.tensor.cpu(), model.parameters.at(item.spec.name)))
-        << item.spec.name;
+    EXPECT_EQ(item.tensor.device(), device_) << item.name;
+    EXPECT_TRUE(at::equal(item.tensor.cpu(), model.parameters.at(item.name))) << item.name;
   }
 }
 
@@ -110,8 +109,8 @@ TEST_P(WeightsOn, MatricesAreCastAndSmallTensorsStayWide) {
   const Model model = sample_model(config, 3, device_);
   const Weights weights = make_weights(config, model.parameters, at::kBFloat16);
   EXPECT_EQ(weights.embed.scalar_type(), at::kBFloat16);
-  EXPECT_EQ(weights.core[0].experts_down.values.scalar_type(), at::kBFloat16);
-  EXPECT_EQ(weights.core[0].router.scalar_type(), at::kFloat);
+  EXPECT_EQ(weights.core.layers[0].moe.down.values.scalar_type(), at::kBFloat16);
+  EXPECT_EQ(weights.core.layers[0].moe.router.scalar_type(), at::kFloat);
   EXPECT_EQ(weights.norm.scalar_type(), at::kFloat);
   EXPECT_TRUE(weights.head.values.is_same(weights.embed));
 }
@@ -132,12 +131,12 @@ TEST(Weights, PaddedHiddenWidthsComputeTheSame) {
       for (const int64_t multiple : {1, 64}) {
         const Weights weights = make_weights(config, model.parameters, at::kFloat, multiple);
         const LayerWeights& first = weights.prelude[0];
-        EXPECT_EQ(first.gate_up.rows(), multiple == 1 ? 2 * config.dense_ffn_dim() : 128);
-        EXPECT_EQ(first.ffn_down.columns, multiple == 1 ? config.dense_ffn_dim() : 64);
+        EXPECT_EQ(first.dense.gate_up.rows(), multiple == 1 ? 2 * config.dense_ffn_dim() : 128);
+        EXPECT_EQ(first.dense.down.columns, multiple == 1 ? config.dense_ffn_dim() : 64);
         if (config.ffn == FeedForward::moe) {
-          const LayerWeights& core = weights.core[0];
-          EXPECT_EQ(core.shared_down.columns, multiple == 1 ? config.shared_ffn_dim() : 64);
-          EXPECT_EQ(core.experts_down.columns, config.expert_dim) << "not a dense width";
+          const LayerWeights& core = weights.core.layers[0];
+          EXPECT_EQ(core.moe.shared.down.columns, multiple == 1 ? config.shared_ffn_dim() : 64);
+          EXPECT_EQ(core.moe.down.columns, config.expert_dim) << "not a dense width";
         }
         const Tensor sum =
             loss_sum(weights, forward(config, weights, ids, options).hidden, targets);
@@ -146,13 +145,13 @@ TEST(Weights, PaddedHiddenWidthsComputeTheSame) {
         EXPECT_NEAR(sum.item<double>(), loss, 1e-5 * loss);
         size_t i = 0;
         for (const Parameters::Item& item : model.parameters.items()) {
-          if (!item.spec.trained) continue;
+          if (!is_trained(item.use)) continue;
           Tensor parameter = item.tensor;
-          ASSERT_EQ(parameter.grad().sizes(), parameter.sizes()) << item.spec.name;
+          ASSERT_EQ(parameter.grad().sizes(), parameter.sizes()) << item.name;
           if (multiple == 1) want.push_back(parameter.grad());
           EXPECT_LE((parameter.grad() - want[i]).norm().item<double>(),
                     1e-5 * want[i].norm().item<double>() + 1e-12)
-              << item.spec.name;
+              << item.name;
           ++i;
           parameter.mutable_grad() = Tensor();
         }
@@ -166,10 +165,10 @@ TEST(Weights, TheCpuComputesWithoutPadding) {
   config.ffn = FeedForward::dense;
   Model model = sample_model(config);
   const Weights training = make_weights(config, model.parameters, at::kBFloat16);
-  EXPECT_EQ(training.core[0].gate_up.rows(), 2 * config.dense_ffn_dim());
+  EXPECT_EQ(training.core.layers[0].dense.gate_up.rows(), 2 * config.dense_ffn_dim());
   const Weights inference = make_inference_weights(config, std::move(model.parameters),
                                                    at::kBFloat16, WeightFormat::plain);
-  EXPECT_EQ(inference.core[0].gate_up.rows(), 2 * config.dense_ffn_dim());
+  EXPECT_EQ(inference.core.layers[0].dense.gate_up.rows(), 2 * config.dense_ffn_dim());
 }
 
 }  // namespace

@@ -26,8 +26,8 @@ Weights lti_weights(const std::vector<double>& a, at::Device device) {
   std::vector<float> log_a;
   for (const double value : a) log_a.push_back(static_cast<float>(std::log(-std::log(value))));
   Weights weights;
-  weights.log_A = at::tensor(log_a).to(device);
-  weights.log_dt = at::zeros({1}).to(device);
+  weights.core.injection.log_A = at::tensor(log_a).to(device);
+  weights.core.injection.log_dt = at::zeros({1}).to(device);
   return weights;
 }
 
@@ -51,8 +51,8 @@ TEST_P(Spectral, LtiStaysStrictlyInsideTheUnitIntervalAtTheExtremes) {
   for (const float log_A : {-100.f, 0.f, 100.f}) {
     for (const float log_dt : {-100.f, 0.f, 100.f}) {
       Weights weights;
-      weights.log_A = at::full({3}, log_A).to(device_);
-      weights.log_dt = at::full({1}, log_dt).to(device_);
+      weights.core.injection.log_A = at::full({3}, log_A).to(device_);
+      weights.core.injection.log_dt = at::full({1}, log_dt).to(device_);
       const SpectralReport report = spectral_report(config_of(Injection::lti, 3), weights);
       EXPECT_LT(report.radius, 1) << log_A << " " << log_dt;
       EXPECT_GT(report.smallest, 0) << log_A << " " << log_dt;
@@ -65,8 +65,8 @@ TEST_P(Spectral, ZohStaysStrictlyInsideTheUnitIntervalAtTheExtremes) {
   for (const float log_a : {-100.f, 0.f, 100.f}) {
     for (const float dt_bias : {-100.f, 0.f, 100.f}) {
       Weights weights;
-      weights.log_a = at::full({3}, log_a).to(device_);
-      weights.dt_bias = at::full({3}, dt_bias).to(device_);
+      weights.core.injection.log_a = at::full({3}, log_a).to(device_);
+      weights.core.injection.dt_bias = at::full({3}, dt_bias).to(device_);
       const SpectralReport report = spectral_report(config_of(Injection::zoh, 3), weights);
       EXPECT_LT(report.radius, 1) << log_a << " " << dt_bias;
       EXPECT_GT(report.smallest, 0) << log_a << " " << dt_bias;
@@ -99,7 +99,7 @@ TEST_P(Spectral, RadiusOfNilpotentZeroAndBrokenMatrices) {
 
 TEST_P(Spectral, LinearInjectionLooksAtTheStatesHalf) {
   Weights weights;
-  weights.injection = at::cat({1.25 * at::eye(4), 9 * at::eye(4)}, 1).to(device_);
+  weights.core.injection.weight = at::cat({1.25 * at::eye(4), 9 * at::eye(4)}, 1).to(device_);
   const SpectralReport report = spectral_report(config_of(Injection::linear, 4), weights);
   EXPECT_TRUE(report.applicable);
   EXPECT_FALSE(report.diagonal);

@@ -31,7 +31,7 @@ ModelConfig small_config() {
 void set_gradients(const Parameters& parameters, uint64_t seed, double scale) {
   at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(seed);
   for (const Parameters::Item& item : parameters.items()) {
-    if (!item.spec.trained) continue;
+    if (!is_trained(item.use)) continue;
     Tensor parameter = item.tensor;
     parameter.mutable_grad() =
         (at::randn(parameter.sizes(), generator) * scale).to(parameter.device());
@@ -56,7 +56,8 @@ struct PlainAdamW {
 double global_norm(const Parameters& parameters) {
   double sum = 0;
   for (const Parameters::Item& item : parameters.items()) {
-    if (item.spec.trained) sum += item.tensor.grad().to(at::kDouble).square().sum().item<double>();
+    if (is_trained(item.use))
+      sum += item.tensor.grad().to(at::kDouble).square().sum().item<double>();
   }
   return std::sqrt(sum);
 }
@@ -74,26 +75,26 @@ TEST_P(AdamWTest, EqualsThePlainFormWithClippingAndDecayOfMatricesAlone) {
   std::map<std::string, PlainAdamW> plain;
   std::map<std::string, Tensor> expected;
   for (const Parameters::Item& item : parameters.items()) {
-    plain[item.spec.name] = {
-        0.01, config.beta1, config.beta2, config.adam_eps, item.spec.matrix ? 0.3 : 0.0, {}, {}};
-    expected[item.spec.name] = item.tensor.detach().to(at::kDouble);
+    plain[item.name] = {
+        0.01, config.beta1, config.beta2, config.adam_eps, is_cast(item.use) ? 0.3 : 0.0, {}, {}};
+    expected[item.name] = item.tensor.detach().to(at::kDouble);
   }
   for (uint64_t step = 0; step < 5; ++step) {
     set_gradients(parameters, step, 1.0);
     const double norm = global_norm(parameters);
     ASSERT_GT(norm, config.clip_norm);
     for (const Parameters::Item& item : parameters.items()) {
-      if (!item.spec.trained) continue;
+      if (!is_trained(item.use)) continue;
       const Tensor clipped = item.tensor.grad().to(at::kDouble) * (config.clip_norm / norm);
-      Tensor& value = expected[item.spec.name];
-      value = plain[item.spec.name].step(value, clipped);
+      Tensor& value = expected[item.name];
+      value = plain[item.name].step(value, clipped);
     }
     EXPECT_NEAR(optimizer.step(0.01).norm.item<double>(), norm, 1e-4 * norm);
     optimizer.zero_grad();
   }
   for (const Parameters::Item& item : parameters.items()) {
-    const Tensor difference = item.tensor.detach().to(at::kDouble) - expected[item.spec.name];
-    EXPECT_LT(difference.abs().max().item<double>(), 2e-6) << item.spec.name;
+    const Tensor difference = item.tensor.detach().to(at::kDouble) - expected[item.name];
+    EXPECT_LT(difference.abs().max().item<double>(), 2e-6) << item.name;
   }
 }
 
@@ -138,7 +139,7 @@ TEST_P(AdamWTest, StateRestoresExactly) {
   }
   TensorMap state, values;
   for (const auto& [name, tensor] : first.state()) state[name] = tensor.clone();
-  for (const auto& item : one.items()) values[item.spec.name] = item.tensor.detach().clone();
+  for (const auto& item : one.items()) values[item.name] = item.tensor.detach().clone();
   other.load(values, "test");
   AdamW second(other, TrainConfig{});
   second.load(state, "test");
@@ -147,7 +148,7 @@ TEST_P(AdamWTest, StateRestoresExactly) {
   first.step(0.01);
   second.step(0.01);
   for (const auto& item : one.items()) {
-    EXPECT_TRUE(at::equal(item.tensor, other.at(item.spec.name))) << item.spec.name;
+    EXPECT_TRUE(at::equal(item.tensor, other.at(item.name))) << item.name;
   }
 }
 
@@ -191,7 +192,7 @@ TEST_P(AdamWTest, GradientsOfAScaledLossGiveTheSameUpdate) {
     EXPECT_EQ(update.found_inf.item<float>(), 0);
   }
   for (const auto& item : plain.items()) {
-    EXPECT_TRUE(at::equal(item.tensor, scaled.at(item.spec.name))) << item.spec.name;
+    EXPECT_TRUE(at::equal(item.tensor, scaled.at(item.name))) << item.name;
   }
 }
 
@@ -215,7 +216,7 @@ TEST_P(AdamWTest, GradientsThatAreNotFiniteChangeNothing) {
     optimizer.step(0.01, scale);
     other.step(0.01, scale);
     for (const auto& item : parameters.items()) {
-      EXPECT_TRUE(at::equal(item.tensor, undisturbed.at(item.spec.name))) << item.spec.name;
+      EXPECT_TRUE(at::equal(item.tensor, undisturbed.at(item.name))) << item.name;
     }
   }
 }

@@ -39,7 +39,7 @@ std::map<std::string, Tensor> take_gradients(const Parameters& parameters) {
   std::map<std::string, Tensor> out;
   for (const Parameters::Item& item : parameters.items()) {
     Tensor parameter = item.tensor;
-    if (parameter.grad().defined()) out[item.spec.name] = parameter.grad().clone();
+    if (parameter.grad().defined()) out[item.name] = parameter.grad().clone();
     parameter.mutable_grad() = Tensor();
   }
   return out;

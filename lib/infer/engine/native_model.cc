@@ -26,54 +26,55 @@ std::vector<float> values_of(const Tensor& t) {
 NativeLayer::NativeLayer(const LayerWeights& w)
     : attn_norm(fp32(w.attn_norm)),
       ffn_norm(fp32(w.ffn_norm)),
-      q_norm(fp32(w.q_norm)),
-      k_norm(fp32(w.k_norm)),
-      kv_norm(fp32(w.kv_norm)),
-      router_bias(fp32(w.router_bias)),
-      down(w.down),
-      q_up(w.q_up),
-      kv_up(Matrix(w.kv_up)),
-      qkv(w.qkv),
-      wo(w.wo),
-      gate_up(w.router.defined() ? w.shared_gate_up : w.gate_up),
-      ffn_down(w.router.defined() ? w.shared_down : w.ffn_down),
-      router(Matrix(w.router)),
-      experts_gate_up(w.experts_gate_up),
-      experts_down(w.experts_down) {}
+      q_norm(fp32(w.mla.down.defined() ? w.mla.q_norm : w.gqa.q_norm)),
+      k_norm(fp32(w.gqa.k_norm)),
+      kv_norm(fp32(w.mla.kv_norm)),
+      router_bias(fp32(w.moe.router_bias)),
+      down(w.mla.down),
+      q_up(w.mla.q_up),
+      kv_up(Matrix(w.mla.kv_up)),
+      qkv(w.gqa.qkv),
+      wo(w.mla.wo.defined() ? w.mla.wo : w.gqa.wo),
+      gate_up(w.moe.router.defined() ? w.moe.shared.gate_up : w.dense.gate_up),
+      ffn_down(w.moe.router.defined() ? w.moe.shared.down : w.dense.down),
+      router(Matrix(w.moe.router)),
+      experts_gate_up(w.moe.gate_up),
+      experts_down(w.moe.down) {}
 
 NativeModel::NativeModel(const ModelConfig& c, const Weights& w)
     : config(c),
       embed(w.embed),
       head(w.head),
-      lora_down(Matrix(w.lora_down)),
+      lora_down(Matrix(w.core.adapter.down)),
       prelude_norm(fp32(w.prelude_norm)),
-      core_norm(fp32(w.core_norm)),
+      core_norm(fp32(w.core.injection.norm)),
       norm(fp32(w.norm)),
-      halt_weight(fp32(w.halt_weight)) {
+      halt_weight(fp32(w.core.halting.weight)) {
   for (const LayerWeights& layer : w.prelude) prelude.emplace_back(layer);
-  for (const LayerWeights& layer : w.core) core.emplace_back(layer);
+  for (const LayerWeights& layer : w.core.layers) core.emplace_back(layer);
   for (const LayerWeights& layer : w.coda) coda.emplace_back(layer);
-  if (w.halt_bias.defined()) halt_bias = w.halt_bias.item<float>();
+  if (w.core.halting.bias.defined()) halt_bias = w.core.halting.bias.item<float>();
   A = values_of(transition(c, w));
   switch (c.injection) {
     case Injection::lti:
-      B = values_of(w.injection_B);
+      B = values_of(w.core.injection.B);
       break;
     case Injection::zoh:
-      injection_B = cpu::RowMatrix(Matrix(w.injection_B));
+      injection_B = cpu::RowMatrix(Matrix(w.core.injection.B_in));
       gain = values_of(zoh_gain(w));
       break;
     case Injection::linear:
-      injection = cpu::RowMatrix(Matrix(w.injection));
+      injection = cpu::RowMatrix(Matrix(w.core.injection.weight));
       break;
     case Injection::add:
     case Injection::none:
       break;
   }
-  if (w.lora_down.defined()) {
-    lora_up = cpu::RowMatrix(Matrix(w.lora_B));  // [r,D]
-    const int64_t loops = w.lora_scale.size(0), rank = w.lora_scale.size(1);
-    const std::vector<float> scales = values_of(w.lora_scale);
+  const auto& adapter = w.core.adapter;
+  if (adapter.down.defined()) {
+    lora_up = cpu::RowMatrix(Matrix(adapter.up));  // [r,D]
+    const int64_t loops = adapter.scale.size(0), rank = adapter.scale.size(1);
+    const std::vector<float> scales = values_of(adapter.scale);
     lora_scale = FloatRows(loops, rank);
     for (int64_t t = 0; t < loops; ++t) {
       std::copy_n(scales.data() + t * rank, rank, lora_scale[t]);

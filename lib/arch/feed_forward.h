@@ -1,0 +1,45 @@
+#pragma once
+#include "arch/declaration.h"
+
+namespace mythos {
+
+// SwiGLU (Shazeer 2020) of hidden width F.
+template <class T, class M>
+struct DenseTensors {
+  M gate_up;  // [2F,D]
+  M down;     // [D,F]
+
+  template <class Self, class F>
+  static void visit(Self& self, int64_t dim, int64_t hidden, F&& f) {
+    f(self.gate_up,
+      {.name = "gate_up.weight", .shape = {2 * hidden, dim}, .hidden = HiddenSide::rows});
+    f(self.down, {.name = "down.weight", .shape = {dim, hidden}, .hidden = HiddenSide::columns});
+  }
+};
+
+// A mixture of routed and shared experts (DeepSeekMoE, Dai et al. 2024). The router stays in fp32:
+// a small product whose ties decide where a token goes.
+template <class T, class M>
+struct MixtureTensors {
+  T router;                   // [E,D]
+  T router_bias;              // [E], moved by the balance of loads alone (Wang et al. 2024)
+  M gate_up;                  // [E,2F,D]
+  M down;                     // [E,D,F]
+  DenseTensors<T, M> shared;  // one SwiGLU as wide as all shared experts together
+
+  template <class Self, class F>
+  static void visit(Self& self, const ModelConfig& c, F&& f) {
+    const int64_t D = c.dim, E = c.n_experts;
+    const auto router = within(f, "", "router"), routed = within(f, "experts.", "routed experts");
+    router(self.router, {"router.weight", {E, D}, Use::fp32_product});
+    router(self.router_bias, {"router_bias", {E}, Use::buffer, Init::zeros});
+    routed(self.gate_up, {"gate_up", {E, 2 * c.expert_dim, D}, Use::experts});
+    routed(self.down, {"down", {E, D, c.expert_dim}, Use::experts});
+    if (c.n_shared_experts > 0) {
+      DenseTensors<T, M>::visit(self.shared, D, c.shared_ffn_dim(),
+                                within(f, "shared.", "shared experts"));
+    }
+  }
+};
+
+}  // namespace mythos

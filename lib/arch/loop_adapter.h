@@ -1,0 +1,22 @@
+#pragma once
+#include "arch/declaration.h"
+
+namespace mythos {
+
+// Depth-wise LoRA: a low-rank addition to the core's output, scaled by a vector of each loop.
+template <class T, class M>
+struct LoopAdapterTensors {
+  T down;   // [r,D]
+  T scale;  // [max_loop_iters,r]
+  T up;     // [r,D]
+
+  template <class Self, class F>
+  static void visit(Self& self, const ModelConfig& c, F&& f) {
+    if (c.lora_rank == 0) return;
+    f(self.down, {"down.weight", {c.lora_rank, c.dim}, Use::exact_product});
+    f(self.scale, {"scale.weight", {c.max_loop_iters, c.lora_rank}, Use::loop_table});
+    f(self.up, {"B", {c.lora_rank, c.dim}, Use::exact_product});
+  }
+};
+
+}  // namespace mythos
