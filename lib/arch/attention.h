@@ -1,5 +1,6 @@
 #pragma once
 #include "arch/declaration.h"
+#include "base/whole.h"
 
 namespace mythos {
 
@@ -44,5 +45,15 @@ struct GroupedAttentionTensors {
     f(self.wo, {"wo.weight", {D, c.n_heads * d}});
   }
 };
+
+// Numbers that one token adds to one slot of the key/value cache, and the fp32 scales beside them
+// where the cache is rounded to int8. MLA: a latent and a rotated key. GQA: K keys and K values.
+int64_t cache_numbers(const ModelConfig& config);
+int64_t cache_scales(const ModelConfig& config);
+
+// Bytes of one token that attention keeps for its backward pass, and what that pass holds beside
+// them; `c` is the size of a number in the compute type.
+Whole attention_kept(const ModelConfig& config, int64_t c);
+Whole attention_work(const ModelConfig& config, int64_t c);
 
 }  // namespace mythos

@@ -1,5 +1,6 @@
 #pragma once
 #include "arch/declaration.h"
+#include "base/whole.h"
 
 namespace mythos {
 
@@ -41,5 +42,12 @@ struct MixtureTensors {
     }
   }
 };
+
+// Bytes of one token that a feed-forward keeps for its backward pass, and what that pass holds
+// beside them; `c` is the size of a number in the compute type.
+Whole feed_forward_kept(const ModelConfig& config, FeedForward ffn, int64_t c);
+Whole feed_forward_work(const ModelConfig& config, FeedForward ffn, int64_t c);
+// Bytes that are kept beside them for rows that fill up the routed experts of a micro-batch.
+Whole expert_padding(const ModelConfig& config, Whole tokens, int64_t c);
 
 }  // namespace mythos

@@ -1,5 +1,5 @@
 #pragma once
-#include "arch/declaration.h"
+#include "arch/attention.h"
 
 namespace mythos {
 
@@ -16,5 +16,15 @@ struct HaltingTensors {
     f(self.bias, {"bias", {1}, Use::vector, Init::halt_bias});
   }
 };
+
+// What halting adds to the memory of a backward pass, in bytes of one token.
+struct HaltingMemory {
+  Whole loop = 0;         // kept in each loop
+  bool state = false;     // the state that is weighed is kept, once
+  int64_t gradients = 0;  // states of which a gradient is held: of the state, of the output
+  Whole keys = 0;         // of halted positions, which go from loop to loop
+};
+// `c` is the size of a number in the compute type.
+HaltingMemory halting_memory(const ModelConfig& config, int64_t c);
 
 }  // namespace mythos

@@ -1,5 +1,6 @@
 #pragma once
 #include "arch/declaration.h"
+#include "base/whole.h"
 
 namespace mythos {
 
@@ -30,5 +31,17 @@ struct InjectionTensors {
     }
   }
 };
+
+// What an injection keeps for its backward pass, in bytes of one token.
+struct InjectionMemory {
+  Whole loop = 0;              // in each loop: states, sums, mixes
+  bool state_in_loop = false;  // the new state in fp32 is among them
+  bool input_in_fp32 = false;  // e itself is kept
+  bool input_gradient = true;  // a gradient of e is summed over the loops
+  Whole drive = 0;             // once: what is made of e before the first loop
+  Whole recomputed_drive = 0;  // beside that, where loops are recomputed
+};
+// `c` is the size of a number in the compute type.
+InjectionMemory injection_memory(const ModelConfig& config, int64_t c);
 
 }  // namespace mythos

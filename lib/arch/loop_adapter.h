@@ -1,5 +1,6 @@
 #pragma once
 #include "arch/declaration.h"
+#include "base/whole.h"
 
 namespace mythos {
 
@@ -18,5 +19,12 @@ struct LoopAdapterTensors {
     f(self.up, {"B", {c.lora_rank, c.dim}, Use::exact_product});
   }
 };
+
+// Bytes of one token that a loop keeps for its backward pass, the adapter's input and its two
+// narrow products; `c` is the size of a number in the compute type.
+inline Whole loop_adapter_kept(const ModelConfig& config, int64_t c) {
+  if (config.lora_rank == 0) return 0;
+  return (config.dim + 2 * Whole(config.lora_rank)) * c;
+}
 
 }  // namespace mythos

@@ -6,43 +6,32 @@
 namespace mythos {
 namespace {
 
-bool inside_loop(const std::string& name) {
-  return name.starts_with("core.") || name.starts_with("recurrent.");
-}
-
-// The part that a parameter belongs to; the norm before a sublayer counts with it.
-std::string part_of(const ModelConfig& config, const std::string& name) {
-  const std::string head = name.substr(0, name.find('.'));
-  if (head == "embed") return "embedding";
-  if (head == "head") return "output head";
-  if (head == "norm" || head == "prelude_norm") return "norms";
-  if (head == "recurrent") {
-    if (name.find(".lora.") != std::string::npos) return "loop LoRA";
-    return name.find(".halt.") != std::string::npos ? "halting" : "injection";
+// Whether a token's forward pass multiplies by what it reads of the tensor; the embedding is a
+// look-up except as the tied head.
+bool is_multiplied(const ModelConfig& config, Use use) {
+  switch (use) {
+    case Use::product:
+    case Use::experts:
+    case Use::head:
+    case Use::exact_product:
+    case Use::fp32_product:
+      return true;
+    case Use::lookup:
+      return config.tied_head;
+    case Use::loop_table:
+    case Use::vector:
+    case Use::buffer:
+      break;
   }
-  if (name.find(".attn") != std::string::npos) return head + " attention";
-  if (name.find(".router") != std::string::npos) return head + " router";
-  if (name.find(".experts.") != std::string::npos) return head + " routed experts";
-  if (name.find(".shared.") != std::string::npos) return head + " shared experts";
-  const bool moe = head == "core" && config.ffn == FeedForward::moe;
-  return head + (moe ? " router" : " feed-forward");
+  return false;
 }
 
-bool routed(const TensorDeclaration& spec) {
-  return spec.name.find(".experts.") != std::string::npos;
-}
-
-// Whether a token's forward pass multiplies by all of it; lora.scale is a row per loop, and the
-// embedding is a look-up except as the tied head.
-bool multiplied(const ModelConfig& config, const TensorDeclaration& spec) {
-  if (spec.name == "embed.weight") return config.tied_head;
-  return spec.shape.size() >= 2 && spec.name != "recurrent.lora.scale.weight";
-}
-
-int64_t used_by_token(const ModelConfig& config, const TensorDeclaration& spec) {
-  if (routed(spec)) return spec.numel() / config.n_experts * config.n_experts_per_tok;
-  if (spec.name == "embed.weight" && !config.tied_head) return config.dim;
-  return spec.numel();
+int64_t used_by_token(const ModelConfig& config, const TensorDeclaration& tensor) {
+  if (tensor.use == Use::experts) {
+    return tensor.numel() / config.n_experts * config.n_experts_per_tok;
+  }
+  if (tensor.use == Use::lookup && !config.tied_head) return tensor.shape[1];
+  return tensor.numel();
 }
 
 PartCount& part_named(std::vector<PartCount>& parts, const std::string& name) {
@@ -55,12 +44,6 @@ PartCount& part_named(std::vector<PartCount>& parts, const std::string& name) {
   return parts.back();
 }
 
-// Numbers that one token adds to one slot of the cache.
-int64_t slot_numbers(const ModelConfig& c) {
-  return c.attention == Attention::mla ? c.kv_lora_rank + c.qk_rope_head_dim
-                                       : 2 * c.n_kv_heads * c.head_dim();
-}
-
 }  // namespace
 
 Plan make_plan(const ModelConfig& config, int64_t loops, int64_t context_tokens) {
@@ -68,20 +51,20 @@ Plan make_plan(const ModelConfig& config, int64_t loops, int64_t context_tokens)
   plan.loops = loops > 0 ? loops : config.max_loop_iters;
   plan.context_tokens = context_tokens;
   Whole parameters, active_parameters, macs;
-  for (const TensorDeclaration& spec : declared_tensors(config)) {
-    if (!is_trained(spec.use)) {
-      plan.buffers += spec.numel();
+  for (const TensorDeclaration& tensor : declared_tensors(config)) {
+    if (!is_trained(tensor.use)) {
+      plan.buffers += tensor.numel();
       continue;
     }
-    const int64_t times = inside_loop(spec.name) ? plan.loops : 1;
-    const int64_t active = used_by_token(config, spec);
-    parameters += spec.numel();
+    const int64_t times = tensor.in_loop ? plan.loops : 1;
+    const int64_t active = used_by_token(config, tensor);
+    parameters += tensor.numel();
     active_parameters += active;
-    PartCount& part = part_named(plan.parts, part_of(config, spec.name));
-    part.parameters += spec.numel();
+    PartCount& part = part_named(plan.parts, tensor.part);
+    part.parameters += tensor.numel();
     part.active_parameters += active;
     part.times_per_token = times;
-    if (multiplied(config, spec)) macs += Whole(times) * active;
+    if (is_multiplied(config, tensor.use)) macs += Whole(times) * active;
   }
   plan.parameters = parameters.value();
   plan.active_parameters = active_parameters.value();
@@ -93,11 +76,9 @@ Plan make_plan(const ModelConfig& config, int64_t loops, int64_t context_tokens)
 }
 
 SlotBytes slot_bytes(const ModelConfig& config) {
-  const int64_t numbers = slot_numbers(config);
-  const int64_t scales = config.attention == Attention::mla ? 2 : 2 * config.n_kv_heads;
   SlotBytes out;
-  out.bf16 = 2 * numbers;
-  out.int8 = numbers + 4 * scales;
+  out.bf16 = 2 * cache_numbers(config);
+  out.int8 = cache_numbers(config) + kFloatBytes * cache_scales(config);
   out.mha_bf16 = 2 * 2 * config.dim;
   out.gqa_bf16 = out.mha_bf16 * config.n_kv_heads / config.n_heads;
   return out;
@@ -109,23 +90,23 @@ int64_t cache_slots(const ModelConfig& config, int64_t loops) {
 
 int64_t cache_bytes(const ModelConfig& config, int64_t loops, int64_t context_tokens,
                     int64_t bytes_per_number) {
-  return (Whole(cache_slots(config, loops)) * slot_numbers(config) * context_tokens *
+  return (Whole(cache_slots(config, loops)) * cache_numbers(config) * context_tokens *
           bytes_per_number)
       .value();
 }
 
 int64_t weight_bytes(const ModelConfig& config, bool bf16) {
   Whole bytes;
-  for (const TensorDeclaration& spec : declared_tensors(config)) {
-    bytes += Whole(spec.numel()) * (bf16 && is_cast(spec.use) ? 2 : 4);
+  for (const TensorDeclaration& tensor : declared_tensors(config)) {
+    bytes += Whole(tensor.numel()) * (bf16 && is_cast(tensor.use) ? 2 : 4);
   }
   return bytes.value();
 }
 
 int64_t narrow_copy_bytes(const ModelConfig& config) {
   Whole bytes;
-  for (const TensorDeclaration& spec : declared_tensors(config)) {
-    if (is_cast(spec.use)) bytes += 2 * Whole(spec.numel());
+  for (const TensorDeclaration& tensor : declared_tensors(config)) {
+    if (is_cast(tensor.use)) bytes += 2 * Whole(tensor.numel());
   }
   return bytes.value();
 }
