@@ -17,123 +17,137 @@ struct Piece {
   std::vector<int64_t> shape;
 };
 
-// One native tensor as the reference's tensors put together. `groups` of 1: their rows one after
-// the other. G: the rows of each piece are in G equal groups (heads), and those are interleaved.
-// `columns`: their columns one after the other.
-struct PackedTensor {
-  std::string native;
-  std::vector<int64_t> shape;
-  std::vector<Piece> pieces;
+// What a native tensor is put together from. `groups` of 1: the pieces' rows one after the other.
+// G: the rows of each piece are in G equal groups (heads), and those are interleaved. `columns`:
+// the pieces' columns one after the other. A single piece without a shape is the tensor itself.
+struct Pieces {
+  std::vector<Piece> pieces;  // empty: the reference has no counterpart
   int64_t groups = 1;
   bool columns = false;
 };
 
-class Packer {
- public:
-  explicit Packer(const ModelConfig& config) : c_(config) {}
-
-  // Every native tensor in the order of parameter_specs. Fails (usage) at the first that the
-  // reference has no counterpart of.
-  std::vector<PackedTensor> pack_all() const {
-    std::vector<PackedTensor> packings;
-    for (const TensorDeclaration& spec : declared_tensors(c_)) packings.push_back(pack(spec));
-    return packings;
-  }
-
- private:
-  PackedTensor pack(const TensorDeclaration& spec) const {
-    PackedTensor packing{spec.name, spec.shape, {}};
-    const std::string& name = spec.name;
-    if (name.starts_with("prelude.") || name.starts_with("coda.")) {
-      const size_t end = name.find('.', name.find('.') + 1) + 1;
-      pack_layer(packing, name.substr(0, end), name.substr(end));
-    } else if (name.starts_with("core.0.")) {
-      pack_layer(packing, "recurrent.block.", name.substr(7));
-    } else if (name.starts_with("recurrent.halt.")) {
-      packing.pieces = {{"recurrent.act." + name.substr(10), spec.shape}};
-    } else if (name == "embed.weight" || name == "norm.weight" || is_recurrent(name)) {
-      packing.pieces = {{name, spec.shape}};
-    } else {
-      no_counterpart(name);
-    }
-    return packing;
-  }
-
-  bool is_recurrent(const std::string& name) const {
-    if (name.starts_with("recurrent.injection.")) return c_.injection == Injection::lti;
-    return name == "recurrent.norm.weight" || name.starts_with("recurrent.lora.");
-  }
-
-  [[noreturn]] void no_counterpart(const std::string& name) const {
-    fail(ErrorKind::usage, "OpenMythos has no counterpart of tensor '" + name + "'.",
-         "Only models with the reference's mechanisms fit its layout; "
-         "use --format safetensors for others.");
-  }
-
-  void pack_layer(PackedTensor& packing, const std::string& prefix, const std::string& name) const {
-    const auto add = [&](const std::string& piece, std::vector<int64_t> shape) {
-      packing.pieces.push_back({prefix + piece, std::move(shape)});
-    };
-    const int64_t D = c_.dim, H = c_.n_heads;
-    if (name == "attn_norm.weight" || name == "ffn_norm.weight" || name == "attn.wo.weight" ||
-        name == "ffn.router.weight" || name == "ffn.router_bias" ||
-        (c_.attention == Attention::mla &&
-         (name == "attn.q_norm.weight" || name == "attn.kv_norm.weight" ||
-          name == "attn.kv_up.weight"))) {
-      add(name, packing.shape);
-    } else if (name == "attn.qkv.weight") {
-      add("attn.wq.weight", {H * c_.head_dim(), D});
-      add("attn.wk.weight", {c_.n_kv_heads * c_.head_dim(), D});
-      add("attn.wv.weight", {c_.n_kv_heads * c_.head_dim(), D});
-    } else if (name == "attn.down.weight") {
-      add("attn.q_down.weight", {c_.q_lora_rank, D});
-      add("attn.kv_down.weight", {c_.kv_lora_rank + c_.qk_rope_head_dim, D});
-    } else if (name == "attn.q_up.weight") {
-      add("attn.q_up_nope.weight", {H * c_.qk_nope_head_dim, c_.q_lora_rank});
-      add("attn.q_up_rope.weight", {H * c_.qk_rope_head_dim, c_.q_lora_rank});
-      packing.groups = H;
-    } else {
-      pack_ffn(packing, prefix, name);
-    }
-  }
-
-  void pack_ffn(PackedTensor& packing, const std::string& prefix, const std::string& name) const {
-    const int64_t D = c_.dim, E = c_.n_experts, shared = c_.n_shared_experts;
-    const auto add = [&](const std::string& part, int64_t rows, int64_t columns) {
-      packing.pieces.push_back({prefix + "ffn." + part + ".weight", {rows, columns}});
-    };
-    const auto expert = [](const char* kind, int64_t i, const char* projection) {
-      return strprintf("%s_experts.%lld.%s", kind, static_cast<long long>(i), projection);
-    };
-    // In the core of a dense model the names would be the same, but the reference's core is a MoE.
-    const bool dense = prefix != "recurrent.block.";
-    const int64_t F = c_.dense_ffn_dim(), Fe = c_.expert_dim;
-    const int64_t Fs = c_.expert_dim * c_.n_experts_per_tok;
-    if (dense && name == "ffn.gate_up.weight") {
-      add("gate", F, D);
-      add("up", F, D);
-    } else if (dense && name == "ffn.down.weight") {
-      add("down", D, F);
-    } else if (name == "ffn.experts.gate_up") {
-      for (int64_t e = 0; e < E; ++e) {
-        add(expert("routed", e, "gate"), Fe, D);
-        add(expert("routed", e, "up"), Fe, D);
-      }
-    } else if (name == "ffn.experts.down") {
-      for (int64_t e = 0; e < E; ++e) add(expert("routed", e, "down"), D, Fe);
-    } else if (name == "ffn.shared.gate_up.weight") {
-      for (int64_t s = 0; s < shared; ++s) add(expert("shared", s, "gate"), Fs, D);
-      for (int64_t s = 0; s < shared; ++s) add(expert("shared", s, "up"), Fs, D);
-    } else if (name == "ffn.shared.down.weight") {
-      for (int64_t s = 0; s < shared; ++s) add(expert("shared", s, "down"), D, Fs);
-      packing.columns = true;
-    } else {
-      no_counterpart(packing.native);
-    }
-  }
-
-  const ModelConfig& c_;
+// One native tensor as the reference's tensors put together.
+struct PackedTensor : Pieces {
+  std::string native;
+  std::vector<int64_t> shape;
 };
+
+using Layout = ModelTensors<Pieces, Pieces>;
+using LayerLayout = LayerTensors<Pieces, Pieces>;
+
+Pieces same(const std::string& name) {
+  return {{{name, {}}}};
+}
+
+// The attention of a layer whose names begin with `p`.
+void lay_out_attention(const ModelConfig& c, const std::string& p, LayerLayout& layer) {
+  const int64_t D = c.dim, H = c.n_heads, query = c.q_lora_rank, rope = c.qk_rope_head_dim;
+  auto& mla = layer.mla;
+  mla.down = {
+      {{p + "q_down.weight", {query, D}}, {p + "kv_down.weight", {c.kv_lora_rank + rope, D}}}};
+  mla.q_norm = same(p + "q_norm.weight");
+  mla.q_up = {{{p + "q_up_nope.weight", {H * c.qk_nope_head_dim, query}},
+               {p + "q_up_rope.weight", {H * rope, query}}},
+              H};
+  mla.kv_norm = same(p + "kv_norm.weight");
+  mla.kv_up = same(p + "kv_up.weight");
+  mla.wo = same(p + "wo.weight");
+  const int64_t keys = c.n_kv_heads * c.head_dim();
+  layer.gqa.qkv = {{{p + "wq.weight", {H * c.head_dim(), D}},
+                    {p + "wk.weight", {keys, D}},
+                    {p + "wv.weight", {keys, D}}}};
+  layer.gqa.wo = same(p + "wo.weight");
+}
+
+void lay_out_dense(const ModelConfig& c, const std::string& p, LayerLayout& layer) {
+  const int64_t D = c.dim, F = c.dense_ffn_dim();
+  layer.dense.gate_up = {{{p + "gate.weight", {F, D}}, {p + "up.weight", {F, D}}}};
+  layer.dense.down = {{{p + "down.weight", {D, F}}}};
+}
+
+void lay_out_mixture(const ModelConfig& c, const std::string& p, LayerLayout& layer) {
+  const int64_t D = c.dim, F = c.expert_dim, Fs = c.expert_dim * c.n_experts_per_tok;
+  const auto add = [&](Pieces& to, const char* kind, int64_t expert, const char* projection,
+                       std::vector<int64_t> shape) {
+    const std::string name = p + kind + "_experts." + std::to_string(expert) + "." + projection;
+    to.pieces.push_back({name + ".weight", std::move(shape)});
+  };
+  auto& moe = layer.moe;
+  moe.router = same(p + "router.weight");
+  moe.router_bias = same(p + "router_bias");
+  for (int64_t e = 0; e < c.n_experts; ++e) {
+    add(moe.gate_up, "routed", e, "gate", {F, D});
+    add(moe.gate_up, "routed", e, "up", {F, D});
+    add(moe.down, "routed", e, "down", {D, F});
+  }
+  for (const char* projection : {"gate", "up"}) {
+    for (int64_t e = 0; e < c.n_shared_experts; ++e) {
+      add(moe.shared.gate_up, "shared", e, projection, {Fs, D});
+    }
+  }
+  for (int64_t e = 0; e < c.n_shared_experts; ++e) {
+    add(moe.shared.down, "shared", e, "down", {D, Fs});
+  }
+  moe.shared.down.columns = true;
+}
+
+// A layer but for its feed-forward.
+LayerLayout lay_out_layer(const ModelConfig& c, const std::string& p) {
+  LayerLayout layer;
+  layer.attn_norm = same(p + "attn_norm.weight");
+  layer.ffn_norm = same(p + "ffn_norm.weight");
+  lay_out_attention(c, p + "attn.", layer);
+  return layer;
+}
+
+// The reference's tensors by the native ones. It has one core layer, a mixture, an LTI injection
+// and a tied head; what is not named here it lacks.
+Layout openmythos_layout(const ModelConfig& c) {
+  Layout layout;
+  layout.embed = same("embed.weight");
+  layout.norm = same("norm.weight");
+  const auto dense_layers = [&](const std::string& section, int64_t count) {
+    std::vector<LayerLayout> layers;
+    for (int64_t i = 0; i < count; ++i) {
+      const std::string p = section + "." + std::to_string(i) + ".";
+      layers.push_back(lay_out_layer(c, p));
+      lay_out_dense(c, p + "ffn.", layers.back());
+    }
+    return layers;
+  };
+  layout.prelude = dense_layers("prelude", c.prelude_layers);
+  layout.coda = dense_layers("coda", c.coda_layers);
+  auto& core = layout.core;
+  core.layers = {lay_out_layer(c, "recurrent.block.")};
+  lay_out_mixture(c, "recurrent.block.ffn.", core.layers[0]);
+  core.injection.norm = same("recurrent.norm.weight");
+  core.injection.log_A = same("recurrent.injection.log_A");
+  core.injection.log_dt = same("recurrent.injection.log_dt");
+  core.injection.B = same("recurrent.injection.B");
+  core.adapter.down = same("recurrent.lora.down.weight");
+  core.adapter.scale = same("recurrent.lora.scale.weight");
+  core.adapter.up = same("recurrent.lora.B");
+  core.halting.weight = same("recurrent.act.weight");
+  core.halting.bias = same("recurrent.act.bias");
+  return layout;
+}
+
+// Every native tensor in the order of its declaration. Fails (usage) at the first that the
+// reference has no counterpart of.
+std::vector<PackedTensor> pack_all(const ModelConfig& config) {
+  std::vector<PackedTensor> packed;
+  Layout layout = openmythos_layout(config);
+  Layout::visit(layout, config, [&](Pieces& from, const TensorDeclaration& native) {
+    if (from.pieces.empty()) {
+      fail(ErrorKind::usage, "OpenMythos has no counterpart of tensor '" + native.name + "'.",
+           "Only models with the reference's mechanisms fit its layout; "
+           "use --format safetensors for others.");
+    }
+    if (from.pieces[0].shape.empty()) from.pieces[0].shape = native.shape;
+    packed.push_back({std::move(from), native.name, native.shape});
+  });
+  return packed;
+}
 
 // A piece with the dimension along which pieces are joined in the middle: [outer, joined, inner].
 at::Tensor joinable(const PackedTensor& packing, const Piece& piece, const at::Tensor& tensor) {
@@ -192,7 +206,7 @@ bool is_openmythos_table(const std::string& name) {
 
 TensorMap from_openmythos(const ModelConfig& config, const TensorMap& reference,
                           const std::string& origin) {
-  const std::vector<PackedTensor> packings = Packer(config).pack_all();
+  const std::vector<PackedTensor> packings = pack_all(config);
   std::set<std::string> known;
   for (const PackedTensor& packing : packings) {
     for (const Piece& piece : packing.pieces) known.insert(piece.name);
@@ -212,7 +226,7 @@ TensorMap from_openmythos(const ModelConfig& config, const TensorMap& reference,
 
 TensorMap to_openmythos(const ModelConfig& config, const TensorMap& native) {
   TensorMap reference;
-  for (const PackedTensor& packing : Packer(config).pack_all()) {
+  for (const PackedTensor& packing : pack_all(config)) {
     const auto found = native.find(packing.native);
     if (found == native.end()) fail(ErrorKind::internal, "no tensor '" + packing.native + "'");
     std::vector<int64_t> sizes;
