@@ -94,6 +94,13 @@ const Tensor& Parameters::at(const std::string& name) const {
   return items_[found->second].tensor;
 }
 
+ModelTensors<Tensor, Tensor> Parameters::tree(const ModelConfig& config) const {
+  ModelTensors<Tensor, Tensor> tree;
+  const auto set = [&](Tensor& member, const TensorDeclaration& d) { member = at(d.name); };
+  ModelTensors<Tensor, Tensor>::visit(tree, config, set);
+  return tree;
+}
+
 void Parameters::release(const std::string& name) {
   at(name);
   items_[index_.at(name)].tensor = Tensor();

@@ -37,6 +37,8 @@ class Parameters {
   void initialize(const ModelConfig& config, uint64_t seed, const std::string& name);
 
   const std::vector<Item>& items() const { return items_; }
+  // The same tensors by their place in the model.
+  ModelTensors<Tensor, Tensor> tree(const ModelConfig& config) const;
   // Fails (internal) when there is no such name.
   const Tensor& at(const std::string& name) const;
   bool contains(const std::string& name) const { return index_.count(name) > 0; }

@@ -5,13 +5,14 @@
 
 namespace mythos {
 
-void balance_router_bias(const Parameters& parameters, const std::vector<Tensor>& expert_load,
-                         double rate, const Tensor& skipped) {
+void balance_router_bias(const ModelConfig& config, const Parameters& parameters,
+                         const std::vector<Tensor>& expert_load, double rate,
+                         const Tensor& skipped) {
   const at::NoGradGuard no_grad;
+  const auto core = parameters.tree(config).core;
   for (size_t layer = 0; layer < expert_load.size(); ++layer) {
     const Tensor load = expert_load[layer].to(at::kDouble);
-    // A reference to the stored buffer: Parameters hands out shared tensors.
-    Tensor bias = parameters.at("core." + std::to_string(layer) + ".ffn.router_bias");
+    const Tensor& bias = core.layers[layer].moe.router_bias;  // the stored buffer itself
     const Tensor before = bias.to(at::kDouble);
     const Tensor moved = before + rate * at::sign(load.mean() - load);
     const Tensor centred = moved - moved.mean();

@@ -10,7 +10,8 @@ namespace mythos {
 // away though no choice of experts depends on it. `expert_load` is ForwardResult's, summed over a
 // step: per core layer [E]. Where `skipped` [] fp32 is defined and not 0 nothing moves. Nothing
 // waits for the device.
-void balance_router_bias(const Parameters& parameters, const std::vector<Tensor>& expert_load,
-                         double rate, const Tensor& skipped = {});
+void balance_router_bias(const ModelConfig& config, const Parameters& parameters,
+                         const std::vector<Tensor>& expert_load, double rate,
+                         const Tensor& skipped = {});
 
 }  // namespace mythos

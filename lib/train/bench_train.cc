@@ -62,7 +62,8 @@ BenchResult bench_train(const Config& config, const Model& model, const ModelBen
                            options.compute_type, loss_scale);
       const AdamW::Update update = optimizer.step(lr, loss_scale);
       optimizer.zero_grad();
-      balance_router_bias(model.parameters, step.expert_load, train.balance_rate, update.found_inf);
+      balance_router_bias(model.config, model.parameters, step.expert_load, train.balance_rate,
+                          update.found_inf);
       if (scaler) scaler->update(update.found_inf);
     });
   }

@@ -39,7 +39,7 @@ AdamW::AdamW(const Parameters& parameters, const TrainConfig& config) : config_(
   decayed_.weight_decay = config.weight_decay;
   for (const Parameters::Item& item : parameters.items()) {
     if (!is_trained(item.use)) continue;
-    Group& group = is_cast(item.use) ? decayed_ : plain_;
+    Group& group = is_decayed(item.use) ? decayed_ : plain_;
     group.names.push_back(item.name);
     group.parameters.push_back(item.tensor);
     group.exp_avg.push_back(at::zeros_like(item.tensor.detach()));

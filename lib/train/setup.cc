@@ -194,8 +194,8 @@ void require_vocabulary(const LoadedCheckpoint& loaded, const ShardDirectory& da
 bool have_equal_parameters(const ModelConfig& a, const ModelConfig& b) {
   const auto shapes = [](const ModelConfig& config) {
     std::vector<std::pair<std::string, std::vector<int64_t>>> found;
-    for (const TensorDeclaration& spec : declared_tensors(config)) {
-      found.emplace_back(spec.name, spec.shape);
+    for (const TensorDeclaration& tensor : declared_tensors(config)) {
+      found.emplace_back(tensor.name, tensor.shape);
     }
     return found;
   };
@@ -314,8 +314,9 @@ TrainSetup prepare(const TrainOptions& options, at::Device device) {
 
 int64_t trained_parameters(const ModelConfig& config) {
   int64_t sum = 0;
-  for (const TensorDeclaration& spec : declared_tensors(config))
-    sum += is_trained(spec.use) ? spec.numel() : 0;
+  for (const TensorDeclaration& tensor : declared_tensors(config)) {
+    if (is_trained(tensor.use)) sum += tensor.numel();
+  }
   return sum;
 }
 

@@ -240,7 +240,8 @@ void Trainer::train_step() {
   between_steps_ = false;
   const AdamW::Update update = optimizer_.step(lr_, loss_scale);
   optimizer_.zero_grad();
-  balance_router_bias(parameters, step.expert_load, train_.balance_rate, update.found_inf);
+  balance_router_bias(setup_.config.model, parameters, step.expert_load, train_.balance_rate,
+                      update.found_inf);
   sums_ += numbers_of_step(step, update, count);
   if (scaler_) scaler_->update(update.found_inf);
 

@@ -158,7 +158,7 @@ TEST_P(ForwardBackward, PaddingAndPackingChangeNothing) {
         EXPECT_EQ(count_targets(packings[i], std::vector<int32_t>(40, 1)).targets, kTargets);
         const StepResult step =
             forward_backward(config, parameters, packings[i], kTargets, 3, at::kFloat);
-        balance_router_bias(parameters, step.expert_load, 0.5);
+        balance_router_bias(config.model, parameters, step.expert_load, 0.5);
         const Tensor moved = parameters.at("core.0.ffn.router_bias");
         const auto found = take_gradients(parameters);
         if (i == 0) {
