@@ -54,6 +54,10 @@ class StepMemory {
   Whole all_gradients_ = 0;
 };
 
+Whole gradient_bytes(const TensorDeclaration& tensor) {
+  return is_trained(tensor.use) ? Whole(tensor.numel()) * kFloatBytes : Whole(0);
+}
+
 StepMemory::StepMemory(const ModelConfig& config, const StepShape& shape)
     : m_(config),
       shape_(shape),
@@ -65,8 +69,7 @@ StepMemory::StepMemory(const ModelConfig& config, const StepShape& shape)
       halting_(halting_memory(config, c_)) {
   ModelTensors<Whole, Whole>::visit(gradients_, config,
                                     [&](Whole& gradient, const TensorDeclaration& tensor) {
-                                      if (is_trained(tensor.use))
-                                        gradient = Whole(tensor.numel()) * kFloatBytes;
+                                      gradient = gradient_bytes(tensor);
                                       all_gradients_ += gradient;
                                     });
 }
@@ -81,7 +84,7 @@ Piece StepMemory::layer(FeedForward ffn) const {
       tokens_ * std::max(feed_forward_work(m_, ffn, c_), attention_work(m_, c_) - ffn_kept);
   Whole gradients = 0;
   for (const TensorDeclaration& tensor : declarations_of<LayerTensors>(m_, ffn)) {
-    if (is_trained(tensor.use)) gradients += Whole(tensor.numel()) * kFloatBytes;
+    gradients += gradient_bytes(tensor);
   }
   if (!recomputes(Recompute::block)) return {kept, work, gradients};
   return {tokens_ * input, kept + work, gradients};

@@ -16,6 +16,7 @@ import lifetimes
 import messages
 import shared_symbols
 import symbols
+import tensor_names
 import torch_free
 import unity
 
@@ -48,6 +49,26 @@ class IncludeGraph(unittest.TestCase):
     def test_unlisted_room_is_found(self):
         self.assertEqual(self.faults({"extra/a.h": ""}),
                          ["extra: the folder is not in the list of rooms in lib/CMakeLists.txt"])
+
+
+class TensorNames(unittest.TestCase):
+    def faults(self, name, code):
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / name
+            path.parent.mkdir()
+            path.write_text(code)
+            return [fault.split('"')[1] for fault in tensor_names.faults([pathlib.Path(folder)])]
+
+    def test_names_and_their_beginnings_are_found(self):
+        names = ["embed.weight", "attn.qkv.weight", "core.", "core.0.ffn.router_bias", ".ffn.router_bias", ".lora.B"]
+        self.assertEqual(self.faults("model/a.cc", "".join(f'f("{name}");\n' for name in names)), names)
+
+    def test_other_strings_are_good(self):
+        self.assertEqual(self.faults("model/a.cc", 'f("the core.", "model.ffn_dim", "weight");  // "embed.weight"\n'), [])
+
+    def test_declarations_and_foreign_layouts_may_name_them(self):
+        for name in ("arch/attention.h", "checkpoint/openmythos.cc"):
+            self.assertEqual(self.faults(name, 'f("embed.weight");\n'), [])
 
 
 class Messages(unittest.TestCase):
