@@ -155,16 +155,13 @@ void GenerateCommand::validate_depth() {
   }
 }
 
-void GenerateCommand::complete(const Config& config, at::Device device) {
+void GenerateCommand::complete(const Config& config) {
   static_cast<DecodeConfig&>(session) = decode.resolve(config.decode);
   if (!may_be_auto()) {
     session.exit = ExitRule::none;
   } else if (session.exit == ExitRule::none) {
     session.exit = config.model.halting == Halting::none ? ExitRule::latent : ExitRule::halting;
   }
-  // Where the device lacks the rule, only what asks for auto fails.
-  const bool offered = device.is_cpu() || plain_path_offers(session.exit, config.model.halting);
-  if (!auto_loops() && !decode.given("exit") && !offered) session.exit = ExitRule::none;
   session.validate();
   session.exit_threshold = session.threshold();
   session.exits = auto_loops();

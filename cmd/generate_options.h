@@ -28,7 +28,7 @@ struct GenerateCommand {
   // (usage) naming the options and what is allowed.
   void validate(bool on_terminal);
   // What depends on the checkpoint: how it is decoded, the exit rule with its threshold, the loops.
-  void complete(const Config& config, at::Device device);
+  void complete(const Config& config);
 
   bool is_batch() const { return !jsonl.empty(); }
   bool is_conversation() const { return conversation_; }

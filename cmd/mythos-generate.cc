@@ -204,7 +204,7 @@ int run(GenerateCommand& options) {
          loaded.path.string() + ": carries no tokenizer, so text cannot be read or written.",
          "Import the model again with 'mythos import --tokenizer TOK'");
   }
-  options.complete(loaded.config, device);
+  options.complete(loaded.config);
   options.generate.documents = loaded.documents;
   DepthWarning depth(loaded.config.train, loaded.config.model, loaded.was_trained());
   if (options.is_batch()) {

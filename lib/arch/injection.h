@@ -4,7 +4,7 @@
 
 namespace mythos {
 
-// What brings the input e into every loop; model/recurrence.cc has the equations.
+// What brings the input e into every loop; model/injection.h has the equations.
 template <class T, class M>
 struct InjectionTensors {
   T norm;                  // [D] lti: of h+e; linear: of the new state

@@ -127,8 +127,8 @@ Layout openmythos_layout(const ModelConfig& c) {
   core.adapter.down = same("recurrent.lora.down.weight");
   core.adapter.scale = same("recurrent.lora.scale.weight");
   core.adapter.up = same("recurrent.lora.B");
-  core.halting.weight = same("recurrent.act.weight");
-  core.halting.bias = same("recurrent.act.bias");
+  core.halting.weight = same("recurrent.act.halt.weight");
+  core.halting.bias = same("recurrent.act.halt.bias");
   return layout;
 }
 

@@ -5,47 +5,65 @@
 namespace mythos {
 namespace {
 
-// What changes from loop to loop, each part with one row a position.
+// What changes from loop to loop, each part with a row for each position.
 constexpr Tensor HaltingStep::*kParts[] = {&HaltingStep::output, &HaltingStep::cumulative,
                                            &HaltingStep::remainder, &HaltingStep::running,
                                            &HaltingStep::steps};
 
-// One row a position, of the same memory.
+// x [B,S,...] as a row for each position, in the same memory.
 Tensor rows_of(const Tensor& x) {
   return x.dim() == 3 ? x.view({-1, x.size(2)}) : x.view(-1);
 }
 
 }  // namespace
 
-HaltingState::HaltingState(const ModelConfig& config, const Weights& weights, int64_t loops)
-    : config_(config), w_(weights), loops_(loops) {}
-
-void HaltingState::add(const Tensor& h, const Tensor& places) {
+HaltingStep HaltingState::before(const Tensor& h, const Tensor& index) const {
   if (!state_.output.defined()) {
     const Tensor none = at::zeros({h.size(0), h.size(1)}, h.options());
-    state_ = {at::zeros_like(h), none, none, at::ones_like(none), none, {}};
+    return {at::zeros_like(h), none, none, at::ones_like(none), none, {}};
   }
-  const bool last =
-      config_.halting == Halting::act && static_cast<int64_t>(shares_.size()) + 1 == loops_;
-  const auto step = [&](const Tensor& rows, const HaltingStep& before) {
-    return halting_step(rows, w_.core.halting.weight, w_.core.halting.bias, before,
-                        config_.act_threshold, last);
-  };
-  if (!places.defined()) {
-    state_ = step(h, state_);
+  if (!index.defined()) return state_;
+  HaltingStep some;
+  for (const auto part : kParts) {
+    some.*part = rows_of(state_.*part).index_select(0, index).unsqueeze(0);
+  }
+  return some;
+}
+
+void HaltingState::add(const Tensor& h, const HaltingWeights& w, const Tensor& index,
+                       const Tensor& stop) {
+  const bool last = static_cast<int64_t>(shares_.size()) + 1 == loops_;
+  const bool closes = last && config_->halting == Halting::act;
+  HaltingStep next =
+      halting_step(h, w.weight, w.bias, before(h, index), config_->act_threshold, closes);
+  if (stop.defined() && (!last || closes)) {
+    const Tensor ends = stop.to(at::kFloat) * next.running;
+    const Tensor rest = ends * (1 - next.cumulative);
+    next.output = at::addcmul(next.output, rest.unsqueeze(-1), h);
+    next.share = next.share + rest;
+    next.running = next.running - ends;
+  }
+  if (!index.defined()) {
+    state_ = next;
   } else {
-    HaltingStep some;
     for (const auto part : kParts) {
-      some.*part = rows_of(state_.*part).index_select(0, places);
-    }
-    const HaltingStep next = step(h[0], some);
-    for (const auto part : kParts) {
-      rows_of(state_.*part).index_copy_(0, places, next.*part);
+      rows_of(state_.*part).index_copy_(0, index, (next.*part).squeeze(0));
     }
     state_.share = at::zeros_like(state_.steps);
-    rows_of(state_.share).index_copy_(0, places, next.share);
+    rows_of(state_.share).index_copy_(0, index, next.share.squeeze(0));
   }
   shares_.push_back(state_.share);
+}
+
+Tensor HaltingState::output_if_stopped(const Tensor& h, const HaltingWeights& w,
+                                       const Tensor& index) const {
+  const bool last = static_cast<int64_t>(shares_.size()) + 1 == loops_;
+  const bool closes = !last || config_->halting == Halting::act;
+  return halting_step(h, w.weight, w.bias, before(h, index), config_->act_threshold, closes).output;
+}
+
+Tensor HaltingState::ponder() const {
+  return state_.steps + state_.remainder;
 }
 
 bool HaltingState::all_halted() const {

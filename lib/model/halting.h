@@ -1,7 +1,7 @@
 #pragma once
 #include <vector>
 
-#include "model/weights.h"
+#include "model/verbs.h"
 #include "ops/halting/halting.h"
 
 namespace mythos {
@@ -14,26 +14,33 @@ namespace mythos {
 // the weights of a position that never reaches the threshold stay below 1.
 class HaltingState {
  public:
-  HaltingState(const ModelConfig& config, const Weights& weights, int64_t loops);
+  HaltingState() = default;
+  HaltingState(const ModelConfig& config, int64_t loops) : config_(&config), loops_(loops) {}
 
-  // Takes the new state h [B,S,D] fp32 of the next loop; with `places`, h [1,N,D] is that of these
-  // positions of the B·S, which must be all that run.
-  void add(const Tensor& h, const Tensor& places = {});
+  // Takes the new state h [B,S,D] fp32 of the next loop; with `index`, h [1,N,D] is that of these
+  // positions of the B·S, which must be all that run. Positions of `stop` (bool, of h's positions,
+  // without gradient) end with this loop for another reason and give it what is left.
+  void add(const Tensor& h, const HaltingWeights& w, const Tensor& index = {},
+           const Tensor& stop = {});
   // Positions that have not halted, [B,S] bool. Needs one loop.
   Tensor running() const { return state_.running.gt(0); }
   // Whether no position runs any more. Reads one number back from the device.
   bool all_halted() const;
 
   Tensor output() const { return state_.output; }  // [B,S,D] fp32
-  Tensor weights() const;                          // [B,S,T] fp32; 0 for loops after the last
-  Tensor loops_run() const { return state_.steps.to(at::kLong); }  // [B,S]
+  // The output of the positions of h (and index, as above) if they gave the rest to this state.
+  Tensor output_if_stopped(const Tensor& h, const HaltingWeights& w,
+                           const Tensor& index = {}) const;
+  Tensor weights() const;  // [B,S,T] fp32; 0 for loops after the last
   // Loops run plus the remainder, the differentiable cost (eq. 12), [B,S] fp32.
-  Tensor ponder() const { return state_.steps + state_.remainder; }
+  Tensor ponder() const;
 
  private:
-  const ModelConfig& config_;
-  const Weights& w_;
-  int64_t loops_;
+  // The state before the next loop, of the positions of `index` alone where that is defined.
+  HaltingStep before(const Tensor& h, const Tensor& index) const;
+
+  const ModelConfig* config_ = nullptr;
+  int64_t loops_ = 0;
   HaltingStep state_;
   std::vector<Tensor> shares_;
 };

@@ -1,83 +1,76 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
+#include <memory>
 #include <utility>
-#include <vector>
 
+#include "arch/cache_layout.h"
 #include "config/decode_config.h"
 #include "config/model_config.h"
 
 namespace mythos {
 
-// Keys and values of the tokens seen so far. A slot for each prelude layer, loop × core layer and
-// coda layer, in that order; sharing leaves one slot per core layer. Storage is allocated ahead and
-// doubled when full.
+// When tokens stop looping before their last loop, beside what the model's own halting does.
+struct Exit {
+  ExitRule rule = ExitRule::none;
+  double threshold = 0;
+};
+
+// Where a layer's keys are kept: the layers of the core have a place for each loop.
+struct CacheSlot {
+  Section section = Section::core;
+  int64_t layer = 0;  // within the section
+  int64_t loop = 0;   // of the core; 0 elsewhere
+};
+
+// The contract of a key/value cache: the tokens seen so far, of which every layer of every loop
+// keeps two things, `a` and `b` of CacheLayout. A new kind of cache implements this and is added to
+// make_cache(). Two ways in: tensors of B sequences (append, advance), and single tokens of one
+// sequence as rows of floats (store, attend, settle, advance), for which room is made before by
+// reserve(). Rows of different tokens may be stored by different threads at a time.
 class KvCache {
  public:
-  // One of the two things that a slot stores of each token.
-  struct Store {
-    at::Tensor numbers;  // [B,capacity,width] fp32, bf16 or int8
-    at::Tensor scales;   // int8: [B,capacity,groups] fp32; groups of widths() share a scale
-  };
-  // mla: `a` is the normalised latent and the shared rotated key side by side, width
-  // kv_lora_rank+rope, and `b` is undefined. gqa: rotated keys and values, width K·head_dim each.
-  struct Slot {
-    Store a, b;
-  };
+  virtual ~KvCache() = default;
 
-  KvCache(const ModelConfig& config, int64_t loops, int64_t batch, int64_t capacity_tokens,
-          at::Device device, at::ScalarType compute_type, const CacheOptions& options = {});
-
-  int64_t loops() const { return loops_; }
-  CacheSharing sharing() const { return sharing_; }
+  // Loops that have keys of their own at most.
+  virtual int64_t loops() const = 0;
   // Tokens stored in every slot.
-  int64_t length() const { return length_; }
+  virtual int64_t length() const = 0;
   // Tokens that there is room for.
-  int64_t capacity() const { return slots_.front().a.numbers.size(1); }
-
-  // Writes a [B,S,...] and b (undefined for mla) behind the length() tokens of the slot and returns
-  // everything that its queries attend to, [B,length+S,...] in the compute type: views where it is
-  // stored in that type. length() itself moves with advance().
-  std::pair<at::Tensor, at::Tensor> append(int64_t slot, const at::Tensor& a,
-                                           const at::Tensor& b = {});
-  // After every slot has taken the same S tokens.
-  void advance(int64_t tokens);
-  // Forgets all but the first `tokens` tokens.
-  void truncate(int64_t tokens) { length_ = tokens; }
+  virtual int64_t capacity() const = 0;
   // Makes room for `tokens` tokens in all.
-  void reserve(int64_t tokens);
-
-  int64_t size_bytes() const;
+  virtual void reserve(int64_t tokens) = 0;
+  // After every slot has taken the same number of tokens.
+  virtual void advance(int64_t tokens) = 0;
+  // Forgets all but the first `tokens` tokens.
+  virtual void truncate(int64_t tokens) = 0;
+  // Makes the first `tokens` tokens those of `from`, a cache of the same model and options with no
+  // fewer loops. The tokens stored here so far are the same in both; those behind them are copied.
+  virtual void copy_prefix(const KvCache& from, int64_t tokens) = 0;
+  virtual int64_t size_bytes() const = 0;
   // Bytes that one token takes in all slots.
-  int64_t bytes_per_token() const;
+  virtual int64_t bytes_per_token() const = 0;
 
-  int64_t prelude_slot(int64_t layer) const { return layer; }
-  int64_t core_slot(int64_t loop, int64_t layer) const {
-    return prelude_ + (sharing_ == CacheSharing::per_loop ? loop * core_ : 0) + layer;
-  }
-  int64_t coda_slot(int64_t layer) const {
-    return prelude_ + (sharing_ == CacheSharing::per_loop ? loops_ : 1) * core_ + layer;
-  }
-  // For code that reads and writes tokens itself, after reserve(): the layout is as above.
-  Slot& slot(int64_t index) { return slots_[static_cast<size_t>(index)]; }
-  // Widths of the parts of Store a (or b) that share an int8 scale.
-  const std::vector<int64_t>& widths() const { return widths_; }
+  // Writes a [B,S,...] and b (undefined where the layout has none) behind the length() tokens of
+  // the slot and returns everything that its queries attend to, [B,length+S,...] in the compute
+  // type. `running`, [B,S] bool, tells the positions that run this loop where some have stopped.
+  virtual std::pair<at::Tensor, at::Tensor> append(const CacheSlot& slot, const at::Tensor& a,
+                                                   const at::Tensor& b = {},
+                                                   const at::Tensor& running = {}) = 0;
 
- private:
-  // Sum over the loops of the tokens being appended, for CacheSharing::average.
-  struct Sum {
-    at::Tensor a, b;
-    int64_t loops = 0;
-  };
-  bool is_core(int64_t slot) const { return slot >= prelude_ && slot < coda_slot(0); }
-  at::Tensor put(Store& store, int64_t begin, const at::Tensor& value);
-
-  int64_t prelude_, core_, loops_, length_ = 0;
-  CacheSharing sharing_;
-  at::ScalarType compute_type_;
-  std::vector<int64_t> widths_;
-  std::vector<Slot> slots_;
-  std::vector<Sum> sums_;  // of each core layer
+  // Writes one token, length() or a later one.
+  virtual void store(const CacheSlot& slot, int64_t token, const float* a, const float* b) = 0;
+  // Attention of `heads` queries, already scaled, over the first `tokens` tokens. mla: the keys are
+  // `a`, the values its first group; gqa: group `key_head` of a and b. q [heads, key width] → out
+  // [heads, value width]; work: as cpu::attention_work_floats() says.
+  virtual void attend(const CacheSlot& slot, int64_t key_head, const float* q, int64_t heads,
+                      int64_t tokens, float* out, float* work) const = 0;
+  // The token has run `loops_run` of `loops` loops: what it left of the last one serves the others.
+  virtual void settle(int64_t token, int64_t loops_run, int64_t loops) = 0;
 };
+
+std::unique_ptr<KvCache> make_cache(const ModelConfig& config, int64_t loops, int64_t batch,
+                                    int64_t capacity_tokens, at::Device device,
+                                    at::ScalarType compute_type, const CacheOptions& options = {});
 
 }  // namespace mythos

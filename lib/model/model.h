@@ -6,8 +6,8 @@
 #include "model/kv_cache.h"
 #include "model/weights.h"
 
-// The recurrent-depth transformer: embedding → prelude → T loops of the core with the input
-// injected → coda → norm → head. Shapes: B batch, S sequence, D width, V vocabulary, T loops, E
+// The forward pass on LibTorch tensors, and what stands behind it: losses and logits. The text of
+// the pass is in transformer.cc. Shapes: B batch, S sequence, D width, V vocabulary, T loops, E
 // experts.
 namespace mythos {
 
@@ -29,8 +29,10 @@ struct ForwardOptions {
   Tensor counted;
   // The hidden state of the last position alone, [B,1,D]; of the others only what it needs.
   bool last_only = false;
-  // Where positions halt (halting = act) and no gradient is recorded, those that have halted are
-  // not computed; otherwise they are computed and their states and keys put back.
+  // When positions stop before their last loop; without gradient.
+  Exit exit;
+  // Where positions stop (halting = act, or an exit) and no gradient is recorded, those that have
+  // stopped are not computed; otherwise they are computed and their states and keys put back.
   bool skip_halted = true;
   // With gradients: keep only the input of each loop (loop) or of each layer (block), and compute
   // the rest again in the backward pass.
@@ -39,8 +41,10 @@ struct ForwardOptions {
 
 struct ForwardResult {
   Tensor hidden;        // [B,S or 1,D] after the final norm, in the compute type
+  Tensor logits;        // [B,S,V] fp32 instead of hidden where positions exit by kl
   Tensor halt_weights;  // [B,S,T] fp32 share of each loop's state; undefined if no halting
-  Tensor loops_run;     // [B,S] int64 loops until each position halted; defined with halting = act
+  // [B,S] int64 loops until each position stopped; defined with halting = act or an exit.
+  Tensor loops_run;
   // [B,S] fp32 loops run + remainder of each position (Graves 2016, eq. 12), the differentiable
   // cost of halting; undefined if no halting.
   Tensor ponder;
@@ -65,8 +69,8 @@ Tensor token_losses(const Weights& weights, const Tensor& hidden, const Tensor& 
 Tensor loss_sum(const Weights& weights, const Tensor& hidden, const Tensor& targets,
                 double scale = 1, const Tensor& device_scale = {});
 
-// Ā of an LTI or ZOH injection, [D] fp32, strictly inside (0, 1); undefined for other injections.
-Tensor transition(const ModelConfig& config, const Weights& weights);
+// The sinusoid of each loop's index on the first channels, [T,D] fp32.
+Tensor loop_marks(const ModelConfig& config, int64_t loops, at::Device device);
 
 // A model to compute with: what load_model (checkpoint/checkpoint.h) gives, and what tests build.
 struct Model {

@@ -7,6 +7,8 @@
 #include <limits>
 #include <vector>
 
+#include "model/injection.h"
+
 namespace mythos {
 namespace {
 
@@ -61,16 +63,13 @@ double spectral_radius(const Tensor& matrix) {
 SpectralReport spectral_report(const ModelConfig& config, const Weights& weights) {
   SpectralReport report;
   report.injection = config.injection;
-  if (config.injection == Injection::linear) {
-    report.applicable = true;
+  const Transition A = transition(config, weights.core.injection);
+  report.applicable = A.matrix.defined() || A.diagonal.defined();
+  if (A.diagonal.defined()) describe_diagonal(A.diagonal, report);
+  if (A.matrix.defined()) {
     report.channels = config.dim;
-    report.radius = spectral_radius(weights.core.injection.weight.slice(1, 0, config.dim));
-    return report;
+    report.radius = spectral_radius(A.matrix);
   }
-  const Tensor diagonal = transition(config, weights);
-  if (!diagonal.defined()) return report;
-  report.applicable = true;
-  describe_diagonal(diagonal, report);
   return report;
 }
 

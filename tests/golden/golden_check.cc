@@ -113,9 +113,10 @@ void check_decode(const Case& c, const Weights& weights, Report& report) {
   if (!c.golden.contains("decode_logits")) return;
   const at::NoGradGuard no_grad;
   const Tensor& ids = c.input_ids;
-  KvCache cache(c.config, c.config.max_loop_iters, ids.size(0), 4, ids.device(), at::kFloat);
+  const auto cache =
+      make_cache(c.config, c.config.max_loop_iters, ids.size(0), 4, ids.device(), at::kFloat);
   ForwardOptions options;
-  options.cache = &cache;
+  options.cache = cache.get();
   std::vector<Tensor> steps;
   for (int64_t at = 0; at < ids.size(1);) {
     const int64_t count = at == 0 ? c.prefill : 1;

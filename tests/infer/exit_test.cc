@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "../device.h"
 #include "../model/sample_model.h"
 #include "infer/engine/decoder.h"
 
@@ -170,6 +171,62 @@ TEST(ExitByHalting, StopsTokensThatTheHeadHasHalted) {
     }
   }
 }
+
+// Tensors, which serve every device, against the program of rows: depths, logits and what the
+// tokens that stopped leave in every kind of cache.
+class ExitOnDevice : public OnDeviceTest<NamedConfig> {};
+
+// The tokens of steps() in one step.
+Steps together(const Model& model, const Decoder::Options& options) {
+  Decoder decoder(model, options);
+  const auto cache = decoder.make_cache(kLoops, 4);
+  Steps out;
+  out.logits.assign(kTokens, std::vector<float>(static_cast<size_t>(model.config.vocab_size)));
+  std::vector<Decoder::Row> rows;
+  for (int64_t i = 0; i < kTokens; ++i) {
+    const auto id = static_cast<uint32_t>((7 * i * i + 3) % model.config.vocab_size);
+    rows.push_back({cache.get(), id, 0, out.logits[static_cast<size_t>(i)].data()});
+  }
+  decoder.step(rows);
+  for (const Decoder::Row& row : rows) out.loops_run.push_back(row.loops_run);
+  return out;
+}
+
+void expect_alike(const Steps& got, const Steps& want, const std::string& what) {
+  EXPECT_EQ(got.loops_run, want.loops_run) << what;
+  for (size_t i = 0; i < want.logits.size(); ++i) {
+    for (size_t j = 0; j < want.logits[i].size(); ++j) {
+      ASSERT_NEAR(got.logits[i][j], want.logits[i][j], 2e-3) << what << ", token " << i;
+    }
+  }
+}
+
+TEST_P(ExitOnDevice, TensorsStopTokensAsRowsDo) {
+  ModelConfig config = value().config;
+  config.init_std = 0.2;
+  config.act_threshold = 0.7;
+  const Model model = sample_model(config), there = sample_model(config, 3, device_);
+  for (const ExitRule rule : {ExitRule::latent, ExitRule::kl, ExitRule::halting}) {
+    if (rule == ExitRule::halting && config.halting == Halting::none) continue;
+    for (const CacheSharing sharing :
+         {CacheSharing::per_loop, CacheSharing::last_loop, CacheSharing::average}) {
+      Decoder::Options options = exiting(rule, rule == ExitRule::kl ? 0.02 : 0.4);
+      options.cache.sharing = sharing;
+      Decoder::Options tensors = options;
+      tensors.native = false;
+      const std::string what = std::string(enum_name(rule)) + " " + std::string(enum_name(sharing));
+      expect_alike(steps(there, tensors), steps(model, options), what);
+      // Rows give company the mean as soon as a token stops, tensors after the pass.
+      if (sharing == CacheSharing::average) continue;
+      expect_alike(together(there, tensors), together(model, options), what + " together");
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Mechanisms, ExitOnDevice,
+                         testing::ValuesIn(on_each_device(all_mechanisms())), [](const auto& info) {
+                           return info.param.device + "_" + info.param.value.name;
+                         });
 
 INSTANTIATE_TEST_SUITE_P(Mechanisms, ExitOf,
                          testing::Combine(testing::ValuesIn(all_mechanisms()),

@@ -108,10 +108,10 @@ TEST_P(HaltedPositions, KeysInLaterLoopsAreThoseOfTheLastLoopRun) {
   const at::NoGradGuard no_grad;
   const Weights w = weights();
   constexpr int64_t kLoops = 6, kTokens = 30;
-  KvCache cache(config(), kLoops, 1, kTokens + 1, device_, at::kFloat);
+  const auto cache = make_cache(config(), kLoops, 1, kTokens + 1, device_, at::kFloat);
   ForwardOptions options;
   options.loops = kLoops;
-  options.cache = &cache;
+  options.cache = cache.get();
   const Tensor ids = ids_of(1, kTokens);
   const Tensor loops_run = forward(config(), w, ids, options).loops_run[0];
   const auto stored = [&](int64_t loop, int64_t layer) {
@@ -119,7 +119,7 @@ TEST_P(HaltedPositions, KeysInLaterLoopsAreThoseOfTheLastLoopRun) {
     const at::TensorOptions on = device_;
     const Tensor a = mla ? at::zeros({1, 1, config().kv_lora_rank + config().qk_rope_head_dim}, on)
                          : at::zeros({1, 1, config().n_kv_heads, config().head_dim()}, on);
-    const auto all = cache.append(cache.core_slot(loop, layer), a, mla ? Tensor() : a);
+    const auto all = cache->append({Section::core, layer, loop}, a, mla ? Tensor() : a);
     const Tensor keys = all.first[0].narrow(0, 0, kTokens).flatten(1);
     if (mla) return keys;
     return at::cat({keys, all.second[0].narrow(0, 0, kTokens).flatten(1)}, 1);
@@ -140,8 +140,8 @@ TEST_P(HaltedPositions, CachedInPiecesEqualsTheWhole) {
     ForwardOptions options;
     options.loops = loops;
     const ForwardResult want = forward(config(), w, ids, options);
-    KvCache cache(config(), loops, 1, 2, device_, at::kFloat);
-    options.cache = &cache;
+    const auto cache = make_cache(config(), loops, 1, 2, device_, at::kFloat);
+    options.cache = cache.get();
     std::vector<Tensor> hidden, loops_run;
     int64_t begin = 0;
     for (const int64_t count : {21, 17, 4, 1, 1, 1}) {
@@ -225,16 +225,16 @@ TEST_P(HaltedPositions, SkippingWithACacheEqualsComputingAll) {
   const at::NoGradGuard no_grad;
   const Tensor ids = ids_of(1, 45);
   for (const int64_t loops : {2, 6}) {
-    KvCache skipped(config(), loops, 1, 2, device_, at::kFloat);
-    KvCache whole(config(), loops, 1, 2, device_, at::kFloat);
+    const auto skipped = make_cache(config(), loops, 1, 2, device_, at::kFloat);
+    const auto whole = make_cache(config(), loops, 1, 2, device_, at::kFloat);
     int64_t begin = 0;
     for (const int64_t count : {21, 17, 4, 1, 1, 1}) {
       const Tensor piece = ids.narrow(1, begin, count);
       ForwardOptions options;
       options.loops = loops;
-      options.cache = &skipped;
+      options.cache = skipped.get();
       const ForwardResult got = forward(config(), weights(), piece, options);
-      options.cache = &whole;
+      options.cache = whole.get();
       options.skip_halted = false;
       const ForwardResult want = forward(config(), weights(), piece, options);
       EXPECT_TRUE(at::equal(got.loops_run, want.loops_run));

@@ -15,8 +15,9 @@ HaltingState run(const ModelConfig& config, Weights& weights, double p, int64_t 
                  at::Device device) {
   weights.core.halting.weight = at::zeros({1, config.dim}, device);
   weights.core.halting.bias = at::full({1}, std::log(p / (1 - p)), device);
-  HaltingState state(config, weights, loops);
-  for (int64_t t = 0; t < loops; ++t) state.add(at::full({1, 2, config.dim}, t + 1.0, device));
+  HaltingState state(config, loops);
+  for (int64_t t = 0; t < loops; ++t)
+    state.add(at::full({1, 2, config.dim}, t + 1.0, device), weights.core.halting);
   return state;
 }
 
@@ -69,8 +70,8 @@ TEST_P(Halting_, StoppingWhenAllHaveHaltedChangesNothing) {
   EXPECT_LT(loops_run, 8);
   EXPECT_EQ(stopped.halt_weights.size(2), 8);
   // The loops that are left out with a cache leave their keys there: the next token sees the same.
-  KvCache cache(config_, 8, 1, 8, device_, at::kFloat);
-  options.cache = &cache;
+  const auto cache = make_cache(config_, 8, 1, 8, device_, at::kFloat);
+  options.cache = cache.get();
   loops_run = 0;
   const ForwardResult pieces = forward(config_, weights, ids.narrow(1, 0, 5), options);
   EXPECT_LT(loops_run, 8);

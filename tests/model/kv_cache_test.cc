@@ -23,9 +23,10 @@ class CacheOf : public OnDeviceTest<Attention> {
     config_.core_layers = 2;
     at::manual_seed(5);
   }
-  KvCache make(CacheType type, CacheSharing sharing = CacheSharing::per_loop, int64_t loops = 3,
-               at::ScalarType compute = at::kFloat) const {
-    return {config_, loops, /*batch=*/2, /*capacity_tokens=*/4, device_, compute, {sharing, type}};
+  std::unique_ptr<KvCache> make(CacheType type, CacheSharing sharing = CacheSharing::per_loop,
+                                int64_t loops = 3, at::ScalarType compute = at::kFloat) const {
+    return make_cache(config_, loops, /*batch=*/2, /*capacity_tokens=*/4, device_, compute,
+                      {sharing, type});
   }
   bool mla() const { return config_.attention == Attention::mla; }
   Tensor random(at::IntArrayRef shape) const { return at::randn(shape).to(device_); }
@@ -41,7 +42,7 @@ class CacheOf : public OnDeviceTest<Attention> {
     std::vector<Pair> out;
     for (int64_t i = 0; i < slots(); ++i) {
       const Pair& fresh = steps[static_cast<size_t>(i)];
-      const auto [a, b] = cache.append(i, fresh.a, fresh.b);
+      const auto [a, b] = cache.append(slot(i), fresh.a, fresh.b);
       out.push_back({a, b});
     }
     cache.advance(steps.front().a.size(1));
@@ -52,7 +53,13 @@ class CacheOf : public OnDeviceTest<Attention> {
     for (int64_t i = 0; i < slots(); ++i) out.push_back(step(tokens));
     return out;
   }
-  // With per-loop slots of 3 loops.
+  // The slots of 3 loops with keys of their own, in the order of the forward pass.
+  CacheSlot slot(int64_t i) const {
+    const int64_t core = i - config_.prelude_layers, coda = core - 3 * 2;
+    if (core < 0) return {Section::prelude, i, 0};
+    if (coda < 0) return {Section::core, core % 2, core / 2};
+    return {Section::coda, coda, 0};
+  }
   int64_t slots() const { return config_.prelude_layers + 3 * 2 + config_.coda_layers; }
 
   ModelConfig config_ = small_config();
@@ -69,7 +76,8 @@ Tensor joined(const Tensor& first, const Tensor& second) {
 }
 
 TEST_P(CacheOf, ReturnsAllTokensAndGrows) {
-  KvCache cache = make(CacheType::automatic);
+  const auto made = make(CacheType::automatic);
+  KvCache& cache = *made;
   const auto first = steps(3), second = steps(6), third = steps(1);
   feed(cache, first);
   EXPECT_EQ(cache.length(), 3);
@@ -86,7 +94,7 @@ TEST_P(CacheOf, ReturnsAllTokensAndGrows) {
   }
   cache.reserve(40);
   EXPECT_EQ(cache.length(), 3);
-  EXPECT_GE(cache.slot(0).a.numbers.size(1), 40);
+  EXPECT_GE(cache.capacity(), 40);
   const auto last = feed(cache, third);
   for (size_t i = 0; i < last.size(); ++i) {
     expect_equal(last[i].a, joined(joined(first[i].a.narrow(1, 0, 2), third[i].a), third[i].a));
@@ -95,7 +103,8 @@ TEST_P(CacheOf, ReturnsAllTokensAndGrows) {
 
 TEST_P(CacheOf, Bf16AndInt8StayNearAndGrow) {
   for (const CacheType type : {CacheType::bf16, CacheType::int8}) {
-    KvCache cache = make(type);
+    const auto made = make(type);
+    KvCache& cache = *made;
     const auto first = steps(3), second = steps(6);
     feed(cache, first);
     const auto seen = feed(cache, second);
@@ -108,7 +117,8 @@ TEST_P(CacheOf, Bf16AndInt8StayNearAndGrow) {
         EXPECT_FALSE(got.equal(want));
         // int8: half a step of the largest of the parts that share a scale.
         int64_t from = 0;
-        for (const int64_t width : mla() ? cache.widths() : std::vector{config_.head_dim()}) {
+        for (const int64_t width :
+             mla() ? CacheLayout(config_).a : std::vector{config_.head_dim()}) {
           const Tensor exact = want.narrow(-1, from, width);
           const Tensor error = (got.narrow(-1, from, width) - exact).abs();
           const Tensor bound = type == CacheType::int8 ? exact.abs().amax(-1, true) * (1.001 / 254)
@@ -123,10 +133,11 @@ TEST_P(CacheOf, Bf16AndInt8StayNearAndGrow) {
 
 TEST_P(CacheOf, GivesTheComputeType) {
   for (const CacheType type : {CacheType::fp32, CacheType::bf16, CacheType::int8}) {
-    KvCache cache = make(type, CacheSharing::per_loop, 3, at::kBFloat16);
+    const auto made = make(type, CacheSharing::per_loop, 3, at::kBFloat16);
+    KvCache& cache = *made;
     const Pair fresh = step(2);
-    const auto seen =
-        cache.append(0, fresh.a.to(at::kBFloat16), mla() ? Tensor() : fresh.b.to(at::kBFloat16));
+    const auto seen = cache.append({Section::prelude, 0, 0}, fresh.a.to(at::kBFloat16),
+                                   mla() ? Tensor() : fresh.b.to(at::kBFloat16));
     EXPECT_EQ(seen.first.scalar_type(), at::kBFloat16);
   }
 }
@@ -136,15 +147,15 @@ TEST_P(CacheOf, TakesWhatThePlanSays) {
   const SlotBytes slot = slot_bytes(config_);
   for (const int64_t loops : {1, 3}) {
     const int64_t slots = cache_slots(config_, loops);
-    EXPECT_EQ(make(CacheType::bf16, {}, loops).bytes_per_token(), slots * slot.bf16);
-    EXPECT_EQ(make(CacheType::int8, {}, loops).bytes_per_token(), slots * slot.int8);
-    EXPECT_EQ(make(CacheType::fp32, {}, loops).bytes_per_token(), slots * 2 * slot.bf16);
-    EXPECT_EQ(make(CacheType::automatic, {}, loops).bytes_per_token(), slots * 2 * slot.bf16);
+    EXPECT_EQ(make(CacheType::bf16, {}, loops)->bytes_per_token(), slots * slot.bf16);
+    EXPECT_EQ(make(CacheType::int8, {}, loops)->bytes_per_token(), slots * slot.int8);
+    EXPECT_EQ(make(CacheType::fp32, {}, loops)->bytes_per_token(), slots * 2 * slot.bf16);
+    EXPECT_EQ(make(CacheType::automatic, {}, loops)->bytes_per_token(), slots * 2 * slot.bf16);
   }
-  const KvCache cache = make(CacheType::bf16);
-  EXPECT_EQ(cache.size_bytes(), 2 * 4 * cache.bytes_per_token());
+  const auto cache = make(CacheType::bf16);
+  EXPECT_EQ(cache->size_bytes(), 2 * 4 * cache->bytes_per_token());
   for (const auto sharing : {CacheSharing::last_loop, CacheSharing::average}) {
-    EXPECT_EQ(make(CacheType::bf16, sharing, 64).bytes_per_token(),
+    EXPECT_EQ(make(CacheType::bf16, sharing, 64)->bytes_per_token(),
               cache_slots(config_, 1) * slot.bf16);
   }
 }
@@ -152,7 +163,8 @@ TEST_P(CacheOf, TakesWhatThePlanSays) {
 // Loop t sees its own new tokens behind what the last loop, or the mean over the loops, left.
 TEST_P(CacheOf, SharingLeavesTheLastLoopOrTheMean) {
   for (const auto sharing : {CacheSharing::last_loop, CacheSharing::average}) {
-    KvCache cache = make(CacheType::fp32, sharing);
+    const auto made = make(CacheType::fp32, sharing);
+    KvCache& cache = *made;
     std::vector<Pair> past;  // what earlier steps left
     for (const int64_t tokens : {2, 3}) {
       std::vector<Pair> left;
@@ -164,7 +176,7 @@ TEST_P(CacheOf, SharingLeavesTheLastLoopOrTheMean) {
           mean = {loop ? mean.a + last.a : last.a, mla()  ? Tensor()
                                                    : loop ? mean.b + last.b
                                                           : last.b};
-          const auto seen = cache.append(cache.core_slot(loop, layer), last.a, last.b);
+          const auto seen = cache.append({Section::core, layer, loop}, last.a, last.b);
           const auto before = [&](const Tensor& fresh, Tensor Pair::*part) {
             if (past.empty() || !fresh.defined()) return fresh;
             return joined(past[static_cast<size_t>(layer)].*part, fresh);
@@ -177,9 +189,9 @@ TEST_P(CacheOf, SharingLeavesTheLastLoopOrTheMean) {
         }
         left.push_back(last);
       }
-      for (const int64_t slot : {cache.prelude_slot(0), cache.coda_slot(0)}) {
+      for (const Section section : {Section::prelude, Section::coda}) {
         const Pair fresh = step(tokens);
-        cache.append(slot, fresh.a, fresh.b);
+        cache.append({section, 0, 0}, fresh.a, fresh.b);
       }
       cache.advance(tokens);
       for (size_t i = 0; i < left.size(); ++i) {
@@ -191,13 +203,78 @@ TEST_P(CacheOf, SharingLeavesTheLastLoopOrTheMean) {
   }
 }
 
-TEST_P(CacheOf, SlotsOfPartsDoNotOverlap) {
-  const KvCache own = make(CacheType::fp32), shared = make({}, CacheSharing::last_loop);
-  EXPECT_EQ(own.core_slot(0, 0), own.prelude_slot(0) + 1);
-  EXPECT_EQ(own.core_slot(2, 1), 1 + 2 * 2 + 1);
-  EXPECT_EQ(own.coda_slot(0), 1 + 3 * 2);
-  EXPECT_EQ(shared.core_slot(2, 1), shared.core_slot(0, 1));
-  EXPECT_EQ(shared.coda_slot(0), 1 + 2);
+// Positions that do not run a loop leave nothing in the mean.
+TEST_P(CacheOf, TheMeanIsOverTheLoopsThatAPositionRuns) {
+  const auto cache = make(CacheType::fp32, CacheSharing::average);
+  const Pair first = step(2), second = step(2);
+  Tensor runs = at::ones({2, 2}, at::TensorOptions(at::kBool).device(device_));
+  runs[0][1].fill_(false);
+  cache->append({Section::core, 0, 0}, first.a, first.b);
+  cache->append({Section::core, 0, 1}, second.a, second.b, runs);
+  cache->advance(2);
+  const Pair next = step(1);
+  const auto seen = cache->append({Section::core, 0, 0}, next.a, next.b);
+  const auto expect = [&](const Tensor& got, const Tensor& a, const Tensor& b) {
+    if (!a.defined()) return;
+    const Tensor want =
+        ((a + b) / 2)
+            .index_put({at::zeros({1}, at::kLong), at::ones({1}, at::kLong)}, a[0][1].unsqueeze(0));
+    EXPECT_TRUE(at::allclose(got.narrow(1, 0, 2), want, 1e-6, 1e-7));
+  };
+  expect(seen.first, first.a, second.a);
+  expect(seen.second, first.b, second.b);
+}
+
+TEST_P(CacheOf, CopiesAPrefix) {
+  for (const CacheSharing sharing :
+       {CacheSharing::per_loop, CacheSharing::last_loop, CacheSharing::average}) {
+    for (const CacheType type : {CacheType::fp32, CacheType::int8}) {
+      const auto from = make(type, sharing), to = make(type, sharing);
+      const auto first = steps(6), next = steps(1);
+      feed(*from, first);
+      to->copy_prefix(*from, 1);
+      to->copy_prefix(*from, 4);
+      from->truncate(4);
+      EXPECT_EQ(to->length(), 4);
+      const auto want = feed(*from, next), got = feed(*to, next);
+      for (size_t i = 0; i < want.size(); ++i) {
+        expect_equal(got[i].a, want[i].a);
+        expect_equal(got[i].b, want[i].b);
+      }
+    }
+  }
+  const auto from = make(CacheType::fp32), short_loops = make(CacheType::fp32, {}, 5);
+  feed(*from, steps(3));
+  EXPECT_THROW(make(CacheType::fp32)->copy_prefix(*from, 4), Error);
+  EXPECT_THROW(short_loops->copy_prefix(*from, 2), Error);
+}
+
+// Rows of floats and tensors are two ways into one memory.
+TEST_P(CacheOf, RowsAreStoredAsTensorsAre) {
+  if (!device_.is_cpu()) GTEST_SKIP() << "rows are computed on the CPU";
+  for (const CacheType type : {CacheType::fp32, CacheType::bf16, CacheType::int8}) {
+    const auto by_row = make_cache(config_, 3, 1, 4, device_, at::kFloat, {{}, type});
+    const auto by_tensor = make_cache(config_, 3, 1, 4, device_, at::kFloat, {{}, type});
+    for (int64_t token = 0; token < 3; ++token) {
+      const Pair fresh = step(1);
+      for (int64_t i = 0; i < slots(); ++i) {
+        const Tensor a = fresh.a.narrow(0, 0, 1).contiguous();
+        const Tensor b = mla() ? Tensor() : fresh.b.narrow(0, 0, 1).contiguous();
+        by_tensor->append(slot(i), a, b);
+        by_row->store(slot(i), token, a.data_ptr<float>(), mla() ? nullptr : b.data_ptr<float>());
+      }
+      by_row->advance(1);
+      by_tensor->advance(1);
+    }
+    const auto more = steps(1);
+    for (int64_t i = 0; i < slots(); ++i) {
+      const Tensor a = more[static_cast<size_t>(i)].a.narrow(0, 0, 1);
+      const Tensor b = mla() ? Tensor() : more[static_cast<size_t>(i)].b.narrow(0, 0, 1);
+      const auto got = by_row->append(slot(i), a, b), want = by_tensor->append(slot(i), a, b);
+      expect_equal(got.first, want.first);
+      expect_equal(got.second, want.second);
+    }
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(

@@ -1,3 +1,4 @@
+#include "model/injection.h"
 #include "model/model.h"
 
 #include <ATen/ATen.h>
@@ -26,17 +27,17 @@ class EveryMechanism : public OnDeviceTest<NamedConfig> {
 // Logits of feeding `ids` through a cache in pieces of the given sizes.
 Tensor cached_logits(const ModelConfig& config, const Weights& weights, const Tensor& ids,
                      int64_t loops, const std::vector<int64_t>& pieces) {
-  KvCache cache(config, loops, ids.size(0), 2, ids.device(), weights.compute_type);
+  const auto cache = make_cache(config, loops, ids.size(0), 2, ids.device(), weights.compute_type);
   std::vector<Tensor> out;
   int64_t begin = 0;
   for (const int64_t count : pieces) {
     ForwardOptions options;
     options.loops = loops;
-    options.cache = &cache;
+    options.cache = cache.get();
     out.push_back(
         logits(weights, forward(config, weights, ids.narrow(1, begin, count), options).hidden));
     begin += count;
-    EXPECT_EQ(cache.length(), begin);
+    EXPECT_EQ(cache->length(), begin);
   }
   return at::cat(out, 1);
 }
@@ -68,8 +69,8 @@ TEST_P(EveryMechanism, TheLastPositionAloneIsThatOfTheWhole) {
   ASSERT_EQ(got.size(1), 1);
   EXPECT_LE((got - want.narrow(1, 36, 1)).abs().max().item<double>(), 2e-5);
   // And it leaves the same cache: what follows comes out alike.
-  KvCache whole(config(), config().max_loop_iters, 2, 2, device_, at::kFloat);
-  KvCache last(config(), config().max_loop_iters, 2, 2, device_, at::kFloat);
+  const auto whole = make_cache(config(), config().max_loop_iters, 2, 2, device_, at::kFloat);
+  const auto last = make_cache(config(), config().max_loop_iters, 2, 2, device_, at::kFloat);
   const auto feed = [&](KvCache& cache, bool last_only) {
     ForwardOptions step;
     step.cache = &cache;
@@ -78,7 +79,7 @@ TEST_P(EveryMechanism, TheLastPositionAloneIsThatOfTheWhole) {
     step.last_only = false;
     return forward(config(), weights, ids.narrow(1, 30, 7), step).hidden;
   };
-  EXPECT_LE((feed(last, true) - feed(whole, false)).abs().max().item<double>(), 2e-6);
+  EXPECT_LE((feed(*last, true) - feed(*whole, false)).abs().max().item<double>(), 2e-6);
 }
 
 TEST_P(EveryMechanism, ATokenNeverSeesLaterOnes) {
@@ -265,10 +266,10 @@ TEST_P(ModelOf, ExpertLoadCountsEveryTokenOfEveryLoop) {
 }
 
 TEST_P(ModelOf, ACacheMadeForFewerLoopsIsRefused) {
-  KvCache cache(config_, 2, 1, 8, device_, at::kFloat);
+  const auto cache = make_cache(config_, 2, 1, 8, device_, at::kFloat);
   ForwardOptions options;
   options.loops = 3;
-  options.cache = &cache;
+  options.cache = cache.get();
   EXPECT_THROW(forward(config_, weights_, ids_of(1, 4), options), Error);
 }
 
@@ -281,11 +282,11 @@ TEST_P(ModelOf, ACacheMadeForMoreLoopsServesFewer) {
     config.attention = attention;
     const Model model = sample_model(config, 3, device_);
     const Weights weights = make_weights(config, model.parameters, at::kFloat);
-    KvCache cache(config, 5, 1, 2, device_, at::kFloat);
+    const auto cache = make_cache(config, 5, 1, 2, device_, at::kFloat);
     const auto feed = [&](int64_t begin, int64_t count, int64_t loops) {
       ForwardOptions options;
       options.loops = loops;
-      options.cache = &cache;
+      options.cache = cache.get();
       return forward(config, weights, ids.narrow(1, begin, count), options).hidden;
     };
     const auto whole = [&](int64_t loops) {
@@ -295,7 +296,7 @@ TEST_P(ModelOf, ACacheMadeForMoreLoopsServesFewer) {
     };
     const Tensor two = at::cat({feed(0, 6, 2), feed(6, 1, 2), feed(7, 2, 2)}, 1);
     EXPECT_LE((two - whole(2)).abs().max().item<double>(), 2e-5);
-    cache.truncate(0);
+    cache->truncate(0);
     const Tensor five = at::cat({feed(0, 7, 5), feed(7, 2, 5)}, 1);
     EXPECT_LE((five - whole(5)).abs().max().item<double>(), 2e-5);
   }
@@ -304,12 +305,12 @@ TEST_P(ModelOf, ACacheMadeForMoreLoopsServesFewer) {
 TEST_P(ModelOf, TokensTruncatedFromTheCacheAreForgotten) {
   const at::NoGradGuard no_grad;
   const Tensor ids = ids_of(1, 10), other = (ids + 1) % config_.vocab_size;
-  KvCache cache(config_, config_.max_loop_iters, 1, 4, device_, at::kFloat);
+  const auto cache = make_cache(config_, config_.max_loop_iters, 1, 4, device_, at::kFloat);
   ForwardOptions options;
-  options.cache = &cache;
+  options.cache = cache.get();
   forward(config_, weights_, ids.narrow(1, 0, 6), options);
   forward(config_, weights_, other.narrow(1, 6, 4), options);
-  cache.truncate(6);
+  cache->truncate(6);
   const Tensor again = forward(config_, weights_, ids.narrow(1, 6, 4), options).hidden;
   const Tensor want = forward(config_, weights_, ids).hidden.narrow(1, 6, 4);
   EXPECT_TRUE(at::allclose(again, want, 1e-4, 1e-5));
@@ -328,7 +329,7 @@ TEST(Transition, StaysInsideZeroAndOneAtTheExtremes) {
         Tensor(model.parameters.at(prefix + (lti ? "log_A" : "log_a"))).fill_(rate);
         Tensor(model.parameters.at(prefix + (lti ? "log_dt" : "dt_bias"))).fill_(dt);
         const Weights weights = make_weights(config, model.parameters, at::kFloat);
-        const Tensor A = transition(config, weights);
+        const Tensor A = transition(config, weights.core.injection).diagonal;
         EXPECT_GT(A.min().item<float>(), 0.0f) << rate << " " << dt;
         EXPECT_LT(A.max().item<float>(), 1.0f) << rate << " " << dt;
         const Tensor hidden = forward(config, weights, sample_ids(config, 1, 4)).hidden;

@@ -4,13 +4,13 @@
 #include <c10/core/InferenceMode.h>
 
 #include <algorithm>
+#include <array>
 #include <mutex>
 
 #include "base/error.h"
 #include "base/log.h"
 #include "base/strings.h"
 #include "device/device.h"
-#include "infer/engine/native_decoder.h"
 #include "ops/attention/attention.h"
 
 namespace mythos {
@@ -44,26 +44,16 @@ Tensor to_tensor(std::span<const uint32_t> ids, at::Device device) {
   return tensor.to(device);
 }
 
-void check_plain_exit(ExitRule exit, Halting halting) {
-  if (plain_path_offers(exit, halting)) return;
-  const std::string of =
-      exit == ExitRule::halting
-          ? strprintf(" of a model with model.halting %s", std::string(enum_name(halting)).c_str())
-          : "";
-  fail(ErrorKind::usage, strprintf("exit by %s%s is computed on the CPU; choose --device cpu",
-                                   std::string(enum_name(exit)).c_str(), of.c_str()));
-}
+// Prompts of up to this many tokens go through the program of rows; longer ones repay tensors,
+// whose products are blocked.
+constexpr int64_t kPromptRows = 16;
 
-void copy_logits(const Weights& weights, const Tensor& hidden, float* to) {
-  const Tensor scores = logits(weights, hidden).to(at::kCPU, at::kFloat).contiguous();
+void copy_logits(const Tensor& logits, float* to) {
+  const Tensor scores = logits.to(at::kCPU, at::kFloat).contiguous();
   std::copy_n(scores.data_ptr<float>(), scores.numel(), to);
 }
 
 }  // namespace
-
-bool plain_path_offers(ExitRule exit, Halting halting) {
-  return exit == ExitRule::none || (exit == ExitRule::halting && halting == Halting::act);
-}
 
 std::string slow_weights(WeightFormat weights, at::Device device) {
   if (!device.is_cuda() || weights == WeightFormat::plain) return "";
@@ -85,9 +75,11 @@ Decoder::Decoder(const ModelConfig& config, Weights weights, const Options& opti
          "Choose latent or kl");
   }
   if (options_.native && device().is_cpu()) {
-    native_ = std::make_unique<NativeDecoder>(config_, weights_, options_);
-  } else {
-    check_plain_exit(options_.exit, config_.halting);
+    const Exit exit{options_.exit, options_.exit_threshold};
+    program_ = std::make_unique<RowProgram>(config_, weights_, exit);
+    if (exit.rule == ExitRule::kl) {
+      full_depth_program_ = std::make_unique<RowProgram>(config_, weights_, Exit{});
+    }
   }
   if (const std::string slow = slow_weights(options_.weights, device()); !slow.empty()) {
     static std::once_flag told;
@@ -105,36 +97,58 @@ Decoder::~Decoder() = default;
 
 std::unique_ptr<KvCache> Decoder::make_cache(int64_t loops, int64_t capacity_tokens) const {
   const c10::InferenceMode guard;
-  return std::make_unique<KvCache>(config_, loops, 1, capacity_tokens, device(),
-                                   weights_.compute_type, options_.cache);
+  return mythos::make_cache(config_, loops, 1, capacity_tokens, device(), weights_.compute_type,
+                            options_.cache);
 }
 
 void Decoder::step(std::span<Row> rows) {
   if (rows.empty()) return;
   const c10::InferenceMode guard;
   const WithoutCudnnAttention without_plans;
-  if (!native_) return plain_step(rows);
-  for (; !rows.empty(); rows = rows.subspan(std::min<size_t>(kMaxRows, rows.size()))) {
-    native_->step(rows.first(std::min<size_t>(kMaxRows, rows.size())));
+  program_ ? row_step(rows) : tensor_step(rows);
+}
+
+void Decoder::row_step(std::span<Row> rows) {
+  while (!rows.empty()) {
+    const auto some = rows.first(std::min<size_t>(kMaxRows, rows.size()));
+    const bool full =
+        full_depth_program_ &&
+        std::all_of(some.begin(), some.end(), [](const Row& row) { return row.full_depth; });
+    (full ? *full_depth_program_ : *program_).run(some);
+    rows = rows.subspan(some.size());
   }
 }
 
-// Sequence by sequence.
-void Decoder::plain_step(std::span<Row> rows) {
+void Decoder::row_feed(KvCache& cache, std::span<const uint32_t> ids, float* logits) {
+  std::array<Row, kPromptRows> rows;
+  for (size_t i = 0; i < ids.size(); ++i) {
+    rows[i] = {&cache, ids[i], 0, i + 1 == ids.size() ? logits : nullptr, 0, true};
+  }
+  row_step(std::span(rows).first(ids.size()));
+}
+
+// One forward pass for each sequence's rows of equal depth.
+void Decoder::tensor_step(std::span<Row> rows) {
+  const auto alike = [](const Row& a, const Row& b) {
+    return a.cache == b.cache && a.loops == b.loops && a.full_depth == b.full_depth;
+  };
   for (size_t begin = 0, end = 0; begin < rows.size(); begin = end) {
     KvCache& cache = *rows[begin].cache;
     std::vector<uint32_t> ids;
+    for (; end < rows.size() && alike(rows[begin], rows[end]); ++end) ids.push_back(rows[end].id);
     ForwardOptions options;
     options.cache = &cache;
     options.loops = rows[begin].loops > 0 ? rows[begin].loops : cache.loops();
-    for (; end < rows.size() && rows[end].cache == &cache; ++end) ids.push_back(rows[end].id);
+    if (!rows[begin].full_depth) options.exit = {options_.exit, options_.exit_threshold};
     const ForwardResult result = forward(config_, weights_, to_tensor(ids, device()), options);
-    const Tensor halted = result.loops_run.defined() ? result.loops_run.to(at::kCPU) : Tensor();
+    const Tensor run = result.loops_run.defined() ? result.loops_run.to(at::kCPU) : Tensor();
     for (size_t i = begin; i < end; ++i) {
       const auto place = static_cast<int64_t>(i - begin);
-      rows[i].loops_run = halted.defined() ? halted[0][place].item<int64_t>() : options.loops;
+      rows[i].loops_run = run.defined() ? run[0][place].item<int64_t>() : options.loops;
       if (!rows[i].logits) continue;
-      copy_logits(weights_, result.hidden.select(1, place), rows[i].logits);
+      copy_logits(result.logits.defined() ? result.logits.select(1, place)
+                                          : logits(weights_, result.hidden.select(1, place)),
+                  rows[i].logits);
     }
   }
 }
@@ -158,12 +172,12 @@ bool Decoder::prefill(KvCache& cache, std::span<const uint32_t> ids, float* logi
     const int64_t size = std::min(options_.prefill_chunk, count - first);
     const auto chunk = ids.subspan(static_cast<size_t>(first), static_cast<size_t>(size));
     first += size;
-    if (native_ && size <= NativeDecoder::kPromptRows) {
-      native_->feed(cache, chunk, first == count ? logits : nullptr);
+    if (program_ && size <= kPromptRows) {
+      row_feed(cache, chunk, first == count ? logits : nullptr);
       continue;
     }
     const Tensor hidden = forward(config_, weights_, to_tensor(chunk, device()), options).hidden;
-    if (first == count) copy_logits(weights_, hidden.select(1, 0), logits);
+    if (first == count) copy_logits(mythos::logits(weights_, hidden.select(1, 0)), logits);
   }
   return true;
 }

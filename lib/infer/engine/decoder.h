@@ -8,39 +8,24 @@
 
 #include "config/decode_config.h"
 #include "model/model.h"
+#include "model/row_program.h"
 
 namespace mythos {
 
-// Whether the model's forward(), which alone computes on devices other than the CPU, offers an
-// exit.
-bool plain_path_offers(ExitRule exit, Halting halting);
-
 // The warning that weights of this format deserve on a device; empty where there is none.
 std::string slow_weights(WeightFormat weights, at::Device device);
-
-class NativeDecoder;
 
 // One model made ready for inference: computes the next tokens of any number of sequences, each
 // with a cache of its own and its own number of loops.
 class Decoder {
  public:
   struct Options : DecodeConfig {
-    // false: the model's forward() alone, as on a device other than the CPU. It knows no exit but
-    // that of act; the native path is tested against it.
+    // false: tensors alone, as on a device other than the CPU.
     bool native = true;
   };
-  // A token to compute behind those in its sequence's cache. Rows of one cache stand together, in
-  // the order of their positions.
-  struct Row {
-    KvCache* cache = nullptr;
-    uint32_t id = 0;
-    int64_t loops = 0;        // at most, up to those of the cache; 0 means those
-    float* logits = nullptr;  // [V] of the next token are written here; null: not wanted
-    int64_t loops_run = 0;    // out
-    bool full_depth = false;  // the exit rule does not apply
-  };
+  using Row = DecodeRow;
   // Most rows of one step.
-  static constexpr int64_t kMaxRows = 32;
+  static constexpr int64_t kMaxRows = RowProgram::kMaxRows;
 
   // The model must outlive the decoder, which computes on the device that holds its parameters.
   Decoder(const Model& model, const Options& options);
@@ -54,8 +39,8 @@ class Decoder {
   std::unique_ptr<KvCache> make_cache(int64_t loops, int64_t capacity_tokens) const;
 
   // Computes all rows, appends their keys and values to their caches and advances those. Results
-  // of a row do not depend on which other rows share the step. On the CPU this is one native pass
-  // without tensors (native_decoder.h).
+  // of a row do not depend on which other rows share the step. On the CPU this is one pass of a
+  // RowProgram.
   void step(std::span<Row> rows);
   // Feeds one sequence any number of tokens at full depth, whatever the exit rule; the logits of
   // the last are written to `logits` [V]. `cancelled` is asked between chunks; when it says yes the
@@ -70,12 +55,17 @@ class Decoder {
 
  private:
   Decoder(const ModelConfig& config, Weights weights, const Options& options);
-  void plain_step(std::span<Row> rows);
+  void tensor_step(std::span<Row> rows);
+  void row_step(std::span<Row> rows);
+  // A few tokens of one sequence as rows.
+  void row_feed(KvCache& cache, std::span<const uint32_t> ids, float* logits);
 
   ModelConfig config_;
   Weights weights_;
   Options options_;
-  std::unique_ptr<NativeDecoder> native_;  // null where it does not serve
+  // Both null where tensors compute the steps; the second one, without exits, where an exit costs
+  // rows at full depth something.
+  std::unique_ptr<RowProgram> program_, full_depth_program_;
 };
 
 }  // namespace mythos

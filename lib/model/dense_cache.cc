@@ -1,0 +1,326 @@
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/error.h"
+#include "model/kv_cache.h"
+#include "ops/linear/row_products.h"
+
+namespace mythos {
+namespace {
+
+using at::Tensor;
+
+at::ScalarType storage_type(CacheType type, at::ScalarType compute_type) {
+  switch (type) {
+    case CacheType::fp32:
+      return at::kFloat;
+    case CacheType::bf16:
+      return at::kBFloat16;
+    case CacheType::int8:
+      return at::kChar;
+    case CacheType::automatic:
+      break;
+  }
+  return compute_type;
+}
+
+// One of the two things that a slot stores of each token.
+struct Store {
+  const std::vector<int64_t>* groups;  // widths of the parts that share an int8 scale
+  Tensor numbers;                      // [B,capacity,width] fp32, bf16 or int8
+  Tensor scales;                       // int8: [B,capacity,groups] fp32
+
+  // Bytes of one token of one sequence in numbers and in scales.
+  template <class F>
+  static void each(const Store& store, const F& f) {
+    if (store.numbers.defined()) f(&Store::numbers);
+    if (store.scales.defined()) f(&Store::scales);
+  }
+
+  // Writes value [B,S,...] at the tokens from `begin` on; returns tokens 0 … begin+S-1 in value's
+  // shape and `type`.
+  Tensor put(int64_t begin, const Tensor& value, at::ScalarType type) const {
+    const int64_t count = value.size(1), end = begin + count;
+    std::vector<int64_t> shape = value.sizes().vec();
+    shape[1] = end;
+    const Tensor rows = value.reshape({value.size(0), count, -1});
+    const Tensor to = numbers.narrow(1, begin, count);
+    if (!scales.defined()) {
+      to.copy_(rows);
+      return numbers.narrow(1, 0, end).to(type).view(shape);
+    }
+    std::vector<Tensor> all;
+    int64_t first = 0, group = 0;
+    for (const int64_t width : *groups) {
+      const Tensor part = rows.narrow(2, first, width).to(at::kFloat);
+      const Tensor scale = part.abs().amax(2, true).clamp_min(1e-30) / 127.0;
+      scales.narrow(1, begin, count).narrow(2, group, 1).copy_(scale);
+      to.narrow(2, first, width).copy_((part / scale).round());
+      all.push_back(numbers.narrow(1, 0, end).narrow(2, first, width) *
+                    scales.narrow(1, 0, end).narrow(2, group, 1));
+      first += width, ++group;
+    }
+    return at::cat(all, 2).to(type).view(shape);
+  }
+
+  // Columns as the row kernels take them; the first `split` columns have the scale of `group`.
+  cpu::CachedRows rows(int64_t first, int64_t width, int64_t group, int64_t split) const {
+    using Kind = cpu::CachedRows::Kind;
+    cpu::CachedRows rows;
+    rows.numbers = static_cast<const char*>(numbers.data_ptr());
+    rows.stride = numbers.size(2);
+    rows.first = first;
+    rows.width = width;
+    rows.group = group;
+    rows.split = split;
+    rows.kind = numbers.scalar_type() == at::kFloat ? Kind::fp32 : Kind::bf16;
+    if (scales.defined()) {
+      rows.kind = Kind::int8;
+      rows.scales = scales.data_ptr<float>();
+      rows.groups = scales.size(2);
+    }
+    return rows;
+  }
+  void store(int64_t token, const float* x) const {
+    const int64_t width = numbers.size(2);
+    cpu::store_row(x, rows(0, width, 0, width), groups->data(), token);
+  }
+};
+
+// Memory for a number of tokens that doubles when it is full, with a slot for each prelude layer,
+// loop × core layer and coda layer, in that order; CacheSharing leaves one slot a core layer.
+class DenseCache final : public KvCache {
+ public:
+  DenseCache(const ModelConfig& config, int64_t loops, int64_t batch, int64_t capacity_tokens,
+             at::Device device, at::ScalarType compute_type, const CacheOptions& options)
+      : layout_(config),
+        prelude_(config.prelude_layers),
+        core_(config.core_layers),
+        loops_(loops),
+        sharing_(options.sharing),
+        compute_type_(compute_type) {
+    const auto tensors =
+        at::TensorOptions().dtype(storage_type(options.type, compute_type)).device(device);
+    const int64_t capacity = std::max<int64_t>(capacity_tokens, 1);
+    const auto make = [&](const std::vector<int64_t>& groups, int64_t width) {
+      Store store{&groups, {}, {}};
+      if (width == 0) return store;
+      store.numbers = at::empty({batch, capacity, width}, tensors);
+      if (tensors.dtype() == at::kChar) {
+        store.scales = at::empty({batch, capacity, static_cast<int64_t>(groups.size())},
+                                 tensors.dtype(at::kFloat));
+      }
+      return store;
+    };
+    const int64_t slots = index({Section::coda, config.coda_layers, 0});
+    for (int64_t i = 0; i < slots; ++i) {
+      slots_.push_back({make(layout_.a, layout_.width_a()), make(layout_.b, layout_.width_b())});
+    }
+    if (sharing_ == CacheSharing::average) sums_.resize(static_cast<size_t>(core_));
+  }
+
+  int64_t loops() const override { return loops_; }
+  int64_t length() const override { return length_; }
+  int64_t capacity() const override { return slots_.front()[0].numbers.size(1); }
+  void truncate(int64_t tokens) override { length_ = tokens; }
+
+  void reserve(int64_t tokens) override {
+    if (sharing_ == CacheSharing::average) {
+      const auto numbers = static_cast<size_t>(core_ * (tokens - length_) * layout_.numbers());
+      if (row_sums_.size() < numbers) row_sums_.resize(numbers);
+    }
+    if (tokens <= capacity()) return;
+    const int64_t larger = std::max(tokens, 2 * capacity());
+    for_tensors([&](Tensor& store) {
+      const Tensor to = at::empty({store.size(0), larger, store.size(2)}, store.options());
+      to.narrow(1, 0, length_).copy_(store.narrow(1, 0, length_));
+      store = to;
+    });
+  }
+
+  void copy_prefix(const KvCache& other, int64_t tokens) override {
+    const auto* from = dynamic_cast<const DenseCache*>(&other);
+    if (!from || from->loops_ < loops_ || from->sharing_ != sharing_ || from->length_ < tokens) {
+      fail(ErrorKind::internal, "copy_prefix: the caches do not fit");
+    }
+    reserve(tokens);
+    const int64_t first = std::min(length_, tokens), count = tokens - first;
+    const auto copy = [&](const CacheSlot& slot) {
+      for (size_t i = 0; i < 2; ++i) {
+        const Store &a = from->at(slot)[i], &b = at(slot)[i];
+        Store::each(b, [&](Tensor Store::*part) {
+          (b.*part).narrow(1, first, count).copy_((a.*part).narrow(1, first, count));
+        });
+      }
+    };
+    for (int64_t i = 0; i < prelude_; ++i) copy({Section::prelude, i, 0});
+    for (int64_t t = 0; t < slot_loops(); ++t) {
+      for (int64_t i = 0; i < core_; ++i) copy({Section::core, i, t});
+    }
+    for (int64_t i = 0; i < coda(); ++i) copy({Section::coda, i, 0});
+    length_ = tokens;
+  }
+
+  std::pair<Tensor, Tensor> append(const CacheSlot& slot, const Tensor& a, const Tensor& b,
+                                   const Tensor& running) override {
+    reserve(length_ + a.size(1));
+    if (sharing_ == CacheSharing::average && slot.section == Section::core) {
+      add_to_sum(sums_[static_cast<size_t>(slot.layer)], a, b, running);
+    }
+    const Slot& to = at(slot);
+    const Tensor all = to[0].put(length_, a, compute_type_);
+    return {all, b.defined() ? to[1].put(length_, b, compute_type_) : Tensor()};
+  }
+
+  void advance(int64_t tokens) override {
+    for (size_t layer = 0; layer < sums_.size(); ++layer) {
+      Sum& sum = sums_[layer];
+      if (!sum.a.defined()) continue;
+      const Slot& to = at({Section::core, static_cast<int64_t>(layer), 0});
+      to[0].put(length_, sum.a / sum.loops, compute_type_);
+      if (sum.b.defined()) to[1].put(length_, sum.b / sum.loops, compute_type_);
+      sum = {};
+    }
+    length_ += tokens;
+  }
+
+  int64_t size_bytes() const override {
+    int64_t total = 0;
+    for (const Slot& slot : slots_) {
+      for (const Store& store : slot) {
+        Store::each(store, [&](Tensor Store::*part) {
+          total += static_cast<int64_t>((store.*part).nbytes());
+        });
+      }
+    }
+    return total;
+  }
+  int64_t bytes_per_token() const override {
+    return size_bytes() / (slots_.front()[0].numbers.size(0) * capacity());
+  }
+
+  void store(const CacheSlot& slot, int64_t token, const float* a, const float* b) override {
+    const Slot& to = at(slot);
+    to[0].store(token, a);
+    if (b) to[1].store(token, b);
+    if (sharing_ != CacheSharing::average || slot.section != Section::core) return;
+    float* sum = row_sum(slot.layer, token);
+    const int64_t width = layout_.width_a();
+    if (slot.loop == 0) std::fill(sum, sum + layout_.numbers(), 0.0f);
+    cpu::add_scaled(sum, 1, a, width);
+    if (b) cpu::add_scaled(sum + width, 1, b, layout_.width_b());
+  }
+
+  void attend(const CacheSlot& slot, int64_t key_head, const float* q, int64_t heads,
+              int64_t tokens, float* out, float* work) const override {
+    const Slot& from = at(slot);
+    if (layout_.b.empty()) {
+      const int64_t rank = layout_.a[0], width = rank + layout_.a[1];
+      const auto keys = from[0].rows(0, width, 0, rank), values = from[0].rows(0, rank, 0, rank);
+      cpu::attend(q, heads, keys, values, tokens, out, work);
+      return;
+    }
+    const int64_t d = layout_.a[0], first = key_head * d;
+    const auto keys = from[0].rows(first, d, key_head, d),
+               values = from[1].rows(first, d, key_head, d);
+    cpu::attend(q, heads, keys, values, tokens, out, work);
+  }
+
+  void settle(int64_t token, int64_t loops_run, int64_t loops) override {
+    for (int64_t layer = 0; layer < core_; ++layer) {
+      const Slot& last = at({Section::core, layer, loops_run - 1});
+      if (sharing_ == CacheSharing::per_loop) {
+        for (int64_t t = loops_run; t < loops; ++t)
+          repeat(last, at({Section::core, layer, t}), token);
+      } else if (sharing_ == CacheSharing::average) {
+        float* sum = row_sum(layer, token);
+        for (int64_t i = 0; i < layout_.numbers(); ++i) sum[i] /= static_cast<float>(loops_run);
+        last[0].store(token, sum);
+        if (!layout_.b.empty()) last[1].store(token, sum + layout_.width_a());
+      }
+    }
+  }
+
+ private:
+  using Slot = std::array<Store, 2>;
+  // Of the tokens being appended, for CacheSharing::average: sums of a and b over the loops that
+  // each of them ran, and the number of those.
+  struct Sum {
+    Tensor a, b, loops;  // [B,S,...], loops broadcasts against both
+  };
+
+  int64_t slot_loops() const { return sharing_ == CacheSharing::per_loop ? loops_ : 1; }
+  int64_t coda() const {
+    return static_cast<int64_t>(slots_.size()) - prelude_ - slot_loops() * core_;
+  }
+  int64_t index(const CacheSlot& slot) const {
+    switch (slot.section) {
+      case Section::prelude:
+        return slot.layer;
+      case Section::core:
+        return prelude_ + (sharing_ == CacheSharing::per_loop ? slot.loop * core_ : 0) + slot.layer;
+      case Section::coda:
+        break;
+    }
+    return prelude_ + slot_loops() * core_ + slot.layer;
+  }
+  const Slot& at(const CacheSlot& slot) const { return slots_[static_cast<size_t>(index(slot))]; }
+
+  template <class F>
+  void for_tensors(const F& f) {
+    for (Slot& slot : slots_) {
+      for (Store& store : slot) Store::each(store, [&](Tensor Store::*part) { f(store.*part); });
+    }
+  }
+
+  void add_to_sum(Sum& sum, const Tensor& a, const Tensor& b, const Tensor& running) const {
+    std::vector<int64_t> shape(static_cast<size_t>(a.dim()), 1);
+    shape[0] = a.size(0), shape[1] = a.size(1);
+    const Tensor share = running.defined() ? running.to(at::kFloat).view(shape) : Tensor();
+    const auto add = [&](Tensor& to, const Tensor& value) {
+      if (!value.defined()) return;
+      const Tensor part = share.defined() ? value.to(at::kFloat) * share : value.to(at::kFloat);
+      to = to.defined() ? to + part : part;
+    };
+    add(sum.a, a);
+    add(sum.b, b);
+    add(sum.loops, at::ones(shape, a.options().dtype(at::kFloat)));
+  }
+
+  static void repeat(const Slot& from, const Slot& to, int64_t token) {
+    for (size_t i = 0; i < 2; ++i) {
+      Store::each(from[i], [&](Tensor Store::*part) {
+        const Tensor &a = from[i].*part, &b = to[i].*part;
+        const auto bytes = static_cast<size_t>(a.size(2)) * a.element_size();
+        const auto offset = static_cast<size_t>(token) * bytes;
+        std::memcpy(static_cast<char*>(b.data_ptr()) + offset,
+                    static_cast<const char*>(a.data_ptr()) + offset, bytes);
+      });
+    }
+  }
+  float* row_sum(int64_t layer, int64_t token) {
+    const int64_t tokens = static_cast<int64_t>(row_sums_.size()) / (core_ * layout_.numbers());
+    return &row_sums_[static_cast<size_t>((layer * tokens + token - length_) * layout_.numbers())];
+  }
+
+  CacheLayout layout_;
+  int64_t prelude_, core_, loops_, length_ = 0;
+  CacheSharing sharing_;
+  at::ScalarType compute_type_;
+  std::vector<Slot> slots_;
+  std::vector<Sum> sums_;        // of each core layer
+  std::vector<float> row_sums_;  // [core layer, token behind length(), a then b]
+};
+
+}  // namespace
+
+std::unique_ptr<KvCache> make_cache(const ModelConfig& config, int64_t loops, int64_t batch,
+                                    int64_t capacity_tokens, at::Device device,
+                                    at::ScalarType compute_type, const CacheOptions& options) {
+  return std::make_unique<DenseCache>(config, loops, batch, capacity_tokens, device, compute_type,
+                                      options);
+}
+
+}  // namespace mythos

@@ -1,0 +1,137 @@
+#include "model/row_program.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+
+#include "model/row_lane.h"
+#include "model/tensor_verbs.h"
+#include "ops/attention/rope.h"
+
+namespace mythos {
+
+struct RowProgram::State {
+  State(const ModelConfig& config, const Weights& weights, const Exit& exit)
+      : config(config), steps(record_rows(config, weights, exit)) {
+    for (const ScratchMemory& memory : steps.memory) {
+      shared.emplace_back(memory.shared ? memory.rows : 0, memory.width);
+    }
+  }
+
+  void reserve(int64_t loop_count, int64_t position_count);
+  void add_lane();
+  void run(Lane& lane, std::span<DecodeRow> rows, const Team::Member& member) const;
+
+  const ModelConfig& config;
+  RecordedSteps steps;
+  std::vector<FloatRows> shared;  // by memory; empty where each thread has its own
+  std::vector<Lane> lanes;
+  at::Tensor cos, sin;
+  int64_t positions = 0;
+  Team team;
+};
+
+RowProgram::RowProgram(const ModelConfig& config, const Weights& weights, const Exit& exit)
+    : state_(std::make_unique<State>(config, weights, exit)) {}
+
+RowProgram::~RowProgram() = default;
+
+// Makes the tables of loops and positions long enough.
+void RowProgram::State::reserve(int64_t loop_count, int64_t position_count) {
+  if (steps.embedding && loop_count > steps.embedding->count) {
+    const Tensor marks = loop_marks(config, loop_count, at::kCPU).contiguous();
+    steps.embedding->rows = FloatRows(loop_count, config.dim);
+    for (int64_t t = 0; t < loop_count; ++t) {
+      std::copy_n(marks.data_ptr<float>() + t * config.dim, config.dim, steps.embedding->rows[t]);
+    }
+    steps.embedding->count = loop_count;
+  }
+  if (position_count > positions) {
+    positions = std::max(position_count, 2 * positions);
+    std::tie(cos, sin) = rope_table(0, positions, config.rope_dim(), config.rope_theta, at::kCPU);
+    cos = cos.contiguous(), sin = sin.contiguous();
+  }
+}
+
+void RowProgram::State::add_lane() {
+  Lane lane;
+  lane.active.reserve(kMaxRows);
+  lane.work.resize(static_cast<size_t>(steps.work_floats));
+  const bool moe = config.ffn == FeedForward::moe;
+  const auto choices = static_cast<size_t>(kMaxRows * (moe ? config.n_experts_per_tok : 0));
+  lane.expert.resize(choices);
+  lane.order.resize(choices);
+  lane.weight.resize(choices);
+  for (size_t i = 0; i < steps.memory.size(); ++i) {
+    const ScratchMemory& memory = steps.memory[i];
+    lane.own.emplace_back(memory.shared ? 0 : memory.rows, memory.width);
+    FloatRows& rows = memory.shared ? shared[i] : lane.own.back();
+    lane.scratch.push_back({rows[0], rows.stride()});
+  }
+  lanes.push_back(std::move(lane));
+}
+
+void RowProgram::State::run(Lane& lane, std::span<DecodeRow> rows,
+                            const Team::Member& member) const {
+  const auto run_all = [&](const std::vector<RecordedStep>& list) {
+    for (const RecordedStep& step : list) {
+      if (step.barrier) member.barrier();
+      step.run(lane);
+    }
+  };
+  const auto all_active = [&] {
+    lane.active.clear();
+    for (size_t i = 0; i < rows.size(); ++i) lane.active.push_back(static_cast<int64_t>(i));
+  };
+  lane.rows = rows;
+  lane.member = &member;
+  lane.loop = 0;
+  lane.rotation = {cos.data_ptr<float>(), sin.data_ptr<float>()};
+  lane.rotation_width = config.rope_dim() / 2;
+  all_active();
+  for (const int64_t row : lane.active) {
+    const auto at = static_cast<size_t>(row);
+    const bool follows = row > 0 && rows[at].cache == rows[at - 1].cache;
+    lane.position[at] = follows ? lane.position[at - 1] + 1 : rows[at].cache->length();
+    lane.cumulative[at] = 0;
+    lane.stops[at] = false;
+  }
+  run_all(steps.before);
+  for (;; ++lane.loop) {
+    std::erase_if(lane.active, [&](int64_t row) { return lane.stops[static_cast<size_t>(row)]; });
+    if (lane.active.empty()) break;
+    run_all(steps.loop);
+  }
+  all_active();
+  run_all(steps.after);
+}
+
+void RowProgram::run(std::span<DecodeRow> rows) {
+  State& state = *state_;
+  int64_t loops = 0, positions = 0;
+  for (size_t begin = 0, end = 0; begin < rows.size(); begin = end) {
+    KvCache& cache = *rows[begin].cache;
+    while (end < rows.size() && rows[end].cache == &cache) ++end;
+    cache.reserve(cache.length() + static_cast<int64_t>(end - begin));
+    loops = std::max(loops, cache.loops());
+    positions = std::max(positions, cache.capacity());
+  }
+  state.reserve(loops, positions);
+  const int threads = at::get_num_threads();
+  while (static_cast<int>(state.lanes.size()) < threads) state.add_lane();
+  state.team.run(threads, [&](const Team::Member& member) {
+    state.run(state.lanes[static_cast<size_t>(member.index())], rows, member);
+  });
+  for (const DecodeRow& row : rows) row.cache->advance(1);
+}
+
+RowProgram::Barriers RowProgram::barriers() const {
+  const auto count = [](const std::vector<RecordedStep>& list) {
+    return std::count_if(list.begin(), list.end(), [](const auto& step) { return step.barrier; });
+  };
+  const RecordedSteps& steps = state_->steps;
+  return {count(steps.before), count(steps.loop), count(steps.after)};
+}
+
+}  // namespace mythos

@@ -1,0 +1,168 @@
+#pragma once
+#include <ATen/core/Tensor.h>
+
+#include <functional>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "config/model_config.h"
+#include "config/train_config.h"
+#include "model/kv_cache.h"
+#include "model/weights.h"
+
+// What the text of the model (transformer.cc, injection.cc) is written in. Two things stand behind
+// the verbs: LibTorch tensors (tensor_verbs.h: training, long prompts, any device), and a recorder
+// (row_recorder.h) which lays out what a thread team does for each token while decoding.
+namespace mythos {
+
+struct ScratchRows;  // row_recorder.h
+struct LoopTable;    // row_lane.h
+
+// A number for each channel of each position in flight, [B,S,width], or the vector [width] that all
+// positions share. Either `tensor` or, while recording, `rows` holds it; vectors are tensors in
+// both. A default Value is nothing, where a mechanism is absent.
+struct Value {
+  at::Tensor tensor;
+
+  // While recording: channels first … first+width-1 of scratch memory. A value that has been
+  // divided into heads is normalised by `norm_weight` and rotated when attention reads it.
+  std::shared_ptr<const ScratchRows> rows;
+  int64_t first = 0, width = 0, heads = 0;
+  const float* norm_weight = nullptr;
+  bool rotated = false;
+  const LoopTable* table = nullptr;  // a vector that changes from loop to loop
+
+  Value() = default;
+  Value(at::Tensor t) : tensor(std::move(t)) {}  // NOLINT: a tensor is a value as it stands
+  bool defined() const { return tensor.defined() || rows || table; }
+};
+
+// The type of a result: that of the layers, or fp32 as the state of the recurrence has it.
+enum class Precision { compute, state };
+
+// value, or value ⊙ scale with a vector.
+struct Term {
+  Value value;
+  Value scale = {};
+};
+
+struct LayerId {
+  Section section = Section::core;
+  int64_t index = 0;
+};
+
+// Where each position's k experts and their weights are.
+struct Routing {
+  at::Tensor experts, weights;  // [N,k] int64, fp32; while recording the threads keep them
+};
+
+// The head that halts.
+using HaltingWeights = HaltingTensors<at::Tensor, Matrix>;
+
+class Verbs {
+ public:
+  virtual ~Verbs() = default;
+
+  // Rows of the table [V,D] by the ids of the pass → [B,S,D].
+  virtual Value embed(const at::Tensor& table) = 0;
+  // x wᵀ, w [N,K] → width N.
+  virtual Value product(const Value& x, const Matrix& w) = 0;
+  // silu(gate x) ⊙ up x (Shazeer 2020), gate_up [2F,K] → width F.
+  virtual Value gated_product(const Value& x, const Matrix& gate_up) = 0;
+  // x + ((x downᵀ) ⊙ scale) up, down and up [r,D], scale [r].
+  virtual Value add_low_rank(const Value& x, const at::Tensor& down, const Value& scale,
+                             const at::Tensor& up) = 0;
+  // RMSNorm (Zhang and Sennrich 2019); of each head where x is divided into heads.
+  virtual Value norm(const Value& x, const at::Tensor& weight,
+                     Precision precision = Precision::compute) = 0;
+  // The sum x + y (+ shift, a vector) in x's type, and its norm in the compute type.
+  virtual std::pair<Value, Value> add_norm(const Value& x, const Value& y, const Value& shift,
+                                           const at::Tensor& weight) = 0;
+  virtual Value add(const Value& x, const Value& y) = 0;
+  // Σ of the terms, as the state.
+  virtual Value sum(const std::vector<Term>& terms) = 0;
+  virtual Value concat(const Value& x, const Value& y) = 0;
+  virtual std::vector<Value> split(const Value& x, const std::vector<int64_t>& widths) = 0;
+  // The same numbers in the type of the layers, or as the state has it.
+  virtual Value narrow(const Value& x) = 0;
+  virtual Value wide(const Value& x) = 0;
+  virtual Value zeros_like(const Value& x) = 0;
+
+  // x divided into `count` heads, for norm(), rope() and attention.
+  virtual Value heads(const Value& x, int64_t count) = 0;
+  // Rotates the last rope_dim channels of each head by the position (Su et al. 2021).
+  virtual Value rope(const Value& x) = 0;
+  // Stores keys and values of the layer and attends to all that it has stored; results of all heads
+  // side by side. q H heads, k and v K heads (Ainslie et al. 2023).
+  virtual Value attend_grouped(const Value& q, const Value& k, const Value& v,
+                               const LayerId& layer) = 0;
+  // q H heads of nope+rope; latent and key one head (DeepSeek-V2); kv_up [H·(nope+v), rank].
+  virtual Value attend_latent(const Value& q, const Value& latent, const Value& key,
+                              const at::Tensor& kv_up, const LayerId& layer) = 0;
+
+  // The k experts with the largest scores [.., E] plus bias (Wang et al. 2024; the bias has no
+  // gradient), weighted by the softmax of their scores.
+  virtual Routing route(const Value& scores, const at::Tensor& bias, const LayerId& layer) = 0;
+  // Σ weight · down(silu(gate x) ⊙ up x) over each position's experts, plus `onto`.
+  virtual Value experts(const Value& x, const Routing& routing, const Matrix& gate_up,
+                        const Matrix& down, const Value& onto) = 0;
+
+  // The sinusoid of the loop index, a vector; nothing when the configuration has none.
+  virtual Value loop_embedding() = 0;
+  // The row of this loop, a vector; loops beyond the table's have its last one.
+  virtual Value at_loop(const at::Tensor& table) = 0;
+  // body(h) for each loop; positions that have stopped keep their state.
+  virtual Value repeat(Value h, const std::function<Value(const Value&)>& body) = 0;
+  // Of values with a number of positions those that run this loop; and the result of all positions,
+  // of which `some` are those that run and have changed.
+  virtual Value running(const Value& x) = 0;
+  virtual Value merge(const Value& all, const Value& some) = 0;
+
+  // Positions whose state changed by less than threshold · ‖before‖ stop (Geiping et al. 2025).
+  virtual void stop_settled(const Value& before, const Value& after, double threshold) = 0;
+  // Positions whose next-token distribution is within `threshold` nats (KL) of the one after the
+  // loop before stop.
+  virtual void stop_agreed(const Value& logits, double threshold) = 0;
+  // The logits that stop_agreed() has seen last of each position.
+  virtual Value agreed_logits() = 0;
+  // Adaptive computation time (Graves 2016): h is a position's state after this loop.
+  virtual void halt(const Value& h, const HaltingWeights& w) = 0;
+  // The output of positions that would stop after this loop, and of all after the last.
+  virtual Value output_if_stopped(const Value& h, const HaltingWeights& w) = 0;
+  virtual Value halted_output() = 0;
+
+  // Of x [B,S,·] the positions whose results are wanted; want_last() makes that the last one.
+  virtual Value wanted(const Value& x) = 0;
+  virtual void want_last() = 0;
+
+  // A piece of the text as a function of everything in it that may carry a gradient.
+  using Piece = std::function<Value(Verbs& v, const std::vector<Value>& values,
+                                    const std::vector<at::Tensor>& weights)>;
+  // Whether a piece keeps only its inputs for the backward pass, which computes it again.
+  virtual bool recomputes(Recompute piece) const = 0;
+  // The result of such a piece.
+  virtual Value recomputed(const std::vector<Value>& values, const std::vector<at::Tensor>& weights,
+                           const Piece& piece) = 0;
+};
+
+// f(v, values, tensors), recomputed where that is asked for; `visit` lists the tensors:
+// visit(tensors, f) as the parts' visit().
+template <class Tensors, class Visit, class F>
+Value piece(Verbs& v, Recompute kind, const std::vector<Value>& values, const Tensors& tensors,
+            const Visit& visit, const F& f) {
+  if (!v.recomputes(kind)) return f(v, values, tensors);
+  std::vector<at::Tensor> flat;
+  visit(tensors,
+        [&](const Matrix& member, const TensorDeclaration&) { flat.push_back(member.values); });
+  return v.recomputed(
+      values, flat,
+      [=](Verbs& again, const std::vector<Value>& given, const std::vector<at::Tensor>& weights) {
+        Tensors rebuilt = tensors;
+        size_t next = 0;
+        visit(rebuilt, [&](auto& member, const TensorDeclaration&) { member = weights[next++]; });
+        return f(again, given, rebuilt);
+      });
+}
+
+}  // namespace mythos
