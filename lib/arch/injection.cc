@@ -18,6 +18,10 @@ InjectionMemory injection_memory(const ModelConfig& config, int64_t c) {
     case Injection::linear:
       memory.loop = 2 * D * c + state + kFloatBytes;
       break;
+    case Injection::gated:
+      memory.loop = 2 * state;
+      memory.state_in_loop = true;
+      break;
     case Injection::add:
       break;
     case Injection::none:

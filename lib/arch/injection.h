@@ -11,6 +11,7 @@ struct InjectionTensors {
   T log_A, log_dt, B;      // lti [D], [1], [D]
   T log_a, dt_bias, B_in;  // zoh [D], [D], [D,D]
   T weight;                // linear [D,2D] over [h|e]
+  T gate;                  // gated [D]
 
   template <class Self, class F>
   static void visit(Self& self, const ModelConfig& c, F&& f) {
@@ -28,6 +29,8 @@ struct InjectionTensors {
       f(self.B_in, {"injection.B.weight", {D, D}, Use::exact_product, Init::identity_tail});
     } else if (c.injection == Injection::linear) {
       f(self.weight, {"injection.weight", {D, 2 * D}, Use::exact_product, Init::identity_tail});
+    } else if (c.injection == Injection::gated) {
+      f(self.gate, {"injection.gate", {D}, Use::vector, Init::zeros});
     }
   }
 };

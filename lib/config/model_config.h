@@ -8,7 +8,7 @@ namespace mythos {
 
 enum class Attention { gqa, mla };
 enum class FeedForward { dense, moe };
-enum class Injection { lti, zoh, linear, add, none };
+enum class Injection { lti, zoh, linear, gated, add, none };
 enum class Halting { none, act, act_reference };
 enum class LoopEmbedding { none, sinusoid };
 enum class InitialState { input, zero };
@@ -23,7 +23,8 @@ struct EnumNames<FeedForward> {
 };
 template <>
 struct EnumNames<Injection> {
-  static constexpr std::array<std::string_view, 5> names = {"lti", "zoh", "linear", "add", "none"};
+  static constexpr std::array<std::string_view, 6> names = {"lti",   "zoh", "linear",
+                                                            "gated", "add", "none"};
 };
 template <>
 struct EnumNames<Halting> {

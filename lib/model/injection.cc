@@ -18,7 +18,7 @@ Tensor input_gain(const InjectionWeights& w) {
   return -at::expm1(-at::softplus(w.dt_bias) * a) / a;
 }
 
-// The diagonal A of lti and zoh, [D].
+// The diagonal A of lti, zoh and gated, [D].
 Tensor decay(const ModelConfig& config, const InjectionWeights& w) {
   // Strictly inside (0, 1) by construction: fp32 rounds exp(-exp(x)) to 1 for x below -17 and to 0
   // for x above 4.6, and a state that never decays, or forgets all, is not a stable memory.
@@ -26,6 +26,9 @@ Tensor decay(const ModelConfig& config, const InjectionWeights& w) {
   if (config.injection == Injection::lti) {
     const Tensor x = at::clamp(w.log_dt + w.log_A, -20.0, 20.0);
     return at::clamp(at::exp(-at::exp(x)), kSmallest, kLargest);
+  }
+  if (config.injection == Injection::gated) {
+    return at::clamp(at::sigmoid(w.gate), kSmallest, kLargest);
   }
   return at::clamp(at::exp(-at::softplus(w.dt_bias) * decay_rate(w)), kSmallest, kLargest);
 }
@@ -40,6 +43,10 @@ std::vector<Value> InjectionRule::prepare(Verbs& v, const ModelConfig& config,
     case Injection::zoh: {
       const Value input = v.product(v.narrow(e), w.B_in);
       return {e, decay(config, w), v.sum({{v.wide(input), input_gain(w)}})};
+    }
+    case Injection::gated: {
+      const Tensor A = decay(config, w);
+      return {e, A, 1 - A};
     }
     case Injection::linear:
     case Injection::add:
@@ -64,6 +71,7 @@ Value InjectionRule::enter(const Value& h) const {
     }
     case Injection::linear:
       return v_.product(v_.narrow(v_.concat(v_.sum({{h}, {mark}}), e)), w_.weight);
+    case Injection::gated:
     case Injection::add:
       return v_.narrow(v_.sum({{h}, {e}, {mark}}));
     case Injection::none:
@@ -78,6 +86,8 @@ Value InjectionRule::leave(const Value& h, const Value& core) const {
       return v_.sum({{h, prepared_[1]}, {prepared_[0], w_.B}, {core}});
     case Injection::linear:
       return v_.norm(v_.wide(core), w_.norm, Precision::state);
+    case Injection::gated:
+      return v_.sum({{h, prepared_[1]}, {core, prepared_[2]}});
     case Injection::zoh:
     case Injection::add:
     case Injection::none:
@@ -90,6 +100,7 @@ Transition transition(const ModelConfig& config, const InjectionWeights& w) {
   switch (config.injection) {
     case Injection::lti:
     case Injection::zoh:
+    case Injection::gated:
       return {decay(config, w), {}};
     case Injection::linear:
       return {{}, w.weight.slice(1, 0, config.dim)};

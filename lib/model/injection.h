@@ -11,6 +11,7 @@ using InjectionWeights = InjectionTensors<at::Tensor, Matrix>;
 //   zoh     x = A⊙h + gain⊙(B e) + mark, h' = core(x): the exact discretisation of a diagonal
 //           system over a step, A = exp(-Δ a), gain = (1 - A) / a
 //   linear  x = W [h + mark | e], h' = norm(core(x))              (Huginn, Geiping et al. 2025)
+//   gated   x = h + e + mark, h' = A⊙h + (1-A)⊙core(x), A = σ(gate)
 //   add     x = h + e + mark, h' = core(x)
 //   none    x = h + mark, h' = core(x)
 // where mark is the loop embedding.

@@ -131,7 +131,7 @@ TEST(Config, TomlNamesEveryValueAndCommentsExplain) {
   EXPECT_TRUE(contains(text, "attention = \"mla\""));
   EXPECT_TRUE(contains(text, "norm_eps = 1e-06"));
   EXPECT_TRUE(contains(text, "rope_theta = 500000.0"));
-  EXPECT_TRUE(contains(text, "lti, zoh, linear, add, none"));
+  EXPECT_TRUE(contains(text, "lti, zoh, linear, gated, add, none"));
 }
 
 TEST(Config, WholeNumbersAreAcceptedForReals) {

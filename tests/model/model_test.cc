@@ -1,5 +1,5 @@
-#include "model/injection.h"
 #include "model/model.h"
+#include "model/injection.h"
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>

@@ -50,6 +50,7 @@ inline std::vector<NamedConfig> all_mechanisms() {
   add("zoh",
       [](ModelConfig& c) { c.injection = Injection::zoh, c.initial_state = InitialState::zero; });
   add("linear", [](ModelConfig& c) { c.injection = Injection::linear, c.core_layers = 2; });
+  add("gated", [](ModelConfig& c) { c.injection = Injection::gated, c.core_layers = 2; });
   add("add", [](ModelConfig& c) { c.injection = Injection::add; });
   add("plain", [](ModelConfig& c) {
     c.injection = Injection::none, c.max_loop_iters = 1, c.lora_rank = 0;

@@ -106,13 +106,24 @@ TEST_P(Spectral, LinearInjectionLooksAtTheStatesHalf) {
   EXPECT_NEAR(report.radius, 1.25, 1e-6);
 }
 
+TEST_P(Spectral, TheGateIsTheDiagonalAndStaysInside) {
+  Weights weights;
+  weights.core.injection.gate = at::tensor({-200.f, 0.f, 200.f}).to(device_);
+  const SpectralReport report = spectral_report(config_of(Injection::gated, 3), weights);
+  EXPECT_TRUE(report.diagonal);
+  EXPECT_LT(report.radius, 1);
+  EXPECT_GT(report.smallest, 0);
+  EXPECT_NEAR(report.mean, 0.5, 1e-6);
+}
+
 TEST_P(Spectral, AddAndNoneHaveNothingToBound) {
   EXPECT_FALSE(spectral_report(config_of(Injection::add, 4), {}).applicable);
   EXPECT_FALSE(spectral_report(config_of(Injection::none, 4), {}).applicable);
 }
 
 TEST_P(Spectral, InitialInjectionEqualsThatOfAnInitialisedModel) {
-  for (const Injection injection : {Injection::lti, Injection::zoh, Injection::linear}) {
+  for (const Injection injection :
+       {Injection::lti, Injection::zoh, Injection::linear, Injection::gated}) {
     ModelConfig config = config_of(injection, 64);
     config.vocab_size = 16;
     Model model(config, device_);

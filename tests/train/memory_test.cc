@@ -127,6 +127,7 @@ INSTANTIATE_TEST_SUITE_P(
                            c.model.injection = Injection::linear, c.model.core_layers = 2;
                            c.model.ffn = FeedForward::dense;
                          }},
+                    Case{"gated", [](Config& c) { c.model.injection = Injection::gated; }},
                     Case{"add", [](Config& c) { c.model.injection = Injection::add; }},
                     Case{"plain",
                          [](Config& c) {
