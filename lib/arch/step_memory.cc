@@ -79,7 +79,10 @@ StepMemory::StepMemory(const ModelConfig& config, const StepShape& shape)
 Piece StepMemory::layer(FeedForward ffn) const {
   const Whole input = D_ * c_, ffn_kept = feed_forward_kept(m_, ffn, c_);
   const Whole padding = ffn == FeedForward::moe ? expert_padding(m_, tokens_, c_) : Whole(0);
-  const Whole kept = tokens_ * (input + attention_kept(m_, c_) + ffn_kept) + padding;
+  // Norms behind the sublayers keep those's outputs and a number each.
+  const bool sandwich = m_.norm_placement == NormPlacement::sandwich;
+  const Whole norms = sandwich ? 2 * (input + kFloatBytes) : Whole(0);
+  const Whole kept = tokens_ * (input + attention_kept(m_, c_) + ffn_kept + norms) + padding;
   const Whole work =
       tokens_ * std::max(feed_forward_work(m_, ffn, c_), attention_work(m_, c_) - ffn_kept);
   Whole gradients = 0;

@@ -13,7 +13,8 @@ namespace mythos {
 // One transformer layer; `ffn` tells its kind of feed-forward.
 template <class T, class M>
 struct LayerTensors {
-  T attn_norm, ffn_norm;  // [D]
+  T attn_norm, ffn_norm;          // [D]
+  T attn_out_norm, ffn_out_norm;  // [D] sandwich
   LatentAttentionTensors<T, M> mla;
   GroupedAttentionTensors<T, M> gqa;
   DenseTensors<T, M> dense;
@@ -31,11 +32,19 @@ struct LayerTensors {
     } else {
       GroupedAttentionTensors<T, M>::visit(self.gqa, c, attention);
     }
+    const bool sandwich = c.norm_placement == NormPlacement::sandwich;
+    if (sandwich) {
+      f(self.attn_out_norm,
+        {"attn_out_norm.weight", {c.dim}, Use::vector, Init::ones, "attention"});
+    }
     f(self.ffn_norm, {"ffn_norm.weight", {c.dim}, Use::vector, Init::ones, ffn_part});
     if (mixture) {
       MixtureTensors<T, M>::visit(self.moe, c, feed_forward);
     } else {
       DenseTensors<T, M>::visit(self.dense, c.dim, c.dense_ffn_dim(), feed_forward);
+    }
+    if (sandwich) {
+      f(self.ffn_out_norm, {"ffn_out_norm.weight", {c.dim}, Use::vector, Init::ones, ffn_part});
     }
   }
 };

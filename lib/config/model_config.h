@@ -9,6 +9,10 @@ namespace mythos {
 enum class Attention { gqa, mla };
 enum class FeedForward { dense, moe };
 enum class Injection { lti, zoh, linear, gated, add, none };
+enum class NormPlacement {
+  pre,       // x += sublayer(norm x)
+  sandwich,  // x += norm(sublayer(norm x))
+};
 enum class Halting { none, act, act_reference };
 enum class LoopEmbedding { none, sinusoid };
 enum class InitialState { input, zero };
@@ -25,6 +29,10 @@ template <>
 struct EnumNames<Injection> {
   static constexpr std::array<std::string_view, 6> names = {"lti",   "zoh", "linear",
                                                             "gated", "add", "none"};
+};
+template <>
+struct EnumNames<NormPlacement> {
+  static constexpr std::array<std::string_view, 2> names = {"pre", "sandwich"};
 };
 template <>
 struct EnumNames<Halting> {
@@ -64,6 +72,7 @@ struct ModelConfig {
   double rope_theta = 500000;
   bool qk_norm = false;  // gqa: RMSNorm of each query and key head
 
+  NormPlacement norm_placement = NormPlacement::pre;
   FeedForward ffn = FeedForward::moe;  // of the core; prelude and coda are dense SwiGLU
   int64_t ffn_dim = 0;                 // dense width; 0 means floor(4·dim/3)
   int64_t n_experts = 8;               // E, routed
@@ -130,6 +139,8 @@ void ModelConfig::visit(Self& self, F&& f) {
   f(Field{"v_head_dim", "width of a value head (mla)", 1, 1 << 16}, self.v_head_dim);
   f(Field{"rope_theta", "base of the rotary frequencies", 1, 1e12}, self.rope_theta);
   f(Field{"qk_norm", "normalise query and key heads (gqa)"}, self.qk_norm);
+  f(Field{"norm_placement", "norms before sublayers, or before and behind them"},
+    self.norm_placement);
   f(Field{"ffn", "feed-forward of the core"}, self.ffn);
   f(Field{"ffn_dim", "dense feed-forward width; 0 means 4/3 of dim", 0, 1 << 24}, self.ffn_dim);
   f(Field{"n_experts", "routed experts", 1, 1 << 20}, self.n_experts);

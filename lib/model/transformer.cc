@@ -49,18 +49,22 @@ Value mixture(Verbs& v, const MixtureTensors<Tensor, Matrix>& w, const Value& x,
   return v.experts(x, v.route(scores, w.router_bias, layer), w.gate_up, w.down, shared);
 }
 
-// Pre-norm transformer block: x += attention(norm x); x += feed_forward(norm x).
+// Transformer block: x += attention(norm x); x += feed_forward(norm x), with sandwich norms around
+// both sublayers.
 Value block(Verbs& v, const ModelConfig& c, FeedForward ffn, const LayerWeights& w, const Value& x,
             const LayerId& layer) {
-  const auto text = [&c, ffn, layer](Verbs& v, const std::vector<Value>& in,
-                                     const LayerWeights& w) {
+  const bool sandwich = c.norm_placement == NormPlacement::sandwich;
+  const auto text = [&c, ffn, layer, sandwich](Verbs& v, const std::vector<Value>& in,
+                                               const LayerWeights& w) {
     const Value normed = v.norm(in[0], w.attn_norm);
-    const Value mixed = c.attention == Attention::mla
-                            ? latent_attention(v, c, w.mla, normed, layer)
-                            : grouped_attention(v, c, w.gqa, normed, layer);
+    Value mixed = c.attention == Attention::mla ? latent_attention(v, c, w.mla, normed, layer)
+                                                : grouped_attention(v, c, w.gqa, normed, layer);
+    if (sandwich) mixed = v.norm(mixed, w.attn_out_norm);
     const auto [sum, inner] = v.add_norm(v.wanted(in[0]), mixed, {}, w.ffn_norm);
-    return v.add(
-        sum, ffn == FeedForward::moe ? mixture(v, w.moe, inner, layer) : dense(v, w.dense, inner));
+    Value fed =
+        ffn == FeedForward::moe ? mixture(v, w.moe, inner, layer) : dense(v, w.dense, inner);
+    if (sandwich) fed = v.norm(fed, w.ffn_out_norm);
+    return v.add(sum, fed);
   };
   const auto visit = [&c, ffn](auto& tensors, const auto& f) {
     LayerWeights::visit(tensors, c, ffn, f);

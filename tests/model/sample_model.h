@@ -45,6 +45,7 @@ inline std::vector<NamedConfig> all_mechanisms() {
   add("defaults", [](ModelConfig&) {});
   add("gqa", [](ModelConfig& c) { c.attention = Attention::gqa; });
   add("gqa_qk_norm", [](ModelConfig& c) { c.attention = Attention::gqa, c.qk_norm = true; });
+  add("sandwich", [](ModelConfig& c) { c.norm_placement = NormPlacement::sandwich; });
   add("dense", [](ModelConfig& c) { c.ffn = FeedForward::dense; });
   add("no_shared_expert", [](ModelConfig& c) { c.n_shared_experts = 0; });
   add("zoh",

@@ -116,6 +116,11 @@ INSTANTIATE_TEST_SUITE_P(
                            c.model.attention = Attention::gqa, c.model.qk_norm = true;
                            c.model.ffn = FeedForward::dense;
                          }},
+                    Case{"sandwich",
+                         [](Config& c) {
+                           c.model.norm_placement = NormPlacement::sandwich;
+                           c.model.ffn = FeedForward::dense;
+                         }},
                     Case{"zoh_dense",
                          [](Config& c) {
                            c.model.injection = Injection::zoh;
