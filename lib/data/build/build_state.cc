@@ -13,7 +13,7 @@ using nlohmann::ordered_json;
 // The first line of the file, which the checksum of the rest follows.
 constexpr std::string_view kStateSchema = "mythos.tokenize-state/2 ";
 
-std::string shown(const ordered_json& value) {
+std::string value_text(const ordered_json& value) {
   return value.is_string() ? value.get<std::string>() : value.dump();
 }
 
@@ -62,12 +62,12 @@ std::string run_difference(const ordered_json& was, const ordered_json& is) {
     const ordered_json before = was.value(name, ordered_json());
     if (before == now) continue;
     if (!before.is_array() || !now.is_array()) {
-      return name + " was " + shown(before) + ", is now " + shown(now);
+      return name + " was " + value_text(before) + ", is now " + value_text(now);
     }
     size_t at = 0;
     while (at < before.size() && at < now.size() && before[at] == now[at]) ++at;
     const auto part = [&](const ordered_json& array) {
-      return at < array.size() ? "'" + shown(array[at]) + "'" : "nothing";
+      return at < array.size() ? "'" + value_text(array[at]) + "'" : "nothing";
     };
     return name + " were " + part(before) + ", are now " + part(now);
   }

@@ -1,0 +1,56 @@
+#include "data/shards/shard_report.h"
+
+#include <algorithm>
+
+#include "base/strings.h"
+
+namespace mythos {
+namespace {
+
+std::string count_text(uint64_t count) {
+  return with_commas(static_cast<int64_t>(count));
+}
+
+const char* with_or_without(bool with) {
+  return with ? "with" : "without";
+}
+
+std::string split_summary(const char* name, const SplitInfo& split) {
+  return strprintf("%s %s tokens in %s documents", name, count_text(split.tokens).c_str(),
+                   count_text(split.documents).c_str());
+}
+
+std::string split_row(const char* name, const SplitInfo& split) {
+  uint64_t stored_bytes = 0;
+  for (const ShardFileInfo& file : split.files) stored_bytes += file.size_bytes;
+  return strprintf("%-6s %14s %16s %16s %12.2f %6zu %12s\n", name,
+                   count_text(split.documents).c_str(), count_text(split.tokens).c_str(),
+                   count_text(split.text_bytes).c_str(),
+                   static_cast<double>(split.text_bytes) /
+                       static_cast<double>(std::max<uint64_t>(split.tokens, 1)),
+                   split.files.size(), human_bytes(static_cast<double>(stored_bytes)).c_str());
+}
+
+}  // namespace
+
+std::string shards_summary(const fs::path& directory, const ShardManifest& manifest) {
+  return strprintf("%s: %s, %s; documents %s BOS and %s EOS", directory.c_str(),
+                   split_summary("train", manifest.train).c_str(),
+                   split_summary("val", manifest.val).c_str(), with_or_without(manifest.bos),
+                   with_or_without(manifest.eos));
+}
+
+std::string shards_table(const fs::path& directory, const ShardManifest& manifest) {
+  return strprintf("directory   %s\n", shown(directory.string()).c_str()) +
+         strprintf("tokenizer   %s, fingerprint %s, vocabulary %s\n",
+                   shown(manifest.tokenizer_file).c_str(),
+                   shown(manifest.tokenizer_fingerprint).c_str(),
+                   with_commas(manifest.vocab_size).c_str()) +
+         strprintf("tokens      %s, documents %s BOS and %s EOS\n\n", shown(manifest.dtype).c_str(),
+                   with_or_without(manifest.bos), with_or_without(manifest.eos)) +
+         strprintf("%-6s %14s %16s %16s %12s %6s %12s\n", "split", "documents", "tokens",
+                   "text bytes", "bytes/token", "files", "stored") +
+         split_row("train", manifest.train) + split_row("val", manifest.val);
+}
+
+}  // namespace mythos
