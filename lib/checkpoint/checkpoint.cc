@@ -35,7 +35,7 @@ std::optional<int64_t> step_of(const fs::path& path) {
 
 struct Run {
   std::vector<std::pair<int64_t, fs::path>> steps;  // newest first
-  std::vector<fs::path> leftovers;                  // of saves that have not ended
+  std::vector<fs::path> leftovers;                  // of saves that did not end, or still run
 };
 
 bool is_link_leftover(const std::string& name) {
@@ -60,14 +60,14 @@ Run scan(const fs::path& directory) {
 }
 
 // Whether the process that was writing `leftover` (".NAME.PID.unfinished") has ended. This process
-// is not saving while it asks, so a leftover of its number is of an earlier process.
+// is not saving now, so a leftover with its number comes from an earlier process.
 bool is_abandoned(const fs::path& leftover) {
   const auto pid = parse_int(leftover.stem().extension().string().substr(1));
   if (!pid || *pid == getpid()) return true;
   return kill(static_cast<pid_t>(*pid), 0) != 0 && errno == ESRCH;
 }
 
-// Why a step directory is not whole; nothing when it is.
+// The reason why a step directory is not whole; nothing if it is.
 std::optional<std::string> broken_reason(const fs::path& step_directory) {
   try {
     return incomplete_reason(step_directory, read_manifest(step_directory));
@@ -126,12 +126,12 @@ void write_content(const fs::path& directory, int64_t step, const CheckpointCont
   write_manifest(directory, manifest);
 }
 
-// A name in the run for work in progress that scan() takes for a leftover.
+// A hidden name in the run for unfinished work; scan() takes it for a leftover.
 fs::path hidden_name(const fs::path& run, const std::string& name) {
   return run / strprintf(".%s.%d.unfinished", name.c_str(), getpid());
 }
 
-// Moves the symbolic link RUN/link to the step directory `name` in one step.
+// Makes the symbolic link RUN/link lead to the step directory `name`, in one step.
 void point_link(const fs::path& run, const std::string& link, const std::string& name) {
   const fs::path fresh = hidden_name(run, link);
   unlink(fresh.c_str());
@@ -145,8 +145,8 @@ void point_link(const fs::path& run, const std::string& link, const std::string&
   sync_directory(run);
 }
 
-// Out of sight first, so that a removal that is cut short leaves nothing that looks like a
-// checkpoint.
+// Removes a checkpoint. It is renamed first, so that a removal that is cut short leaves nothing
+// that looks like a checkpoint.
 void remove_checkpoint(const fs::path& directory) {
   const std::string name = directory.filename().string() + ".removed";
   const fs::path hidden = hidden_name(directory.parent_path(), name);
@@ -189,7 +189,7 @@ void warn_of_leftovers(const Run& run) {
        "It holds: " + (there.empty() ? "nothing" : join(there, ", ")));
 }
 
-// What helps against damage: `fault` names the file.
+// The advice for damage to the file that `fault` names.
 std::string repair_hint(const std::string& fault) {
   const bool edited = fault.find("config.toml: bytes") != fault.npos;
   return std::string("Restore the file from a copy") +
@@ -301,7 +301,7 @@ void remove_checkpoints(const fs::path& run) {
 
 namespace {
 
-// What a path given by a user names: links such as RUN/latest are followed once.
+// The directory that a user's path stands for; a link such as RUN/latest is followed once.
 fs::path target_of(const fs::path& path) {
   std::error_code status;
   if (fs::is_symlink(path, status)) return path.parent_path() / fs::read_symlink(path, status);
@@ -330,7 +330,7 @@ std::vector<std::string> verify_checkpoint(const fs::path& step_directory) {
   try {
     const Manifest manifest = read_manifest(step_directory);
     const auto faults = check_files(step_directory, manifest, {});
-    // What was saved is what lies there, broken or not.
+    // The bytes are those that were saved, so values that are not finite are no fault.
     if (faults.empty()) {
       warn_of(find_nonfinite(read_tensors(step_directory, manifest.model)), step_directory);
     }
@@ -342,7 +342,7 @@ std::vector<std::string> verify_checkpoint(const fs::path& step_directory) {
 
 namespace {
 
-// Reads a checkpoint whose bytes are known to be whole.
+// Reads a checkpoint whose bytes have been compared with the manifest.
 LoadedCheckpoint read_checkpoint(const fs::path& directory, const Manifest& manifest,
                                  at::Device device, LoadFor purpose) {
   LoadedCheckpoint out;
@@ -371,10 +371,11 @@ LoadedCheckpoint read_checkpoint(const fs::path& directory, const Manifest& mani
   return out;
 }
 
-// One checkpoint while it is tried: nobody prunes it, and every byte has been compared.
+// A checkpoint that was tried: it is locked, so that no process prunes it, and every byte has been
+// compared.
 struct Tried {
-  bool gone = false;  // it was pruned before it could be locked
-  std::string fault;  // empty when it is whole
+  bool gone = false;  // whether it was pruned before it could be locked
+  std::string fault;  // empty if it is whole
   Manifest manifest;
   FileLock lock;
 };
@@ -382,10 +383,10 @@ struct Tried {
 Tried try_checkpoint(const fs::path& directory, LoadFor purpose) {
   Tried tried;
   try {
-    // Whoever has it for himself is removing the checkpoint.
+    // A process that has locked it alone is removing the checkpoint.
     tried.gone = tried.lock.shared(directory / kManifestName) == FileLock::Outcome::held;
   } catch (const Error&) {
-    // A file system that cannot lock takes a reader all the same.
+    // On a file system that cannot lock, the checkpoint is read without a lock.
   }
   std::error_code status;
   tried.gone = tried.gone || !fs::exists(directory, status);
@@ -428,7 +429,7 @@ LoadedCheckpoint load_checkpoint(const fs::path& path, at::Device device, LoadFo
     for (const auto& [step, directory] : run.steps) {
       if (std::ranges::find(damaged, directory) != damaged.end()) continue;
       const Tried tried = try_checkpoint(directory, purpose);
-      again = tried.gone;  // the run goes on meanwhile: it has newer ones by now
+      again = tried.gone;  // the run goes on and has newer checkpoints by now
       if (again) break;
       if (tried.fault.empty()) return read_checkpoint(directory, tried.manifest, device, purpose);
       log_warning("passed over a checkpoint: " + tried.fault);

@@ -14,78 +14,81 @@
 #include "model/nonfinite.h"
 #include "text/tokenizer.h"
 
-// Checkpoints on disk: man/mythos-checkpoint.5 is the format.
+// Checkpoints on disk, in the format that man/mythos-checkpoint.5 specifies.
 //   RUN/step-000200/  config.toml  tokenizer.model  model.safetensors  optimizer.safetensors
 //                     state.json  manifest.json (checksums of every file, in blocks; written last)
 //                     Tensors beyond max_file_bytes go on in model-00002-of-00003.safetensors, …
 //   RUN/latest        symbolic link to the newest
-//   RUN/best          symbolic link to the one with the lowest loss, where the trainer knows it
+//   RUN/best          symbolic link to the one with the lowest loss, if the trainer knows it
 namespace mythos {
 
 struct CheckpointContent {
   Config config;
-  const Tokenizer* tokenizer = nullptr;   // may be null: an imported model without one
-  NamedTensors model;                     // native names, fp32
-  NamedTensors optimizer;                 // empty: a checkpoint to compute with, not to resume from
-  nlohmann::json state;                   // step, tokens, loss, data cursor, random state
-  std::optional<DocumentEnds> documents;  // of the training; not known of an imported model
-  uint64_t max_file_bytes = 4ULL << 30;   // of one tensor file; a larger tensor has one to itself
+  const Tokenizer* tokenizer = nullptr;  // null for an imported model without a tokenizer
+  NamedTensors model;                    // native names, fp32
+  NamedTensors optimizer;                // empty in a checkpoint that cannot be resumed
+  nlohmann::json state;                  // step, tokens, loss, data cursor, random state
+  // BOS and EOS of the training's documents; unknown for an imported model.
+  std::optional<DocumentEnds> documents;
+  uint64_t max_file_bytes = 4ULL << 30;  // of a tensor file; a larger tensor has a file to itself
 };
 
-// A model's tensors as save_checkpoint takes them, without gradient.
+// A model's tensors without their gradients, as save_checkpoint() takes them.
 NamedTensors named_tensors(const Parameters& parameters);
 
-// Writes RUN/step-NNNNNN aside, syncs, renames, then moves RUN/latest. A failure (resources) leaves
-// every older checkpoint as it was. A checkpoint of the same step is replaced. Returns the
-// directory.
+// Writes RUN/step-NNNNNN under a hidden name, syncs and renames it, then moves RUN/latest. A
+// failure (resources) leaves every older checkpoint as it was. A checkpoint of the same step is
+// replaced. Returns the directory.
 fs::path save_checkpoint(const fs::path& run, int64_t step, const CheckpointContent& content);
 
-// Moves RUN/best to the checkpoint of that step.
+// Moves RUN/best to the checkpoint of `step`.
 void mark_best_checkpoint(const fs::path& run, int64_t step);
 
-// Removes all but the newest `keep_last` whole ones (0 keeps all) and any leftovers of killed
-// saves. What RUN/best leads to stays, and what someone is loading stays until the next call.
+// Removes all but the newest `keep_last` whole checkpoints (0 keeps all) and the leftovers of
+// killed saves. The checkpoint that RUN/best leads to stays, and one that a process is loading
+// stays until the next call.
 void prune_checkpoints(const fs::path& run, int64_t keep_last);
 
-// Removes every checkpoint of the run, whole or not, and its links.
+// Removes every checkpoint of the run, whole or not, and the run's links.
 void remove_checkpoints(const fs::path& run);
 
-// Every step directory that `path` means, oldest first, whole or not: `path` itself when it is one,
-// else those of the run. Empty when there is none.
+// The step directories that `path` stands for, oldest first, whole or not: `path` itself if it is
+// one, else those of the run `path`. Empty if there are none.
 std::vector<fs::path> checkpoint_directories(const fs::path& path);
 
-// One line per fault: file, byte range and what. Reads everything. Weights that are not finite, yet
-// are what was saved, are no fault but have a warning.
+// Reads a whole checkpoint and returns a line for each fault: file, byte range, what. Weights that
+// were not finite when they were saved are no fault, but are warned of.
 std::vector<std::string> verify_checkpoint(const fs::path& step_directory);
 
 struct LoadedCheckpoint {
   fs::path path;  // the step directory
   Config config;
-  std::unique_ptr<Tokenizer> tokenizer;  // null when it carries none
+  std::unique_ptr<Tokenizer> tokenizer;  // null if the checkpoint carries none
   std::unique_ptr<Model> model;
-  // Only for resuming: in the mapped files, read-only, so that the device holds the state but once,
-  // where the optimizer has it.
+  // The optimizer's state, only for resuming. It lies in the mapped files, read-only, so that the
+  // device holds it only once, in the optimizer.
   TensorMap optimizer;
   nlohmann::json state;
-  NonFinite nonfinite;                    // of the model's tensors, then of the optimizer's
-  std::optional<DocumentEnds> documents;  // of the training; not known of imported and old ones
+  NonFinite nonfinite;  // in the model's tensors, then in the optimizer's
+  // Of the training; unknown for imported and old checkpoints.
+  std::optional<DocumentEnds> documents;
 
-  // Whether config.train is what the model was trained by. Of an imported one it need not be.
+  // Whether the model was trained by config.train, which need not be so for an imported model.
   bool was_trained() const { return state.contains("cursor"); }
 };
 
 enum class LoadFor {
-  computing,  // on a CPU the values lie in the mapped files, read-only, and ask for no gradient
-  training,   // weights of their own that ask for gradients
-  resuming,   // the optimizer too
+  computing,  // weights without gradients, on a CPU read-only in the mapped files
+  training,   // weights with gradients, in memory of their own
+  resuming,   // as for training, and the optimizer's state
 };
 
-// Every byte is compared with the manifest before use. Of a run it is the newest checkpoint whose
-// bytes are all as they were written; damaged ones are passed over with a warning that names them.
-// Fails (data) when `path` holds none (names what is there, or file and byte range of the damage),
-// when `path` itself is a step directory with damage (names the checkpoint before it), or when a
-// tensor's name or shape does not match. Checkpoints that are loaded are not pruned meanwhile.
-// Values that are not finite are loaded, with one warning that counts them.
+// Loads a checkpoint after comparing every byte with the manifest. If `path` is a run, this is its
+// newest checkpoint without damage; damaged ones are skipped with a warning that names them. Fails
+// (data) if `path` holds no whole checkpoint (the error names what is there, or the file and byte
+// range of the damage), if `path` itself is a damaged step directory (it names the checkpoint
+// before), or if a tensor's name or shape does not match. A checkpoint is not pruned while it is
+// loaded. Values that are not finite are loaded, with one warning that counts them.
 LoadedCheckpoint load_checkpoint(const fs::path& path, at::Device device,
                                  LoadFor purpose = LoadFor::computing);
 

@@ -16,7 +16,7 @@ namespace mythos {
 namespace {
 
 constexpr std::string_view kModelSchema = "mythos.model/1";
-// Loaders of the wider ecosystem look for this key.
+// Metadata of every export: loaders of other projects look for the key "format".
 const std::map<std::string, std::string> kMetadata = {{"format", "pt"}};
 constexpr const char* kDocuments = "mythos.documents";
 
@@ -47,7 +47,8 @@ Config read_config(ExchangeFormat format, const fs::path& path) {
   return config;
 }
 
-// What a loader could only guess the meaning of: whole numbers are quantized weights or none.
+// Refuses tensors of whole numbers, whose meaning a loader could only guess: they are quantized
+// weights or no weights.
 void check_types(const TensorMap& tensors, const std::string& origin) {
   const auto is_other = [](const auto& item) { return !item.second.is_floating_point(); };
   const auto first = std::ranges::find_if(tensors, is_other);
@@ -62,7 +63,8 @@ void check_types(const TensorMap& tensors, const std::string& origin) {
        "Quantized weights must be converted back to floating point first.");
 }
 
-// What an export says of the training's documents in the metadata of its tensors.
+// The BOS and EOS of the training's documents, as an export states them in the metadata of its
+// tensors.
 std::optional<DocumentEnds> documents_of(const StoredWeights& stored, const std::string& origin) {
   const auto text = stored.metadata.find(kDocuments);
   if (text == stored.metadata.end()) return std::nullopt;

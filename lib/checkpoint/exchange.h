@@ -5,45 +5,46 @@
 
 #include "checkpoint/checkpoint.h"
 
-// Models on their way to and from other programs: mythos-export(1) and mythos-import(1).
+// Exchanges models with other programs: mythos-export(1) and mythos-import(1).
 namespace mythos {
 
-// safetensors: the native tensors (arch/tensors.h) with config.json and config.toml.
-// openmythos: the public reference's parameter names and config.json.
+// The formats. safetensors: the native tensors (arch/tensors.h) with config.json and config.toml.
+// openmythos: the public reference's parameter names, with config.json.
 enum class ExchangeFormat { safetensors, openmythos };
 
-// Fails (usage), listing what there is, on any other name.
+// The format of that name. Fails (usage), listing the formats, on any other name.
 ExchangeFormat exchange_format(const std::string& name);
 
 struct ExchangedModel {
   Config config;
   std::unique_ptr<Model> model;
-  NonFinite nonfinite;                    // of the tensors as the files name them
-  std::optional<DocumentEnds> documents;  // where an export of this program tells them
+  NonFinite nonfinite;                    // in the tensors, under the files' names
+  std::optional<DocumentEnds> documents;  // only if an export of this program tells them
 };
 
-// `weights` is what read_weights (weight_files.h) takes; `config` a .json file, or a .toml file
-// (safetensors only). Wrappers' prefixes of names are taken off, which is told. Fails (data) naming
-// the tensor that is missing, unknown, of another shape or not of a floating-point type.
+// Reads a model. `weights` is a path for read_weights (weight_files.h); `config` is a .json file,
+// or a .toml file (safetensors only). Prefixes that wrappers put before names are taken off, and
+// the log says so. Fails (data), naming the tensor, if one is missing, unknown, of another shape or
+// not of a floating-point type.
 ExchangedModel read_exchanged(ExchangeFormat format, const fs::path& weights,
                               const fs::path& config);
 
 // Writes model.safetensors, config.json, config.toml (safetensors) and the tokenizer
 // (export_tokenizer) into a directory that exists, and returns their names. With bf16, matrices are
-// rounded (what a model computes with in bf16); norms, router, injection and halting stay fp32.
-// Fails (usage) when the format cannot say what the model does.
+// rounded as for computing in bf16; norms, router, injection and halting stay fp32. Fails (usage)
+// if the format cannot express the model.
 std::vector<std::string> write_exchanged(ExchangeFormat format, const fs::path& directory,
                                          const LoadedCheckpoint& checkpoint, at::ScalarType dtype);
 
-// The largest difference of two models' logits, in fp32, over one batch of pseudo-random tokens.
-// Not a number when either model's logits are not finite.
+// The largest difference between the logits of two models, in fp32, over one batch of pseudo-random
+// tokens; NaN if a model's logits are not finite.
 struct Parity {
   double largest_difference = 0;
   int64_t batch = 2, seq_len = 32, loops = 4;
 };
 Parity compare_logits(const Model& a, const Model& b);
 
-// A copy whose matrices went through `dtype`, as write_exchanged stores them.
+// A copy of a model whose matrices were rounded to `dtype`, as write_exchanged() stores them.
 Model rounded(const Model& model, at::ScalarType dtype);
 
 }  // namespace mythos

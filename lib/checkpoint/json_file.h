@@ -5,7 +5,7 @@
 
 namespace mythos {
 
-// The JSON value that a file holds. Fails (data) with the byte where it is none.
+// The JSON value in a file. Fails (data), naming the byte, if it is not valid.
 nlohmann::json read_json(const fs::path& path);
 
 }  // namespace mythos

@@ -13,7 +13,7 @@ namespace {
 using nlohmann::ordered_json;
 
 constexpr std::string_view kSchema = "mythos.checkpoint/1";
-// The manifest's own checksum is its last key: of all bytes before its digits.
+// The last key is the manifest's own checksum, over all bytes before the checksum's digits.
 constexpr std::string_view kChecksumKey = "\"manifest_checksum\": \"";
 constexpr std::string_view kEnd = "\"\n}\n";
 constexpr size_t kDigits = 16;
@@ -48,7 +48,7 @@ Manifest manifest_from_json(const ordered_json& json) {
   return manifest;
 }
 
-// What a reader relies on beyond types. Returns what is wrong, or nothing.
+// Checks what a reader relies on beyond types. Returns what is wrong, or "".
 std::string inconsistency(const Manifest& manifest) {
   if (manifest.block_bytes == 0) return "block_bytes is 0";
   std::vector<std::string> names = manifest.model;
@@ -70,7 +70,7 @@ std::string inconsistency(const Manifest& manifest) {
   return strprintf("'%s' is not among its files", escaped(names[0]).c_str());
 }
 
-// The manifest's text up to its own checksum, which is compared.
+// The manifest's text up to its own checksum. Fails (data) if the checksum differs.
 std::string_view checked_body(const fs::path& path, std::string_view text) {
   const std::string range =
       strprintf("%s: bytes 0-%llu: ", path.c_str(), ull(text.empty() ? 0 : text.size() - 1));
@@ -214,7 +214,7 @@ std::vector<std::string> check_file(const fs::path& directory, const Manifest& m
   for (uint64_t i = 0; i < file.blocks.size(); ++i) {
     const uint64_t begin = i * manifest.block_bytes;
     const uint64_t end = std::min(begin + manifest.block_bytes, file.size_bytes);
-    // A block that is cut off was reported above.
+    // A block that is cut off has been reported with the file's size.
     const bool damaged =
         end <= whole && checksum(mapped.bytes().subspan(begin, end - begin)) != file.blocks[i];
     if (damaged && !damaged_from) damaged_from = begin;

@@ -9,8 +9,8 @@
 
 #include "base/files.h"
 
-// manifest.json of a checkpoint: what belongs to it, with checksums of every file in blocks. It is
-// written last, so a directory that holds a whole one holds everything (man/mythos-checkpoint.5).
+// The manifest.json of a checkpoint lists its files, with a checksum of every block of each. It is
+// written last, so a directory with a whole manifest has all files (man/mythos-checkpoint.5).
 namespace mythos {
 
 constexpr const char* kManifestName = "manifest.json";
@@ -18,35 +18,37 @@ constexpr const char* kManifestName = "manifest.json";
 struct ManifestFile {
   std::string name;
   uint64_t size_bytes = 0;
-  std::string checksum;             // of the whole file
-  std::vector<std::string> blocks;  // checksum of each block_bytes; the last block may be shorter
-  // .safetensors files: each tensor's bytes begin … end-1 in the file.
+  std::string checksum;  // of the whole file
+  // Checksum of each block of block_bytes; the last may be shorter.
+  std::vector<std::string> blocks;
+  // In a .safetensors file, the bytes begin … end-1 of each tensor.
   std::map<std::string, std::pair<uint64_t, uint64_t>> tensors;
 };
 
 struct Manifest {
   int64_t step = 0;
   uint64_t block_bytes = 1 << 20;
-  std::string tokenizer;                      // file name; empty when there is none
-  std::vector<std::string> model, optimizer;  // file names; together they hold the tensors
-  std::vector<ManifestFile> files;            // all but the manifest itself
+  std::string tokenizer;                      // file name; empty if there is no tokenizer
+  std::vector<std::string> model, optimizer;  // names of the files that hold the tensors
+  std::vector<ManifestFile> files;            // all files but the manifest itself
 
   uint64_t size_bytes() const;
 };
 
-// Reads the file once and describes it.
+// Describes a file after reading it once.
 ManifestFile describe_file(const fs::path& path, uint64_t block_bytes);
 
 void write_manifest(const fs::path& directory, const Manifest& manifest);
-// Fails (data), naming file and byte range, when it is missing, damaged or of an unknown version.
+// Reads the manifest. Fails (data), naming file and byte range, if it is missing, damaged or of an
+// unknown version.
 Manifest read_manifest(const fs::path& directory);
 
-// Why the directory is not whole, judged without reading contents: a file that is missing or of
-// another size. Nothing when it is.
+// The reason why a directory is not whole, found without reading contents: a file is missing or has
+// another size. Nothing if all are there.
 std::optional<std::string> incomplete_reason(const fs::path& directory, const Manifest& manifest);
 
-// Compares every block of a file; one line per run of damaged blocks: file, byte range, tensors.
-// `checked` is told the bytes of each block that was read.
+// Compares every block of a file with its checksum. Returns a line for each run of damaged blocks:
+// file, byte range, tensors. Calls `checked` with the size of each block that was read.
 std::vector<std::string> check_file(const fs::path& directory, const Manifest& manifest,
                                     const ManifestFile& file,
                                     const std::function<void(uint64_t)>& checked);

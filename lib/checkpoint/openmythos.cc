@@ -13,20 +13,21 @@ namespace mythos {
 namespace {
 
 struct Piece {
-  std::string name;  // the reference's
+  std::string name;  // the reference's name
   std::vector<int64_t> shape;
 };
 
-// What a native tensor is put together from. `groups` of 1: the pieces' rows one after the other.
-// G: the rows of each piece are in G equal groups (heads), and those are interleaved. `columns`:
-// the pieces' columns one after the other. A single piece without a shape is the tensor itself.
+// The tensors of the reference from which a native tensor is put together. With `groups` of 1 the
+// pieces' rows stand one after the other; with G, the rows of each piece form G equal groups
+// (heads), and these are interleaved. With `columns` the pieces' columns stand one after the other.
+// A single piece without a shape is the tensor itself.
 struct Pieces {
-  std::vector<Piece> pieces;  // empty: the reference has no counterpart
+  std::vector<Piece> pieces;  // empty if the reference has no counterpart
   int64_t groups = 1;
   bool columns = false;
 };
 
-// One native tensor as the reference's tensors put together.
+// A native tensor as a composition of the reference's tensors.
 struct PackedTensor : Pieces {
   std::string native;
   std::vector<int64_t> shape;
@@ -39,7 +40,7 @@ Pieces same(const std::string& name) {
   return {{{name, {}}}};
 }
 
-// The attention of a layer whose names begin with `p`.
+// Lays out the attention of a layer whose names begin with `p`.
 void lay_out_attention(const ModelConfig& c, const std::string& p, LayerLayout& layer) {
   const int64_t D = c.dim, H = c.n_heads, query = c.q_lora_rank, rope = c.qk_rope_head_dim;
   auto& mla = layer.mla;
@@ -91,7 +92,7 @@ void lay_out_mixture(const ModelConfig& c, const std::string& p, LayerLayout& la
   moe.shared.down.columns = true;
 }
 
-// A layer but for its feed-forward.
+// Lays out a layer without its feed-forward.
 LayerLayout lay_out_layer(const ModelConfig& c, const std::string& p) {
   LayerLayout layer;
   layer.attn_norm = same(p + "attn_norm.weight");
@@ -100,8 +101,9 @@ LayerLayout lay_out_layer(const ModelConfig& c, const std::string& p) {
   return layer;
 }
 
-// The reference's tensors by the native ones. It has one core layer, a mixture, an LTI injection
-// and a tied head; what is not named here it lacks.
+// The reference's tensors for each native tensor. The reference has one core layer, a mixture of
+// experts, an LTI injection and a tied head; it has no counterpart for tensors that are not named
+// here.
 Layout openmythos_layout(const ModelConfig& c) {
   Layout layout;
   layout.embed = same("embed.weight");
@@ -132,8 +134,8 @@ Layout openmythos_layout(const ModelConfig& c) {
   return layout;
 }
 
-// Every native tensor in the order of its declaration. Fails (usage) at the first that the
-// reference has no counterpart of.
+// All native tensors in the order of their declarations. Fails (usage) at the first tensor for
+// which the reference has no counterpart.
 std::vector<PackedTensor> pack_all(const ModelConfig& config) {
   std::vector<PackedTensor> packed;
   Layout layout = openmythos_layout(config);
@@ -149,7 +151,7 @@ std::vector<PackedTensor> pack_all(const ModelConfig& config) {
   return packed;
 }
 
-// A piece with the dimension along which pieces are joined in the middle: [outer, joined, inner].
+// A piece in the shape [outer, joined, inner], where pieces are joined along the middle dimension.
 at::Tensor joinable(const PackedTensor& packing, const Piece& piece, const at::Tensor& tensor) {
   if (packing.columns) return tensor.reshape({piece.shape[0], piece.shape[1], 1});
   return tensor.reshape({packing.groups, piece.shape[0] / packing.groups, -1});
@@ -165,12 +167,12 @@ void check_names(const std::set<std::string>& known, const TensorMap& reference,
   }
 }
 
-// The reference's head is its embedding. A file with another head would silently become another
-// model.
+// Refuses a file whose head is not its embedding, as in the reference: it would silently become
+// another model.
 void check_head(const TensorMap& reference, const std::string& origin) {
   const auto head = reference.find("head.weight"), embed = reference.find("embed.weight");
   if (head == reference.end() || embed == reference.end()) return;
-  // A value that is not a number is still the same value, and another fault.
+  // A NaN equals a NaN here, because values that are not finite are another fault.
   const auto same = [](const at::Tensor& a, const at::Tensor& b) {
     if (a.sizes() != b.sizes()) return false;
     return (a.scalar_type() == b.scalar_type() && at::equal(a, b)) ||
@@ -237,7 +239,8 @@ TensorMap to_openmythos(const ModelConfig& config, const TensorMap& native) {
     const int64_t outer = packing.columns ? packing.shape[0] : packing.groups;
     const auto parts = found->second.reshape({outer, joined, -1}).split_with_sizes(sizes, 1);
     for (size_t i = 0; i < parts.size(); ++i) {
-      // A copy of its own, so that nothing is written through a view of another tensor.
+      // The tensor gets memory of its own, so that nothing is written through a view of another
+      // tensor.
       reference[packing.pieces[i].name] =
           parts[i].clone(at::MemoryFormat::Contiguous).reshape(packing.pieces[i].shape);
     }

@@ -18,7 +18,7 @@ namespace {
 using nlohmann::json;
 
 constexpr uint64_t kLengthBytes = 8;
-// The limit of the format's first implementation; a longer header is a damaged length.
+// The limit of the format's first implementation. A longer header means that the length is damaged.
 constexpr uint64_t kMaxHeaderBytes = 100'000'000;
 constexpr uint64_t kAlignment = 64;
 constexpr size_t kChunkBytes = 1 << 20;
@@ -39,7 +39,7 @@ class HeaderReader {
   HeaderReader(const MappedFile& file, const std::function<bool(const std::string&)>& passed_over)
       : file_(file), passed_over_(passed_over) {}
 
-  // Fills metadata and extents, in file order.
+  // Fills metadata and extents; the extents are in the file's order.
   void read(SafetensorsFile& out) {
     locate();
     const json header = parse();
@@ -50,7 +50,7 @@ class HeaderReader {
         out.extents.push_back(read_entry(name, entry));
       }
     }
-    // An empty tensor lies before the one that begins where it ends.
+    // An empty tensor comes before the tensor that begins at the same offset.
     std::sort(out.extents.begin(), out.extents.end(), [](const auto& a, const auto& b) {
       return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
     });
@@ -98,7 +98,7 @@ class HeaderReader {
 
   json parse() {
     const std::string_view text = file_.text().substr(kLengthBytes, data_begin_ - kLengthBytes);
-    // The parsed object keeps one of two equal names; only the parser sees both.
+    // The parsed object keeps only one of two equal names; the parser's callback sees both.
     std::vector<std::set<std::string>> names;
     std::optional<std::string> twice;
     const auto watch = [&](int depth, json::parse_event_t event, json& value) {
@@ -145,7 +145,7 @@ class HeaderReader {
                          join(known_names, ", "));
   }
 
-  // Bytes of a tensor of this shape.
+  // Reads the tensor's shape and returns its size in bytes.
   uint64_t read_shape(const std::string& name, const json& entry, TensorExtent& extent) const {
     const auto found = entry.find("shape");
     if (found == entry.end() || !found->is_array()) bad_tensor(name, "no shape");
@@ -262,7 +262,7 @@ std::string make_header(const NamedTensors& tensors,
 void write_data(AtomicFile& file, const at::Tensor& tensor) {
   const at::Tensor host = tensor.detach().to(at::kCPU).contiguous();
   const auto* data = static_cast<const char*>(host.const_data_ptr());
-  // In pieces: AtomicFile gathers what it is given in memory.
+  // The data are written in pieces, as AtomicFile would gather a large one in memory.
   for (size_t done = 0; done < host.nbytes(); done += kChunkBytes) {
     file.write(data + done, std::min(kChunkBytes, host.nbytes() - done));
   }

@@ -33,7 +33,7 @@ std::string in_quotes(const std::string& name) {
   return strprintf("'%s'", escaped(name).c_str());
 }
 
-// One line of several faults.
+// Joins several faults into one line.
 std::string listed(const std::vector<std::string>& faults) {
   constexpr size_t kShown = 8;
   const size_t some = std::min(faults.size(), kShown);
@@ -42,7 +42,7 @@ std::string listed(const std::vector<std::string>& faults) {
   return text;
 }
 
-// The shard of each tensor, by its file name.
+// The file name of each tensor's shard.
 using WeightMap = std::map<std::string, std::string>;
 
 WeightMap read_index(const fs::path& path) {
@@ -71,7 +71,7 @@ std::set<std::string> shards_of(const WeightMap& map) {
   return shards;
 }
 
-// All files of the set that NAME-NNNNN-of-MMMMM.safetensors belongs to by its name.
+// The files of the set to which NAME-NNNNN-of-MMMMM.safetensors belongs by its name.
 std::vector<fs::path> numbered_set(const fs::path& file) {
   constexpr size_t kDigits = 5;
   const std::string name = file.filename().string();
@@ -100,7 +100,7 @@ std::vector<fs::path> numbered_set(const fs::path& file) {
 }
 
 struct Source {
-  fs::path index;  // empty: none
+  fs::path index;  // empty if there is no index
   WeightMap map;   // of the index
   std::vector<fs::path> files;
 };
@@ -142,7 +142,7 @@ Source find_source(const fs::path& path) {
   return {{}, {}, numbered_set(path)};
 }
 
-// Collects the shards' tensors, and what is wrong with them.
+// Collects the tensors of all shards, and their faults.
 class Reader {
  public:
   Reader(const fs::path& path, const std::function<bool(const std::string&)>& passed_over)
@@ -218,8 +218,9 @@ class Reader {
   const std::function<bool(const std::string&)>& passed_over_;
   const Source source_;
   StoredWeights weights_;
-  std::map<std::string, std::string> shard_of_;  // of each tensor, those passed over too
-  std::set<std::string> whole_;                  // shards that could be read
+  // The shard of each tensor, also of those passed over.
+  std::map<std::string, std::string> shard_of_;
+  std::set<std::string> whole_;  // shards that could be read
   std::vector<std::string> faults_;
 };
 

@@ -8,7 +8,7 @@
 namespace mythos {
 namespace {
 
-// Windows side by side, each with a cache that serves one window after the other.
+// Decodes windows side by side, each in a row of the cache that serves one window after the other.
 class Windows {
  public:
   Windows(Decoder& decoder, int64_t count, int64_t loops, int64_t seq_len)
@@ -16,7 +16,7 @@ class Windows {
     for (int64_t i = 0; i < count; ++i) caches_.push_back(decoder.make_cache(loops, seq_len));
   }
 
-  // Sum of −log p over the targets of the batch; counts the loops that their tokens ran.
+  // The sum of −log p over the targets of the batch; counts the loops that their tokens ran.
   double nats(const Batch& batch, std::vector<int64_t>& loops_run) {
     double sum = 0;
     for (const auto& cache : caches_) cache->truncate(0);
@@ -34,7 +34,7 @@ class Windows {
   int64_t cache_bytes_per_token() const { return caches_.front()->bytes_per_token(); }
 
  private:
-  // One token of every window that still has targets; those without one are context.
+  // Decodes one token of every window that still has targets. A token without a target is context.
   double step(const Batch& batch, int64_t at, std::vector<int64_t>& loops_run) {
     std::vector<Decoder::Row> rows;
     std::vector<int64_t> targets;
@@ -64,7 +64,7 @@ class Windows {
   Decoder& decoder_;
   Tensor logits_;
   std::vector<std::unique_ptr<KvCache>> caches_;
-  std::vector<int64_t> ends_;  // of each window of the batch: behind its last target
+  std::vector<int64_t> ends_;  // for each window of the batch, the position after its last target
 };
 
 }  // namespace

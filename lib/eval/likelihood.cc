@@ -14,12 +14,12 @@ namespace {
 constexpr int64_t kBatchTokens = 8192;
 constexpr uint64_t kReadTokens = 1 << 16;
 
-// Adds the tokens with a target to `counts` [T+1] int64 by the loops that they ran.
+// Counts the tokens that have a target, by the loops that they ran, into `counts` [T+1] int64.
 void count_loops(const Tensor& loops_run, const Tensor& targets, Tensor& counts) {
   counts += loops_run.masked_select(targets >= 0).bincount({}, counts.numel());
 }
 
-// f(first, ids) for the pieces of tokens begin … end-1 of a split.
+// Calls f(first, ids) for tokens begin … end-1 of a split, piece by piece.
 template <class F>
 void for_each_piece(const ShardDirectory& data, ShardDirectory::Split split, uint64_t begin,
                     uint64_t end, F&& f) {
@@ -73,7 +73,7 @@ Likelihood evaluate(const ModelConfig& config, const Weights& weights, const Sha
     const Tensor inputs = at::from_blob(batch.inputs.data(), shape, at::kLong).to(device);
     const Tensor targets = at::from_blob(batch.targets.data(), shape, at::kLong).to(device);
     const ForwardResult result = forward(config, weights, inputs, forward_options);
-    // What all windows of the batch know already needs no logits.
+    // No window of the batch has targets at its first positions, which therefore need no logits.
     const int64_t known = batch.targets[0] < 0 ? options.seq_len - options.stride : 0;
     const int64_t scored = options.seq_len - known;
     nats += token_losses(weights, result.hidden.narrow(1, known, scored),

@@ -53,7 +53,7 @@ std::string row_text(const std::string& label, const Likelihood& row, const std:
   return text + "\n";
 }
 
-// "2: 73.1%  3: 26.9%": the share of tokens that ran so many loops.
+// The share of tokens for each number of loops that they ran: "2: 73.1% 3: 26.9%".
 std::string loops_text(const std::vector<int64_t>& loops_run) {
   double tokens = 0;
   for (const int64_t count : loops_run) tokens += static_cast<double>(count);
@@ -66,7 +66,7 @@ std::string loops_text(const std::vector<int64_t>& loops_run) {
   return join(shares, "  ");
 }
 
-// Where halting ends the loops of a token.
+// The table of how many loops tokens ran under halting.
 std::string halting_table(const EvalReport& report) {
   std::string text;
   const auto add = [&](const std::string& label, const Likelihood& row) {
@@ -110,7 +110,7 @@ nlohmann::ordered_json decode_json(const EvalReport& report) {
   return json;
 }
 
-// What decoding keeps in memory, and when it stops early.
+// Describes what decoding keeps in memory, and when its loops end early.
 std::string decode_text(const EvalReport& report) {
   if (!report.decode) return "";
   const DecodeConfig& decode = *report.decode;

@@ -8,7 +8,7 @@
 namespace mythos {
 namespace {
 
-// Counts the batch's targets into `out`, turning those beyond `limit` into -1.
+// Counts the batch's targets and their bytes into `out`, and sets targets beyond `limit` to -1.
 void count_targets(Batch& batch, const std::vector<int32_t>& byte_lengths, int64_t limit,
                    Likelihood& out) {
   for (int64_t& target : batch.targets) {

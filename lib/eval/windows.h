@@ -3,7 +3,7 @@
 #include "data/sample/sampler.h"
 #include "eval/likelihood.h"
 
-// What evaluations of a model over a split have in common.
+// The common part of evaluations of a model over a split.
 namespace mythos {
 
 class Stopwatch {
@@ -14,18 +14,20 @@ class Stopwatch {
   Clock::time_point start_ = Clock::now();
 };
 
-// Targets of a split that are read: every token but the first, at most max_tokens. Fails (data)
-// where there are none.
+// The number of targets of a split that are read: every token but the first, at most max_tokens.
+// Fails (data) if there are none.
 int64_t target_count(const ShardDirectory& data, ShardDirectory::Split split, int64_t max_tokens);
 
-// f(batch) for batches of `batch_size` windows in stream order (sequential_batch), targets beyond
-// the last one wanted being -1. Counts tokens and bytes into `out`, and reports progress.
+// Calls f(batch) for batches of `batch_size` windows in stream order (sequential_batch), in which
+// targets beyond the last wanted one are -1. Counts tokens and bytes into `out`, and shows
+// progress.
 void for_each_batch(const ShardDirectory& data, const std::vector<int32_t>& byte_lengths,
                     const LikelihoodOptions& options, int64_t batch_size, Likelihood& out,
                     const std::function<void(Batch& batch)>& f);
 
-// Fills flops_saved of a row whose loops_run is known, over a mean context of half of
-// `context_tokens`. `looks`: every loop goes on through coda and head, as the exit by KL does.
+// Sets flops_saved of a row whose loops_run is known, for a mean context of half of
+// `context_tokens`. With `looks`, every loop is followed by coda and head, as the exit by KL needs
+// it.
 void count_saved(const ModelConfig& config, int64_t context_tokens, bool looks, Likelihood& out);
 
 }  // namespace mythos

@@ -14,12 +14,12 @@ namespace {
 
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
-// Norms of the last dimension in fp64, where the square of no fp32 overflows.
+// The norms along the last dimension, in fp64, where no square of an fp32 number overflows.
 Tensor norms(const Tensor& x) {
   return at::linalg_vector_norm(x, 2, -1);
 }
 
-// Sums over tokens of one loop.
+// The sums over all tokens of one loop.
 struct Sums {
   double state = 0, state_max = 0, change = 0, change_max = 0, relative = 0, cosine = 0;
   int64_t tokens = 0;
@@ -59,7 +59,7 @@ LoopStatistics statistics(const Sums& sums, int64_t loop, const Sums* previous) 
   return out;
 }
 
-// How many times `from` is `to`; a state that stays 0 does not grow.
+// The quotient to/from; 1 if both are 0, as a state that stays 0 does not grow.
 double ratio(double to, double from) {
   return to == from ? 1 : to / from;
 }

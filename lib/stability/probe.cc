@@ -14,7 +14,7 @@ namespace {
 constexpr int64_t kSequenceTokens = 256;
 constexpr int64_t kBatchSequences = 4;
 
-// Full sequences in batches, then what is left as one shorter sequence.
+// Cuts ids into batches of full sequences, and the rest into a batch of one shorter sequence.
 std::vector<Tensor> cut(const std::vector<int64_t>& ids, int64_t max_seq_len, at::Device device) {
   const int64_t length = std::min(kSequenceTokens, max_seq_len);
   const auto total = static_cast<int64_t>(ids.size());

@@ -8,14 +8,14 @@
 
 namespace mythos {
 
-// Token ids to watch a model on, in batches [B,S] int64 on `device`: at most `max_tokens`, cut into
-// sequences no longer than the context and no longer than 256.
+// A probe is the text on which a model is measured: at most `max_tokens` token ids in batches [B,S]
+// int64 on `device`, cut into sequences no longer than the context and no longer than 256.
 
-// Uniformly random ids of the seed.
+// A probe of uniformly random ids, drawn with `seed`.
 std::vector<Tensor> random_probe(const ModelConfig& config, int64_t max_tokens, uint64_t seed,
                                  at::Device device);
-// The first tokens of the validation split (of the training split where that is empty). Fails
-// (data) when there are none, or the shards' vocabulary is larger than the model's.
+// A probe of the first tokens of the validation split, or of the training split if that is empty.
+// Fails (data) if there are no tokens, or if the shards' vocabulary is larger than the model's.
 std::vector<Tensor> data_probe(const ModelConfig& config, const ShardDirectory& data,
                                int64_t max_tokens, at::Device device);
 

@@ -11,7 +11,7 @@ namespace {
 
 constexpr int kBarColumns = 20;
 
-// A bar of `value` out of `full` in eighths of a character.
+// Draws a bar of `value` out of `full`, in eighths of a character.
 std::string bar(double value, double full) {
   constexpr const char* kEighths[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
   if (!std::isfinite(value) || !std::isfinite(full) || full <= 0 || value <= 0) return {};

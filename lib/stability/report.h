@@ -10,18 +10,19 @@ namespace mythos {
 struct StabilityReport {
   std::string subject;  // the checkpoint or preset
   ModelConfig config;
-  std::string probe;                 // what the dynamics were measured on; empty when they were not
-  std::optional<NonFinite> weights;  // nothing where the weights were not looked at
+  // Names the probe of the dynamics; empty if they were not measured.
+  std::string probe;
+  std::optional<NonFinite> weights;  // nothing if the weights were not looked at
   SpectralReport spectral;
-  DynamicsReport dynamics;  // `loops` empty when not measured
+  DynamicsReport dynamics;  // its `loops` are empty if not measured
   StabilityThresholds thresholds;
   Verdict verdict;
 };
 
-// For people; with `bars`, norms and histogram are drawn beside the numbers.
+// The report for people; with `bars`, norms and the histogram are drawn beside the numbers.
 std::string to_text(const StabilityReport& report, bool bars);
-// "mythos.stability/1": man/mythos-stability-check.1 describes the keys. Numbers that are not
-// finite are null.
+// The report as an object of schema "mythos.stability/1", whose keys man/mythos-stability-check.1
+// describes. Numbers that are not finite are null.
 nlohmann::json to_json(const StabilityReport& report);
 
 }  // namespace mythos

@@ -45,7 +45,7 @@ void describe_diagonal(const Tensor& diagonal, SpectralReport& report) {
 double spectral_radius(const Tensor& matrix) {
   constexpr int kSquarings = 24;
   Tensor power = matrix.detach().to(at::kDouble);
-  double log_norm = 0;  // of the power: power holds it divided by exp(log_norm)
+  double log_norm = 0;  // `power` is the matrix's power divided by exp(log_norm)
   double exponent = 1;
   for (int i = 0;; ++i) {
     const double norm = at::linalg_vector_norm(power).item<double>();
@@ -78,7 +78,7 @@ Weights initial_injection_weights(const ModelConfig& config) {
   using Injected = InjectionTensors<Tensor, Matrix>;
   Injected::visit(weights.core.injection, config, [&](Tensor& member, const TensorDeclaration& d) {
     if (d.init == Init::identity_tail) {
-      // The report looks at the state's columns alone, which are 0; one number stands for all.
+      // The report looks only at the state's columns, which are 0, so one number stands for all.
       member = at::zeros({1, 1}).expand(d.shape);
     } else {
       member = at::empty(d.shape);

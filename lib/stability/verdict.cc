@@ -19,7 +19,8 @@ std::string static_summary(const SpectralReport& spectral, const StabilityThresh
 std::string dynamic_summary(const DynamicsReport& dynamics) {
   const auto& from = dynamics.loops[static_cast<size_t>(dynamics.reference_loop - 1)];
   const auto& to = dynamics.loops.back();
-  // Within the threshold, yet not settling: worth telling, not failing.
+  // A growth above this is within the threshold, yet the state is not settling: worth a remark, not
+  // a failure.
   constexpr double kStillGrowing = 1.25;
   return strprintf("state norm %.3g → %.3g from loop %lld to %lld%s", from.state_mean,
                    to.state_mean, static_cast<long long>(from.loop),
@@ -27,7 +28,7 @@ std::string dynamic_summary(const DynamicsReport& dynamics) {
                    dynamics.growth > kStillGrowing ? ", still growing" : "");
 }
 
-// What the states over the loops fail of.
+// Adds the failures of the states over the loops.
 void judge_states(const DynamicsReport& dynamics, const StabilityThresholds& thresholds,
                   std::vector<std::string>& failures) {
   if (dynamics.first_nonfinite_loop) {

@@ -7,7 +7,7 @@
 namespace mythos {
 
 // The name under which a directory carries a tokenizer's file. It states what the file does not:
-// STEM[.ENCODING][.bos-ID][.eos-ID].SUFFIX
+//   STEM[.ENCODING][.bos-ID][.eos-ID].SUFFIX
 // where STEM and SUFFIX are "tokenizer" and "model" (SentencePiece), "tokenizer" and "json"
 // (Hugging Face), "tekken" and "json" (Mistral), or "tokenizer" and "tiktoken" (rank file). Only a
 // rank file takes an ENCODING. "tokenizer.cl100k_base.eos-100260.tiktoken" is an example.

@@ -12,7 +12,7 @@
 namespace mythos {
 namespace {
 
-// The micro-batches of one step.
+// Random micro-batches for one step.
 std::vector<Batch> random_batches(const Config& config, uint64_t seed) {
   const TrainConfig& train = config.train;
   const int64_t places = train.batch_size * train.seq_len;
@@ -35,7 +35,7 @@ ModelWork work_of_step(const Config& config, int64_t loops) {
   const Plan plan = make_plan(config.model, loops, config.train.seq_len);
   const auto tokens = static_cast<double>(config.train.tokens_per_step());
   const auto macs = static_cast<double>(plan.matrix_macs_per_token + plan.attention_macs_per_token);
-  // The backward pass has two products for each one of the forward pass.
+  // The backward pass has two products for each product of the forward pass.
   return {tokens, 3 * 2 * macs * tokens, 0};
 }
 

@@ -4,9 +4,9 @@
 
 namespace mythos {
 
-// "mythos bench train": whole training steps (forward, backward, clipping, AdamW, balancing of the
-// experts) of train.batch_size × train.seq_len random tokens, train.grad_accum times, at each loop
-// count. Changes the model's parameters.
+// Does "mythos bench train": times whole training steps (forward, backward, clipping, AdamW,
+// balancing of the experts) at each loop count. A step has train.grad_accum micro-batches of
+// train.batch_size × train.seq_len random tokens. Changes the model's parameters.
 BenchResult bench_train(const Config& config, const Model& model, const ModelBench& options);
 
 }  // namespace mythos

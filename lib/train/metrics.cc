@@ -11,8 +11,8 @@
 namespace mythos {
 namespace {
 
-// The lines of steps up to `last_step`, each whole and parsable. Of lines of validation the last is
-// left in `validation`.
+// The lines of steps up to `last_step`, all of them whole and valid. Sets `validation` to the last
+// line of validation among them.
 std::string lines_up_to(const std::string& content, int64_t last_step, nlohmann::json& validation) {
   std::string kept;
   for (size_t begin = 0; begin < content.size();) {
@@ -23,7 +23,7 @@ std::string lines_up_to(const std::string& content, int64_t last_step, nlohmann:
     if (json.is_object() && json.contains("step") && json["step"].is_number_integer() &&
         json["step"].get<int64_t>() <= last_step) {
       kept += line;
-      // A value that is not finite is null in JSON.
+      // In JSON a value that is not finite is null.
       if (json.contains("val_loss") && json["val_loss"].is_number()) validation = json;
     }
     begin = end + 1;
@@ -37,7 +37,7 @@ std::string short_count(double count) {
   return text;
 }
 
-// NaN: every step was skipped.
+// The text of a gradient norm, which is NaN if every step was skipped.
 std::string norm_text(double norm) {
   if (std::isnan(norm)) return "-";
   return norm < 1000 ? strprintf("%.2f", norm) : strprintf("%.1e", norm);
@@ -62,7 +62,7 @@ MetricsFile::~MetricsFile() {
 }
 
 void MetricsFile::append(const nlohmann::ordered_json& line) {
-  // Names of data directories need not be UTF-8, JSON must be.
+  // Names of data directories need not be UTF-8, but JSON must be.
   const std::string text =
       line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
   if (std::fwrite(text.data(), 1, text.size(), file_) != text.size() || std::fflush(file_) != 0) {
@@ -89,7 +89,7 @@ nlohmann::json to_json(const Interval& interval) {
 
 Interval interval_from_json(const nlohmann::json& json) {
   const int64_t targets = json.at("targets");
-  // Older checkpoints do not tell the places (there was hardly any padding) and knew no fp16.
+  // Older checkpoints do not state the positions (there was hardly any padding) and knew no fp16.
   return {json.at("steps"),
           targets,
           json.at("bytes"),

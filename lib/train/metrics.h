@@ -9,21 +9,22 @@
 
 namespace mythos {
 
-// RUN/metrics.jsonl: one JSON object a line, appended while a run goes on.
+// RUN/metrics.jsonl: a JSON object on each line, appended while a run goes on.
 class MetricsFile {
  public:
-  // Opens the file and keeps the lines of steps up to `resumed_step`, the step that the run goes on
-  // from; 0 begins an empty file. What a killed run wrote after its last checkpoint is written
-  // again by the run that goes on, so it is removed here; so is a last line that was cut short.
+  // Opens the file and keeps the lines of steps up to `resumed_step`, the step from which the run
+  // goes on; 0 begins an empty file. Later lines, which a killed run wrote after its last
+  // checkpoint, are removed, as the resumed run writes them again; so is a last line that was cut
+  // short.
   MetricsFile(const fs::path& path, int64_t resumed_step);
   ~MetricsFile();
   MetricsFile(const MetricsFile&) = delete;
   MetricsFile& operator=(const MetricsFile&) = delete;
 
-  // The newest line of validation that was kept; null when there is none.
+  // The newest line of validation that was kept; null if there is none.
   const nlohmann::json& last_validation() const { return last_validation_; }
 
-  // Fails (resources) when the line cannot be written.
+  // Appends a line. Fails (resources) if it cannot be written.
   void append(const nlohmann::ordered_json& line);
 
  private:
@@ -32,14 +33,14 @@ class MetricsFile {
   std::FILE* file_ = nullptr;
 };
 
-// What has been measured since the last line of metrics. Sums, so that a checkpoint between two
-// lines can carry them and the next line comes out the same.
+// The measurements since the last line of metrics. They are sums, so that a checkpoint between two
+// lines can carry them, and the next line is the same after a resume.
 struct Interval {
   int64_t steps = 0, targets = 0, bytes = 0, loops = 0;
   double nats = 0, grad_norm = 0;
-  int64_t places = 0;  // of the sequences; those without a target are padding
-  // In fp16: steps whose gradients overflowed, with no part in grad_norm, and of those whose loss
-  // did too the targets and their bytes, with no part in nats.
+  int64_t places = 0;  // positions of the sequences; those without a target are padding
+  // In fp16: the steps whose gradients overflowed, which do not count in grad_norm, and the targets
+  // and bytes of those steps whose loss overflowed too, which do not count in nats.
   int64_t skipped = 0, lost_targets = 0, lost_bytes = 0;
 
   double loss() const { return nats / static_cast<double>(targets - lost_targets); }
@@ -51,23 +52,24 @@ struct Interval {
 nlohmann::json to_json(const Interval& interval);
 Interval interval_from_json(const nlohmann::json& json);
 
-// One line of training metrics.
+// A line of training metrics.
 struct StepMetrics {
-  int64_t step = 0, steps = 0;  // done, and of the whole run
+  int64_t step = 0, steps = 0;  // steps done, and steps of the whole run
   int64_t tokens = 0;           // targets since the run began
   Interval interval;
   int64_t loops = 0;  // of the last step
   double lr = 0;
-  double data_wait = 0;  // share of the time that went into waiting for batches
+  double data_wait = 0;  // share of the time that was spent waiting for batches
   double tokens_per_second = 0, seconds = 0, seconds_left = 0;
-  std::optional<double> loss_scale;  // with which the next step computes, in fp16
+  std::optional<double> loss_scale;  // in fp16, the scale of the next step
   int64_t skipped_steps = 0;         // since the run began
 };
-// With "loss_scale" and "skipped_steps" in fp16.
+// The line as it stands in the file; in fp16 it has "loss_scale" and "skipped_steps".
 nlohmann::ordered_json to_json(const StepMetrics& metrics);
-// step 120/1000  loss 3.21  bpb 1.86  |g| 0.80  lr 3.0e-03  loops 7.9  4.1K tok/s  ETA 3m05s
-// with "data wait 12%" before ETA from 5% on, and "3 skipped" when that many steps of the interval
-// were.
+// The line for a terminal:
+//   step 120/1000  loss 3.21  bpb 1.86  |g| 0.80  lr 3.0e-03  loops 7.9  4.1K tok/s  ETA 3m05s
+// Waiting for data of 5% and more is shown as "data wait 12%" before ETA, skipped steps of the
+// interval as "3 skipped".
 std::string progress_line(const StepMetrics& metrics);
 
 }  // namespace mythos

@@ -64,11 +64,11 @@ AdamW::Update AdamW::step(double lr, const Tensor& loss_scale) {
   std::vector<Tensor> all = decayed;
   all.insert(all.end(), plain.begin(), plain.end());
   Update out{at::linalg_vector_norm(at::stack(at::_foreach_norm(all, 2))), {}};
-  // The fused update divides every gradient by this number as it reads it, so neither clipping nor
-  // the loss scale takes a pass over memory of its own.
+  // The fused update divides every gradient by the divisor as it reads it, so neither clipping nor
+  // the loss scale needs a pass over memory of its own.
   std::optional<Tensor> divisor, found_inf;
   if (loss_scale.defined()) {
-    // One number that is not finite makes the norm so.
+    // If any gradient is not finite, the norm is not finite.
     found_inf = out.found_inf = out.norm.isfinite().logical_not().to(at::kFloat);
     out.norm = out.norm / loss_scale;
     divisor = loss_scale;

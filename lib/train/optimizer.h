@@ -10,33 +10,34 @@
 
 namespace mythos {
 
-// AdamW (Loshchilov and Hutter 2019) over the trained parameters, in LibTorch's fused form; weight
-// decay on matrices alone. Holds references to the parameters' tensors and two fp32 moments of
-// each.
+// AdamW (Loshchilov and Hutter 2019) over the trained parameters, in LibTorch's fused form, with
+// weight decay only on matrices. Holds references to the parameters' tensors, and two fp32 moments
+// for each.
 class AdamW {
  public:
   AdamW(const Parameters& parameters, const TrainConfig& config);
 
-  // Both [] fp32 on the parameters' device.
+  // The results of an update, [] fp32 on the parameters' device.
   struct Update {
-    // Of the gradients, before clipping.
+    // The norm of the gradients before clipping.
     Tensor norm;
-    // Where there is a loss scale: 1 if the norm was not finite and nothing was updated, else 0.
+    // With a loss scale: 1 if the norm was not finite and nothing was updated, else 0.
     Tensor found_inf;
   };
-  // One update from the gradients that lie in the parameters, divided by `loss_scale` [] fp32 where
-  // it is defined, then scaled so that their global norm is at most clip_norm (Pascanu et al.
-  // 2013). A parameter without a gradient counts as one with a gradient of zero. Nothing here waits
-  // for the device.
+  // Updates the parameters from their gradients. These are divided by `loss_scale` [] fp32 if it is
+  // defined, then scaled so that their global norm is at most clip_norm (Pascanu et al. 2013). A
+  // parameter without a gradient counts as having a gradient of zero. Nothing here waits for the
+  // device.
   Update step(double lr, const Tensor& loss_scale = {});
 
   // Removes all gradients.
   void zero_grad();
 
-  // "exp_avg.NAME" and "exp_avg_sq.NAME" of every trained parameter, then "step" [] fp32.
+  // The optimizer's state: "exp_avg.NAME" and "exp_avg_sq.NAME" of every trained parameter, then
+  // "step" [] fp32.
   NamedTensors state() const;
-  // Takes a state back exactly. Fails (data), naming the tensor and `origin`, when one is missing
-  // or unknown, or a shape differs.
+  // Restores a state exactly. Fails (data), naming the tensor and `origin`, if one is missing or
+  // unknown, or a shape differs.
   void load(const TensorMap& state, const std::string& origin);
 
  private:
@@ -50,7 +51,7 @@ class AdamW {
 
   TrainConfig config_;
   Group decayed_, plain_;
-  Tensor step_;  // [] fp32, updates done
+  Tensor step_;  // [] fp32, number of updates done
 };
 
 }  // namespace mythos

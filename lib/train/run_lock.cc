@@ -16,7 +16,7 @@ RunLock::RunLock(const fs::path& run) : run_(run) {
 }
 
 RunLock::~RunLock() {
-  // Another process that waits at the file finds it gone and makes a new one.
+  // A process that waits for the lock file finds it gone and makes a new one.
   std::error_code ignored;
   fs::remove(run_ / kLockName, ignored);
   rmdir(run_.c_str());

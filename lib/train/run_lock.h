@@ -4,13 +4,14 @@
 
 namespace mythos {
 
-// A run directory as long as one process trains in it: two at once would mix their checkpoints.
+// Owns a run directory while a process trains in it: two processes at once would mix their
+// checkpoints.
 class RunLock {
  public:
-  // Makes the directory where it is missing. Fails (usage), naming the owner, while another process
+  // Makes the directory if it is missing. Fails (usage), naming the owner, while another process
   // has it.
   explicit RunLock(const fs::path& run);
-  // Removes the directory too when nothing came into it.
+  // Also removes the directory if it is empty.
   ~RunLock();
   RunLock(const RunLock&) = delete;
   RunLock& operator=(const RunLock&) = delete;

@@ -10,10 +10,10 @@ namespace mythos {
 namespace {
 
 constexpr uint64_t kLoopStream = 0x6c6f6f7073;
-// Random numbers set aside for one step: more than the longest Poisson draw takes.
+// Each step has so many random numbers of its own, more than the longest Poisson draw takes.
 constexpr uint64_t kNumbersPerStep = 1 << 24;
 
-// The share of the steps first … steps-1 that is done after `step`; 1 at the last step.
+// The share of steps first … steps-1 that is done after `step`; 1 at the last step.
 double share_done(int64_t step, int64_t first, int64_t steps) {
   if (step < first) return 0;
   return std::min(1.0, static_cast<double>(step + 1 - first) / static_cast<double>(steps - first));

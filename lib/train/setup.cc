@@ -29,7 +29,8 @@ bool sets_vocab_size(const std::vector<std::string>& assignments) {
   return false;
 }
 
-// The model takes the data's vocabulary unless --set names another, which must be large enough.
+// Gives the model the data's vocabulary, unless --set names another size, which must be large
+// enough.
 void fit_vocabulary(Config& config, const ShardDirectory& data, bool fixed) {
   const int64_t needed = data.manifest().vocab_size;
   int64_t& size = config.model.vocab_size;
@@ -45,8 +46,8 @@ void fit_vocabulary(Config& config, const ShardDirectory& data, bool fixed) {
   size = needed;
 }
 
-// Whether the run has checkpoints, whole or not. Fails (usage) where it cannot be a run, or where
-// it has some and nothing is said about them.
+// Whether the run has checkpoints, whole or not. Fails (usage) if the directory cannot be a run, or
+// if it has checkpoints and no option says what to do with them.
 bool has_checkpoints(const TrainOptions& options) {
   const std::string run = options.run.string();
   const std::vector<fs::path> found = checkpoint_directories(options.run);
@@ -65,7 +66,7 @@ bool has_checkpoints(const TrainOptions& options) {
   return !found.empty();
 }
 
-// The data of a run, opened.
+// The opened data of a run.
 struct TrainData {
   std::vector<ShardDirectory> shards;
   std::vector<double> weights;
@@ -106,8 +107,8 @@ LoadedCheckpoint load_to_resume(const TrainOptions& options, at::Device device) 
   }
 }
 
-// The configuration of a run that begins with a checkpoint: its own, or the one that is given
-// beside it, with the checkpoint's vocabulary unless --set names another.
+// The configuration of a run that begins with a checkpoint: the checkpoint's own, or one that is
+// given beside it, with the checkpoint's vocabulary unless --set names another size.
 Config config_beside(const TrainOptions& options, const LoadedCheckpoint& loaded) {
   Config config = options.config.value_or(loaded.config);
   config.model.vocab_size = loaded.config.model.vocab_size;
@@ -158,7 +159,7 @@ TrainSetup resume(const TrainOptions& options, TrainData data, at::Device device
           loaded.path};
 }
 
-// Whether every token of the data means the same text in the checkpoint's vocabulary.
+// Whether every token of the data stands for the same text in the checkpoint's vocabulary.
 bool is_compatible(const Tokenizer& data, const Tokenizer& checkpoint) {
   if (data.vocab_size() > checkpoint.vocab_size()) return false;
   for (int64_t id = 0; id < data.vocab_size(); ++id) {
@@ -202,7 +203,8 @@ bool have_equal_parameters(const ModelConfig& a, const ModelConfig& b) {
   return shapes(a) == shapes(b);
 }
 
-// The weights of a checkpoint, with a schedule, an optimizer and an order of data of its own.
+// Sets up a new run with the weights of a checkpoint, and with its own schedule, optimizer and
+// order of data.
 TrainSetup start_from(const TrainOptions& options, TrainData data, at::Device device) {
   LoadedCheckpoint loaded = load_checkpoint(options.init_from, device, LoadFor::training);
   auto tokenizer = load_carried_tokenizer(data.shards[0].path());
@@ -264,7 +266,8 @@ std::string loops_text(const Config& config) {
                    ll(loops.min), ll(loops.max));
 }
 
-// One line for one source; for several one each, with the passes that the run makes over it.
+// A line for each source of data; if there are several, each with the number of passes that the run
+// makes over it.
 std::string data_text(const TrainSetup& setup, int64_t total_tokens) {
   using Split = ShardDirectory::Split;
   const double sum = std::accumulate(setup.weights.begin(), setup.weights.end(), 0.0);

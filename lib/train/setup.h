@@ -12,12 +12,12 @@
 
 namespace mythos {
 
-// What a run begins with: a fresh model, the weights of another checkpoint, or what its own newest
-// whole checkpoint holds.
+// Everything that a run begins with: a new model, the weights of another checkpoint, or the
+// contents of the run's newest whole checkpoint.
 struct TrainSetup {
   Config config;
   std::vector<ShardDirectory> data;
-  std::vector<double> weights;  // of the data
+  std::vector<double> weights;  // shares of the data's sequences
   std::unique_ptr<Tokenizer> tokenizer;
   std::unique_ptr<Model> model;
   TensorMap optimizer;                   // empty unless the run is resumed
@@ -26,18 +26,18 @@ struct TrainSetup {
   std::optional<fs::path> resumed_from;  // a step directory
 
   std::vector<DataSource> sources() const;
-  // What the documents of all data begin and end with.
+  // Whether all documents of the data begin with BOS and end with EOS.
   DocumentEnds document_ends() const;
 };
 
-// Fails as train() does.
+// Prepares a run. Fails as train() does.
 TrainSetup prepare(const TrainOptions& options, at::Device device);
 
-// What is about to be done, several lines: model, device, data, steps, checkpoints.
+// Describes the run in several lines: model, device, data, steps, checkpoints.
 std::string describe(const TrainSetup& setup, const TrainOptions& options, at::Device device,
                      at::ScalarType compute_type);
 
-// Bytes of one checkpoint: fp32 weights and two moments of each.
+// The size of a checkpoint in bytes: fp32 weights and two moments for each.
 int64_t checkpoint_bytes(const ModelConfig& config);
 int64_t trained_parameters(const ModelConfig& config);
 

@@ -5,8 +5,9 @@
 namespace mythos {
 namespace {
 
-// [B,S] on the device. Pinned memory, so that the copy to a CUDA device overlaps with its work; on
-// the CPU the batch's own memory.
+// A batch's numbers as a tensor [B,S] on the device. For a CUDA device they go through pinned
+// memory, so that the copy overlaps with the device's work; on the CPU the tensor shares the
+// batch's memory.
 template <class T>
 Tensor to_device(const std::vector<T>& values, const Batch& batch, at::Device device) {
   Tensor tensor = at::from_blob(const_cast<T*>(values.data()), {batch.batch_size, batch.seq_len},

@@ -8,24 +8,26 @@
 
 namespace mythos {
 
-// What one pass over a step's micro-batches leaves, besides the gradients in the parameters.
-// Tensors lie on the parameters' device and are not waited for.
+// The results of a pass over a step's micro-batches, besides the gradients in the parameters. The
+// tensors lie on the parameters' device, which nothing waits for.
 struct StepResult {
   Tensor nats;  // [] fp64, sum of the targets' cross-entropy
-  // Per core layer [E], of the positions with a target; empty without balancing.
+  // The load of the experts [E] of each core layer, over the positions that have a target; empty
+  // without balancing.
   std::vector<Tensor> expert_load;
 };
 
-// Forward and backward of all micro-batches of one step. The objective is the mean cross-entropy of
-// the step's `targets` targets, plus ponder_cost times the mean ponder of the positions that have
-// them where the model halts; its gradients, in fp32, are added to those that the parameters hold.
-// Padding and how positions are spread over sequences and micro-batches change none of it. The
-// gradients are those of `loss_scale` [] fp32 times the objective where it is defined.
+// Runs all micro-batches of a step forward and backward. The objective is the mean cross-entropy of
+// the step's `targets` targets; if the model halts, ponder_cost times the mean ponder of the
+// positions that have targets is added. Its gradients, in fp32, are added to those that the
+// parameters hold. If `loss_scale` [] fp32 is defined, they are those of loss_scale times the
+// objective. Neither padding nor how positions are spread over sequences and micro-batches changes
+// the result.
 StepResult forward_backward(const Config& config, const Parameters& parameters,
                             const std::vector<Batch>& micro_batches, int64_t targets, int64_t loops,
                             at::ScalarType compute_type, const Tensor& loss_scale = {});
 
-// Targets that count (≥ 0), and the bytes of text that they stand for.
+// The number of targets (those ≥ 0), and the bytes of text that they stand for.
 struct TargetCount {
   int64_t targets = 0, bytes = 0;
 };

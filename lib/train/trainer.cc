@@ -33,7 +33,7 @@ using Split = ShardDirectory::Split;
 
 constexpr double kNoLoss = std::numeric_limits<double>::infinity();
 
-// The newest metrics, in checkpoints and in --json: null where there is none yet.
+// The newest metrics as checkpoints and --json have them; null if there are none yet.
 template <class Json>
 void put_metrics(Json& json, const TrainResult& result) {
   const auto put = [&](const char* key, const auto& value) {
@@ -61,7 +61,7 @@ bool every(int64_t interval, int64_t step) {
   return interval > 0 && step % interval == 0;
 }
 
-// A signal has come while the model was validated.
+// Thrown if a signal comes while the model is validated.
 struct ValidationStopped {};
 
 class Trainer {
@@ -91,7 +91,7 @@ class Trainer {
   bool validation_due() const {
     return can_validate_ && step_ > 0 && (every(train_.val_every, step_) || last_step());
   }
-  // Seconds since the last call.
+  // The seconds since the last call.
   double lap();
 
   const TrainOptions& options_;
@@ -103,33 +103,35 @@ class Trainer {
   LoopDistribution loop_distribution_;
   Prefetcher batches_;
   AdamW optimizer_;
-  std::optional<LossScaler> scaler_;  // in fp16
+  std::optional<LossScaler> scaler_;  // only in fp16
   MetricsFile metrics_;
   Progress progress_;
 
   bool can_validate_ = false;
   int64_t step_ = 0, tokens_ = 0;
-  nlohmann::json cursor_;      // the place in the data behind the last step
-  bool between_steps_ = true;  // false while the weights are being changed
+  nlohmann::json cursor_;      // the sampler's cursor after the last step
+  bool between_steps_ = true;  // false while a step changes the weights
   int64_t loops_ = 0;          // of the last step
   double lr_ = 0;              // of the last step
-  Interval interval_;          // its nats and grad_norm are in sums_ until they are read
-  // [2] fp64 on the device: nats and gradient norms since the last line. In fp16 [5], then skipped,
-  // lost_targets and lost_bytes of the interval.
+  Interval interval_;          // its nats and grad_norm lie in sums_ until they are read
+  // [2] fp64 on the device: the sums of nats and of gradient norms since the last line. In fp16
+  // [5]: after these the interval's skipped, lost_targets and lost_bytes.
   Tensor sums_;
-  int64_t skipped_steps_ = 0;  // up to the last line
+  int64_t skipped_steps_ = 0;  // up to the last line of metrics
   double waited_seconds_ = 0;  // for batches, up to the last line
   double interval_seconds_ = 0, session_seconds_ = 0, seconds_ = 0;
   Clock::time_point mark_;
   int64_t session_tokens_ = 0, session_steps_ = 0;
-  int64_t logged_tokens_ = 0;                       // session_tokens_ at the last line of metrics
-  std::optional<int64_t> saved_step_, tried_step_;  // the last that was saved, or was to be
+  int64_t logged_tokens_ = 0;  // session_tokens_ at the last line of metrics
+  // The last step that was saved, and the last that was to be.
+  std::optional<int64_t> saved_step_, tried_step_;
   BlowUpWatch blow_up_;
-  // The saved checkpoint with the lowest loss: of validation where there is any, else of training.
+  // The step of the saved checkpoint with the lowest loss: that of validation if there is any, else
+  // that of training.
   std::optional<int64_t> best_step_;
   double best_loss_ = kNoLoss;
-  std::optional<int64_t> validated_step_;  // of result_.val_loss
-  StepMetrics shown_;                      // the newest line
+  std::optional<int64_t> validated_step_;  // the step of result_.val_loss
+  StepMetrics shown_;                      // the newest line of metrics
   TrainResult result_;
 };
 
@@ -195,8 +197,8 @@ void Trainer::restore(const nlohmann::json& state) {
     best_step_ = state["best"].at("step").get<int64_t>();
     best_loss_ = state["best"].at("loss").get<double>();
   }
-  // A step is saved before it is validated, so metrics know of a validation that the state does
-  // not.
+  // A step is saved before it is validated, so the metrics may have a validation that the state
+  // does not have.
   const nlohmann::json& line = metrics_.last_validation();
   if (line.is_object() && line.at("step") == step_) {
     result_.val_loss = line.at("val_loss").get<double>();
@@ -213,7 +215,7 @@ double Trainer::lap() {
   return seconds;
 }
 
-// As sums_ holds them.
+// The numbers of a step, in the order of sums_.
 Tensor Trainer::numbers_of_step(const StepResult& step, const AdamW::Update& update,
                                 const TargetCount& count) const {
   const Tensor norm = update.norm.to(at::kDouble);
@@ -256,7 +258,7 @@ void Trainer::train_step() {
   interval_.places += train_.tokens_per_step();
   cursor_ = batches_.cursor();
   between_steps_ = true;
-  // Reading a number waits for a CUDA device, so there it is left to the steps that need one.
+  // Reading a number waits for a CUDA device, so on CUDA only steps that need a number check it.
   if (device_.is_cpu()) check_finite();
 }
 
@@ -290,7 +292,7 @@ void Trainer::check_finite() {
            "; try a lower train.lr, a longer train.warmup_steps or a smaller train.clip_norm");
 }
 
-// Gradients that overflow whatever the loss scale is.
+// Fails if gradients keep overflowing at the least loss scale.
 void Trainer::check_scaler() {
   if (!scaler_ || scaler_->read_stuck_steps() < LossScaler::kPatienceSteps) return;
   fail(ErrorKind::diverged,
@@ -364,7 +366,7 @@ void Trainer::log() {
   watch_for_blow_up(loss);
 }
 
-// Between lines of metrics a terminal sees the steps go by.
+// Shows the step on a terminal, between lines of metrics.
 void Trainer::show_step() {
   if (!stderr_is_terminal()) return;
   shown_.step = step_;
@@ -375,7 +377,7 @@ void Trainer::show_step() {
 }
 
 void Trainer::validate() {
-  synchronize(device_);  // what is still queued is training
+  synchronize(device_);  // the work that is still queued belongs to training
   interval_seconds_ += lap();
   const at::NoGradGuard no_grad;
   LikelihoodOptions options;
@@ -413,7 +415,8 @@ void Trainer::validate() {
   lap();
 }
 
-// Judges the checkpoint of this step, if there is one and no validation of it is still to come.
+// Judges whether this step's checkpoint is the best, if it has one and no validation of it is still
+// to come.
 void Trainer::mark_best() {
   if (validation_due() && validated_step_ != step_) return;
   const std::optional<double> loss = can_validate_ ? result_.val_loss : result_.loss;
@@ -453,7 +456,7 @@ void Trainer::save() {
   lap();
 }
 
-// What has been done since the last checkpoint, when something other than the model goes wrong.
+// Saves the steps since the last checkpoint when something other than the model goes wrong.
 void Trainer::save_before_ending() {
   if (!between_steps_ || step_ == 0 || saved_step_ == step_ || tried_step_ == step_) return;
   try {
@@ -520,7 +523,7 @@ TrainResult Trainer::run() {
 void warn_of_little_space(const fs::path& run, const Config& config) {
   std::error_code status;
   const auto free = static_cast<double>(fs::space(run, status).available);
-  // The newest is written before the oldest is removed.
+  // The newest checkpoint is written before the oldest is removed.
   const auto needed =
       static_cast<double>((config.train.keep_last + 1) * checkpoint_bytes(config.model));
   if (status || free >= needed) return;
@@ -551,7 +554,7 @@ TrainResult train(const TrainOptions& options) {
   warn_of_little_space(options.run, setup.config);
   watch_signals();
   Trainer trainer(options, std::move(setup), device);
-  // Not before everything that can be wrong with data and configuration has been found good.
+  // Old checkpoints are removed only after all checks of the data and the configuration.
   if (options.overwrite) remove_checkpoints(options.run);
   return trainer.run();
 }

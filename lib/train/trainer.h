@@ -12,42 +12,43 @@
 namespace mythos {
 
 struct TrainOptions {
-  // Of a preset or file. Not needed with a checkpoint to resume or to begin with: its own is used
-  // then.
+  // The configuration of a preset or file. Not needed with a checkpoint to resume or to begin with,
+  // whose own is then used.
   std::optional<Config> config;
-  // "key=value", applied in order over the configuration.
+  // Assignments "key=value", which change the configuration in their order.
   std::vector<std::string> assignments;
-  // Shard directories. Without weights sequences are drawn in proportion to their tokens.
+  // The shard directories. Without weights, sequences are drawn in proportion to the directories'
+  // tokens.
   std::vector<DataEntry> data;
-  fs::path run;  // where checkpoints and metrics.jsonl go
+  fs::path run;  // directory for checkpoints and metrics.jsonl
   bool resume = false;
-  bool overwrite = false;  // begin anew in a run that has checkpoints, which are removed
-  fs::path init_from;      // weights of a new run: a checkpoint or a run; empty: drawn
+  bool overwrite = false;  // begin anew in a run that has checkpoints, and remove those
+  fs::path init_from;      // checkpoint or run with the first weights; if empty they are drawn
   std::string device = "auto";
 };
 
 struct TrainResult {
-  fs::path checkpoint;  // the last that was saved
+  fs::path checkpoint;  // the last one that was saved
   std::string device, compute_type;
   int64_t parameters = 0;
-  int64_t first_step = 0;        // steps that were done before
+  int64_t first_step = 0;        // steps that were done before this process
   int64_t step = 0;              // steps that are done
   int64_t tokens = 0;            // targets since the run began
-  int64_t skipped_steps = 0;     // since the run began; in fp16 those whose gradients overflowed
+  int64_t skipped_steps = 0;     // in fp16, steps since the run began whose gradients overflowed
   double seconds = 0;            // of training since the run began
   double tokens_per_second = 0;  // of this process
-  // Of the newest lines of metrics; nothing before the first.
+  // The numbers of the newest lines of metrics; nothing before the first line.
   std::optional<double> loss, bpb, val_loss, val_bpb;
   std::optional<int64_t> val_loops;
-  int signal = 0;  // SIGINT, SIGTERM or SIGHUP when one ended the run, after a checkpoint was saved
+  int signal = 0;  // SIGINT, SIGTERM or SIGHUP if one ended the run, after a checkpoint was saved
 };
 
 // Trains to train.steps, from the start or from the run's newest whole checkpoint, and saves
-// checkpoints. Watches signals (base/signals.h). The result of a run that was interrupted and
-// resumed is that of one that was not, bit for bit.
-// Whatever ends the run, the steps since the last checkpoint are saved first where they are sound:
-// when data or the disk fail, when memory runs out. The run directory belongs to one process at a
-// time.
+// checkpoints. Watches signals (base/signals.h). A run that was interrupted and resumed has the
+// same result, bit for bit, as one that was not.
+// If something other than the model ends the run, such as the data, the disk or a lack of memory,
+// the steps since the last checkpoint are saved first. The run directory belongs to one process at
+// a time. Fails with
 //   usage      the run has checkpoints and neither resume nor overwrite is asked for; another
 //              process trains in it; a key that cannot change is changed on resume; the
 //              configuration is invalid or does not fit the checkpoint to begin with
@@ -58,7 +59,7 @@ struct TrainResult {
 //              (train.on_blow_up)
 TrainResult train(const TrainOptions& options);
 
-// One object, schema "mythos.train/1" (mythos-train(1)).
+// The result as an object of schema "mythos.train/1" (mythos-train(1)).
 nlohmann::ordered_json to_json(const TrainResult& result);
 
 }  // namespace mythos
