@@ -79,8 +79,8 @@ int converse(Session& session, const Tokenizer& tokenizer, const GenerateCommand
       {print, [](const std::string& message) { std::fputs((message + "\n").c_str(), stderr); },
        [](const std::string& statistics) { log_info(statistics); }},
       *options.max_loops);
-  log_info(strprintf("%s%lld loops. Type a prompt, or :help", session.exits() ? "at most " : "",
-                     static_cast<long long>(session.loops())));
+  log_info(strprintf("%s%d loops. Type a prompt, or :help", session.exits() ? "at most " : "",
+                     session.loops()));
   std::optional<PromptEditor> editor;
   if (PromptEditor::possible()) {
     const auto file = history_file();
@@ -111,8 +111,7 @@ int complete(Session& session, const Tokenizer& tokenizer, GenerateCommand& opti
       continue;
     }
     if (options.num_samples > 1) {
-      print(strprintf("--- sample %lld of %lld ---\n", static_cast<long long>(i + 1),
-                      static_cast<long long>(options.num_samples)));
+      print(strprintf("--- sample %d of %d ---\n", i + 1, options.num_samples));
     }
     if (options.echo) print(prompt);
     const Generation generation = generator.generate(options.generate, print);
@@ -125,18 +124,18 @@ int complete(Session& session, const Tokenizer& tokenizer, GenerateCommand& opti
 
 void log_batch(const BatchCounts& counts, double seconds) {
   log_info(strprintf("%s texts, %s prompt tokens, %s tokens in %s (%.1f tok/s), %.1f texts a step",
-                     with_commas(counts.texts).c_str(), with_commas(counts.prompt_tokens).c_str(),
-                     with_commas(counts.tokens).c_str(), human_duration(seconds).c_str(),
+                     with_commas(counts.texts), with_commas(counts.prompt_tokens),
+                     with_commas(counts.tokens), human_duration(seconds),
                      static_cast<double>(counts.tokens) / seconds, counts.mean_rows()));
 }
 
 // Tells how many lines got no text, and of the first why. Fails (data) when there is one.
 void fail_of_refused(const BatchCounts& counts, const std::string& first) {
   if (counts.refused == 0) return;
-  fail(ErrorKind::data, strprintf("%s of %s prompts got an error instead of a text; the first: ",
-                                  with_commas(counts.refused).c_str(),
-                                  with_commas(counts.refused + counts.texts).c_str()) +
-                            first);
+  fail(ErrorKind::data,
+       strprintf("%s of %s prompts got an error instead of a text; the first: ",
+                 with_commas(counts.refused), with_commas(counts.refused + counts.texts)) +
+           first);
 }
 
 int complete_lines(Decoder& decoder, const Tokenizer& tokenizer, const GenerateCommand& options,
@@ -172,8 +171,7 @@ int complete_lines(Decoder& decoder, const Tokenizer& tokenizer, const GenerateC
   const auto refuse = [&](const BatchRequest& request, const Error& error) {
     const JsonlPrompts::Label label = prompts.take_label(request.number);
     if (first_refused.empty()) {
-      first_refused =
-          strprintf("%s:%llu: ", prompts.name().c_str(), ull(label.line)) + error.message();
+      first_refused = strprintf("%s:%u: ", prompts.name(), label.line) + error.message();
     }
     give(request.number, label, error_json(error));
   };

@@ -31,15 +31,14 @@ std::unique_ptr<Tokenizer> read_tokenizer(const Options& options, const ModelCon
   auto tokenizer = load_tokenizer(options.tokenizer);
   if (tokenizer->vocab_size() > model.vocab_size) {
     fail(ErrorKind::data,
-         strprintf("%s has %lld tokens, more than the model's vocabulary of %lld.",
-                   options.tokenizer.path.c_str(), static_cast<long long>(tokenizer->vocab_size()),
-                   static_cast<long long>(model.vocab_size)));
+         strprintf("%s has %d tokens, more than the model's vocabulary of %d.",
+                   options.tokenizer.path, tokenizer->vocab_size(), model.vocab_size));
   }
   if (tokenizer->vocab_size() < model.vocab_size) {
-    log_warning(strprintf(
-        "%s has %lld tokens, the model's vocabulary %lld: ids from %lld on stand for no token",
-        options.tokenizer.path.c_str(), static_cast<long long>(tokenizer->vocab_size()),
-        static_cast<long long>(model.vocab_size), static_cast<long long>(tokenizer->vocab_size())));
+    log_warning(
+        strprintf("%s has %d tokens, the model's vocabulary %d: ids from %d on stand for no token",
+                  options.tokenizer.path, tokenizer->vocab_size(), model.vocab_size,
+                  tokenizer->vocab_size()));
   }
   return tokenizer;
 }

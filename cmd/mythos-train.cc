@@ -26,24 +26,21 @@ struct Options {
 
 std::string summary(const TrainResult& result) {
   const int64_t steps = result.step - result.first_step;
-  std::string text = strprintf("%lld steps, %s tokens in %s", static_cast<long long>(steps),
-                               human_count(static_cast<double>(result.tokens)).c_str(),
-                               human_duration(result.seconds).c_str());
+  std::string text =
+      strprintf("%d steps, %s tokens in %s", steps, human_count(static_cast<double>(result.tokens)),
+                human_duration(result.seconds));
   if (result.first_step > 0) {
-    text = strprintf("steps %lld to %lld, %s tokens in %s since step 0",
-                     static_cast<long long>(result.first_step + 1),
-                     static_cast<long long>(result.step),
-                     human_count(static_cast<double>(result.tokens)).c_str(),
-                     human_duration(result.seconds).c_str());
+    text = strprintf("steps %d to %d, %s tokens in %s since step 0", result.first_step + 1,
+                     result.step, human_count(static_cast<double>(result.tokens)),
+                     human_duration(result.seconds));
   }
   if (result.bpb) text += strprintf("; training %.4f bits per byte", *result.bpb);
   if (result.val_bpb) {
-    text += strprintf("; validation %.4f at %lld loops", *result.val_bpb,
-                      static_cast<long long>(*result.val_loops));
+    text += strprintf("; validation %.4f at %d loops", *result.val_bpb, *result.val_loops);
   }
   if (result.skipped_steps > 0) {
-    text += strprintf("; %lld steps skipped since step 0, their gradients overflowed in fp16",
-                      static_cast<long long>(result.skipped_steps));
+    text += strprintf("; %d steps skipped since step 0, their gradients overflowed in fp16",
+                      result.skipped_steps);
   }
   return text;
 }

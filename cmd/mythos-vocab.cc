@@ -30,9 +30,8 @@ int train(Options& options) {
   options.vocab.show_log = log_level() == LogLevel::debug;
   const BuiltVocab built =
       build_vocab(options.input, options.sample_bytes, options.vocab, options.output);
-  log_info(strprintf("%s: %lld pieces, %.2f bytes per token on the training text",
-                     options.output.c_str(), static_cast<long long>(built.vocab_size),
-                     built.bytes_per_token));
+  log_info(strprintf("%s: %d pieces, %.2f bytes per token on the training text", options.output,
+                     built.vocab_size, built.bytes_per_token));
   if (options.json) {
     const nlohmann::ordered_json out = {{"schema", "mythos.vocab/1"},
                                         {"output", options.output},

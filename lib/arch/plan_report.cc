@@ -24,8 +24,7 @@ std::vector<int64_t> default_contexts(int64_t longest) {
 void require_within(const char* option, int64_t length, const ModelConfig& model) {
   if (length <= model.max_seq_len) return;
   fail(ErrorKind::usage,
-       strprintf("%s %lld: longer than model.max_seq_len = %lld", option,
-                 static_cast<long long>(length), static_cast<long long>(model.max_seq_len)));
+       strprintf("%s %d: longer than model.max_seq_len = %d", option, length, model.max_seq_len));
 }
 
 std::string bytes(int64_t count) {
@@ -39,19 +38,17 @@ std::string count(int64_t number) {
 }
 
 std::string row(const std::string& what, const std::string& amount, const std::string& note = "") {
-  return strprintf("  %-24s %12s%s%s\n", what.c_str(), amount.c_str(), note.empty() ? "" : "   ",
-                   note.c_str());
+  return strprintf("  %-24s %12s%s%s\n", what, amount, note.empty() ? "" : "   ", note);
 }
 
 std::string parts_text(const Plan& plan) {
   std::string out = strprintf("%-24s %20s %20s %8s\n", "PART", "PARAMETERS", "ACTIVE", "TIMES");
   for (const PartCount& part : plan.parts) {
-    out += strprintf(
-        "%-24s %20s %20s %8lld\n", part.name.c_str(), with_commas(part.parameters).c_str(),
-        with_commas(part.active_parameters).c_str(), static_cast<long long>(part.times_per_token));
+    out += strprintf("%-24s %20s %20s %8d\n", part.name, with_commas(part.parameters),
+                     with_commas(part.active_parameters), part.times_per_token);
   }
-  return out + strprintf("%-24s %20s %20s\n", "total", with_commas(plan.parameters).c_str(),
-                         with_commas(plan.active_parameters).c_str());
+  return out + strprintf("%-24s %20s %20s\n", "total", with_commas(plan.parameters),
+                         with_commas(plan.active_parameters));
 }
 
 double ratio(int64_t large, int64_t small) {
@@ -100,10 +97,8 @@ std::string cache_text(const PlanReport& r) {
   out += line(with_commas(shared) + " slots, loops sharing", shared);
   out += other("multi-head attention", slot.mha_bf16);
   if (r.model.attention == Attention::mla) {
-    out +=
-        other(strprintf("grouped, %lld of %lld heads", static_cast<long long>(r.model.n_kv_heads),
-                        static_cast<long long>(r.model.n_heads)),
-              slot.gqa_bf16);
+    out += other(strprintf("grouped, %d of %d heads", r.model.n_kv_heads, r.model.n_heads),
+                 slot.gqa_bf16);
   }
   return out;
 }
@@ -189,14 +184,12 @@ json to_json(const PlanReport& r) {
 std::string plan_text(const PlanReport& r) {
   const auto loops = static_cast<long long>(r.plan.loops);
   const std::string micro_batch =
-      strprintf("estimate, micro-batch %lld x %lld", static_cast<long long>(r.batch_size),
-                static_cast<long long>(r.seq_len));
-  std::string out =
-      strprintf("%s, %lld loops\n\n", shown(r.name).c_str(), loops) + parts_text(r.plan);
-  out += strprintf("\nMultiply-accumulates of one token's forward pass at %lld loops\n", loops);
+      strprintf("estimate, micro-batch %d x %d", r.batch_size, r.seq_len);
+  std::string out = strprintf("%s, %d loops\n\n", shown(r.name), loops) + parts_text(r.plan);
+  out += strprintf("\nMultiply-accumulates of one token's forward pass at %d loops\n", loops);
   out += row("matrix products", count(r.plan.matrix_macs_per_token));
   out += row("attention", count(r.plan.attention_macs_per_token),
-             strprintf("mean over a sequence of %lld", static_cast<long long>(r.seq_len)));
+             strprintf("mean over a sequence of %d", r.seq_len));
   out += row("total", count(r.macs_per_token()),
              count(6 * static_cast<double>(r.macs_per_token())) + " FLOPs to train on a token");
   out += "\nMemory\n";
@@ -225,12 +218,10 @@ std::string plan_table(const std::vector<PlanReport>& reports) {
     const int64_t context = r.contexts.back();
     const int64_t training =
         (Whole(r.weights_fp32_bytes) + r.gradients_bytes + r.optimizer_bytes).value();
-    out +=
-        strprintf("%-16s %19s %11s %5lld %11s %11s %11s %11s %9lld\n", shown(r.name).c_str(),
-                  with_commas(r.plan.parameters).c_str(), count(r.plan.active_parameters).c_str(),
-                  static_cast<long long>(r.plan.loops), count(r.macs_per_token()).c_str(),
-                  bytes(r.weights_bf16_bytes).c_str(), bytes(training).c_str(),
-                  bytes(r.cache_bf16_bytes(context)).c_str(), static_cast<long long>(context));
+    out += strprintf("%-16s %19s %11s %5d %11s %11s %11s %11s %9d\n", shown(r.name),
+                     with_commas(r.plan.parameters), count(r.plan.active_parameters), r.plan.loops,
+                     count(r.macs_per_token()), bytes(r.weights_bf16_bytes), bytes(training),
+                     bytes(r.cache_bf16_bytes(context)), context);
   }
   return out +
          "\nWEIGHTS: in bf16, for inference. TRAINING: weights, gradients and AdamW moments in "

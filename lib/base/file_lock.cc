@@ -19,8 +19,7 @@ namespace {
 constexpr size_t kMostOwnerBytes = 300;
 
 [[noreturn]] void fail_lock(const char* action, const fs::path& path, int code) {
-  fail(ErrorKind::resources,
-       strprintf("cannot %s %s: %s", action, path.c_str(), std::strerror(code)));
+  fail(ErrorKind::resources, strprintf("cannot %s %s: %s", action, path, std::strerror(code)));
 }
 
 bool is_same_file(int fd, const fs::path& path) {
@@ -82,7 +81,7 @@ void FileLock::own_folder(const fs::path& folder, const char* name, const char* 
     fs::create_directories(folder, status);
     if (status) {
       fail(ErrorKind::resources,
-           strprintf("cannot create directory %s: %s", folder.c_str(), status.message().c_str()));
+           strprintf("cannot create directory %s: %s", folder, status.message()));
     }
     outcome = owner(path);
   }

@@ -28,7 +28,7 @@ constexpr std::string_view kUnfinished = ".unfinished";
 
 [[noreturn]] void fail_errno(ErrorKind kind, const char* action, const fs::path& path) {
   const int code = errno;
-  fail(kind, strprintf("%s %s: %s", action, path.c_str(), std::strerror(code)));
+  fail(kind, strprintf("%s %s: %s", action, path, std::strerror(code)));
 }
 
 fs::path unfinished_name(const fs::path& path) {
@@ -99,8 +99,8 @@ OutputFile OutputFile::go_on(const fs::path& path, uint64_t size_bytes) {
   const auto wanted = static_cast<off_t>(size_bytes);
   const off_t found = lseek(fd, 0, SEEK_END);
   if (found < wanted) {
-    fail(ErrorKind::data, strprintf("%s: expected at least %lld bytes, found %lld", path.c_str(),
-                                    static_cast<long long>(wanted), static_cast<long long>(found)));
+    fail(ErrorKind::data,
+         strprintf("%s: expected at least %d bytes, found %d", path, wanted, found));
   }
   if (ftruncate(fd, wanted) != 0 || lseek(fd, wanted, SEEK_SET) != wanted)
     fail_write("cannot write", path);
@@ -283,7 +283,7 @@ std::vector<std::string> file_labels(const std::vector<std::string>& paths) {
 }
 
 std::string checksum(std::span<const std::byte> bytes) {
-  return strprintf("%016llx", static_cast<unsigned long long>(checksum64(bytes)));
+  return strprintf("%016x", checksum64(bytes));
 }
 
 std::string checksum(std::string_view text) {
@@ -309,7 +309,7 @@ uint64_t Checksum::value() const {
 }
 
 std::string Checksum::hex() const {
-  return strprintf("%016llx", static_cast<unsigned long long>(value()));
+  return strprintf("%016x", value());
 }
 
 }  // namespace mythos

@@ -52,7 +52,6 @@ constexpr Conversion parse_conversion(const char*& at) {
   out.flags = {flags, static_cast<size_t>(at - flags)};
   if (*at == '*' || (*at >= '0' && *at <= '9')) out.width = number();
   if (*at == '.') out.precision = (++at, number());
-  while (*at == 'l' || *at == 'z') ++at;
   if (*at != 0) out.letter = *at++;
   return out;
 }

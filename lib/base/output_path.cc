@@ -57,7 +57,7 @@ void check_folder(const fs::path& folder, const fs::path& name) {
     // The folder exists, so ENOENT is how /proc and its like refuse new names.
     if (errno == ENOENT) {
       fail(ErrorKind::resources,
-           strprintf("cannot write %s: %s takes no new files.", name.c_str(), folder.c_str()));
+           strprintf("cannot write %s: %s takes no new files.", name, folder));
     }
     fail_write("cannot write", name);
   }
@@ -83,7 +83,7 @@ void check_kind(const fs::path& name, OutputKind kind, bool is_directory) {
 
 void fail_write(const char* action, const fs::path& path) {
   const int code = errno;
-  std::string message = strprintf("%s %s: %s", action, path.c_str(), std::strerror(code));
+  std::string message = strprintf("%s %s: %s", action, path, std::strerror(code));
   if (code == ENOSPC || code == EDQUOT) message += ". Free some space and run the command again.";
   const bool missing = code == ENOENT || code == ENOTDIR;
   const bool unfit = code == ENAMETOOLONG || code == EISDIR || code == ELOOP;

@@ -77,7 +77,7 @@ void Progress::update(int64_t done, std::string_view extra) {
   const auto show = [&](double n) { return bytes ? human_bytes(n) : human_count(n); };
   std::string text = label_ + " " + show(static_cast<double>(done));
   if (total_ > 0) {
-    text += strprintf(" of %s (%.0f%%)", show(static_cast<double>(total_)).c_str(),
+    text += strprintf(" of %s (%.0f%%)", show(static_cast<double>(total_)),
                       100.0 * static_cast<double>(done) / static_cast<double>(total_));
   }
   if (!bytes) text += " " + unit_;

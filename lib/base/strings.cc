@@ -146,13 +146,11 @@ std::string human_duration(double seconds) {
   if (!std::isfinite(seconds) || seconds < 0) return "?";
   if (seconds < 10) return strprintf("%.1fs", seconds);
   const auto whole = static_cast<int64_t>(std::llround(seconds));
-  if (whole < 60) return strprintf("%llds", static_cast<long long>(whole));
+  if (whole < 60) return strprintf("%ds", whole);
   if (whole < 3600) {
-    return strprintf("%lldm%02llds", static_cast<long long>(whole / 60),
-                     static_cast<long long>(whole % 60));
+    return strprintf("%dm%02ds", whole / 60, whole % 60);
   }
-  return strprintf("%lldh%02lldm", static_cast<long long>(whole / 3600),
-                   static_cast<long long>(whole % 3600 / 60));
+  return strprintf("%dh%02dm", whole / 3600, whole % 3600 / 60);
 }
 
 std::string with_commas(int64_t number) {

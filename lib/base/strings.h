@@ -9,11 +9,6 @@
 
 namespace mythos {
 
-// A count as "%llu" takes it.
-inline unsigned long long ull(uint64_t number) {
-  return number;
-}
-
 std::vector<std::string> split(std::string_view text, char separator);
 std::string join(const std::vector<std::string>& parts, std::string_view separator);
 std::string_view trim(std::string_view text);

@@ -96,7 +96,7 @@ std::string plain(const ordered_json& value) {
 std::string table(const ordered_json& facts, const std::vector<Measurement>& measurements) {
   std::string out;
   for (const auto& [key, value] : facts.items()) {
-    out += strprintf("%-20s %s\n", key.c_str(), plain(value).c_str());
+    out += strprintf("%-20s %s\n", key, plain(value));
   }
   const Rows rows = short_rows(measurements);
   std::vector<size_t> widths(rows[0].size(), 10);
@@ -105,9 +105,9 @@ std::string table(const ordered_json& facts, const std::vector<Measurement>& mea
   }
   out += '\n';
   for (const auto& row : rows) {
-    std::string line = strprintf("%-*s", static_cast<int>(widths[0]), row[0].c_str());
+    std::string line = strprintf("%-*s", static_cast<int>(widths[0]), row[0]);
     for (size_t i = 1; i < row.size(); ++i) {
-      line += strprintf("  %*s", static_cast<int>(widths[i]), row[i].c_str());
+      line += strprintf("  %*s", static_cast<int>(widths[i]), row[i]);
     }
     out += line.substr(0, line.find_last_not_of(' ') + 1) + '\n';
   }

@@ -22,7 +22,7 @@ constexpr std::string_view kStepPrefix = "step-";
 constexpr const char *kLatest = "latest", *kBest = "best";  // links in a run
 
 std::string step_name(int64_t step) {
-  return strprintf("step-%06lld", static_cast<long long>(step));
+  return strprintf("step-%06d", step);
 }
 
 std::optional<int64_t> step_of(const fs::path& path) {
@@ -91,7 +91,7 @@ std::vector<std::string> write_tensors(const fs::path& directory, const std::str
   }
   std::vector<std::string> names;
   for (size_t i = 0; i < files.size(); ++i) {
-    const std::string part = strprintf("-%05zu-of-%05zu", i + 1, files.size());
+    const std::string part = strprintf("-%05u-of-%05u", i + 1, files.size());
     names.push_back(name + (files.size() == 1 ? "" : part) + ".safetensors");
     write_safetensors(directory / names.back(), files[i]);
   }
@@ -128,7 +128,7 @@ void write_content(const fs::path& directory, int64_t step, const CheckpointCont
 
 // A hidden name in the run for unfinished work; scan() takes it for a leftover.
 fs::path hidden_name(const fs::path& run, const std::string& name) {
-  return run / strprintf(".%s.%d.unfinished", name.c_str(), getpid());
+  return run / strprintf(".%s.%d.unfinished", name, getpid());
 }
 
 // Makes the symbolic link RUN/link lead to the step directory `name`, in one step.
@@ -139,8 +139,8 @@ void point_link(const fs::path& run, const std::string& link, const std::string&
       rename(fresh.c_str(), (run / link).c_str()) != 0) {
     const int code = errno;
     unlink(fresh.c_str());
-    fail(ErrorKind::resources, strprintf("cannot move %s/%s to %s: %s", run.c_str(), link.c_str(),
-                                         name.c_str(), strerror(code)));
+    fail(ErrorKind::resources,
+         strprintf("cannot move %s/%s to %s: %s", run, link, name, strerror(code)));
   }
   sync_directory(run);
 }
@@ -402,7 +402,7 @@ Tried try_checkpoint(const fs::path& directory, LoadFor purpose) {
       purpose == LoadFor::resuming ? std::vector<std::string>() : tried.manifest.optimizer);
   if (faults.empty()) return tried;
   tried.fault = faults[0];
-  if (faults.size() > 1) tried.fault += strprintf(" (and %zu more)", faults.size() - 1);
+  if (faults.size() > 1) tried.fault += strprintf(" (and %u more)", faults.size() - 1);
   return tried;
 }
 
@@ -441,8 +441,7 @@ LoadedCheckpoint load_checkpoint(const fs::path& path, at::Device device, LoadFo
   fail(ErrorKind::data,
        damaged.size() == 1
            ? path.string() + ": its only checkpoint is damaged: " + newest_fault
-           : strprintf("%s: all %zu checkpoints are damaged, the newest: ", path.c_str(),
-                       damaged.size()) +
+           : strprintf("%s: all %u checkpoints are damaged, the newest: ", path, damaged.size()) +
                  newest_fault,
        repair_hint(newest_fault));
 }

@@ -54,8 +54,7 @@ void check_types(const TensorMap& tensors, const std::string& origin) {
   const auto first = std::ranges::find_if(tensors, is_other);
   if (first == tensors.end()) return;
   const auto others = std::ranges::count_if(tensors, is_other);
-  const std::string more =
-      others == 1 ? "" : strprintf(" (and %lld more)", static_cast<long long>(others - 1));
+  const std::string more = others == 1 ? "" : strprintf(" (and %d more)", others - 1);
   fail(ErrorKind::data,
        origin + ": tensor '" + escaped(first->first) + "' is of type " +
            std::string(stored_type_name(first->second.scalar_type())) + more +
@@ -108,7 +107,7 @@ ExchangedModel read_exchanged(ExchangeFormat format, const fs::path& weights,
   TensorMap& tensors = stored.tensors;
   const std::string prefix = take_wrapper_prefix(tensors);
   if (!prefix.empty()) {
-    log_info(strprintf("%s: took the prefix '%s' off all names", weights.c_str(), prefix.c_str()));
+    log_info(strprintf("%s: took the prefix '%s' off all names", weights, prefix));
   }
   check_types(tensors, weights.string());
   out.nonfinite = find_nonfinite(tensors);

@@ -12,8 +12,8 @@ nlohmann::json read_json(const fs::path& path) {
   try {
     return nlohmann::json::parse(text);
   } catch (const nlohmann::json::parse_error& error) {
-    fail(ErrorKind::data, strprintf("%s: byte %zu: not valid JSON", path.c_str(),
-                                    error.byte > 0 ? error.byte - 1 : 0));
+    fail(ErrorKind::data,
+         strprintf("%s: byte %u: not valid JSON", path, error.byte > 0 ? error.byte - 1 : 0));
   }
 }
 

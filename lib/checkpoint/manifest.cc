@@ -56,24 +56,23 @@ std::string inconsistency(const Manifest& manifest) {
   if (!manifest.tokenizer.empty()) names.push_back(manifest.tokenizer);
   for (const ManifestFile& file : manifest.files) {
     if (fs::path(file.name).filename() != fs::path(file.name) || file.name == "..") {
-      return strprintf("'%s' is not a plain file name", escaped(file.name).c_str());
+      return strprintf("'%s' is not a plain file name", escaped(file.name));
     }
     const uint64_t blocks = file.size_bytes / manifest.block_bytes +
                             (file.size_bytes % manifest.block_bytes != 0 ? 1 : 0);
     if (file.blocks.size() != blocks) {
-      return strprintf("'%s' has %zu block checksums; its size takes %llu",
-                       escaped(file.name).c_str(), file.blocks.size(), ull(blocks));
+      return strprintf("'%s' has %u block checksums; its size takes %u", escaped(file.name),
+                       file.blocks.size(), blocks);
     }
     std::erase(names, file.name);
   }
   if (names.empty()) return "";
-  return strprintf("'%s' is not among its files", escaped(names[0]).c_str());
+  return strprintf("'%s' is not among its files", escaped(names[0]));
 }
 
 // The manifest's text up to its own checksum. Fails (data) if the checksum differs.
 std::string_view checked_body(const fs::path& path, std::string_view text) {
-  const std::string range =
-      strprintf("%s: bytes 0-%llu: ", path.c_str(), ull(text.empty() ? 0 : text.size() - 1));
+  const std::string range = strprintf("%s: bytes 0-%u: ", path, text.empty() ? 0 : text.size() - 1);
   const size_t tail = kDigits + kEnd.size();
   if (text.size() < tail + kChecksumKey.size() || !text.ends_with(kEnd) ||
       !text.substr(0, text.size() - tail).ends_with(kChecksumKey)) {
@@ -98,13 +97,12 @@ std::string tensors_in(const ManifestFile& file, uint64_t begin, uint64_t end) {
   const size_t shown = std::min<size_t>(names.size(), 3);
   std::string text = names.size() == 1 ? "; tensor " : "; tensors ";
   text += join({names.begin(), names.begin() + static_cast<ptrdiff_t>(shown)}, ", ");
-  if (names.size() > shown) text += strprintf(" and %zu more", names.size() - shown);
+  if (names.size() > shown) text += strprintf(" and %u more", names.size() - shown);
   return text;
 }
 
 std::string damage(const fs::path& path, const ManifestFile& file, uint64_t begin, uint64_t end) {
-  return strprintf("%s: bytes %llu-%llu: checksum differs from the manifest's", path.c_str(),
-                   ull(begin), ull(end - 1)) +
+  return strprintf("%s: bytes %u-%u: checksum differs from the manifest's", path, begin, end - 1) +
          tensors_in(file, begin, end);
 }
 
@@ -185,8 +183,7 @@ std::optional<std::string> incomplete_reason(const fs::path& directory, const Ma
     const uint64_t size = fs::file_size(path, status);
     if (status) return path.string() + ": " + status.message();
     if (size != file.size_bytes) {
-      return strprintf("%s: %llu bytes, expected %llu", path.c_str(), ull(size),
-                       ull(file.size_bytes));
+      return strprintf("%s: %u bytes, expected %u", path, size, file.size_bytes);
     }
   }
   return std::nullopt;
@@ -198,16 +195,15 @@ std::vector<std::string> check_file(const fs::path& directory, const Manifest& m
   const fs::path path = directory / file.name;
   std::error_code status;
   if (!fs::exists(path, status)) {
-    return {strprintf("%s: missing; %llu bytes expected", path.c_str(), ull(file.size_bytes))};
+    return {strprintf("%s: missing; %u bytes expected", path, file.size_bytes)};
   }
   std::vector<std::string> faults;
   const MappedFile mapped(path);
   const uint64_t size = mapped.bytes().size();
   if (size != file.size_bytes) {
     const uint64_t from = std::min(size, file.size_bytes), to = std::max(size, file.size_bytes);
-    faults.push_back(strprintf("%s: bytes %llu-%llu: %s; %llu bytes, expected %llu", path.c_str(),
-                               ull(from), ull(to - 1), size < to ? "cut off" : "too many",
-                               ull(size), ull(file.size_bytes)));
+    faults.push_back(strprintf("%s: bytes %u-%u: %s; %u bytes, expected %u", path, from, to - 1,
+                               size < to ? "cut off" : "too many", size, file.size_bytes));
   }
   std::optional<uint64_t> damaged_from;
   const uint64_t whole = std::min(size, file.size_bytes);

@@ -60,11 +60,7 @@ class HeaderReader {
  private:
   [[noreturn]] void bad(uint64_t offset, const std::string& what,
                         std::string_view advice = {}) const {
-    fail(ErrorKind::data,
-         strprintf("%s: byte %llu: ", file_.path().c_str(),
-                   static_cast<unsigned long long>(offset)) +
-             what,
-         advice);
+    fail(ErrorKind::data, strprintf("%s: byte %u: ", file_.path(), offset) + what, advice);
   }
   [[noreturn]] void bad_tensor(const std::string& name, const std::string& what) const {
     const size_t place = file_.text().substr(0, data_begin_).find('"' + name + '"', kLengthBytes);
@@ -80,17 +76,16 @@ class HeaderReader {
           "Pickled weights are not read; convert them with safetensors.torch.save_file.");
     }
     if (size < kLengthBytes) {
-      bad(0, strprintf("the file has %llu bytes; a .safetensors file begins with an 8-byte header "
+      bad(0, strprintf("the file has %u bytes; a .safetensors file begins with an 8-byte header "
                        "length",
-                       static_cast<unsigned long long>(size)));
+                       size));
     }
     uint64_t length = 0;
     std::memcpy(&length, file_.bytes().data(), kLengthBytes);
     if (length > size - kLengthBytes || length > kMaxHeaderBytes) {
-      bad(0, strprintf(
-                 "header length %llu reaches past the end of the file (%llu bytes): truncated, "
-                 "or not a .safetensors file",
-                 static_cast<unsigned long long>(length), static_cast<unsigned long long>(size)));
+      bad(0, strprintf("header length %u reaches past the end of the file (%u bytes): truncated, "
+                       "or not a .safetensors file",
+                       length, size));
     }
     data_begin_ = kLengthBytes + length;
     data_bytes_ = size - data_begin_;
@@ -181,16 +176,13 @@ class HeaderReader {
     }
     const auto begin = (*offsets)[0].get<uint64_t>(), end = (*offsets)[1].get<uint64_t>();
     if (begin > end || end > data_bytes_) {
-      bad_tensor(name,
-                 strprintf("data_offsets %s reach outside the %llu bytes of data: truncated?",
-                           offsets->dump().c_str(), static_cast<unsigned long long>(data_bytes_)));
+      bad_tensor(name, strprintf("data_offsets %s reach outside the %u bytes of data: truncated?",
+                                 offsets->dump(), data_bytes_));
     }
     if (!passed_over && end - begin != bytes) {
-      bad_tensor(name,
-                 strprintf("data_offsets %s hold %llu bytes, but dtype %s and shape %s take %llu",
-                           offsets->dump().c_str(), static_cast<unsigned long long>(end - begin),
-                           entry["dtype"].get<std::string>().c_str(), entry["shape"].dump().c_str(),
-                           static_cast<unsigned long long>(bytes)));
+      bad_tensor(name, strprintf("data_offsets %s hold %u bytes, but dtype %s and shape %s take %u",
+                                 offsets->dump(), end - begin, entry["dtype"].get<std::string>(),
+                                 entry["shape"].dump(), bytes));
     }
     extent.begin = data_begin_ + begin;
     extent.end = data_begin_ + end;
@@ -206,16 +198,14 @@ class HeaderReader {
                               escaped(extents[i - 1].name) + "'");
       }
       if (extent.begin > place) {
-        bad(place, strprintf("%llu bytes before tensor '%s' belong to no tensor",
-                             static_cast<unsigned long long>(extent.begin - place),
-                             escaped(extent.name).c_str()));
+        bad(place, strprintf("%u bytes before tensor '%s' belong to no tensor",
+                             extent.begin - place, escaped(extent.name)));
       }
       place = extent.end;
     }
     const uint64_t end = data_begin_ + data_bytes_;
     if (place != end) {
-      bad(place, strprintf("%llu bytes at the end of the file belong to no tensor",
-                           static_cast<unsigned long long>(end - place)));
+      bad(place, strprintf("%u bytes at the end of the file belong to no tensor", end - place));
     }
   }
 

@@ -30,7 +30,7 @@ fs::path folder_of(const fs::path& file) {
 }
 
 std::string in_quotes(const std::string& name) {
-  return strprintf("'%s'", escaped(name).c_str());
+  return strprintf("'%s'", escaped(name));
 }
 
 // Joins several faults into one line.
@@ -38,7 +38,7 @@ std::string listed(const std::vector<std::string>& faults) {
   constexpr size_t kShown = 8;
   const size_t some = std::min(faults.size(), kShown);
   std::string text = join({faults.begin(), faults.begin() + static_cast<ptrdiff_t>(some)}, "; ");
-  if (faults.size() > some) text += strprintf("; and %zu more", faults.size() - some);
+  if (faults.size() > some) text += strprintf("; and %u more", faults.size() - some);
   return text;
 }
 
@@ -90,10 +90,8 @@ std::vector<fs::path> numbered_set(const fs::path& file) {
   }
   std::vector<fs::path> files;
   for (int64_t i = 1; i <= *count; ++i) {
-    files.push_back(file.parent_path() /
-                    (stem.substr(0, stem.size() - tail) +
-                     strprintf("-%05lld-of-%05lld.safetensors", static_cast<long long>(i),
-                               static_cast<long long>(*count))));
+    files.push_back(file.parent_path() / (stem.substr(0, stem.size() - tail) +
+                                          strprintf("-%05d-of-%05d.safetensors", i, *count)));
   }
   if (std::ranges::find(files, file) == files.end()) return {file};
   return files;
@@ -153,7 +151,7 @@ class Reader {
       SafetensorsFile file = read_safetensors(source_.files[0], passed_over_);
       return {std::move(file.tensors), std::move(file.metadata)};
     }
-    log_info(strprintf("reading %zu files of %s", source_.files.size(), path_.c_str()));
+    log_info(strprintf("reading %u files of %s", source_.files.size(), path_));
     for (const fs::path& file : source_.files) read_file(file);
     if (!source_.index.empty()) compare_with_index();
     if (!faults_.empty()) {

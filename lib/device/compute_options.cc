@@ -37,8 +37,7 @@ void start_threads(int64_t count) {
   } catch (const std::system_error& error) {
     started.count_down();
     fail(ErrorKind::resources,
-         strprintf("cannot start %lld threads: %s", static_cast<long long>(count),
-                   error.code().message().c_str()),
+         strprintf("cannot start %d threads: %s", count, error.code().message()),
          "--threads (or MYTHOS_THREADS) asks for fewer.");
   }
   others.clear();

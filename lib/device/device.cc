@@ -38,9 +38,9 @@ at::Device cuda_device(int64_t index) {
   static std::set<int64_t> warned;
   if (!has_bf16_cores(device) && warned.insert(index).second) {
     log_warning(
-        strprintf("CUDA device %lld is of architecture sm_%d, and bf16 and the CUDA kernels "
+        strprintf("CUDA device %d is of architecture sm_%d, and bf16 and the CUDA kernels "
                   "need sm_80 or later: plain operators compute in fp32",
-                  static_cast<long long>(index), cuda_architectures()[static_cast<size_t>(index)]));
+                  index, cuda_architectures()[static_cast<size_t>(index)]));
   }
   return device;
 }
@@ -103,8 +103,8 @@ at::Device resolve_device(const std::string& name) {
   const int64_t count = cuda_devices();
   if (*index >= count) {
     fail(ErrorKind::resources,
-         strprintf("device %s: this machine offers %lld CUDA devices. Use --device cpu or auto.",
-                   name.c_str(), static_cast<long long>(count)));
+         strprintf("device %s: this machine offers %d CUDA devices. Use --device cpu or auto.",
+                   name, count));
   }
   return cuda_device(*index);
 }

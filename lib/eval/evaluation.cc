@@ -52,14 +52,12 @@ LikelihoodOptions window_options(const EvalOptions& options, const Config& confi
   windows.seq_len = options.seq_len > 0 ? options.seq_len
                                         : std::min(config.train.seq_len, config.model.max_seq_len);
   if (windows.seq_len > config.model.max_seq_len) {
-    fail(ErrorKind::usage, strprintf("--seq-len %lld: at most model.max_seq_len = %lld",
-                                     static_cast<long long>(windows.seq_len),
-                                     static_cast<long long>(config.model.max_seq_len)));
+    fail(ErrorKind::usage, strprintf("--seq-len %d: at most model.max_seq_len = %d",
+                                     windows.seq_len, config.model.max_seq_len));
   }
   if (options.stride > windows.seq_len) {
-    fail(ErrorKind::usage, strprintf("--stride %lld: at most the window, --seq-len = %lld",
-                                     static_cast<long long>(options.stride),
-                                     static_cast<long long>(windows.seq_len)));
+    fail(ErrorKind::usage, strprintf("--stride %d: at most the window, --seq-len = %d",
+                                     options.stride, windows.seq_len));
   }
   return windows;
 }
@@ -97,8 +95,8 @@ std::vector<Likelihood> measure_rows(const Measurement& measurement, const Model
   windows.stride = stride;
   std::vector<Likelihood> rows;
   for (const int64_t n : loops) {
-    std::string title = label + strprintf("%lld loops", static_cast<long long>(n));
-    if (stride > 0) title += strprintf(", stride %lld", static_cast<long long>(stride));
+    std::string title = label + strprintf("%d loops", n);
+    if (stride > 0) title += strprintf(", stride %d", stride);
     Progress progress(title + ":", measurement.targets(), "tokens");
     windows.loops = n;
     windows.on_progress = [&](int64_t tokens) { progress.update(tokens); };

@@ -46,9 +46,8 @@ std::string row_text(const std::string& label, const Likelihood& row, const std:
   const double perplexity = row.perplexity();
   const std::string in_column =
       perplexity < 1e8 ? strprintf("%.3f", perplexity) : strprintf("%.3e", perplexity);
-  std::string text =
-      strprintf("%-18s %8.4f %12s %10.4f %10s", label.c_str(), row.loss(), in_column.c_str(),
-                row.bits_per_byte(), human_count(row.tokens_per_second()).c_str());
+  std::string text = strprintf("%-18s %8.4f %12s %10.4f %10s", label, row.loss(), in_column,
+                               row.bits_per_byte(), human_count(row.tokens_per_second()));
   if (!mark.empty()) text += "  " + mark;
   return text + "\n";
 }
@@ -61,7 +60,7 @@ std::string loops_text(const std::vector<int64_t>& loops_run) {
   for (size_t i = 0; i < loops_run.size(); ++i) {
     if (loops_run[i] == 0) continue;
     shares.push_back(
-        strprintf("%zu: %.1f%%", i + 1, 100 * static_cast<double>(loops_run[i]) / tokens));
+        strprintf("%u: %.1f%%", i + 1, 100 * static_cast<double>(loops_run[i]) / tokens));
   }
   return join(shares, "  ");
 }
@@ -71,8 +70,8 @@ std::string halting_table(const EvalReport& report) {
   std::string text;
   const auto add = [&](const std::string& label, const Likelihood& row) {
     if (row.loops_run.empty()) return;
-    text += strprintf("%-18s %8.3f %11.1f%%  %s\n", label.c_str(), row.mean_loops(),
-                      100 * row.flops_saved, loops_text(row.loops_run).c_str());
+    text += strprintf("%-18s %8.3f %11.1f%%  %s\n", label, row.mean_loops(), 100 * row.flops_saved,
+                      loops_text(row.loops_run));
   };
   for (size_t i = 0; i < report.loops.size(); ++i) {
     const std::string label = std::to_string(report.loops[i].loops);
@@ -116,15 +115,13 @@ std::string decode_text(const EvalReport& report) {
   const DecodeConfig& decode = *report.decode;
   std::vector<std::string> sizes;
   for (const Likelihood& row : report.loops) {
-    sizes.push_back(strprintf("%s at %lld",
-                              human_bytes(static_cast<double>(row.cache_bytes_per_token)).c_str(),
-                              static_cast<long long>(row.loops)));
+    sizes.push_back(strprintf(
+        "%s at %d", human_bytes(static_cast<double>(row.cache_bytes_per_token)), row.loops));
   }
-  std::string text = strprintf("\nweights  %s, %s\ncache    %s, %s; a token at so many loops: %s\n",
-                               name_of(decode.weights).c_str(),
-                               human_bytes(static_cast<double>(report.weight_bytes)).c_str(),
-                               cache_type(report).c_str(), name_of(decode.cache.sharing).c_str(),
-                               join(sizes, ", ").c_str());
+  std::string text =
+      strprintf("\nweights  %s, %s\ncache    %s, %s; a token at so many loops: %s\n",
+                name_of(decode.weights), human_bytes(static_cast<double>(report.weight_bytes)),
+                cache_type(report), name_of(decode.cache.sharing), join(sizes, ", "));
   if (decode.exit == ExitRule::none) return text;
   text += "exit     " + name_of(decode.exit);
   if (decode.has_threshold()) text += strprintf(" below %g", decode.exit_threshold);
@@ -183,13 +180,13 @@ nlohmann::ordered_json to_json(const EvalReport& report) {
 
 std::string eval_heading(const EvalReport& report) {
   const Likelihood& any = report.loops.at(0);
-  std::string windows = strprintf("windows of %lld", static_cast<long long>(report.seq_len));
+  std::string windows = strprintf("windows of %d", report.seq_len);
   if (report.stride > 0) {
-    windows += strprintf(", then one every %lld tokens", static_cast<long long>(report.stride));
+    windows += strprintf(", then one every %d tokens", report.stride);
   }
-  return strprintf("%s on the %s split of %s: %s tokens, %s bytes, %s", report.checkpoint.c_str(),
-                   report.split.c_str(), report.data.c_str(), with_commas(any.tokens).c_str(),
-                   with_commas(any.bytes).c_str(), windows.c_str());
+  return strprintf("%s on the %s split of %s: %s tokens, %s bytes, %s", report.checkpoint,
+                   report.split, report.data, with_commas(any.tokens), with_commas(any.bytes),
+                   windows);
 }
 
 std::string eval_table(const EvalReport& report) {

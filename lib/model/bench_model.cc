@@ -30,9 +30,7 @@ std::string dtype_name(at::ScalarType dtype, at::Device device) {
 void check_loops(const ModelBench& options) {
   for (const int64_t loops : options.loops) {
     if (loops <= kMostLoops) continue;
-    fail(ErrorKind::usage,
-         strprintf("--loops %lld: allowed are 1 to %lld", static_cast<long long>(loops),
-                   static_cast<long long>(kMostLoops)));
+    fail(ErrorKind::usage, strprintf("--loops %d: allowed are 1 to %d", loops, kMostLoops));
   }
   if (options.profile && options.loops.size() != 1) {
     fail(ErrorKind::usage, "--profile measures one loop count; give one with --loops");

@@ -16,8 +16,7 @@ ForwardResult forward(const ModelConfig& config, const Weights& w, const Tensor&
   const int64_t loops = options.loops > 0 ? options.loops : config.max_loop_iters;
   if (cache && cache->loops() < loops) {
     fail(ErrorKind::internal,
-         strprintf("a cache made for %lld loops is used with %lld",
-                   static_cast<long long>(cache->loops()), static_cast<long long>(loops)));
+         strprintf("a cache made for %d loops is used with %d", cache->loops(), loops));
   }
   if (cache && options.document_begins.defined()) {
     fail(ErrorKind::internal, "forward: document_begins cannot be used with a cache");

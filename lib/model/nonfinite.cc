@@ -111,7 +111,7 @@ std::string counts_text(const std::vector<NonFiniteTensor>& tensors) {
     }
     counts.push_back(with_commas(tensor.count) + " in '" + shown(tensor.name) + "'");
   }
-  return strprintf(" (%s)", join(counts, ", ").c_str());
+  return strprintf(" (%s)", join(counts, ", "));
 }
 
 }  // namespace
@@ -135,11 +135,10 @@ std::string NonFinite::text() const {
   if (none()) return "";
   const NonFiniteTensor& first = tensors.front();
   const bool one = count() == 1;
-  return strprintf("%s value%s in %zu tensor%s %s not finite%s, the first %s in '%s' at %s",
-                   with_commas(count()).c_str(), one ? "" : "s", tensors.size(),
-                   tensors.size() == 1 ? "" : "s", one ? "is" : "are", counts_text(tensors).c_str(),
-                   value_text(first.value).c_str(), shown(first.name).c_str(),
-                   shape_text(first.index).c_str());
+  return strprintf("%s value%s in %u tensor%s %s not finite%s, the first %s in '%s' at %s",
+                   with_commas(count()), one ? "" : "s", tensors.size(),
+                   tensors.size() == 1 ? "" : "s", one ? "is" : "are", counts_text(tensors),
+                   value_text(first.value), shown(first.name), shape_text(first.index));
 }
 
 std::string NonFinite::cause() const {

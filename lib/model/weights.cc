@@ -63,7 +63,7 @@ void set_initial_value(const TensorDeclaration& declaration, const ModelConfig& 
 std::string shape_text(at::IntArrayRef shape) {
   std::vector<std::string> sizes;
   for (const int64_t size : shape) sizes.push_back(std::to_string(size));
-  return strprintf("[%s]", join(sizes, ",").c_str());
+  return strprintf("[%s]", join(sizes, ","));
 }
 
 Parameters::Parameters(const ModelConfig& config, at::Device device) {

@@ -75,7 +75,7 @@ StabilityReport check_preset(const std::string& name, const Config& config, at::
   log_warning(
       strprintf("%s needs %s for its weights, more than is free on %s: "
                 "checking the static part only",
-                name.c_str(), human_bytes(needed_bytes).c_str(), device.str().c_str()));
+                name, human_bytes(needed_bytes), device.str()));
   report.spectral = spectral_report(config.model, initial_injection_weights(config.model));
   pass_judgement(report);
   return report;

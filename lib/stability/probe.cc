@@ -47,11 +47,10 @@ std::vector<Tensor> data_probe(const ModelConfig& config, const ShardDirectory& 
                                int64_t max_tokens, at::Device device) {
   using Split = ShardDirectory::Split;
   if (data.manifest().vocab_size > config.vocab_size) {
-    fail(
-        ErrorKind::data,
-        strprintf("%s: its tokenizer has %s tokens, but the model's vocabulary has %s (vocab_size)",
-                  data.path().c_str(), with_commas(data.manifest().vocab_size).c_str(),
-                  with_commas(config.vocab_size).c_str()));
+    fail(ErrorKind::data,
+         strprintf(
+             "%s: its tokenizer has %s tokens, but the model's vocabulary has %s (vocab_size)",
+             data.path(), with_commas(data.manifest().vocab_size), with_commas(config.vocab_size)));
   }
   const Split split = data.tokens(Split::val) > 0 ? Split::val : Split::train;
   const uint64_t count = std::min<uint64_t>(data.tokens(split), static_cast<uint64_t>(max_tokens));

@@ -22,7 +22,7 @@ std::string bar(double value, double full) {
 }
 
 std::string cell(double value, Format<FormatKind::real> format, int width) {
-  return strprintf("%*s", width, std::isnan(value) ? "-" : strprintf(format, value).c_str());
+  return strprintf("%*s", width, std::isnan(value) ? "-" : strprintf(format, value));
 }
 
 std::string injection_name(Injection injection) {
@@ -33,14 +33,13 @@ std::string weights_text(const std::optional<NonFinite>& weights) {
   constexpr size_t kLines = 16;
   if (!weights) return {};
   if (weights->none()) return "weights    all finite\n";
-  std::string out = strprintf("weights    %s not finite\n", with_commas(weights->count()).c_str());
+  std::string out = strprintf("weights    %s not finite\n", with_commas(weights->count()));
   for (const NonFiniteTensor& tensor : weights->tensors) {
     if (&tensor - weights->tensors.data() == kLines) {
-      return out + strprintf("  and in %zu more tensors\n", weights->tensors.size() - kLines);
+      return out + strprintf("  and in %u more tensors\n", weights->tensors.size() - kLines);
     }
-    out += strprintf("  %s: %s, the first %g at %s\n", shown(tensor.name).c_str(),
-                     with_commas(tensor.count).c_str(), tensor.value,
-                     shape_text(tensor.index).c_str());
+    out += strprintf("  %s: %s, the first %g at %s\n", shown(tensor.name),
+                     with_commas(tensor.count), tensor.value, shape_text(tensor.index));
   }
   return out;
 }
@@ -50,14 +49,14 @@ std::string spectral_text(const SpectralReport& s, bool bars) {
     return "injection  " + injection_name(s.injection) +
            ": no linear part to bound, ρ(A) does not apply\n";
   }
-  std::string out = strprintf("injection  %s: ρ(A) = %s", injection_name(s.injection).c_str(),
-                              format_radius(s.radius).c_str());
+  std::string out =
+      strprintf("injection  %s: ρ(A) = %s", injection_name(s.injection), format_radius(s.radius));
   if (!s.diagonal || std::isnan(s.radius)) {
-    return out + strprintf(" of the state's %s × %s part\n", with_commas(s.channels).c_str(),
-                           with_commas(s.channels).c_str());
+    return out + strprintf(" of the state's %s × %s part\n", with_commas(s.channels),
+                           with_commas(s.channels));
   }
   out += strprintf(", smallest A %.3g, mean %.3g, %s channels\n", s.smallest, s.mean,
-                   with_commas(s.channels).c_str());
+                   with_commas(s.channels));
   out += strprintf("memory     %.3g to %.3g loops, median %.3g (time constants -1/ln A)\n\n",
                    s.shortest_loops, s.longest_loops, s.median_loops);
   const int64_t most = *std::max_element(s.histogram.begin(), s.histogram.end());
@@ -65,7 +64,7 @@ std::string spectral_text(const SpectralReport& s, bool bars) {
     const std::string graph =
         bars ? "  " + bar(static_cast<double>(s.histogram[i]), static_cast<double>(most)) : "";
     out += strprintf("  A %.1f-%.1f %8s", static_cast<double>(i) / 10,
-                     static_cast<double>(i + 1) / 10, with_commas(s.histogram[i]).c_str()) +
+                     static_cast<double>(i + 1) / 10, with_commas(s.histogram[i])) +
            graph + "\n";
   }
   return out;
@@ -75,12 +74,12 @@ std::string dynamics_text(const StabilityReport& report) {
   const DynamicsReport& d = report.dynamics;
   if (d.loops.empty()) return {};
   std::string out = strprintf(
-      "\nstate over %zu loops on %s tokens of %s; norms are RMS per channel, * is max_loop_iters\n",
-      d.loops.size(), with_commas(d.tokens).c_str(), report.probe.c_str());
+      "\nstate over %u loops on %s tokens of %s; norms are RMS per channel, * is max_loop_iters\n",
+      d.loops.size(), with_commas(d.tokens), report.probe);
   out += "  loop  mean |h|   max |h|  mean |Δh|  max |Δh|  |Δh|/|h|  contraction  cosine\n";
   for (const LoopStatistics& loop : d.loops) {
     const bool trained = loop.loop == report.config.max_loop_iters;
-    out += strprintf("%6lld%s", static_cast<long long>(loop.loop), trained ? "*" : " ");
+    out += strprintf("%6d%s", loop.loop, trained ? "*" : " ");
     out += cell(loop.state_mean, "%.4g", 9) + cell(loop.state_max, "%.4g", 10);
     out += cell(loop.change_mean, "%.3g", 11) + cell(loop.change_max, "%.3g", 10);
     out += cell(loop.relative_change, "%.3g", 10) + cell(loop.contraction, "%.3f", 13);

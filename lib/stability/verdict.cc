@@ -13,7 +13,7 @@ std::string static_summary(const SpectralReport& spectral, const StabilityThresh
   if (!spectral.applicable) {
     return "ρ(A) does not apply (injection " + std::string(enum_name(spectral.injection)) + ")";
   }
-  return strprintf("ρ(A) = %s < %g", format_radius(spectral.radius).c_str(), thresholds.max_rho);
+  return strprintf("ρ(A) = %s < %g", format_radius(spectral.radius), thresholds.max_rho);
 }
 
 std::string dynamic_summary(const DynamicsReport& dynamics) {
@@ -22,32 +22,30 @@ std::string dynamic_summary(const DynamicsReport& dynamics) {
   // A growth above this is within the threshold, yet the state is not settling: worth a remark, not
   // a failure.
   constexpr double kStillGrowing = 1.25;
-  return strprintf("state norm %.3g → %.3g from loop %lld to %lld%s", from.state_mean,
-                   to.state_mean, static_cast<long long>(from.loop),
-                   static_cast<long long>(to.loop),
-                   dynamics.growth > kStillGrowing ? ", still growing" : "");
+  return strprintf("state norm %.3g → %.3g from loop %d to %d%s", from.state_mean, to.state_mean,
+                   from.loop, to.loop, dynamics.growth > kStillGrowing ? ", still growing" : "");
 }
 
 // Adds the failures of the states over the loops.
 void judge_states(const DynamicsReport& dynamics, const StabilityThresholds& thresholds,
                   std::vector<std::string>& failures) {
   if (dynamics.first_nonfinite_loop) {
-    failures.push_back(strprintf("the state is not finite after loop %lld",
-                                 static_cast<long long>(dynamics.first_nonfinite_loop)));
+    failures.push_back(
+        strprintf("the state is not finite after loop %d", dynamics.first_nonfinite_loop));
     return;
   }
   if (!(dynamics.growth <= thresholds.max_growth)) {
     failures.push_back(
-        strprintf("the state grows %.3g-fold from loop %lld to %lld, more than %g (--max-growth)",
-                  dynamics.growth, static_cast<long long>(dynamics.reference_loop),
-                  static_cast<long long>(dynamics.loops.back().loop), thresholds.max_growth));
+        strprintf("the state grows %.3g-fold from loop %d to %d, more than %g (--max-growth)",
+                  dynamics.growth, dynamics.reference_loop, dynamics.loops.back().loop,
+                  thresholds.max_growth));
   }
   const auto largest = std::ranges::max_element(dynamics.loops, {}, &LoopStatistics::state_mean);
   if (!(largest->state_mean <= thresholds.max_state)) {
     failures.push_back(strprintf(
-        "the state's norm is %.3g after loop %lld, more than %g (--max-state): what fp32 adds to "
+        "the state's norm is %.3g after loop %d, more than %g (--max-state): what fp32 adds to "
         "it is lost",
-        largest->state_mean, static_cast<long long>(largest->loop), thresholds.max_state));
+        largest->state_mean, largest->loop, thresholds.max_state));
   }
   if (!dynamics.output_finite) {
     failures.emplace_back("the output of the coda is not finite, though the state is");
@@ -80,8 +78,7 @@ Verdict judge(const SpectralReport& spectral, const DynamicsReport* dynamics,
   if (!weights.none()) verdict.failures.push_back(weights.text());
   if (spectral.applicable && !(spectral.radius < thresholds.max_rho)) {
     verdict.failures.push_back(strprintf("ρ(A) = %s is not below %g (--max-rho)",
-                                         format_radius(spectral.radius).c_str(),
-                                         thresholds.max_rho));
+                                         format_radius(spectral.radius), thresholds.max_rho));
   }
   const bool measured = dynamics && !dynamics->loops.empty();
   if (measured) judge_states(*dynamics, thresholds, verdict.failures);

@@ -126,7 +126,7 @@ std::optional<uint32_t> chosen(const Tokenizer& tokenizer, const std::string& te
   std::vector<std::string> names;
   for (const SpecialToken& token : tokenizer.special_tokens()) names.push_back(token.name);
   fail(ErrorKind::usage, strprintf("%s: the vocabulary has no token '%s'.%s", option,
-                                   escaped(text, 40).c_str(), did_you_mean(text, names).c_str()));
+                                   escaped(text, 40), did_you_mean(text, names)));
 }
 
 // Takes BOS or EOS as a file beside the tokenizer declares it, and returns whether it did. Warns if
@@ -144,8 +144,7 @@ bool apply(Tokenizer& tokenizer, const std::optional<HfSpecialName>& special, bo
     if (error.kind() != ErrorKind::usage) throw;
     reason = error.message();
   }
-  log_warning(strprintf("%s: %s is left aside: %s", special->source.c_str(), special->shown.c_str(),
-                        reason.c_str()));
+  log_warning(strprintf("%s: %s is left aside: %s", special->source, special->shown, reason));
   return false;
 }
 
@@ -163,7 +162,7 @@ void warn_of_assumption(const Tokenizer& tokenizer, bool eos_chosen) {
   std::string text = tokenizer.assumption();
   if (const auto eos = tokenizer.eos_id(); eos && !eos_chosen) {
     text += strprintf("; EOS is assumed to be %s, id %u (--eos-token names another)",
-                      tokenizer.piece(*eos).c_str(), *eos);
+                      tokenizer.piece(*eos), *eos);
   }
   log_warning(text);
 }

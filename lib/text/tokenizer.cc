@@ -36,20 +36,20 @@ void Tokenizer::choose_boundaries(std::optional<uint32_t> bos, std::optional<uin
 
 void Tokenizer::check_id(uint32_t id) const {
   if (id >= static_cast<uint64_t>(vocab_size())) {
-    fail(ErrorKind::data, strprintf("token id %u is outside the vocabulary of %lld", id,
-                                    static_cast<long long>(vocab_size())));
+    fail(ErrorKind::data,
+         strprintf("token id %u is outside the vocabulary of %d", id, vocab_size()));
   }
 }
 
 void Tokenizer::check_boundary(uint32_t id, const char* what) {
   if (id >= static_cast<uint64_t>(vocab_size()) && !grow_to(id)) {
-    fail(ErrorKind::usage, strprintf("%s cannot be token %u: the vocabulary has %lld", what, id,
-                                     static_cast<long long>(vocab_size())));
+    fail(ErrorKind::usage,
+         strprintf("%s cannot be token %u: the vocabulary has %d", what, id, vocab_size()));
   }
   if (!make_special(id)) {
     fail(ErrorKind::usage,
          strprintf("%s cannot be token %u, '%s': it stands for text. Choose a special token.", what,
-                   id, escaped(piece(id), 40).c_str()));
+                   id, escaped(piece(id), 40)));
   }
 }
 

@@ -60,8 +60,8 @@ std::string learning_rate_jump(const TrainConfig& before, const TrainConfig& aft
   const double planned = learning_rate(before, std::min(step, before.steps - 1));
   const double is = learning_rate(after, step);
   if (planned <= 0 || (is < 1.25 * planned && is > 0.8 * planned)) return {};
-  return strprintf("the learning rate goes from %.2e at step %lld to %.2e at the next",
-                   learning_rate(before, step - 1), static_cast<long long>(step), is);
+  return strprintf("the learning rate goes from %.2e at step %d to %.2e at the next",
+                   learning_rate(before, step - 1), step, is);
 }
 
 }  // namespace mythos

@@ -124,14 +124,14 @@ nlohmann::ordered_json to_json(const StepMetrics& metrics) {
 
 std::string progress_line(const StepMetrics& metrics) {
   const Interval& interval = metrics.interval;
-  std::string text = strprintf(
-      "step %lld/%lld  loss %.3f  bpb %.3f  |g| %s  lr %.1e  loops %.1f  %s tok/s",
-      static_cast<long long>(metrics.step), static_cast<long long>(metrics.steps), interval.loss(),
-      interval.bits_per_byte(), norm_text(interval.mean_grad_norm()).c_str(), metrics.lr,
-      interval.mean_loops(), short_count(metrics.tokens_per_second).c_str());
+  std::string text =
+      strprintf("step %d/%d  loss %.3f  bpb %.3f  |g| %s  lr %.1e  loops %.1f  %s tok/s",
+                metrics.step, metrics.steps, interval.loss(), interval.bits_per_byte(),
+                norm_text(interval.mean_grad_norm()), metrics.lr, interval.mean_loops(),
+                short_count(metrics.tokens_per_second));
   if (metrics.data_wait >= 0.05) text += strprintf("  data wait %.0f%%", 100 * metrics.data_wait);
   if (interval.skipped > 0) {
-    text += strprintf("  %lld skipped", static_cast<long long>(interval.skipped));
+    text += strprintf("  %d skipped", interval.skipped);
   }
   return text + "  ETA " + human_duration(metrics.seconds_left);
 }

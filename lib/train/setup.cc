@@ -17,10 +17,6 @@
 namespace mythos {
 namespace {
 
-long long ll(int64_t number) {
-  return static_cast<long long>(number);
-}
-
 bool sets_vocab_size(const std::vector<std::string>& assignments) {
   for (const std::string& assignment : assignments) {
     const std::string key = split(assignment, '=')[0];
@@ -36,13 +32,13 @@ void fit_vocabulary(Config& config, const ShardDirectory& data, bool fixed) {
   int64_t& size = config.model.vocab_size;
   if (fixed && size < needed) {
     fail(ErrorKind::usage,
-         strprintf("model.vocab_size = %lld is smaller than the vocabulary of %s, %lld tokens.",
-                   ll(size), data.path().c_str(), ll(needed)),
+         strprintf("model.vocab_size = %d is smaller than the vocabulary of %s, %d tokens.", size,
+                   data.path(), needed),
          "Leave it out to take the data's");
   }
   if (fixed || size == needed) return;
-  log_info(strprintf("model.vocab_size: %lld instead of %lld, the vocabulary of %s", ll(needed),
-                     ll(size), data.path().c_str()));
+  log_info(strprintf("model.vocab_size: %d instead of %d, the vocabulary of %s", needed, size,
+                     data.path()));
   size = needed;
 }
 
@@ -79,8 +75,8 @@ void warn_of_mixed_ends(const ShardDirectory& first, const ShardDirectory& other
     return strprintf("%s BOS, %s EOS", manifest.bos ? "with" : "without",
                      manifest.eos ? "with" : "without");
   };
-  log_warning(strprintf("documents begin or end differently: %s %s, %s %s", first.path().c_str(),
-                        text(a).c_str(), other.path().c_str(), text(b).c_str()));
+  log_warning(strprintf("documents begin or end differently: %s %s, %s %s", first.path(), text(a),
+                        other.path(), text(b)));
 }
 
 TrainData open_data(const std::vector<DataEntry>& entries) {
@@ -182,9 +178,8 @@ void require_vocabulary(const LoadedCheckpoint& loaded, const ShardDirectory& da
   }
   if (tokenizer.vocab_size() > loaded.config.model.vocab_size) {
     fail(ErrorKind::data,
-         strprintf("%s has %lld tokens, %s only %lld.", data.path().c_str(),
-                   ll(tokenizer.vocab_size()), loaded.path.c_str(),
-                   ll(loaded.config.model.vocab_size)),
+         strprintf("%s has %d tokens, %s only %d.", data.path(), tokenizer.vocab_size(),
+                   loaded.path, loaded.config.model.vocab_size),
          "Make the data with the tokenizer of the model: mythos tokenize --tokenizer TOK");
   }
   log_warning(loaded.path.string() +
@@ -260,10 +255,9 @@ TrainSetup start(const TrainOptions& options, TrainData data, at::Device device)
 
 std::string loops_text(const Config& config) {
   const LoopDistribution loops = loop_distribution(config.train, config.model);
-  if (loops.min == loops.max) return strprintf("%lld loops", ll(loops.max));
-  return strprintf("%s loops, mean %g, %lld to %lld",
-                   std::string(enum_name(config.train.loop_sampling)).c_str(), loops.mean,
-                   ll(loops.min), ll(loops.max));
+  if (loops.min == loops.max) return strprintf("%d loops", loops.max);
+  return strprintf("%s loops, mean %g, %d to %d", enum_name(config.train.loop_sampling), loops.mean,
+                   loops.min, loops.max);
 }
 
 // A line for each source of data; if there are several, each with the number of passes that the run
@@ -277,8 +271,8 @@ std::string data_text(const TrainSetup& setup, int64_t total_tokens) {
     const auto tokens = static_cast<int64_t>(data.tokens(Split::train));
     text +=
         strprintf("%s %s: %s tokens to train on, %s to validate on", i == 0 ? "data   " : "       ",
-                  shown(data.path().string()).c_str(), with_commas(tokens).c_str(),
-                  with_commas(static_cast<int64_t>(data.tokens(Split::val))).c_str());
+                  shown(data.path().string()), with_commas(tokens),
+                  with_commas(static_cast<int64_t>(data.tokens(Split::val))));
     if (setup.data.size() > 1) {
       const double share = setup.weights[i] / sum;
       text += strprintf("; %.1f%% of the sequences, %.2f epochs", 100 * share,
@@ -288,7 +282,7 @@ std::string data_text(const TrainSetup& setup, int64_t total_tokens) {
   }
   const TrainConfig& train = setup.config.train;
   if (train.packing == Packing::contiguous && !train.masks_documents()) return text;
-  text += strprintf("packing %s, attention %s\n", std::string(enum_name(train.packing)).c_str(),
+  text += strprintf("packing %s, attention %s\n", enum_name(train.packing),
                     train.masks_documents() ? "within documents" : "across documents");
   return text;
 }
@@ -335,27 +329,26 @@ std::string describe(const TrainSetup& setup, const TrainOptions& options, at::D
       device.is_cpu() ? strprintf(", %d threads", at::get_num_threads()) : "";
   std::string text =
       strprintf("model   %s parameters, on %s in %s%s\n",
-                human_count(static_cast<double>(trained_parameters(setup.config.model))).c_str(),
-                device.str().c_str(), compute_type_name(compute_type).c_str(), threads.c_str());
+                human_count(static_cast<double>(trained_parameters(setup.config.model))),
+                device.str(), compute_type_name(compute_type), threads);
   if (setup.state.contains("init_from")) {
     const nlohmann::json& from = setup.state["init_from"];
-    text += strprintf("from    %s, step %lld\n", from.at("checkpoint").get<std::string>().c_str(),
-                      ll(from.at("step")));
+    text += strprintf("from    %s, step %d\n", from.at("checkpoint").get<std::string>(),
+                      from.at("step").get<int64_t>());
   }
   text += data_text(setup, total);
-  text += strprintf("steps   %s of %s tokens, %s tokens in all", with_commas(train.steps).c_str(),
-                    with_commas(train.tokens_per_step()).c_str(),
-                    human_count(static_cast<double>(total)).c_str());
+  text += strprintf("steps   %s of %s tokens, %s tokens in all", with_commas(train.steps),
+                    with_commas(train.tokens_per_step()), human_count(static_cast<double>(total)));
   if (setup.data.size() == 1) {
     const auto tokens = setup.data[0].tokens(ShardDirectory::Split::train);
     text += strprintf(", %.2f epochs", static_cast<double>(total) / static_cast<double>(tokens));
   }
   text += "; " + loops_text(setup.config) + "\n";
-  text += strprintf("saves   %s: about %s each, ", shown(options.run.string()).c_str(),
-                    human_bytes(static_cast<double>(checkpoint_bytes(setup.config.model))).c_str());
-  text += train.save_every > 0 ? strprintf("every %lld steps", ll(train.save_every))
+  text += strprintf("saves   %s: about %s each, ", shown(options.run.string()),
+                    human_bytes(static_cast<double>(checkpoint_bytes(setup.config.model))));
+  text += train.save_every > 0 ? strprintf("every %d steps", train.save_every)
                                : std::string("at the end only");
-  text += train.keep_last > 0 ? strprintf(", the newest %lld kept", ll(train.keep_last)) : "";
+  text += train.keep_last > 0 ? strprintf(", the newest %d kept", train.keep_last) : "";
   return text;
 }
 

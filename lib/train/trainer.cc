@@ -281,13 +281,11 @@ void Trainer::check_finite() {
   const bool loss = !std::isfinite(interval_.nats);
   const std::string where =
       device_.is_cpu() || interval_.steps == 1
-          ? strprintf("at step %lld", static_cast<long long>(step_))
-          : strprintf("in steps %lld to %lld", static_cast<long long>(step_ - interval_.steps + 1),
-                      static_cast<long long>(step_));
+          ? strprintf("at step %d", step_)
+          : strprintf("in steps %d to %d", step_ - interval_.steps + 1, step_);
   fail(ErrorKind::diverged,
-       strprintf("training diverged: the %s is not finite %s (lr %.2e, %lld loops).",
-                 loss ? "loss" : "gradient norm", where.c_str(), lr_,
-                 static_cast<long long>(loops_)),
+       strprintf("training diverged: the %s is not finite %s (lr %.2e, %d loops).",
+                 loss ? "loss" : "gradient norm", where, lr_, loops_),
        kept_text() +
            "; try a lower train.lr, a longer train.warmup_steps or a smaller train.clip_norm");
 }
@@ -296,10 +294,9 @@ void Trainer::check_finite() {
 void Trainer::check_scaler() {
   if (!scaler_ || scaler_->read_stuck_steps() < LossScaler::kPatienceSteps) return;
   fail(ErrorKind::diverged,
-       strprintf("training diverged: up to step %lld the gradients of %lld steps in a row are not "
+       strprintf("training diverged: up to step %d the gradients of %d steps in a row are not "
                  "finite in fp16, though the loss scale is %g, its least.",
-                 static_cast<long long>(step_), static_cast<long long>(scaler_->read_stuck_steps()),
-                 LossScaler::kLeast),
+                 step_, scaler_->read_stuck_steps(), LossScaler::kLeast),
        kept_text() + "; try train.compute_type=bf16 or fp32, or a lower train.lr");
 }
 
@@ -318,13 +315,12 @@ void Trainer::watch_for_blow_up(double loss) {
   using Verdict = BlowUpWatch::Verdict;
   const Verdict verdict = blow_up_.judge(step_, loss);
   const std::string what =
-      strprintf("the loss at step %lld, %.4g nats, is far above the lowest, %.4g",
-                static_cast<long long>(step_), loss, blow_up_.lowest());
+      strprintf("the loss at step %d, %.4g nats, is far above the lowest, %.4g", step_, loss,
+                blow_up_.lowest());
   if (verdict == Verdict::begins) log_warning(what);
   if (verdict != Verdict::lasts || last_step() || train_.on_blow_up == OnBlowUp::warn) return;
   fail(ErrorKind::diverged,
-       strprintf("training diverged: %s, and has been for %lld steps.", what.c_str(),
-                 static_cast<long long>(blow_up_.steps())),
+       strprintf("training diverged: %s, and has been for %d steps.", what, blow_up_.steps()),
        kept_text() +
            "; try a lower train.lr or a longer train.warmup_steps, or go on regardless with --set "
            "train.on_blow_up=warn");
@@ -370,10 +366,8 @@ void Trainer::log() {
 void Trainer::show_step() {
   if (!stderr_is_terminal()) return;
   shown_.step = step_;
-  progress_.line(shown_.interval.steps > 0
-                     ? progress_line(shown_)
-                     : strprintf("step %lld/%lld", static_cast<long long>(step_),
-                                 static_cast<long long>(train_.steps)));
+  progress_.line(shown_.interval.steps > 0 ? progress_line(shown_)
+                                           : strprintf("step %d/%d", step_, train_.steps));
 }
 
 void Trainer::validate() {
@@ -404,9 +398,8 @@ void Trainer::validate() {
     }
   }
   metrics_.append(line);
-  log_info(strprintf("validation at step %lld: loss %.4f, %.4f bits per byte at %lld loops",
-                     static_cast<long long>(step_), found.loss, found.bits_per_byte,
-                     static_cast<long long>(found.loops)));
+  log_info(strprintf("validation at step %d: loss %.4f, %.4f bits per byte at %d loops", step_,
+                     found.loss, found.bits_per_byte, found.loops));
   result_.val_loss = found.loss;
   result_.val_bpb = found.bits_per_byte;
   result_.val_loops = found.loops;
@@ -464,8 +457,7 @@ void Trainer::save_before_ending() {
     log_info("saved " + result_.checkpoint.string() +
              " before ending; --resume goes on from there");
   } catch (const std::exception& error) {
-    log_warning(strprintf("step %lld could not be saved: %s", static_cast<long long>(step_),
-                          split(error.what(), '\n')[0].c_str()));
+    log_warning(strprintf("step %d could not be saved: %s", step_, split(error.what(), '\n')[0]));
   }
 }
 
@@ -487,8 +479,8 @@ void Trainer::train_to_the_end() {
 
 TrainResult Trainer::run() {
   if (step_ > 0 && step_ >= train_.steps) {
-    log_info(strprintf("nothing to do: step %lld of %lld is done. Give more --steps to go on",
-                       static_cast<long long>(step_), static_cast<long long>(train_.steps)));
+    log_info(strprintf("nothing to do: step %d of %d is done. Give more --steps to go on", step_,
+                       train_.steps));
   }
   mark_ = Clock::now();
   try {
@@ -508,7 +500,7 @@ TrainResult Trainer::run() {
         ErrorKind::diverged,
         strprintf("training diverged: the last loss, %.4g nats, is far above %s.", *result_.loss,
                   blow_up_.lowest() < *result_.loss
-                      ? strprintf("the lowest, %.4g", blow_up_.lowest()).c_str()
+                      ? strprintf("the lowest, %.4g", blow_up_.lowest())
                       : "that of the uniform distribution"),
         "It was saved as " + result_.checkpoint.string() +
             (best_step_ ? ", and the best checkpoint is " + (options_.run / "best").string() : "") +
@@ -527,8 +519,8 @@ void warn_of_little_space(const fs::path& run, const Config& config) {
   const auto needed =
       static_cast<double>((config.train.keep_last + 1) * checkpoint_bytes(config.model));
   if (status || free >= needed) return;
-  log_warning(strprintf("%s has %s free; the checkpoints kept take about %s", run.c_str(),
-                        human_bytes(free).c_str(), human_bytes(needed).c_str()));
+  log_warning(strprintf("%s has %s free; the checkpoints kept take about %s", run,
+                        human_bytes(free), human_bytes(needed)));
 }
 
 }  // namespace

@@ -75,7 +75,7 @@ TEST(Format, FaultsAreFound) {
   EXPECT_EQ(fault("", 1), "more arguments than conversions");
   EXPECT_EQ(fault("%*d", "a", 1), "no integer for a '*'");
   EXPECT_EQ(fault("%.*f", 1.0), "no integer for a '*'");
-  for (const char* unknown : {"%", "%5", "%n", "%p", "%i", "% y"}) {
+  for (const char* unknown : {"%", "%5", "%n", "%p", "%i", "% y", "%zu", "%lld"}) {
     EXPECT_EQ(fault(unknown, 1), "an unknown conversion") << unknown;
   }
 }

@@ -206,8 +206,7 @@ TEST_P(CheckpointOnDevice, LargeTensorsGoToSeveralFiles) {
   const fs::path saved = save(3);
   const Manifest manifest = read_manifest(saved);
   ASSERT_GT(manifest.model.size(), 2u);
-  EXPECT_EQ(manifest.model[1],
-            strprintf("model-00002-of-%05zu.safetensors", manifest.model.size()));
+  EXPECT_EQ(manifest.model[1], strprintf("model-00002-of-%05u.safetensors", manifest.model.size()));
   EXPECT_EQ(manifest.optimizer, (Names{"optimizer-00001-of-00002.safetensors",
                                        "optimizer-00002-of-00002.safetensors"}));
   const LoadedCheckpoint loaded = load_checkpoint(run_, device(), LoadFor::resuming);
@@ -295,8 +294,8 @@ TEST_F(CheckpointTest, CutOffAndMissingFilesAreNamed) {
   const uint64_t size = fs::file_size(model);
   fs::resize_file(model, size - 10);
   EXPECT_EQ(verify_checkpoint(saved),
-            Names{strprintf("%s: bytes %zu-%zu: cut off; %zu bytes, expected %zu", model.c_str(),
-                            size - 10, size - 1, size - 10, size)});
+            Names{strprintf("%s: bytes %u-%u: cut off; %u bytes, expected %u", model, size - 10,
+                            size - 1, size - 10, size)});
   fs::remove(model);
   EXPECT_TRUE(contains(verify_checkpoint(saved).at(0), model.string() + ": missing"));
 }

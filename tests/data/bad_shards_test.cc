@@ -78,8 +78,8 @@ TEST_F(BadShard, Header) {
 TEST_F(BadShard, CountsThatOverflow) {
   const size_t trailer = shard().trailer();
   const auto impossible = [&](const char* tokens, const char* documents, const char* frames) {
-    return strprintf("byte %zu: impossible counts: %s tokens, %s documents, %s frames of 8",
-                     trailer, tokens, documents, frames);
+    return strprintf("byte %u: impossible counts: %s tokens, %s documents, %s frames of 8", trailer,
+                     tokens, documents, frames);
   };
   const auto at = [&](size_t field, uint64_t value) { return with(trailer + field, value); };
   EXPECT_EQ(at(0, kMax), impossible("18446744073709551615", "5", "3"));
@@ -99,9 +99,8 @@ TEST_F(BadShard, IndexesOutsideTheFile) {
   const ShardBytes good = shard();
   const size_t trailer = good.trailer(), size = good.size();
   const auto unfit = [&](uint64_t table, uint64_t index) {
-    return strprintf("byte %zu: the indexes at %llu and %llu do not fit the file of %zu bytes",
-                     trailer + 24, static_cast<unsigned long long>(table),
-                     static_cast<unsigned long long>(index), size);
+    return strprintf("byte %u: the indexes at %u and %u do not fit the file of %u bytes",
+                     trailer + 24, table, index, size);
   };
   for (const uint64_t value : {kMax, kMax - 71, uint64_t{0}, uint64_t{31}, uint64_t{size},
                                uint64_t{1} << 63, good.table() + 24}) {
@@ -121,8 +120,7 @@ TEST_F(BadShard, FrameTable) {
   const ShardBytes good = shard();
   const size_t table = good.table();
   const auto entry = [&](size_t frame, const std::string& rest) {
-    return strprintf("byte %zu: frame %zu: %s do not fit the file", table + 24 * frame, frame,
-                     rest.c_str());
+    return strprintf("byte %u: frame %u: %s do not fit the file", table + 24 * frame, frame, rest);
   };
   EXPECT_EQ(with<uint64_t>(table, 33), entry(0, "25 bytes at 33 with 8 tokens"));
   EXPECT_EQ(with<uint64_t>(table, kMax),
@@ -141,16 +139,15 @@ TEST_F(BadShard, FrameTable) {
   ShardBytes short_of = good;
   short_of.set<uint32_t>(table + 48 + 8, good.number<uint32_t>(table + 48 + 8) - 1);
   EXPECT_EQ(error(short_of),
-            strprintf("byte %zu: bytes between the last frame and the frame table", table - 1));
+            strprintf("byte %u: bytes between the last frame and the frame table", table - 1));
 }
 
 TEST_F(BadShard, DocumentIndex) {
   const ShardBytes good = shard();
   const auto with_begin = [&](size_t document, uint64_t begin) {
     const std::string message = with(good.index() + 8 * document, begin);
-    EXPECT_EQ(message, strprintf("byte %zu: document %zu cannot begin at token %llu",
-                                 good.index() + 8 * document, document,
-                                 static_cast<unsigned long long>(begin)));
+    EXPECT_EQ(message, strprintf("byte %u: document %u cannot begin at token %u",
+                                 good.index() + 8 * document, document, begin));
   };
   with_begin(0, 1);
   with_begin(0, kMax);
@@ -195,10 +192,9 @@ TEST_F(BadShard, FramesOfAnotherContent) {
 }
 
 TEST_F(BadShard, IdsOutsideTheVocabulary) {
-  EXPECT_EQ(
-      error(shard(), 299),
-      strprintf("byte %llu: frame 2: token id 299 is outside the vocabulary of 299",
-                static_cast<unsigned long long>(shard().number<uint64_t>(shard().table() + 48))));
+  EXPECT_EQ(error(shard(), 299),
+            strprintf("byte %u: frame 2: token id 299 is outside the vocabulary of 299",
+                      shard().number<uint64_t>(shard().table() + 48)));
   ShardBytes bytes = shard();
   bytes.replace_frame(1, zstd_frame(std::string(16, '\xFF')));
   EXPECT_TRUE(contains(error(bytes), "frame 1: token id 65535 is outside the vocabulary of 300"));

@@ -79,7 +79,7 @@ TEST_P(DecoderOf, TheNativeStepEqualsThePlainOne) {
     const auto want = one_by_one(plain, ids, loops, &plain_depths);
     EXPECT_EQ(plain_depths, depths) << loops;
     for (size_t i = 0; i < ids.size(); ++i) {
-      expect_near(got[i], want[i], tolerance(), strprintf("loops %d token %zu", (int)loops, i));
+      expect_near(got[i], want[i], tolerance(), strprintf("loops %d token %u", (int)loops, i));
     }
   }
 }
@@ -100,8 +100,7 @@ TEST_P(DecoderOf, TheNativeStepEqualsThePlainOneOnEveryCache) {
       for (size_t i = 0; i < ids.size(); ++i) {
         // Where the last bit differs, a number may be rounded to the other neighbour.
         expect_near(got[i], want[i], type == CacheType::fp32 ? tolerance() : 0.02,
-                    strprintf("%s %s token %zu", std::string(enum_name(type)).c_str(),
-                              std::string(enum_name(sharing)).c_str(), i));
+                    strprintf("%s %s token %u", enum_name(type), enum_name(sharing), i));
       }
     }
   }
@@ -146,7 +145,7 @@ TEST_P(DecoderOf, ARowDoesNotDependOnItsCompany) {
     decoder.step(rows);
     for (size_t i = 0; i < rows.size(); ++i) {
       const auto [s, at] = names[i];
-      const std::string what = strprintf("sequence %zu token %zu", s, at);
+      const std::string what = strprintf("sequence %u token %u", s, at);
       // Several tokens of one sequence are one product elsewhere, in another order.
       if (device_.is_cpu()) {
         EXPECT_EQ(out[i], want[s][at]) << what;

@@ -95,11 +95,11 @@ size_t draw(size_t below) {
 }
 
 std::string position() {
-  return strprintf("block (%u, %u, %u), thread %zu", blockIdx.x, blockIdx.y, blockIdx.z, current);
+  return strprintf("block (%u, %u, %u), thread %u", blockIdx.x, blockIdx.y, blockIdx.z, current);
 }
 std::string in_words(SourceLine where) {
   const std::string path = where.file;
-  return strprintf("%s:%u", path.substr(path.rfind('/') + 1).c_str(), where.line);
+  return strprintf("%s:%u", path.substr(path.rfind('/') + 1), where.line);
 }
 
 [[gnu::noipa]] void jump(Place& to) {
@@ -151,7 +151,7 @@ void wait_at(Barrier& barrier, size_t threads, SourceLine where) {
   if (barrier.waiting.empty()) barrier.where = where;
   if (where.line != barrier.where.line || std::string_view(where.file) != barrier.where.file) {
     fault(kLaunchFailure, strprintf("threads wait for each other at %s and at %s",
-                                    in_words(barrier.where).c_str(), in_words(where).c_str()));
+                                    in_words(barrier.where), in_words(where)));
   }
   barrier.waiting.push_back(current);
   if (barrier.waiting.size() == threads) {
@@ -183,9 +183,9 @@ void report_deadlock() {
   const auto left = [&](const Barrier& barrier, size_t threads, const char* what) {
     if (barrier.waiting.empty()) return;
     current = barrier.waiting[0];
-    note_fault(kLaunchFailure, strprintf("a %s that %zu of %zu threads reach, at %s: %s", what,
-                                         barrier.waiting.size(), threads,
-                                         in_words(barrier.where).c_str(), position().c_str()));
+    note_fault(kLaunchFailure,
+               strprintf("a %s that %u of %u threads reach, at %s: %s", what,
+                         barrier.waiting.size(), threads, in_words(barrier.where), position()));
   };
   left(block_barrier, block_threads, "barrier");
   for (const Warp& warp : warps) left(warp.barrier, warp.lanes, "shuffle");
@@ -254,7 +254,7 @@ uint64_t first_seed() {
 const uint64_t process_seed = first_seed();
 
 std::string seed_in_words() {
-  return strprintf("The emulation's order: MYTHOS_EMULATION_SEED=%llu", mythos::ull(process_seed));
+  return strprintf("The emulation's order: MYTHOS_EMULATION_SEED=%u", process_seed);
 }
 
 class Listener : public testing::EmptyTestEventListener {
@@ -307,7 +307,7 @@ void* shared_variable(const void* id, size_t bytes) {
 
 void check_aligned(const void* address, size_t alignment) {
   if (reinterpret_cast<uintptr_t>(address) % alignment != 0) {
-    fault(kMisalignedAddress, strprintf("an access to %#x, no multiple of %zu",
+    fault(kMisalignedAddress, strprintf("an access to %#x, no multiple of %u",
                                         reinterpret_cast<uintptr_t>(address), alignment));
   }
 }
@@ -341,8 +341,8 @@ int launch(const std::function<void()>& body, dim3 blocks, int threads, unsigned
 uint32_t exchange(unsigned mask, uint32_t value, int from, SourceLine where) {
   Warp& warp = warps[current / kWarp];
   if (mask != 0xffffffffu || from < 0 || static_cast<size_t>(from) >= warp.lanes) {
-    fault(kLaunchFailure, strprintf("a shuffle with mask %#x from lane %d at %s", mask, from,
-                                    in_words(where).c_str()));
+    fault(kLaunchFailure,
+          strprintf("a shuffle with mask %#x from lane %d at %s", mask, from, in_words(where)));
   }
   // A lane cannot be two exchanges ahead of another, so two halves do.
   const int turn = warp.turn;

@@ -11,11 +11,10 @@ TEST(ConfigChanges, TellKeyAndBothValues) {
   after.model.dim = before.model.dim + 8;
   after.train.lr = 1e-4;
   after.train.packing = Packing::best_fit;
-  EXPECT_EQ(
-      describe(config_changes(before, after)),
-      strprintf("model.dim = %lld instead of %lld, train.packing = \"best-fit\" instead of "
-                "\"contiguous\", train.lr = 1e-04 instead of 0.003",
-                static_cast<long long>(after.model.dim), static_cast<long long>(before.model.dim)));
+  EXPECT_EQ(describe(config_changes(before, after)),
+            strprintf("model.dim = %d instead of %d, train.packing = \"best-fit\" instead of "
+                      "\"contiguous\", train.lr = 1e-04 instead of 0.003",
+                      after.model.dim, before.model.dim));
   EXPECT_TRUE(config_changes(before, before).empty());
 }
 

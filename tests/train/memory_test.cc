@@ -86,8 +86,8 @@ TEST_P(StepMemory, IsWithinAnEighthOfThePlan) {
       PlanOptions options;
       options.loops = loops;
       const PlanReport plan = make_plan_report("", config, options);
-      const std::string what = strprintf("%s, %d loops", std::string(enum_name(recompute)).c_str(),
-                                         static_cast<int>(loops));
+      const std::string what =
+          strprintf("%s, %d loops", enum_name(recompute), static_cast<int>(loops));
       const auto ratio = [&](int64_t planned, at::ScalarType type) {
         return static_cast<double>(planned) /
                static_cast<double>(measured_bytes(config, loops, type));

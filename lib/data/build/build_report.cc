@@ -13,8 +13,8 @@ namespace {
 
 std::string split_text(const char* name, const SplitInfo& split) {
   return strprintf("%s %s tokens in %s documents", name,
-                   with_commas(static_cast<int64_t>(split.tokens)).c_str(),
-                   with_commas(static_cast<int64_t>(split.documents)).c_str());
+                   with_commas(static_cast<int64_t>(split.tokens)),
+                   with_commas(static_cast<int64_t>(split.documents)));
 }
 
 void warn_of_empty_validation(const BuildOptions& options, const ShardManifest& manifest) {
@@ -23,7 +23,7 @@ void warn_of_empty_validation(const BuildOptions& options, const ShardManifest& 
     log_warning(
         strprintf("none of the %s documents is for validation, and added ones go by their hash "
                   "alone: 'mythos shards split --val-fraction' parts them anew.",
-                  with_commas(static_cast<int64_t>(manifest.train.documents)).c_str()));
+                  with_commas(static_cast<int64_t>(manifest.train.documents))));
   } else {
     log_warning(
         "the text is too short to be parted, so there is no validation split; --val-fraction 0 "
@@ -58,17 +58,16 @@ void log_build(const BuildReport& report) {
   warn_of_empty_validation(report.options, manifest);
   if (report.options.append) {
     log_info(strprintf("added %s tokens in %s documents",
-                       with_commas(static_cast<int64_t>(summary.added.tokens)).c_str(),
-                       with_commas(static_cast<int64_t>(summary.added.documents)).c_str()));
+                       with_commas(static_cast<int64_t>(summary.added.tokens)),
+                       with_commas(static_cast<int64_t>(summary.added.documents))));
   }
   const double speed =
       static_cast<double>(summary.text_bytes_here) / std::max(report.seconds, 1e-3);
-  log_info(strprintf("%s: %s, %s; %s %s BOS and %s EOS; %.2f bytes per token, %s, %s/s",
-                     report.directory.c_str(), split_text("train", manifest.train).c_str(),
-                     split_text("val", manifest.val).c_str(), manifest.dtype.c_str(),
-                     manifest.bos ? "with" : "without", manifest.eos ? "with" : "without",
-                     text_bytes_per_token(manifest), human_duration(report.seconds).c_str(),
-                     human_bytes(speed).c_str()));
+  log_info(strprintf(
+      "%s: %s, %s; %s %s BOS and %s EOS; %.2f bytes per token, %s, %s/s", report.directory,
+      split_text("train", manifest.train), split_text("val", manifest.val), manifest.dtype,
+      manifest.bos ? "with" : "without", manifest.eos ? "with" : "without",
+      text_bytes_per_token(manifest), human_duration(report.seconds), human_bytes(speed)));
 }
 
 nlohmann::ordered_json to_json(const BuildReport& report) {

@@ -157,23 +157,21 @@ ShardManifest Build::base_manifest() const {
   if (base.tokenizer_fingerprint != empty.tokenizer_fingerprint) {
     fail(
         ErrorKind::data,
-        strprintf("%s was made with another tokenizer: fingerprint %s, not %s.", directory_.c_str(),
-                  base.tokenizer_fingerprint.c_str(), empty.tokenizer_fingerprint.c_str()),
-        strprintf("Use the one that it carries: --tokenizer %s",
-                  (directory_ / base.tokenizer_file).c_str()));
+        strprintf("%s was made with another tokenizer: fingerprint %s, not %s.", directory_,
+                  base.tokenizer_fingerprint, empty.tokenizer_fingerprint),
+        strprintf("Use the one that it carries: --tokenizer %s", directory_ / base.tokenizer_file));
   }
   if (base.dtype != empty.dtype || base.vocab_size != empty.vocab_size) {
     fail(ErrorKind::data,
-         strprintf("%s/manifest.json: dtype %s and vocabulary %lld are not this "
-                   "tokenizer's %s and %lld",
-                   directory_.c_str(), base.dtype.c_str(), static_cast<long long>(base.vocab_size),
-                   empty.dtype.c_str(), static_cast<long long>(empty.vocab_size)));
+         strprintf("%s/manifest.json: dtype %s and vocabulary %d are not this "
+                   "tokenizer's %s and %d",
+                   directory_, base.dtype, base.vocab_size, empty.dtype, empty.vocab_size));
   }
   if (base.bos != options_.writer.bos || base.eos != options_.writer.eos) {
     fail(ErrorKind::usage,
          strprintf("the documents of %s are %s BOS and %s EOS. Add documents "
                    "like them: %s --bos, %s --no-eos.",
-                   directory_.c_str(), base.bos ? "with" : "without", base.eos ? "with" : "without",
+                   directory_, base.bos ? "with" : "without", base.eos ? "with" : "without",
                    base.bos ? "with" : "without", base.eos ? "without" : "with"));
   }
   if (base.sources.empty()) add_sources(base.sources, base);

@@ -78,10 +78,9 @@ BuiltVocab build_vocab(const InputOptions& input, uint64_t sample_bytes,
   built.sample_bytes = text.kept_bytes();
   std::vector<std::string> sentences = text.take_sentences();
   const std::vector<std::string> checked = first_megabyte(sentences);
-  log_info(strprintf("training %s vocabulary of %lld on %s of text",
-                     options.type == VocabType::bpe ? "bpe" : "unigram",
-                     static_cast<long long>(options.vocab_size),
-                     human_bytes(static_cast<double>(built.sample_bytes)).c_str()));
+  log_info(strprintf("training %s vocabulary of %d on %s of text",
+                     options.type == VocabType::bpe ? "bpe" : "unigram", options.vocab_size,
+                     human_bytes(static_cast<double>(built.sample_bytes))));
   std::string model;
   {
     const Ticker ticker("training");

@@ -35,7 +35,7 @@ const Version& version_for(const ExportOptions& options, int64_t vocab_size) {
   if (!small) {
     fail(ErrorKind::usage,
          strprintf("--dtype u16 holds ids up to 65,535, but the vocabulary has %s.",
-                   with_commas(vocab_size).c_str()),
+                   with_commas(vocab_size)),
          "Leave out --dtype: --format llmc then takes the version with u32 by itself.");
   }
   return kGpt2;
@@ -118,7 +118,7 @@ class LlmcSeries {
 
  private:
   void begin_file() {
-    names_.push_back(strprintf("%s_%06zu.bin", split_name(split_), number_));
+    names_.push_back(strprintf("%s_%06u.bin", split_name(split_), number_));
     left_ = sizes_.at(number_++);
     file_.emplace(folder_ / names_.back(), version_, left_);
   }
@@ -138,8 +138,7 @@ class LlmcFile {
   explicit LlmcFile(const fs::path& path) : file_(path) {
     const uint64_t size = file_.bytes().size();
     if (size < kLlmcHeaderBytes) {
-      fail_at(size,
-              strprintf("the file ends here; llm.c's header has %zu bytes", kLlmcHeaderBytes));
+      fail_at(size, strprintf("the file ends here; llm.c's header has %u bytes", kLlmcHeaderBytes));
     }
     const auto magic = field(0), version = field(1), tokens = field(2);
     const Version* const known = magic == kGpt2.magic     ? &kGpt2
@@ -156,8 +155,8 @@ class LlmcFile {
     }
     token_bytes_ = known->token_bytes;
     if (tokens < 0 || size - kLlmcHeaderBytes != static_cast<uint64_t>(tokens) * token_bytes_) {
-      fail_at(8, strprintf("%d tokens of %u bytes do not fit the file of %llu bytes", tokens,
-                           token_bytes_, ull(size)));
+      fail_at(8, strprintf("%d tokens of %u bytes do not fit the file of %u bytes", tokens,
+                           token_bytes_, size));
     }
     tokens_ = static_cast<uint64_t>(tokens);
   }
@@ -167,9 +166,9 @@ class LlmcFile {
     const std::byte* at = file_.bytes().data() + offset;
     const uint32_t id = token_bytes_ == 2 ? get<uint16_t>(at) : get<uint32_t>(at);
     if (id >= vocab_size) {
-      fail_at(offset, strprintf("token id %u is outside the tokenizer's vocabulary of %llu: it is "
+      fail_at(offset, strprintf("token id %u is outside the tokenizer's vocabulary of %u: it is "
                                 "not the one that the file was made with",
-                                id, ull(vocab_size)));
+                                id, vocab_size));
     }
     return id;
   }
@@ -179,8 +178,7 @@ class LlmcFile {
     return static_cast<int32_t>(get<uint32_t>(file_.bytes().data() + 4 * index));
   }
   [[noreturn]] void fail_at(uint64_t offset, const std::string& what) const {
-    fail(ErrorKind::data,
-         strprintf("%s: byte %llu: %s", file_.path().c_str(), ull(offset), what.c_str()));
+    fail(ErrorKind::data, strprintf("%s: byte %u: %s", file_.path(), offset, what));
   }
   MappedFile file_;
   uint32_t token_bytes_ = 0;
@@ -198,8 +196,8 @@ uint32_t boundary_token(const LlmcBoundary& boundary, const Tokenizer& tokenizer
   }
   if (*token >= static_cast<uint64_t>(tokenizer.vocab_size())) {
     fail(ErrorKind::usage,
-         strprintf("--boundary-token %u is outside the tokenizer's vocabulary of %lld", *token,
-                   static_cast<long long>(tokenizer.vocab_size())));
+         strprintf("--boundary-token %u is outside the tokenizer's vocabulary of %d", *token,
+                   tokenizer.vocab_size()));
   }
   return *token;
 }

@@ -47,7 +47,7 @@ const Type& type_for(const ExportOptions& options, int64_t vocab_size) {
   if (options.dtype == "u16" && vocab_size > 1 << 16) {
     fail(ErrorKind::usage,
          strprintf("--dtype u16 holds ids up to 65,535, but the vocabulary has %s.",
-                   with_commas(vocab_size).c_str()),
+                   with_commas(vocab_size)),
          "Leave out --dtype: --format megatron then takes i32 by itself.");
   }
   return type_of(options.dtype);
@@ -170,8 +170,7 @@ MegatronFile::MegatronFile(const fs::path& path)
 }
 
 void MegatronFile::fail_index(uint64_t offset, const std::string& what) const {
-  fail(ErrorKind::data,
-       strprintf("%s: byte %llu: %s", index_.path().c_str(), ull(offset), what.c_str()));
+  fail(ErrorKind::data, strprintf("%s: byte %u: %s", index_.path(), offset, what));
 }
 
 // Counts are compared with the file's size before anything is multiplied.
@@ -179,13 +178,12 @@ void MegatronFile::check_header() {
   const auto bytes = index_.bytes();
   if (bytes.size() < kIndexHeaderBytes) {
     fail_index(bytes.size(),
-               strprintf("the file ends here; the header has %zu bytes", kIndexHeaderBytes));
+               strprintf("the file ends here; the header has %u bytes", kIndexHeaderBytes));
   }
   if (!index_.text().starts_with(kMagic)) fail_index(0, "not an index of Megatron (wrong magic)");
   const auto version = get<uint64_t>(&bytes[kMagic.size()]);
   if (version != kIndexVersion) {
-    fail_index(kMagic.size(),
-               strprintf("version %llu; this program reads version 1", ull(version)));
+    fail_index(kMagic.size(), strprintf("version %u; this program reads version 1", version));
   }
   const auto code = get<uint8_t>(&bytes[kTypeOffset]);
   if (code == 0 || code > std::size(kTypes)) {
@@ -209,9 +207,9 @@ void MegatronFile::check_header() {
   }
   if (!plausible || room != expected) {
     fail_index(kSequencesOffset,
-               strprintf("%llu sequences and a document index of %llu do not fit the file of %zu "
+               strprintf("%u sequences and a document index of %u do not fit the file of %u "
                          "bytes",
-                         ull(sequences_), ull(entries), bytes.size()));
+                         sequences_, entries, bytes.size()));
   }
   documents_ = entries - 1;
 }
@@ -223,19 +221,17 @@ void MegatronFile::check_sequences() const {
     const auto tokens = static_cast<int32_t>(length(i));
     const uint64_t bytes = static_cast<uint64_t>(std::max(tokens, 0)) * token_bytes_;
     if (tokens < 0 || pointer(i) > size || bytes > size - pointer(i)) {
-      fail_index(
-          kIndexHeaderBytes + i * kLengthBytes,
-          strprintf("sequence %llu: %d tokens at byte %lld do not fit %s of %llu bytes", ull(i),
-                    tokens, static_cast<long long>(pointer(i)), tokens_.path().c_str(), ull(size)));
+      fail_index(kIndexHeaderBytes + i * kLengthBytes,
+                 strprintf("sequence %u: %d tokens at byte %d do not fit %s of %u bytes", i, tokens,
+                           pointer(i), tokens_.path(), size));
     }
     // Each length is at most `size`, and there are fewer than 2^61 lengths.
     if (__builtin_add_overflow(total, bytes, &total)) break;
   }
   if (total != size) {
     fail(ErrorKind::data,
-         strprintf("%s: byte %llu: the file has %llu bytes, but the sequences of %s have %llu",
-                   tokens_.path().c_str(), ull(std::min(size, total)), ull(size),
-                   index_.path().c_str(), ull(total)));
+         strprintf("%s: byte %u: the file has %u bytes, but the sequences of %s have %u",
+                   tokens_.path(), std::min(size, total), size, index_.path(), total));
   }
 }
 
@@ -247,9 +243,9 @@ void MegatronFile::check_documents() const {
     if (first < least || first > sequences_ || !ends) {
       fail_index(
           kIndexHeaderBytes + sequences_ * (kLengthBytes + kPointerBytes) + i * kDocumentBytes,
-          strprintf("entry %llu of the document index is %lld; expected a rising list from 0 "
-                    "to the %llu sequences",
-                    ull(i), static_cast<long long>(first), ull(sequences_)));
+          strprintf("entry %u of the document index is %d; expected a rising list from 0 "
+                    "to the %u sequences",
+                    i, first, sequences_));
     }
     least = first;
   }
@@ -279,10 +275,9 @@ void MegatronFile::read(uint64_t document, uint64_t vocab_size, std::vector<uint
       const int64_t id = token_at(tokens_.bytes().data() + offset, token_bytes_, signed_);
       if (id < 0 || static_cast<uint64_t>(id) >= vocab_size) {
         fail(ErrorKind::data,
-             strprintf("%s: byte %llu: token id %lld is outside the tokenizer's vocabulary of "
-                       "%llu: it is not the one that the file was made with",
-                       tokens_.path().c_str(), ull(offset), static_cast<long long>(id),
-                       ull(vocab_size)));
+             strprintf("%s: byte %u: token id %d is outside the tokenizer's vocabulary of "
+                       "%u: it is not the one that the file was made with",
+                       tokens_.path(), offset, id, vocab_size));
       }
       ids.push_back(static_cast<uint32_t>(id));
     }

@@ -78,7 +78,7 @@ class RawStream : public PeekableStream {
 
  private:
   [[noreturn]] void fail_read(const char* action) const {
-    fail(ErrorKind::data, strprintf("%s %s: %s", action, name_.c_str(), std::strerror(errno)));
+    fail(ErrorKind::data, strprintf("%s %s: %s", action, name_, std::strerror(errno)));
   }
 
   // Waits until input arrives; returns false once a stop signal came.
@@ -125,7 +125,7 @@ class DecompressedStream : public PeekableStream {
       // before it has given out all of its output.
       if (in_.empty()) in_ = {buffer_.data(), raw_->read(buffer_)};
       if (in_.empty() && !codec_->complete() && !stop_signal()) {
-        fail_at(strprintf("the %s data are cut off", format_.name.data()));
+        fail_at(strprintf("the %s data are cut off", format_.name));
       }
       if (in_.empty()) return 0;
       step(to);
@@ -137,13 +137,12 @@ class DecompressedStream : public PeekableStream {
     try {
       codec_->step(in_, to);
     } catch (const std::runtime_error& error) {
-      fail_at(strprintf("corrupt %s data (%s)", format_.name.data(), error.what()));
+      fail_at(strprintf("corrupt %s data (%s)", format_.name, error.what()));
     }
   }
 
   [[noreturn]] void fail_at(const std::string& what) const {
-    fail(ErrorKind::data, strprintf("%s: byte %llu: %s", raw_->name().c_str(),
-                                    static_cast<unsigned long long>(stored_bytes()), what.c_str()));
+    fail(ErrorKind::data, strprintf("%s: byte %u: %s", raw_->name(), stored_bytes(), what));
   }
 
   std::unique_ptr<RawStream> raw_;
@@ -179,10 +178,10 @@ std::unique_ptr<ByteStream> open_byte_stream(const std::string& path) {
   if (!promised.empty() && !stop_signal()) {
     const auto foreign = foreign_format(raw->peek(kForeignBytes), "");
     fail(ErrorKind::data,
-         strprintf("%s: byte 0: by its name this is %s, but it does not begin so. %s.",
-                   path.c_str(), promised.data(),
+         strprintf("%s: byte 0: by its name this is %s, but it does not begin so. %s.", path,
+                   promised,
                    start.empty() ? "The file is empty"
-                   : foreign     ? ("It is " + foreign->what + ": " + foreign->advice).c_str()
+                   : foreign     ? ("It is " + foreign->what + ": " + foreign->advice)
                                  : "Give it a name without the ending if it is not compressed"));
   }
   return raw;

@@ -45,7 +45,7 @@ class CsvSource : public DocumentSource {
   uint64_t stored_bytes() const override { return buffer_.stored_bytes(); }
 
  private:
-  std::string place() const { return strprintf("%s:%llu: ", name_.c_str(), ull(line_number_)); }
+  std::string place() const { return strprintf("%s:%u: ", name_, line_number_); }
 
   // Cuts the next record that is no blank line into fields_, or sets fault_ to what is wrong with
   // it. If a quote is not closed, only the first line is given up, as the record may reach into
@@ -119,7 +119,7 @@ class CsvSource : public DocumentSource {
     }
     if (fields_.size() != columns_.size()) {
       return malformed([&] {
-        return strprintf("expected %zu fields, as there are columns, got %zu", columns_.size(),
+        return strprintf("expected %u fields, as there are columns, got %u", columns_.size(),
                          fields_.size());
       });
     }

@@ -135,7 +135,7 @@ bool is_utf16_without_mark(std::string_view start) {
 ForeignFormat described(const Signature& signature) {
   if (signature.advice != kIconv) return {signature.what, signature.advice};
   const std::string_view what = signature.what;
-  return {signature.what, strprintf(kIconv, what.substr(what.rfind(' ') + 1).data())};
+  return {signature.what, strprintf(kIconv, what.substr(what.rfind(' ') + 1))};
 }
 
 }  // namespace

@@ -48,9 +48,8 @@ void decode_id_lines(DocumentReader& lines, const std::string& name, const Token
       rest.remove_prefix(word.size());
       const auto id = parse_int(word);
       if (!id || *id < 0 || *id >= tokenizer.vocab_size()) {
-        fail(ErrorKind::data, strprintf("%s:%llu: '%s' is not a token id from 0 to %lld",
-                                        name.c_str(), number, escaped(word, 40).c_str(),
-                                        static_cast<long long>(tokenizer.vocab_size() - 1)));
+        fail(ErrorKind::data, strprintf("%s:%u: '%s' is not a token id from 0 to %d", name, number,
+                                        escaped(word, 40), tokenizer.vocab_size() - 1));
       }
       ids.push_back(static_cast<uint32_t>(*id));
     }

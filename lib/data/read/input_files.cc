@@ -41,8 +41,7 @@ class DirectoryWalk {
       if (!is_hidden(entry->path())) entries.push_back(*entry);
     }
     if (error) {
-      fail(ErrorKind::data,
-           strprintf("cannot read directory %s: %s", directory.c_str(), error.message().c_str()));
+      fail(ErrorKind::data, strprintf("cannot read directory %s: %s", directory, error.message()));
     }
     std::sort(entries.begin(), entries.end());
     for (const fs::directory_entry& found : entries) add_entry(found);
@@ -81,8 +80,7 @@ class DirectoryWalk {
     } else if (fs::exists(status)) {
       leave_out(entry, "neither files nor directories");
     } else if (!is_link) {
-      fail(ErrorKind::data,
-           strprintf("cannot read %s: %s", entry.path().c_str(), entry_error.message().c_str()));
+      fail(ErrorKind::data, strprintf("cannot read %s: %s", entry.path(), entry_error.message()));
     } else if (known) {
       fail(ErrorKind::data, entry.path().string() +
                                 ": the link leads nowhere. Fetch the file that it names, or remove "
@@ -153,7 +151,7 @@ void warn_of_repeated(const std::vector<std::string>& files) {
     if (!known.emplace(status.st_dev, status.st_ino).second && repeated++ == 0) first = path;
   }
   if (repeated == 0) return;
-  log_warning(first + (repeated == 1 ? "" : strprintf(" and %llu more", ull(repeated - 1))) +
+  log_warning(first + (repeated == 1 ? "" : strprintf(" and %u more", repeated - 1)) +
               ": named more than once, and read each time; --dedup keeps each text once");
 }
 
@@ -184,7 +182,7 @@ std::string describe_files(const std::vector<std::string>& files) {
       size = static_cast<long long>(fs::file_size(path, ignored));
       changed = fs::last_write_time(path, ignored).time_since_epoch().count();
     }
-    out += strprintf("%s %lld %lld\n", escaped(path, path.size()).c_str(), size, changed);
+    out += strprintf("%s %d %d\n", escaped(path, path.size()), size, changed);
   }
   return out;
 }

@@ -139,10 +139,9 @@ void report_left_out(const ReaderCounts& counts) {
   }
   if (counts.unseparated > 0) {
     log_warning("the separator does not occur in " + counts.first_unseparated +
-                (counts.unseparated == 1
-                     ? ": it is one document"
-                     : strprintf(" and %s: each is one document",
-                                 count(counts.unseparated - 1, "other file").c_str())));
+                (counts.unseparated == 1 ? ": it is one document"
+                                         : strprintf(" and %s: each is one document",
+                                                     count(counts.unseparated - 1, "other file"))));
   }
   std::vector<std::string> parts;
   if (counts.low_scores > 0) parts.push_back(count(counts.low_scores, "row") + " by --min-score");

@@ -59,7 +59,7 @@ class JsonSource : public DocumentSource {
     return paths;
   }
 
-  std::string place() const { return strprintf("%s:%llu: ", name_.c_str(), ull(line_number_)); }
+  std::string place() const { return strprintf("%s:%u: ", name_, line_number_); }
 
   bool malformed(const std::function<std::string()>& fault) {
     rows_.malformed([&] { return place() + fault(); });
@@ -108,10 +108,9 @@ class JsonSource : public DocumentSource {
     const std::string_view before = row.substr(0, row_.fault_column() - 1);
     const auto lines = static_cast<uint64_t>(std::count(before.begin(), before.end(), '\n'));
     const size_t column = before.size() - (before.rfind('\n') + 1) + 1;
-    return strprintf(
-        "not valid JSON at column %zu%s (%s): %s", column,
-        lines == 0 ? "" : strprintf(" of line %llu", ull(line_number_ + lines)).c_str(),
-        row_.fault(), escaped(row, 60).c_str());
+    return strprintf("not valid JSON at column %u%s (%s): %s", column,
+                     lines == 0 ? "" : strprintf(" of line %u", line_number_ + lines), row_.fault(),
+                     escaped(row, 60));
   }
 
   // The message for a row without the field.

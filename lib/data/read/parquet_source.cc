@@ -56,8 +56,8 @@ OpenParquetFile* opener(const std::string& name) {
 }
 
 [[noreturn]] void fail_spool(const std::string& name, const fs::path& folder) {
-  fail(ErrorKind::resources, strprintf("cannot copy %s to a file in %s: %s", name.c_str(),
-                                       folder.c_str(), std::strerror(errno)));
+  fail(ErrorKind::resources,
+       strprintf("cannot copy %s to a file in %s: %s", name, folder, std::strerror(errno)));
 }
 
 // Copies a stream to a file without a name.
@@ -91,7 +91,7 @@ Descriptor open_seekable(const std::string& path, ByteStream& stream) {
   Descriptor file(is_input ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0)
                            : open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (file.get() >= 0) return file;
-  fail(ErrorKind::data, strprintf("cannot open %s: %s", path.c_str(), std::strerror(errno)));
+  fail(ErrorKind::data, strprintf("cannot open %s: %s", path, std::strerror(errno)));
 }
 
 // Refuses a file that is plainly not a whole Parquet file, in clearer words than the library's.
@@ -107,9 +107,9 @@ void check_ends(const Descriptor& file, const std::string& name, uint64_t size_b
   }
   if (size_bytes < kLeastBytes || !read_at(end, size_bytes - 4) ||
       std::string_view(end, 4) != kMagic) {
-    fail(ErrorKind::data, strprintf("%s: byte %llu: the Parquet file is cut off: expected PAR1 in "
+    fail(ErrorKind::data, strprintf("%s: byte %u: the Parquet file is cut off: expected PAR1 in "
                                     "its last 4 bytes",
-                                    name.c_str(), static_cast<unsigned long long>(size_bytes)));
+                                    name, size_bytes));
   }
 }
 
@@ -240,8 +240,8 @@ class ParquetSource : public DocumentSource {
 
   bool malformed(const std::string& column) {
     rows_.malformed([&] {
-      return strprintf("%s: row %llu: column '%s' is null", name_.c_str(),
-                       static_cast<unsigned long long>(rows_before_ + row_number_), column.c_str());
+      return strprintf("%s: row %u: column '%s' is null", name_, rows_before_ + row_number_,
+                       column);
     });
     return false;
   }

@@ -24,7 +24,7 @@ void check_options(const ReaderOptions& options) {
   parse_json_path(options.field, "--field");
   for (const MinScore& score : options.min_scores) parse_json_path(score.field, "--min-score");
   if (options.min_scores.size() > kMostScores) {
-    fail(ErrorKind::usage, strprintf("--min-score is given %zu times, %zu is the most",
+    fail(ErrorKind::usage, strprintf("--min-score is given %u times, %u is the most",
                                      options.min_scores.size(), kMostScores));
   }
 }
@@ -50,7 +50,7 @@ struct Note {
     if (inputs++ == 0) first = input_name(path);
   }
   std::string names() const {
-    return inputs == 1 ? first : first + strprintf(" (and %zu more)", inputs - 1);
+    return inputs == 1 ? first : first + strprintf(" (and %u more)", inputs - 1);
   }
 };
 

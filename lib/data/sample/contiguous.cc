@@ -24,9 +24,8 @@ class ContiguousOrder : public SequenceOrder {
         buffer_(length_ + 1) {
     if (tokens_ > length_) return;
     fail(ErrorKind::data,
-         strprintf("%s: the %s split has %llu tokens; sequences of %llu need at least %llu.",
-                   data.path().c_str(), split_name(split), ull(tokens_), ull(length_),
-                   ull(length_ + 1)),
+         strprintf("%s: the %s split has %u tokens; sequences of %u need at least %u.", data.path(),
+                   split_name(split), tokens_, length_, length_ + 1),
          "Use a smaller seq_len, or more text.");
   }
 

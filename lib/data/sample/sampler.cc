@@ -31,7 +31,7 @@ std::vector<double> shares(const std::vector<DataSource>& sources) {
   for (const DataSource& source : sources) {
     if (!(source.weight > 0) || !std::isfinite(source.weight)) {
       fail(ErrorKind::usage, strprintf("%s: weight %g; a weight is a number above 0",
-                                       source.shards->path().c_str(), source.weight));
+                                       source.shards->path(), source.weight));
     }
     sum += source.weight;
   }
@@ -107,8 +107,8 @@ void require_one_tokenizer(const std::vector<DataSource>& sources) {
     fail(ErrorKind::data,
          strprintf("mixed tokenizers in one --data list: %s was made with tokenizer %s, %s with "
                    "%s.",
-                   first.path().c_str(), first.manifest().tokenizer_fingerprint.c_str(),
-                   other.path().c_str(), other.manifest().tokenizer_fingerprint.c_str()),
+                   first.path(), first.manifest().tokenizer_fingerprint, other.path(),
+                   other.manifest().tokenizer_fingerprint),
          "Make all with one: mythos tokenize --tokenizer TOK --output DIR FILE");
   }
 }
@@ -217,7 +217,7 @@ void Sampler::restore(const json& cursor) {
   if (!parts.is_array()) s.refuse(0, "it has no 'sources'");
   if (parts.size() != s.sources.size()) {
     s.refuse(0,
-             strprintf("the run was started with %zu sources of data, not %zu", parts.size(),
+             strprintf("the run was started with %u sources of data, not %u", parts.size(),
                        s.sources.size()),
              ErrorKind::usage);
   }

@@ -140,9 +140,9 @@ void check_own_checksum(const fs::path& path, std::string content) {
   const std::string actual = checksum(content);
   if (actual != stated) {
     fail(ErrorKind::data,
-         strprintf("%s: byte %zu: manifest_checksum is %s, but the file's content gives %s: it was "
+         strprintf("%s: byte %u: manifest_checksum is %s, but the file's content gives %s: it was "
                    "edited or damaged",
-                   path.c_str(), digits, escaped(stated).c_str(), actual.c_str()));
+                   path, digits, escaped(stated), actual));
   }
 }
 
@@ -151,7 +151,7 @@ ordered_json parse(const fs::path& path, const std::string& content) {
     return ordered_json::parse(content);
   } catch (const ordered_json::parse_error& error) {
     fail(ErrorKind::data,
-         strprintf("%s: byte %zu: not valid JSON: the file is damaged", path.c_str(), error.byte));
+         strprintf("%s: byte %u: not valid JSON: the file is damaged", path, error.byte));
   }
 }
 
@@ -194,8 +194,8 @@ ShardManifest read_shard_manifest(const fs::path& directory) {
     fail(ErrorKind::data, path.string() + ": not a regular file");
   }
   if (const uintmax_t size = fs::file_size(path, status); !status && size > kMaxBytes) {
-    fail(ErrorKind::data, strprintf("%s: the file has %zu bytes; a manifest has at most %zu",
-                                    path.c_str(), size, kMaxBytes));
+    fail(ErrorKind::data,
+         strprintf("%s: the file has %u bytes; a manifest has at most %u", path, size, kMaxBytes));
   }
   return parse_manifest(read_file(path), path);
 }

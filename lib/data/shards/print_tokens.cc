@@ -78,9 +78,8 @@ void print_documents(const ShardDirectory& shards, const Tokenizer& tokenizer,
     const uint64_t begin = shards.document_begin(split, i);
     const uint64_t end = shards.document_begin(split, i + 1);
     if (!ids) {
-      write_out(strprintf("== %s document %llu: %s tokens\n", split_name(split),
-                          static_cast<unsigned long long>(i),
-                          with_commas(static_cast<int64_t>(end - begin)).c_str()),
+      write_out(strprintf("== %s document %u: %s tokens\n", split_name(split), i,
+                          with_commas(static_cast<int64_t>(end - begin))),
                 out);
     }
     print_range(shards, split, begin, end, printer);

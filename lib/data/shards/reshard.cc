@@ -28,17 +28,15 @@ void require_same_kind(const ShardDirectory& first, const ShardDirectory& other)
   const ShardManifest &a = first.manifest(), &b = other.manifest();
   if (a.tokenizer_fingerprint != b.tokenizer_fingerprint) {
     fail(ErrorKind::data,
-         strprintf("%s was made with tokenizer %s, but %s with tokenizer %s.", first.path().c_str(),
-                   a.tokenizer_fingerprint.c_str(), other.path().c_str(),
-                   b.tokenizer_fingerprint.c_str()),
+         strprintf("%s was made with tokenizer %s, but %s with tokenizer %s.", first.path(),
+                   a.tokenizer_fingerprint, other.path(), b.tokenizer_fingerprint),
          "Only shards of one tokenizer can be merged.");
   }
   if (a.bos != b.bos || a.eos != b.eos) {
     const auto with = [](bool yes) { return yes ? "with" : "without"; };
     fail(ErrorKind::data,
-         strprintf("%s has documents %s BOS and %s EOS, but %s %s BOS and %s EOS.",
-                   first.path().c_str(), with(a.bos), with(a.eos), other.path().c_str(),
-                   with(b.bos), with(b.eos)),
+         strprintf("%s has documents %s BOS and %s EOS, but %s %s BOS and %s EOS.", first.path(),
+                   with(a.bos), with(a.eos), other.path(), with(b.bos), with(b.eos)),
          "Make one of them anew: mythos tokenize has --bos and --no-eos.");
   }
 }
@@ -106,7 +104,7 @@ ShardManifest merge_shards(const std::vector<ShardDirectory>& inputs, const Toke
 }
 
 fs::path part_name(const fs::path& prefix, size_t part) {
-  return prefix.string() + strprintf("-%05zu", part);
+  return prefix.string() + strprintf("-%05u", part);
 }
 
 std::vector<ShardManifest> split_into_parts(const ShardDirectory& shards,
@@ -115,8 +113,8 @@ std::vector<ShardManifest> split_into_parts(const ShardDirectory& shards,
   const uint64_t most = std::max(shards.documents(Split::train), shards.documents(Split::val));
   if (parts > most) {
     fail(ErrorKind::usage,
-         strprintf("%s: %u parts asked for, but neither split has more than %llu documents",
-                   shards.path().c_str(), parts, ull(most)));
+         strprintf("%s: %u parts asked for, but neither split has more than %u documents",
+                   shards.path(), parts, most));
   }
   for (uint32_t part = 0; part < parts; ++part)
     check_shard_target(part_name(prefix, part), replace);

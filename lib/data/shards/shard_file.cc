@@ -34,7 +34,7 @@ uint32_t largest_id(std::span<const std::byte> raw) {
 ShardFile::ShardFile(const fs::path& path) : file_(path) {
   const uint64_t size = size_bytes();
   if (size < kHeaderBytes + kTrailerBytes) {
-    fail_at(size, strprintf("the file ends here; a shard has at least %zu bytes",
+    fail_at(size, strprintf("the file ends here; a shard has at least %u bytes",
                             kHeaderBytes + kTrailerBytes));
   }
   check_header();
@@ -43,8 +43,7 @@ ShardFile::ShardFile(const fs::path& path) : file_(path) {
 }
 
 void ShardFile::fail_at(uint64_t offset, const std::string& what) const {
-  fail(ErrorKind::data,
-       strprintf("%s: byte %llu: %s", file_.path().c_str(), ull(offset), what.c_str()));
+  fail(ErrorKind::data, strprintf("%s: byte %u: %s", file_.path(), offset, what));
 }
 
 void ShardFile::check_header() {
@@ -86,18 +85,16 @@ void ShardFile::check_trailer() {
                       t.tokens <= t.frames * header_.tokens_per_frame &&
                       t.tokens > (t.frames - 1) * header_.tokens_per_frame;
   if (!counts) {
-    fail_at(begin,
-            strprintf("impossible counts: %llu tokens, %llu documents, %llu frames of %u",
-                      ull(t.tokens), ull(t.documents), ull(t.frames), header_.tokens_per_frame));
+    fail_at(begin, strprintf("impossible counts: %u tokens, %u documents, %u frames of %u",
+                             t.tokens, t.documents, t.frames, header_.tokens_per_frame));
   }
   const bool offsets =
       t.frame_table_offset >= kHeaderBytes && t.frame_table_offset <= begin &&
       t.document_index_offset == t.frame_table_offset + t.frames * kFrameEntryBytes &&
       begin == t.document_index_offset + t.documents * kDocumentEntryBytes;
   if (!offsets) {
-    fail_at(begin + 24,
-            strprintf("the indexes at %llu and %llu do not fit the file of %llu bytes",
-                      ull(t.frame_table_offset), ull(t.document_index_offset), ull(size)));
+    fail_at(begin + 24, strprintf("the indexes at %u and %u do not fit the file of %u bytes",
+                                  t.frame_table_offset, t.document_index_offset, size));
   }
 }
 
@@ -115,8 +112,8 @@ void ShardFile::check_frame_table() const {
     if (entry.offset != offset || entry.size > trailer_.frame_table_offset - offset ||
         entry.tokens != expected) {
       fail_at(trailer_.frame_table_offset + frame * kFrameEntryBytes,
-              strprintf("frame %llu: %u bytes at %llu with %u tokens do not fit the file",
-                        ull(frame), entry.size, ull(entry.offset), entry.tokens));
+              strprintf("frame %u: %u bytes at %u with %u tokens do not fit the file", frame,
+                        entry.size, entry.offset, entry.tokens));
     }
     offset += entry.size;
     tokens -= expected;
@@ -141,7 +138,7 @@ void ShardFile::check_document_index() const {
     const uint64_t begin = document_entry(document);
     if (begin < least || begin > most) {
       fail_at(trailer_.document_index_offset + document * kDocumentEntryBytes,
-              strprintf("document %llu cannot begin at token %llu", ull(document), ull(begin)));
+              strprintf("document %u cannot begin at token %u", document, begin));
     }
     least = begin + 1;
     most = trailer_.tokens - 1;
@@ -172,13 +169,12 @@ void ShardFile::read_frame(uint64_t frame, uint64_t vocab_size, std::vector<std:
   const FrameEntry entry = frame_entry(frame);
   const auto compressed = file_.bytes().subspan(entry.offset, entry.size);
   if (checksum64(compressed) != entry.checksum) {
-    fail_at(entry.offset,
-            strprintf("frame %llu: the checksum differs: the file is damaged", ull(frame)));
+    fail_at(entry.offset, strprintf("frame %u: the checksum differs: the file is damaged", frame));
   }
   const size_t expected = size_t{entry.tokens} * header_.token_bytes;
   const auto refuse = [&](const char* why) {
-    fail_at(entry.offset, strprintf("frame %llu: does not decompress to %u tokens (%s)", ull(frame),
-                                    entry.tokens, why));
+    fail_at(entry.offset,
+            strprintf("frame %u: does not decompress to %u tokens (%s)", frame, entry.tokens, why));
   };
   // The frame's own statement of its size is checked first, so that a small file cannot ask for
   // much memory.
@@ -193,8 +189,8 @@ void ShardFile::read_frame(uint64_t frame, uint64_t vocab_size, std::vector<std:
   const uint32_t largest =
       header_.token_bytes == 2 ? largest_id<uint16_t>(raw) : largest_id<uint32_t>(raw);
   if (largest >= vocab_size) {
-    fail_at(entry.offset, strprintf("frame %llu: token id %u is outside the vocabulary of %llu",
-                                    ull(frame), largest, ull(vocab_size)));
+    fail_at(entry.offset, strprintf("frame %u: token id %u is outside the vocabulary of %u", frame,
+                                    largest, vocab_size));
   }
 }
 

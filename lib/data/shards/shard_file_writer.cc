@@ -80,8 +80,8 @@ void ShardFileWriter::check_frames(std::string_view content) const {
     const std::string_view frame = content.substr(std::min<uint64_t>(offset, content.size()), size);
     if (get<uint64_t>(entry) != offset ||
         checksum64(std::as_bytes(std::span(frame))) != get<uint64_t>(entry + 16)) {
-      fail(ErrorKind::data, strprintf("%s: byte %llu: the checksum of a frame does not match",
-                                      path_.c_str(), static_cast<unsigned long long>(offset)));
+      fail(ErrorKind::data,
+           strprintf("%s: byte %u: the checksum of a frame does not match", path_, offset));
     }
     offset += size;
   }

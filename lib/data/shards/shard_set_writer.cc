@@ -120,7 +120,7 @@ void ShardSetWriter::open_file(Split split) {
   };
   std::string name;
   for (size_t number = info(split).files.size(); name.empty() || taken(name); ++number)
-    name = strprintf("%s-%05zu%s", split_name(split), number, kShardSuffix.data());
+    name = strprintf("%s-%05u%s", split_name(split), number, kShardSuffix);
   open(split) = {
       std::make_unique<ShardFileWriter>(folder_ / name, token_bytes_, options_.tokens_per_frame,
                                         options_.zstd_level, pool_),
@@ -145,8 +145,8 @@ uint64_t ShardSetWriter::add(Split split, std::span<const uint32_t> ids, uint64_
   if (tokens == 0) return 0;
   for (const uint32_t id : ids) {
     if (id >= static_cast<uint64_t>(manifest_.vocab_size)) {
-      fail(ErrorKind::data, strprintf("token id %u is outside the tokenizer's vocabulary of %lld",
-                                      id, static_cast<long long>(manifest_.vocab_size)));
+      fail(ErrorKind::data, strprintf("token id %u is outside the tokenizer's vocabulary of %d", id,
+                                      manifest_.vocab_size));
     }
   }
   if (!open(split).file) open_file(split);

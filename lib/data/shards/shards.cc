@@ -28,9 +28,9 @@ void check_presence(const fs::path& path, const ShardFileInfo& info) {
   }
   if (const uint64_t size = fs::file_size(path, status); !status && size != info.size_bytes) {
     fail(ErrorKind::data,
-         strprintf("%s: byte %llu: the file has %llu bytes, the manifest says %llu: it is %s",
-                   path.c_str(), ull(std::min(size, info.size_bytes)), ull(size),
-                   ull(info.size_bytes), size < info.size_bytes ? "cut off" : "damaged"));
+         strprintf("%s: byte %u: the file has %u bytes, the manifest says %u: it is %s", path,
+                   std::min(size, info.size_bytes), size, info.size_bytes,
+                   size < info.size_bytes ? "cut off" : "damaged"));
   }
 }
 
@@ -44,12 +44,10 @@ ShardFile open_shard(const fs::path& directory, const ShardManifest& manifest,
   if (file.tokens() != info.tokens || file.documents() != info.documents ||
       file.token_bytes() != token_bytes) {
     fail(ErrorKind::data,
-         strprintf(
-             "%s: byte %llu: %llu tokens of %u bytes in %llu documents, but the manifest says %llu "
-             "of %u in %llu",
-             path.c_str(), ull(file.size_bytes() - shard_format::kTrailerBytes), ull(file.tokens()),
-             file.token_bytes(), ull(file.documents()), ull(info.tokens), token_bytes,
-             ull(info.documents)));
+         strprintf("%s: byte %u: %u tokens of %u bytes in %u documents, but the manifest says %u "
+                   "of %u in %u",
+                   path, file.size_bytes() - shard_format::kTrailerBytes, file.tokens(),
+                   file.token_bytes(), file.documents(), info.tokens, token_bytes, info.documents));
   }
   return file;
 }
@@ -65,8 +63,7 @@ void check_tokenizer(const fs::path& directory, const ShardManifest& manifest) {
     fail(ErrorKind::data,
          strprintf("%s: byte 0: fingerprint %s, but the manifest says %s: the file was "
                    "replaced or damaged",
-                   path.c_str(), found.c_str(),
-                   escaped(manifest.tokenizer_fingerprint, 16).c_str()));
+                   path, found, escaped(manifest.tokenizer_fingerprint, 16)));
   }
 }
 
@@ -190,8 +187,7 @@ void ShardDirectory::require_tokenizer(const std::string& fingerprint,
   if (fingerprint == state_->manifest.tokenizer_fingerprint) return;
   fail(ErrorKind::data,
        strprintf("%s: the shards were made with tokenizer %s, but %s has tokenizer %s.",
-                 state_->path.c_str(), state_->manifest.tokenizer_fingerprint.c_str(),
-                 whose.c_str(), fingerprint.c_str()),
+                 state_->path, state_->manifest.tokenizer_fingerprint, whose, fingerprint),
        "Make shards with the right one: mythos tokenize --tokenizer TOK --output DIR FILE");
 }
 
@@ -199,9 +195,8 @@ void ShardDirectory::read(Split split, uint64_t first, std::span<uint32_t> out) 
   const Stream& stream = state_->stream(split);
   const uint64_t total = tokens(split);
   if (first > total || out.size() > total - first) {
-    fail(ErrorKind::internal,
-         strprintf("%s: tokens %llu to %llu asked for, but there are %llu", state_->path.c_str(),
-                   ull(first), ull(first + out.size()), ull(total)));
+    fail(ErrorKind::internal, strprintf("%s: tokens %u to %u asked for, but there are %u",
+                                        state_->path, first, first + out.size(), total));
   }
   const auto vocab_size = static_cast<uint64_t>(state_->manifest.vocab_size);
   while (!out.empty()) {
@@ -286,8 +281,7 @@ std::vector<std::string> verify_shards(const fs::path& directory) {
         if (faults.size() == before && file.checksum() != info.checksum) {
           fail(ErrorKind::data,
                strprintf("%s: byte 0: the file's checksum is %s, but the manifest says %s",
-                         (directory / info.name).c_str(), file.checksum().c_str(),
-                         info.checksum.c_str()));
+                         directory / info.name, file.checksum(), info.checksum));
         }
       });
     }

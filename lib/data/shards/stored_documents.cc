@@ -31,9 +31,8 @@ void for_each_document(const ShardDirectory& shards, const Tokenizer& tokenizer,
                        (!eos || ids.back() == tokenizer.eos_id());
     if (!whole) {
       fail(ErrorKind::data,
-           strprintf("%s: %s document %llu lacks the BOS or EOS token that the manifest promises",
-                     shards.path().c_str(), split_name(split),
-                     static_cast<unsigned long long>(document)));
+           strprintf("%s: %s document %u lacks the BOS or EOS token that the manifest promises",
+                     shards.path(), split_name(split), document));
     }
     use(std::span<const uint32_t>(ids).subspan(bos, ids.size() - bos - eos));
     begin = next;

@@ -31,8 +31,7 @@ BatchGenerator::BatchGenerator(Decoder& decoder, const Tokenizer& tokenizer, int
       logits_(batch_size_ * static_cast<size_t>(decoder.config().vocab_size)) {
   if (batch_size < 1 || batch_size > Decoder::kMaxRows) {
     fail(ErrorKind::usage,
-         strprintf("batch-size is %lld; allowed: 1 to %lld", static_cast<long long>(batch_size),
-                   static_cast<long long>(Decoder::kMaxRows)));
+         strprintf("batch-size is %d; allowed: 1 to %d", batch_size, Decoder::kMaxRows));
   }
   check_tokenizer(tokenizer, decoder.config().vocab_size);
 }
@@ -114,8 +113,7 @@ std::unique_ptr<BatchGenerator::Sequence> BatchGenerator::start(
     const std::string fault = memory_fault(error);
     if (fault.empty()) throw;
     fail(ErrorKind::data,
-         strprintf("%s for a prompt of %lld tokens at %lld loops", fault.c_str(),
-                   static_cast<long long>(count), static_cast<long long>(request.loops)));
+         strprintf("%s for a prompt of %d tokens at %d loops", fault, count, request.loops));
   }
   Generation& out = sequence->text.result();
   out.prefill_seconds = seconds_since(start);

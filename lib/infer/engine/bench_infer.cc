@@ -13,9 +13,8 @@ void check_fits(const ModelConfig& config, int64_t tokens) {
   if (tokens <= config.max_seq_len) return;
   fail(ErrorKind::usage,
        strprintf("%s tokens do not fit the model's context of %s (max_seq_len).",
-                 with_commas(tokens).c_str(), with_commas(config.max_seq_len).c_str()),
-       strprintf("Ask for fewer, or raise it with --set max_seq_len=%lld",
-                 static_cast<long long>(tokens)));
+                 with_commas(tokens), with_commas(config.max_seq_len)),
+       strprintf("Ask for fewer, or raise it with --set max_seq_len=%d", tokens));
 }
 
 Decoder::Options decoder_options(const InferBench& options) {

@@ -60,14 +60,14 @@ std::string slow_weights(WeightFormat weights, at::Device device) {
   return strprintf(
       "%s weights are slower than bf16 on a CUDA device: each use rebuilds a matrix. "
       "Leave out --weights unless the model does not fit otherwise",
-      std::string(enum_name(weights)).c_str());
+      enum_name(weights));
 }
 
 Decoder::Decoder(const ModelConfig& config, Weights weights, const Options& options)
     : config_(config), weights_(std::move(weights)), options_(options) {
   if (options_.prefill_chunk < 1) {
-    fail(ErrorKind::usage, strprintf("prefill-chunk is %lld; allowed: 1 or more",
-                                     static_cast<long long>(options_.prefill_chunk)));
+    fail(ErrorKind::usage,
+         strprintf("prefill-chunk is %d; allowed: 1 or more", options_.prefill_chunk));
   }
   if (options_.exit == ExitRule::halting && config_.halting == Halting::none) {
     fail(ErrorKind::usage,

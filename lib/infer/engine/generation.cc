@@ -22,8 +22,7 @@ std::string_view stop_reason_name(StopReason reason) {
 void GenerateOptions::validate() const {
   sampling.validate();
   if (max_tokens < 1) {
-    fail(ErrorKind::usage,
-         strprintf("max-tokens is %lld; allowed: 1 or more", static_cast<long long>(max_tokens)));
+    fail(ErrorKind::usage, strprintf("max-tokens is %d; allowed: 1 or more", max_tokens));
   }
 }
 
@@ -60,7 +59,7 @@ void check_tokenizer(const Tokenizer& tokenizer, int64_t vocab_size) {
   fail(ErrorKind::data,
        strprintf("the tokenizer has %s tokens, but the model's vocabulary has %s (vocab_size); "
                  "is this the tokenizer it was trained with?",
-                 with_commas(tokenizer.vocab_size()).c_str(), with_commas(vocab_size).c_str()));
+                 with_commas(tokenizer.vocab_size()), with_commas(vocab_size)));
 }
 
 Continuation::Continuation(const Tokenizer& tokenizer, const GenerateOptions& options,

@@ -24,9 +24,7 @@ Session::Session(Model&& model, const Options& options)
 
 void Session::set_loops(int64_t loops, bool exits) {
   if (loops < 0 || loops > kMaxLoops) {
-    fail(ErrorKind::usage,
-         strprintf("loops is %lld; allowed: 1 to %lld", static_cast<long long>(loops),
-                   static_cast<long long>(kMaxLoops)));
+    fail(ErrorKind::usage, strprintf("loops is %d; allowed: 1 to %d", loops, kMaxLoops));
   }
   check_exits(*decoder_, exits);
   exits_ = exits;
@@ -42,20 +40,18 @@ void check_tokens(const ModelConfig& config, int64_t before, std::span<const uin
   if (ids.empty()) fail(ErrorKind::internal, "no tokens to feed to the model");
   const auto count = static_cast<int64_t>(ids.size());
   if (before + count > config.max_seq_len) {
-    const std::string behind =
-        before ? strprintf(" behind %s tokens", with_commas(before).c_str()) : "";
+    const std::string behind = before ? strprintf(" behind %s tokens", with_commas(before)) : "";
     fail(ErrorKind::data,
          strprintf("the prompt has %s tokens%s, but the model's context holds %s (max_seq_len).",
-                   with_commas(count).c_str(), behind.c_str(),
-                   with_commas(config.max_seq_len).c_str()),
+                   with_commas(count), behind, with_commas(config.max_seq_len)),
          strprintf("Shorten the prompt by %s tokens, or use a model with a longer max_seq_len",
-                   with_commas(before + count - config.max_seq_len).c_str()));
+                   with_commas(before + count - config.max_seq_len)));
   }
   for (const uint32_t id : ids) {
     if (id >= config.vocab_size) {
       fail(ErrorKind::data, strprintf("token id %u is outside the model's vocabulary of %s tokens; "
                                       "is this the tokenizer it was trained with?",
-                                      id, with_commas(config.vocab_size).c_str()));
+                                      id, with_commas(config.vocab_size)));
     }
   }
 }

@@ -63,15 +63,13 @@ Speculator::Speculator(Session& session, const SpeculationOptions& options,
       stream_(stream),
       drawable_(static_cast<size_t>(drawable_tokens)) {
   if (options.draft_loops >= session.loops()) {
-    fail(ErrorKind::usage, strprintf("draft-loops is %lld; allowed: fewer than the %lld loops that "
+    fail(ErrorKind::usage, strprintf("draft-loops is %d; allowed: fewer than the %d loops that "
                                      "verify",
-                                     static_cast<long long>(options.draft_loops),
-                                     static_cast<long long>(session.loops())));
+                                     options.draft_loops, session.loops()));
   }
   if (options.draft_tokens < 1 || options.draft_tokens >= Decoder::kMaxRows) {
-    fail(ErrorKind::usage, strprintf("draft-tokens is %lld; allowed: 1 to %lld",
-                                     static_cast<long long>(options.draft_tokens),
-                                     static_cast<long long>(Decoder::kMaxRows - 1)));
+    fail(ErrorKind::usage, strprintf("draft-tokens is %d; allowed: 1 to %d", options.draft_tokens,
+                                     Decoder::kMaxRows - 1));
   }
   if (session.exits()) {
     fail(ErrorKind::usage,

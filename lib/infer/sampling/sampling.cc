@@ -24,7 +24,7 @@ uint32_t most_likely(std::span<const float> logits) {
   for (size_t id = 0; id < logits.size(); ++id) {
     if (std::isnan(logits[id]) || logits[id] == std::numeric_limits<float>::infinity()) {
       fail(ErrorKind::data,
-           strprintf("the model's logits are not finite (token %zu: %g), so no token can be drawn.",
+           strprintf("the model's logits are not finite (token %u: %g), so no token can be drawn.",
                      id, static_cast<double>(logits[id])),
            "See 'mythos stability-check', or try fewer loops");
     }

@@ -15,8 +15,7 @@ constexpr const char* kSchema = "mythos.generate/1";
 std::string why_stopped(const Generation& generation, const Decoder& decoder) {
   if (generation.reason == StopReason::stop) return "stop '" + escaped(generation.stop) + "'";
   if (generation.reason == StopReason::context) {
-    return strprintf("the context of %s tokens is full",
-                     with_commas(decoder.config().max_seq_len).c_str());
+    return strprintf("the context of %s tokens is full", with_commas(decoder.config().max_seq_len));
   }
   return std::string(stop_reason_name(generation.reason));
 }
@@ -25,8 +24,8 @@ std::string why_stopped(const Generation& generation, const Decoder& decoder) {
 std::string loops_text(const Generation& generation) {
   const auto most = static_cast<long long>(generation.loops);
   const double mean = generation.mean_loops();
-  if (mean == static_cast<double>(most)) return strprintf("%lld loops", most);
-  return strprintf("%.2f of %lld loops", mean, most);
+  if (mean == static_cast<double>(most)) return strprintf("%d loops", most);
+  return strprintf("%.2f of %d loops", mean, most);
 }
 
 std::string speculation_text(const SpeculationCounts& counts) {
@@ -69,12 +68,12 @@ std::string describe(const Generation& generation, const Decoder& decoder) {
   return strprintf(
       "%s tokens in %s (%.1f tok/s), prompt %s tokens (%.1f tok/s), %s%s, cache %s a token, "
       "stopped: %s",
-      with_commas(static_cast<int64_t>(generation.ids.size())).c_str(),
-      human_duration(generation.decode_seconds).c_str(), generation.decode_tokens_per_second(),
-      with_commas(generation.prompt_tokens).c_str(), generation.prefill_tokens_per_second(),
-      loops_text(generation).c_str(), speculation_text(generation.speculation).c_str(),
-      human_bytes(static_cast<double>(generation.cache_bytes_per_token)).c_str(),
-      why_stopped(generation, decoder).c_str());
+      with_commas(static_cast<int64_t>(generation.ids.size())),
+      human_duration(generation.decode_seconds), generation.decode_tokens_per_second(),
+      with_commas(generation.prompt_tokens), generation.prefill_tokens_per_second(),
+      loops_text(generation), speculation_text(generation.speculation),
+      human_bytes(static_cast<double>(generation.cache_bytes_per_token)),
+      why_stopped(generation, decoder));
 }
 
 json error_json(const Error& error) {

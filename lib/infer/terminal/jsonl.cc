@@ -94,7 +94,7 @@ json parse(const std::string& line) {
     json object = json::parse(line, shallow);
     if (object.is_object()) return object;
   } catch (const json::parse_error& error) {
-    fail(ErrorKind::data, strprintf("not valid JSON at column %zu", error.byte));
+    fail(ErrorKind::data, strprintf("not valid JSON at column %u", error.byte));
   } catch (const json::out_of_range&) {
     fail(ErrorKind::data, "has a number that is too large");
   }

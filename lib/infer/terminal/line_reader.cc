@@ -44,7 +44,7 @@ Arrival LineReader::next(std::string& line, bool wait, const std::function<bool(
 }
 
 std::string LineReader::where() const {
-  return strprintf("%s:%llu", name_.c_str(), ull(line_number_));
+  return strprintf("%s:%u", name_, line_number_);
 }
 
 bool LineReader::readable(bool wait, const std::function<bool()>& cancelled) const {

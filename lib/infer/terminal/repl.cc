@@ -28,12 +28,10 @@ int64_t whole_number(const std::string& name, std::string_view value, int64_t lo
                      int64_t highest) {
   const auto number = parse_int(value);
   if (number && *number >= lowest && *number <= highest) return *number;
-  const std::string most = highest == std::numeric_limits<int64_t>::max()
-                               ? " or more"
-                               : strprintf(" to %lld", static_cast<long long>(highest));
+  const std::string most =
+      highest == std::numeric_limits<int64_t>::max() ? " or more" : strprintf(" to %d", highest);
   fail(ErrorKind::usage,
-       strprintf("%s is '%s'; allowed: a whole number, %lld%s", name.c_str(),
-                 std::string(value).c_str(), static_cast<long long>(lowest), most.c_str()));
+       strprintf("%s is '%s'; allowed: a whole number, %d%s", name, value, lowest, most));
 }
 
 }  // namespace

@@ -15,8 +15,8 @@ nlohmann::json parse_hf_json(const std::string& content, const std::string& sour
   try {
     return nlohmann::json::parse(content);
   } catch (const nlohmann::json::parse_error& error) {
-    fail(ErrorKind::data, strprintf("%s: byte %zu: not well-formed JSON; is the file whole?",
-                                    source.c_str(), error.byte));
+    fail(ErrorKind::data,
+         strprintf("%s: byte %u: not well-formed JSON; is the file whole?", source, error.byte));
   }
 }
 
@@ -27,7 +27,7 @@ HfJson HfJson::operator[](const std::string& key) const {
 }
 
 HfJson HfJson::at(size_t index) const {
-  return {value_.at(index), source_, strprintf("%s[%zu]", path_.c_str(), index)};
+  return {value_.at(index), source_, strprintf("%s[%u]", path_, index)};
 }
 
 size_t HfJson::size() const {

@@ -18,7 +18,7 @@ std::array<uint32_t, 256> fallback_ids(const HfJson& model, const HfIds& ids) {
   std::array<uint32_t, 256> out;
   out.fill(Vocabulary::kNone);
   for (size_t byte = 0; fallback && byte < out.size(); ++byte) {
-    const auto found = ids.find(strprintf("<0x%02zX>", byte));
+    const auto found = ids.find(strprintf("<0x%02X>", byte));
     if (found != ids.end()) out[byte] = found->second;
   }
   return out;

@@ -41,12 +41,11 @@ void read_added_tokens(const HfJson& json, const HfIds& ids, const HfDecoder& de
     if (found != ids.end()
             ? found->second != token.id
             : token.id < parts.vocabulary().size() && !parts.vocabulary().bytes(token.id).empty()) {
-      item["id"].refuse(strprintf("%u is not the id of '%s' in model.vocab", token.id,
-                                  escaped(token.name, 40).c_str()));
+      item["id"].refuse(
+          strprintf("%u is not the id of '%s' in model.vocab", token.id, escaped(token.name, 40)));
     }
     if (const auto [at, fresh] = seen.emplace(token.id, token.name); !fresh) {
-      item["id"].refuse(
-          strprintf("%u is the id of '%s' too", token.id, escaped(at->second, 40).c_str()));
+      item["id"].refuse(strprintf("%u is the id of '%s' too", token.id, escaped(at->second, 40)));
     }
     parts.vocab_size = std::max(parts.vocab_size, int64_t{token.id} + 1);
     const std::string spelling =

@@ -98,7 +98,7 @@ std::unique_ptr<Tokenizer> parse_tekken(std::string content, const std::string& 
                  specials = config["default_num_special_tokens"].id();
   if (size <= specials || vocab.size() < size - specials) {
     config["default_vocab_size"].refuse(
-        strprintf("%u needs %u special tokens and as many ranks as remain, but there are %zu", size,
+        strprintf("%u needs %u special tokens and as many ranks as remain, but there are %u", size,
                   specials, vocab.size()));
   }
   const std::vector<std::string> names = read_special_names(root["special_tokens"], specials);

@@ -52,8 +52,8 @@ struct Ranks {
 };
 
 [[noreturn]] void fail_line(const std::string& source, uint32_t line, const std::string& what) {
-  fail(ErrorKind::data, strprintf("%s:%u: not a line of a tiktoken rank file: %s", source.c_str(),
-                                  line, what.c_str()));
+  fail(ErrorKind::data,
+       strprintf("%s:%u: not a line of a tiktoken rank file: %s", source, line, what));
 }
 
 Ranks read_ranks(std::string_view content, const std::string& source) {
@@ -93,7 +93,7 @@ BpeParts make_bpe(const Ranks& ranks, const std::string& source) {
   if (const int byte = bpe.find_byte_ids(); byte >= 0) {
     fail(ErrorKind::data, strprintf("%s: the byte 0x%02X has no rank; each of the 256 bytes needs "
                                     "one. Is the file whole?",
-                                    source.c_str(), byte));
+                                    source, byte));
   }
   return bpe;
 }
@@ -103,15 +103,14 @@ const TiktokenEncoding& choose_encoding(size_t ranks, const std::string& source,
   const auto* encoding = name.empty() ? tiktoken_encoding_of(ranks) : find_tiktoken_encoding(name);
   if (encoding) return *encoding;
   if (!name.empty()) {
-    fail(ErrorKind::usage, strprintf("%s: '%s' is not an encoding (known: %s)", source.c_str(),
-                                     escaped(name, 40).c_str(), tiktoken_encodings().c_str()));
+    fail(ErrorKind::usage, strprintf("%s: '%s' is not an encoding (known: %s)", source,
+                                     escaped(name, 40), tiktoken_encodings()));
   }
   fail(ErrorKind::usage,
-       strprintf("%s: %zu ranks do not tell how this tiktoken file cuts text.", source.c_str(),
-                 ranks),
+       strprintf("%s: %u ranks do not tell how this tiktoken file cuts text.", source, ranks),
        strprintf("Write %s:ENCODING "
                  "with one of %s.",
-                 source.c_str(), tiktoken_encodings().c_str()));
+                 source, tiktoken_encodings()));
 }
 
 std::string last_ranks_checksum(const Ranks& ranks) {
@@ -141,17 +140,16 @@ std::string assumption_of(const TiktokenEncoding& encoding, const Ranks& ranks,
       return strprintf(
           "%s: these are the %s ranks of %s, not the %s of %s: only its pattern is "
           "used",
-          source.c_str(), given.c_str(), std::string(published->name).c_str(), wanted.c_str(),
-          name.c_str());
+          source, given, published->name, wanted, name);
     }
-    return strprintf("%s: %s ranks, and %s has %s: only its pattern is used", source.c_str(),
-                     given.c_str(), name.c_str(), wanted.c_str());
+    return strprintf("%s: %s ranks, and %s has %s: only its pattern is used", source, given, name,
+                     wanted);
   }
   if (encoding.last_ranks == last) return "";
   return strprintf(
       "%s: as many ranks as %s, %s, but not the published ones: its pattern and "
       "special tokens are assumed",
-      source.c_str(), name.c_str(), wanted.c_str());
+      source, name, wanted);
 }
 
 void add_specials(const TiktokenEncoding& encoding, TokenizerParts& parts,
@@ -159,9 +157,8 @@ void add_specials(const TiktokenEncoding& encoding, TokenizerParts& parts,
   const Vocabulary& vocabulary = parts.vocabulary();
   for (const SpecialToken& token : encoding.specials()) {
     if (token.id < vocabulary.size() && !vocabulary.bytes(token.id).empty()) {
-      fail(ErrorKind::data,
-           strprintf("%s: rank %u is given, but it is the id of %s in %s", source.c_str(), token.id,
-                     token.name.c_str(), std::string(encoding.name).c_str()));
+      fail(ErrorKind::data, strprintf("%s: rank %u is given, but it is the id of %s in %s", source,
+                                      token.id, token.name, encoding.name));
     }
     parts.added.add({.name = token.name, .id = token.id});
     parts.vocab_size = std::max<int64_t>(parts.vocab_size, int64_t{token.id} + 1);

@@ -86,23 +86,23 @@ std::string_view without_source(std::string_view message) {
       !largest.empty()) {
     fail(ErrorKind::usage,
          strprintf(
-             "--vocab-size %lld: the text is too small for so many pieces; the largest size that "
+             "--vocab-size %d: the text is too small for so many pieces; the largest size that "
              "works is %s.",
-             size, largest.c_str()),
-         strprintf("Use --vocab-size %s, or more text.", largest.c_str()));
+             size, largest),
+         strprintf("Use --vocab-size %s, or more text.", largest));
   }
-  if (const std::string smallest = number_after(message, strprintf(". %lld vs ", tried));
+  if (const std::string smallest = number_after(message, strprintf(". %d vs ", tried));
       !smallest.empty()) {
-    fail(ErrorKind::usage,
-         strprintf(
-             "--vocab-size %lld: the 256 bytes, 3 special tokens and the characters of the text "
-             "need at least %s.",
-             size, smallest.c_str()),
-         "Use a larger --vocab-size, or a lower --character-coverage.");
+    fail(
+        ErrorKind::usage,
+        strprintf("--vocab-size %d: the 256 bytes, 3 special tokens and the characters of the text "
+                  "need at least %s.",
+                  size, smallest),
+        "Use a larger --vocab-size, or a lower --character-coverage.");
   }
   const std::string_view reason = without_source(message);
   fail(ErrorKind::data,
-       strprintf("SentencePiece cannot train a vocabulary of %lld on this text", size) +
+       strprintf("SentencePiece cannot train a vocabulary of %d on this text", size) +
            (reason.empty() ? "" : ": " + std::string(reason)),
        "Try another --vocab-size or --type, or more text.");
 }
