@@ -14,11 +14,6 @@ namespace {
 
 std::atomic<bool> line_open{false};
 
-double seconds_between(std::chrono::steady_clock::time_point a,
-                       std::chrono::steady_clock::time_point b) {
-  return std::chrono::duration<double>(b - a).count();
-}
-
 }  // namespace
 
 int terminal_columns() {
@@ -33,7 +28,7 @@ Progress::Progress(std::string label, int64_t total, std::string unit, double in
       unit_(std::move(unit)),
       interval_seconds_(interval_seconds),
       terminal_(stderr_is_terminal()),
-      start_(std::chrono::steady_clock::now()),
+      start_(Clock::now()),
       last_(start_) {}
 
 Progress::~Progress() {
@@ -45,14 +40,13 @@ void Progress::clear_line() {
 }
 
 double Progress::elapsed_seconds() const {
-  return seconds_between(start_, std::chrono::steady_clock::now());
+  return seconds_since(start_);
 }
 
 bool Progress::due() {
   if (log_level() > LogLevel::info) return false;
-  const auto now = std::chrono::steady_clock::now();
-  if (seconds_between(last_, now) < (terminal_ ? 0.1 : interval_seconds_)) return false;
-  last_ = now;
+  if (seconds_since(last_) < (terminal_ ? 0.1 : interval_seconds_)) return false;
+  last_ = Clock::now();
   return true;
 }
 

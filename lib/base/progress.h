@@ -1,8 +1,9 @@
 #pragma once
-#include <chrono>
 #include <cstdint>
 #include <string>
 #include <string_view>
+
+#include "base/clock.h"
 
 namespace mythos {
 
@@ -37,7 +38,7 @@ class Progress {
   std::string unit_;
   double interval_seconds_;
   bool terminal_;
-  std::chrono::steady_clock::time_point start_, last_;
+  Clock::time_point start_, last_;
 };
 
 // Width of the terminal on stderr in columns; 80 where it cannot be told.

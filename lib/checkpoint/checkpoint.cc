@@ -184,8 +184,8 @@ void warn_of_leftovers(const Run& run) {
     there.emplace_back("…");
   }
   fail(ErrorKind::data,
-       path.string() + ": no whole checkpoint (a directory step-NNNNNN with a " + kManifestName +
-           ").",
+       path.string() + ": no whole checkpoint (a directory step-NNNNNN with a " +
+           kCheckpointManifestName + ").",
        "It holds: " + (there.empty() ? "nothing" : join(there, ", ")));
 }
 
@@ -287,7 +287,8 @@ void prune_checkpoints(const fs::path& run, int64_t keep_last) {
     }
     if (path.filename() == best) continue;
     FileLock lock;
-    if (lock.exclusive(path / kManifestName) != FileLock::Outcome::held) remove_checkpoint(path);
+    if (lock.exclusive(path / kCheckpointManifestName) != FileLock::Outcome::held)
+      remove_checkpoint(path);
   }
 }
 
@@ -311,7 +312,7 @@ fs::path target_of(const fs::path& path) {
 bool is_step_directory(const fs::path& path) {
   std::error_code status;
   return fs::is_directory(path, status) &&
-         (step_of(path) || fs::exists(path / kManifestName, status));
+         (step_of(path) || fs::exists(path / kCheckpointManifestName, status));
 }
 
 }  // namespace
@@ -384,7 +385,7 @@ Tried try_checkpoint(const fs::path& directory, LoadFor purpose) {
   Tried tried;
   try {
     // A process that has locked it alone is removing the checkpoint.
-    tried.gone = tried.lock.shared(directory / kManifestName) == FileLock::Outcome::held;
+    tried.gone = tried.lock.shared(directory / kCheckpointManifestName) == FileLock::Outcome::held;
   } catch (const Error&) {
     // On a file system that cannot lock, the checkpoint is read without a lock.
   }

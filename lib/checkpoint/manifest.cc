@@ -147,11 +147,11 @@ void write_manifest(const fs::path& directory, const Manifest& manifest) {
   text.resize(text.size() - 2);  // "\n}"
   text += ",\n " + std::string(kChecksumKey);
   text += checksum(text) + std::string(kEnd);
-  write_file_atomic(directory / kManifestName, text);
+  write_file_atomic(directory / kCheckpointManifestName, text);
 }
 
 Manifest read_manifest(const fs::path& directory) {
-  const fs::path path = directory / kManifestName;
+  const fs::path path = directory / kCheckpointManifestName;
   std::error_code status;
   if (!fs::exists(path, status)) {
     fail(ErrorKind::data, path.string() + " is missing: the checkpoint was not finished.");

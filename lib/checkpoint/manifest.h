@@ -13,7 +13,7 @@
 // written last, so a directory with a whole manifest has all files (man/mythos-checkpoint.5).
 namespace mythos {
 
-constexpr const char* kManifestName = "manifest.json";
+constexpr const char* kCheckpointManifestName = "manifest.json";
 
 struct ManifestFile {
   std::string name;

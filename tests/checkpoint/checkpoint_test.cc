@@ -178,9 +178,9 @@ TEST_F(CheckpointTest, TokenizerAndOptimizerMayBeAbsent) {
 
 TEST_P(CheckpointOnDevice, SavingTwiceWritesTheSameBytes) {
   const fs::path saved = save(5);
-  const std::string first = read_file(saved / kManifestName);
+  const std::string first = read_file(saved / kCheckpointManifestName);
   save(5);
-  EXPECT_EQ(read_file(saved / kManifestName), first);
+  EXPECT_EQ(read_file(saved / kCheckpointManifestName), first);
   EXPECT_EQ(names(run_), (Names{"latest", "step-000005"}));
 }
 
@@ -302,8 +302,8 @@ TEST_F(CheckpointTest, CutOffAndMissingFilesAreNamed) {
 
 TEST_F(CheckpointTest, PassesOverWhatIsNotWholeAndSaysWhy) {
   save(1);
-  fs::remove(save(2) / kManifestName);
-  flip_byte(save(3) / kManifestName, 30);
+  fs::remove(save(2) / kCheckpointManifestName);
+  flip_byte(save(3) / kCheckpointManifestName, 30);
   fs::resize_file(save(4) / "model.safetensors", 100);
   fs::create_directory(run_ / ".step-000005.999999999.unfinished");
   fs::path found;
@@ -332,11 +332,11 @@ TEST_F(CheckpointTest, SaysWhatIsThereInstead) {
 
 TEST_F(CheckpointTest, RefusesALaterVersion) {
   const fs::path saved = save(1);
-  std::string text = read_file(saved / kManifestName);
+  std::string text = read_file(saved / kCheckpointManifestName);
   text.replace(text.find("checkpoint/1"), 12, "checkpoint/9");
   const size_t digits = text.size() - 20;
   text.replace(digits, 16, checksum(std::string_view(text).substr(0, digits)));
-  write_file_atomic(saved / kManifestName, text);
+  write_file_atomic(saved / kCheckpointManifestName, text);
   EXPECT_TRUE(contains(error_of(ErrorKind::data, [&] { load_checkpoint(saved, at::kCPU); }),
                        "schema \"mythos.checkpoint/9\"; this version reads 'mythos.checkpoint/1'"));
 }
@@ -398,7 +398,7 @@ TEST_F(CheckpointTest, SaveInProgressElsewhereIsLeftAlone) {
 
 TEST_F(CheckpointTest, PruneKeepsTheNewestWholeOnes) {
   for (const int64_t step : {1, 2, 3, 4}) save(step);
-  fs::remove(run_ / "step-000004" / kManifestName);
+  fs::remove(run_ / "step-000004" / kCheckpointManifestName);
   write_file_atomic(run_ / "metrics.jsonl", "{}\n");
   prune_checkpoints(run_, 0);
   EXPECT_EQ(names(run_).size(), 6u);
@@ -421,7 +421,8 @@ TEST_F(CheckpointTest, PruneKeepsTheBest) {
 TEST_F(CheckpointTest, WhatSomeoneLoadsIsNotPruned) {
   for (const int64_t step : {1, 2, 3}) save(step);
   FileLock reader;
-  ASSERT_EQ(reader.shared(run_ / "step-000001" / kManifestName), FileLock::Outcome::locked);
+  ASSERT_EQ(reader.shared(run_ / "step-000001" / kCheckpointManifestName),
+            FileLock::Outcome::locked);
   prune_checkpoints(run_, 1);
   EXPECT_EQ(names(run_), (Names{"latest", "step-000001", "step-000003"}));
   reader.release();
@@ -453,7 +454,7 @@ TEST_F(CheckpointTest, ReadersAreNotDisturbedByPruning) {
 
 TEST_F(CheckpointTest, RemoveTakesEveryCheckpointAndNothingElse) {
   save(1);
-  fs::remove(save(2) / kManifestName);
+  fs::remove(save(2) / kCheckpointManifestName);
   mark_best_checkpoint(run_, 1);
   write_file_atomic(run_ / "metrics.jsonl", "{}\n");
   remove_checkpoints(run_);

@@ -205,7 +205,7 @@ class BadDirectory : public testing::Test {
  protected:
   BadDirectory() {
     fs::copy(kSource / "tests/golden/shards-v1", path_);
-    manifest_ = read_file(path_ / kManifestName);
+    manifest_ = read_file(path_ / kShardManifestName);
   }
   std::string replaced(const std::string& from, const std::string& to) const {
     EXPECT_TRUE(contains(manifest_, from)) << from;
@@ -227,7 +227,7 @@ class BadDirectory : public testing::Test {
     return message.substr(std::min(message.size(), path_.string().size() + 1));
   }
   std::string error(const std::string& manifest) {
-    write_plain(path_ / kManifestName, manifest);
+    write_plain(path_ / kShardManifestName, manifest);
     return error();
   }
 
@@ -342,11 +342,11 @@ TEST_F(BadDirectory, AManifestThatNestsDeeply) {
 }
 
 TEST_F(BadDirectory, AHugeManifest) {
-  fs::resize_file(path_ / kManifestName, uintmax_t{1} << 40);
+  fs::resize_file(path_ / kShardManifestName, uintmax_t{1} << 40);
   EXPECT_EQ(error(),
             "manifest.json: the file has 1099511627776 bytes; a manifest has at most 67108864");
-  fs::remove(path_ / kManifestName);
-  ASSERT_EQ(mkfifo((path_ / kManifestName).c_str(), 0600), 0);
+  fs::remove(path_ / kShardManifestName);
+  ASSERT_EQ(mkfifo((path_ / kShardManifestName).c_str(), 0600), 0);
   EXPECT_EQ(error(), "manifest.json: not a regular file");
 }
 

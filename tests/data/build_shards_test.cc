@@ -274,7 +274,7 @@ TEST_F(BuildShards, AppendsBehindWhatIsThere) {
   EXPECT_GT(summary.added.documents, 800u);
   auto after = content("grown");
   for (const auto& [name, bytes] : before)
-    EXPECT_TRUE(name == kManifestName || after.at(name) == bytes) << name;
+    EXPECT_TRUE(name == kShardManifestName || after.at(name) == bytes) << name;
   EXPECT_TRUE(verify_shards(scratch_ / "grown").empty());
   for (const Split split : {Split::train, Split::val})
     EXPECT_EQ(documents("grown", split), documents("both", split));

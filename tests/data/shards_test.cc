@@ -290,12 +290,12 @@ TEST_F(Damage, EveryTruncationIsFound) {
 
 TEST_F(Damage, AMissingFileIsFound) {
   for (const auto& [file, content] : files_) {
-    if (file.filename() == kManifestName) continue;
+    if (file.filename() == kShardManifestName) continue;
     fs::remove(file);
     expect_found(file, "missing");
     write_plain(file, content);
   }
-  fs::remove(path_ / kManifestName);
+  fs::remove(path_ / kShardManifestName);
   EXPECT_TRUE(
       contains(error_of(ErrorKind::data, [&] { verify_shards(path_); }), "not a shard directory"));
   error_of(ErrorKind::data, [&] { ShardDirectory(scratch_ / "nowhere"); });

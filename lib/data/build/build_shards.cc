@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/output_path.h"
@@ -96,8 +96,6 @@ class Build {
   std::optional<BuildSummary> run();
 
  private:
-  using Clock = std::chrono::steady_clock;
-
   // Steps before the work.
   ShardManifest base_manifest() const;
   void describe_run();
@@ -425,7 +423,7 @@ void Build::write_document(const Document& document, std::span<const uint32_t> i
 }
 
 bool Build::is_save_due() const {
-  return Clock::now() - last_save_ >= std::chrono::duration<double>(options_.save_seconds);
+  return seconds_since(last_save_) >= options_.save_seconds;
 }
 
 void Build::save(bool between_inputs) {
@@ -466,7 +464,7 @@ BuildSummary Build::commit() {
   if (options_.append) {
     add_to_directory(manifest);
   } else {
-    write_file_atomic(shards_path() / kManifestName, format_manifest(manifest));
+    write_file_atomic(shards_path() / kShardManifestName, format_manifest(manifest));
     // The target may have appeared during the work.
     check_target();
     move_directory(shards_path(), directory_);
@@ -502,7 +500,7 @@ void Build::add_to_directory(const ShardManifest& manifest) const {
     if (is_unfinished_manifest(entry.path())) leftovers.push_back(entry.path());
   for (const fs::path& path : leftovers) fs::remove(path);
   sync_directory(directory_);
-  write_file_atomic(directory_ / kManifestName, format_manifest(manifest));
+  write_file_atomic(directory_ / kShardManifestName, format_manifest(manifest));
 }
 
 BuildSummary Build::summary(const ShardManifest& manifest) const {

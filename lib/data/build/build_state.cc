@@ -75,7 +75,7 @@ std::string run_difference(const ordered_json& was, const ordered_json& is) {
 }
 
 bool is_in_place(const BuildState& state, const fs::path& directory) {
-  const fs::path path = directory / kManifestName;
+  const fs::path path = directory / kShardManifestName;
   std::error_code status;
   return state.complete && fs::is_regular_file(path, status) &&
          read_file(path) == state.now.writer.at("manifest").get<std::string>();

@@ -20,24 +20,24 @@ void CsvField::decode(std::string& out) const {
 size_t CsvRecordEnd::find(std::string_view text, bool last) {
   for (; at_ < text.size(); ++at_) {
     const char c = text[at_];
-    if (place_ == Place::quoted) {
+    if (state_ == State::quoted) {
       at_ = std::min(text.find('"', at_), text.size());
       if (at_ == text.size()) break;
-      place_ = Place::behind_quote;
-    } else if (c == '"' && (place_ == Place::field_start || place_ == Place::behind_quote)) {
-      place_ = Place::quoted;
+      state_ = State::behind_quote;
+    } else if (c == '"' && (state_ == State::field_start || state_ == State::behind_quote)) {
+      state_ = State::quoted;
     } else if (c == delimiter_) {
-      place_ = Place::field_start;
+      state_ = State::field_start;
     } else if (c == '\n') {
       return at_ + 1;
     } else if (c == '\r') {
       if (at_ + 1 == text.size() && !last) break;
       return at_ + 1 + text.substr(at_ + 1).starts_with('\n');
     } else {
-      place_ = Place::plain;
+      state_ = State::plain;
     }
   }
-  return last && place_ != Place::quoted ? text.size() : std::string_view::npos;
+  return last && state_ != State::quoted ? text.size() : std::string_view::npos;
 }
 
 const char* split_csv_record(std::string_view record, char delimiter,

@@ -25,14 +25,14 @@ class CsvRecordEnd {
   // `text`. `text` begins with the record's first byte and grows from call to call. With `last` no
   // text follows, and npos means that a quote is not closed.
   size_t find(std::string_view text, bool last);
-  bool in_quotes() const { return place_ == Place::quoted; }
+  bool in_quotes() const { return state_ == State::quoted; }
 
  private:
-  enum class Place { field_start, plain, quoted, behind_quote };
+  enum class State { field_start, plain, quoted, behind_quote };
 
   char delimiter_;
   size_t at_ = 0;
-  Place place_ = Place::field_start;
+  State state_ = State::field_start;
 };
 
 // Cuts a record, with or without its line end, into fields. Returns what is wrong with it, or null.

@@ -58,7 +58,7 @@ class BestFitOrder : public SequenceOrder {
     look();
     if (!read_) read_tokens();
     size_t at = 0;
-    for (const uint32_t number : sequences_[place_.index]) at = write(pieces_[number], at, row);
+    for (const uint32_t number : sequences_[current_.index]) at = write(pieces_[number], at, row);
     std::fill(row.inputs.begin() + at, row.inputs.end(), 0);
     std::fill(row.targets.begin() + at, row.targets.end(), -1);
     if (!row.document_begins.empty()) {
@@ -69,39 +69,39 @@ class BestFitOrder : public SequenceOrder {
 
   void advance() override {
     look();
-    if (++place_.index == sequences_.size()) next_group();
+    if (++current_.index == sequences_.size()) next_group();
   }
-  Place place() const override { return place_; }
-  bool seek(const Place& place) override {
-    if (place.group >= groups_) return false;
-    place_ = place;
+  SequenceId current() const override { return current_; }
+  bool seek(const SequenceId& id) override {
+    if (id.group >= groups_) return false;
+    current_ = id;
     known_ = false;
-    if (place.index == 0) return true;
+    if (id.index == 0) return true;
     look();
-    return place_.group == place.group && place_.index < sequences_.size();
+    return current_.group == id.group && current_.index < sequences_.size();
   }
   double epoch() const override {
     const double share =
-        known_ ? static_cast<double>(place_.index) / static_cast<double>(sequences_.size()) : 0;
-    return static_cast<double>(place_.epoch) +
-           (static_cast<double>(place_.group) + share) / static_cast<double>(groups_);
+        known_ ? static_cast<double>(current_.index) / static_cast<double>(sequences_.size()) : 0;
+    return static_cast<double>(current_.epoch) +
+           (static_cast<double>(current_.group) + share) / static_cast<double>(groups_);
   }
 
  private:
   uint64_t blocks_of_group() const {
-    return std::min(kBlocksOfGroup, blocks_ - place_.group * kBlocksOfGroup);
+    return std::min(kBlocksOfGroup, blocks_ - current_.group * kBlocksOfGroup);
   }
   uint64_t block_of_group(uint64_t i) const {
-    const uint64_t position = place_.group * kBlocksOfGroup + i;
-    return shuffle_ ? permuted(position, blocks_, seed_, place_.epoch) : position;
+    const uint64_t position = current_.group * kBlocksOfGroup + i;
+    return shuffle_ ? permuted(position, blocks_, seed_, current_.epoch) : position;
   }
   // The number of tokens to read for a block, whose last piece may end after the block.
   uint64_t buffered_tokens() const { return block_tokens_ + length_; }
 
   void next_group() {
     known_ = false;
-    place_.index = 0;
-    if (++place_.group == groups_) place_ = {place_.epoch + 1, 0, 0};
+    current_.index = 0;
+    if (++current_.group == groups_) current_ = {current_.epoch + 1, 0, 0};
   }
 
   // Finds the sequences of the group at hand; passes over groups that have none.
@@ -121,7 +121,7 @@ class BestFitOrder : public SequenceOrder {
     for (const Piece& piece : pieces_) sizes.push_back(piece.tokens - 1 + last_tokens_);
     sequences_ = best_fit(sizes, static_cast<uint32_t>(length_ + last_tokens_));
     if (!shuffle_) return;
-    Rng rng(Rng(seed_, place_.epoch).next(), place_.group);
+    Rng rng(Rng(seed_, current_.epoch).next(), current_.group);
     shuffle(sequences_, rng);
     // Best fit decreasing puts long documents before short ones, so each sequence is shuffled.
     for (std::vector<uint32_t>& sequence : sequences_) shuffle(sequence, rng);
@@ -180,7 +180,7 @@ class BestFitOrder : public SequenceOrder {
   const bool shuffle_;
   const uint32_t last_tokens_;
   const uint64_t tokens_, block_tokens_, blocks_, groups_;
-  Place place_;
+  SequenceId current_;
   // Whether the group's sequences are known, and its tokens read.
   bool known_ = false, read_ = false;
   std::vector<Piece> pieces_;

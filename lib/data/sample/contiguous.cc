@@ -31,7 +31,7 @@ class ContiguousOrder : public SequenceOrder {
 
   void read(const SequenceRow& row) override {
     const uint64_t window =
-        shuffle_ ? permuted(place_.index, windows_, seed_, place_.epoch) : place_.index;
+        shuffle_ ? permuted(current_.index, windows_, seed_, current_.epoch) : current_.index;
     // The last window would be shorter, so it begins earlier and ends with the stream.
     const uint64_t wanted = window * length_;
     const uint64_t first = std::min(wanted, tokens_ - length_ - 1);
@@ -43,16 +43,16 @@ class ContiguousOrder : public SequenceOrder {
   }
 
   void advance() override {
-    if (++place_.index == windows_) place_ = {place_.epoch + 1, 0, 0};
+    if (++current_.index == windows_) current_ = {current_.epoch + 1, 0, 0};
   }
-  Place place() const override { return place_; }
-  bool seek(const Place& place) override {
-    place_ = place;
-    return place.group == 0 && place.index < windows_;
+  SequenceId current() const override { return current_; }
+  bool seek(const SequenceId& id) override {
+    current_ = id;
+    return id.group == 0 && id.index < windows_;
   }
   double epoch() const override {
-    return static_cast<double>(place_.epoch) +
-           static_cast<double>(place_.index) / static_cast<double>(windows_);
+    return static_cast<double>(current_.epoch) +
+           static_cast<double>(current_.index) / static_cast<double>(windows_);
   }
 
  private:
@@ -75,7 +75,7 @@ class ContiguousOrder : public SequenceOrder {
   const bool shuffle_;
   const uint64_t tokens_, windows_;
   std::vector<uint32_t> buffer_;
-  Place place_;
+  SequenceId current_;
 };
 
 }  // namespace

@@ -181,11 +181,11 @@ json Sampler::cursor() const {
   cursor["sequences"] = s.mixture.turns();
   for (size_t i = 0; i < s.sources.size(); ++i) {
     json source = s.source_identity(i);
-    const Place place = s.orders[i]->place();
+    const SequenceId next = s.orders[i]->current();
     source["sequences"] = s.mixture.taken()[i];
-    source["epoch"] = place.epoch;
-    source["group"] = place.group;
-    source["index"] = place.index;
+    source["epoch"] = next.epoch;
+    source["group"] = next.group;
+    source["index"] = next.index;
     cursor["sources"].push_back(std::move(source));
   }
   return cursor;
@@ -226,9 +226,9 @@ void Sampler::restore(const json& cursor) {
   for (size_t i = 0; i < parts.size(); ++i) {
     if (!parts[i].is_object()) s.refuse(i, "its source is not an object");
     s.require_equal(i, s.source_identity(i), parts[i]);
-    const Place place = {s.number(i, parts[i], "epoch"), s.number(i, parts[i], "group"),
-                         s.number(i, parts[i], "index")};
-    if (!s.orders[i]->seek(place)) s.refuse(i, "there is no such place as " + parts[i].dump());
+    const SequenceId id = {s.number(i, parts[i], "epoch"), s.number(i, parts[i], "group"),
+                           s.number(i, parts[i], "index")};
+    if (!s.orders[i]->seek(id)) s.refuse(i, "there is no such place as " + parts[i].dump());
     sum += taken.emplace_back(s.number(i, parts[i], "sequences"));
   }
   if (s.number(0, saved, "sequences") != sum) {

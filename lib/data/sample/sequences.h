@@ -26,7 +26,7 @@ struct SequenceRow {
 // Identifies a sequence: number `index` of group `group` of pass `epoch`. A group is the data that
 // must be looked at together to know the order within it: the whole pass if contiguous, a few
 // blocks of documents with best fit.
-struct Place {
+struct SequenceId {
   uint64_t epoch = 0, group = 0, index = 0;
 };
 
@@ -36,9 +36,9 @@ class SequenceOrder {
   // Writes the sequence at hand.
   virtual void read(const SequenceRow& row) = 0;
   virtual void advance() = 0;
-  virtual Place place() const = 0;
+  virtual SequenceId current() const = 0;
   // Moves to another sequence; returns false if there is no such sequence.
-  virtual bool seek(const Place& place) = 0;
+  virtual bool seek(const SequenceId& id) = 0;
   // The number of passes so far; the running pass counts in part.
   virtual double epoch() const = 0;
 };

@@ -181,7 +181,7 @@ std::string format_manifest(const ShardManifest& manifest) {
 }
 
 ShardManifest read_shard_manifest(const fs::path& directory) {
-  const fs::path path = directory / kManifestName;
+  const fs::path path = directory / kShardManifestName;
   std::error_code status;
   if (!fs::is_directory(directory, status)) {
     fail(ErrorKind::data,
@@ -232,12 +232,12 @@ ShardManifest parse_manifest(const std::string& content, const fs::path& path) {
 
 bool is_unfinished_manifest(const fs::path& path) {
   return is_unfinished(path) &&
-         path.filename().string().starts_with("." + std::string(kManifestName) + ".");
+         path.filename().string().starts_with("." + std::string(kShardManifestName) + ".");
 }
 
 bool is_shard_directory(const fs::path& directory) {
   std::error_code status;
-  const fs::path path = directory / kManifestName;
+  const fs::path path = directory / kShardManifestName;
   return fs::is_regular_file(path, status) &&
          read_file(path).find(kSchemaPrefix) != std::string::npos;
 }

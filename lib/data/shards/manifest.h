@@ -6,7 +6,7 @@
 
 namespace mythos {
 
-inline constexpr std::string_view kManifestName = "manifest.json";
+inline constexpr std::string_view kShardManifestName = "manifest.json";
 inline constexpr std::string_view kShardSuffix = ".shard";
 
 // The manifest's members that describe the data.

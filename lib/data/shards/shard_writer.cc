@@ -26,7 +26,7 @@ void check_shard_target(const fs::path& directory, bool replace) {
   if (status) fail(ErrorKind::resources, "cannot read " + name + ": " + status.message());
   for (const fs::directory_entry& entry : entries) {
     const std::string file = entry.path().filename().string();
-    const bool ours = file == kManifestName || file.starts_with("tokenizer.") ||
+    const bool ours = file == kShardManifestName || file.starts_with("tokenizer.") ||
                       file.ends_with(kShardSuffix) || is_unfinished_manifest(entry.path());
     if (!ours || !entry.is_regular_file()) {
       fail(ErrorKind::usage,
@@ -86,7 +86,7 @@ ShardManifest ShardWriter::commit() {
          "the input holds no text: no document was found, and nothing was written");
   }
   state.files.drop_old();
-  write_file_atomic(state.directory.path() / kManifestName, format_manifest(manifest));
+  write_file_atomic(state.directory.path() / kShardManifestName, format_manifest(manifest));
   // The target may have appeared since the writer was made.
   check_shard_target(state.target, state.replace);
   state.directory.commit();

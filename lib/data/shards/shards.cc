@@ -264,7 +264,7 @@ std::vector<std::string> verify_shards(const fs::path& directory) {
     }
   };
   // A missing directory is no fault of a shard directory, so it fails.
-  if (!fs::exists(directory / kManifestName)) read_shard_manifest(directory);
+  if (!fs::exists(directory / kShardManifestName)) read_shard_manifest(directory);
   ShardManifest manifest;
   if (!check([&] { manifest = read_shard_manifest(directory); })) return faults;
   check([&] { check_tokenizer(directory, manifest); });
