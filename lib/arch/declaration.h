@@ -81,7 +81,7 @@ auto within(F& f, std::string prefix, std::string part = {}) {
   };
 }
 
-// Of a number that is not in the compute type, and of an index.
+// The sizes of a number that is not in the compute type, and of an index.
 constexpr int64_t kFloatBytes = 4, kIndexBytes = 8;
 
 // Stands for T and M where only the declarations are wanted.

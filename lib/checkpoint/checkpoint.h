@@ -70,7 +70,7 @@ struct LoadedCheckpoint {
   TensorMap optimizer;
   nlohmann::json state;
   NonFinite nonfinite;  // in the model's tensors, then in the optimizer's
-  // Of the training; unknown for imported and old checkpoints.
+  // BOS and EOS of the training's documents; unknown for imported and old checkpoints.
   std::optional<DocumentEnds> documents;
 
   // Whether the model was trained by config.train, which need not be so for an imported model.

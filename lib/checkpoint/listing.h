@@ -19,9 +19,9 @@ struct CheckpointSummary {
   uint64_t bytes = 0;  // of its files
 };
 
-// Those of a run, or one step directory, in the order of their steps. A step is saved before it is
-// validated, so validations come from the run's metrics.jsonl where that has them. Fails as
-// require_checkpoints().
+// Lists the checkpoints of a run in the order of their steps, or one step directory. A step is
+// saved before it is validated, so validations come from the run's metrics.jsonl if that has them.
+// Fails as require_checkpoints() does.
 std::vector<CheckpointSummary> list_checkpoints(const fs::path& run);
 
 }  // namespace mythos

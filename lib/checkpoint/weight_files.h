@@ -7,7 +7,7 @@ namespace mythos {
 // The contents of all .safetensors files of a model.
 struct StoredWeights {
   TensorMap tensors;
-  // Of all files; where they differ, that of the first file.
+  // The metadata of all files; where they differ, those of the first file.
   std::map<std::string, std::string> metadata;
 };
 

@@ -21,7 +21,7 @@ struct DocumentEnds {
   bool operator==(const DocumentEnds&) const = default;
 };
 
-// Those of documents of two kinds together.
+// The ends of documents of two kinds together.
 DocumentEnds both(const DocumentEnds& a, const DocumentEnds& b);
 
 // Whether documents of one kind, each alike, differ from what training showed.

@@ -22,7 +22,7 @@ void prefer_expandable_segments();
 // The CUDA devices' architectures by index, 90 for sm_90, as the driver tells them: devices that
 // CUDA_VISIBLE_DEVICES hides are not among them. Empty where there is no driver.
 std::vector<int> read_cuda_architectures(const std::string& driver);
-// Those of this machine, read once.
+// The architectures of this machine's CUDA devices, read once.
 const std::vector<int>& cuda_architectures();
 
 // Whether a CUDA device is of sm_80 or later, which this project's CUDA kernels are built for and

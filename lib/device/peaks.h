@@ -18,7 +18,7 @@ class Peaks {
   // A product [N,N]·[N,N], 2·N³ operations, by each library at hand ("flops"), and a copy ("bytes",
   // those read and those written).
   std::vector<Measurement> measurements() const;
-  // Of the fastest sample, whichever library it is by.
+  // The rate of the fastest sample, whichever library it is by.
   double flops_per_second() const;
   double bytes_per_second() const;
 

@@ -245,8 +245,8 @@ class DenseCache final : public KvCache {
 
  private:
   using Slot = std::array<Store, 2>;
-  // Of the tokens being appended, for CacheSharing::average: sums of a and b over the loops that
-  // each of them ran, and the number of those.
+  // For CacheSharing::average, the sums of a and b over the loops that each of the tokens being
+  // appended ran, and the number of those loops.
   struct Sum {
     Tensor a, b, loops;  // [B,S,...], loops broadcasts against both
   };

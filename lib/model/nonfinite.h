@@ -33,7 +33,7 @@ struct NonFinite {
   std::string cause() const;
 };
 
-// Those of named tensors: any range of pairs (name, tensor).
+// The values of named tensors that are not finite; any range of pairs (name, tensor).
 template <class NamedTensors>
 NonFinite find_nonfinite(const NamedTensors& tensors) {
   NonFinite found;

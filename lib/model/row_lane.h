@@ -56,7 +56,7 @@ struct Lane {
   using Pointers = std::array<const float*, kMaxRows>;
   using Targets = std::array<float*, kMaxRows>;
 
-  // Of the pass.
+  // The state of the pass.
   std::span<DecodeRow> rows;
   const Team::Member* member = nullptr;
   int64_t loop = 0;

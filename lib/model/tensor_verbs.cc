@@ -165,7 +165,7 @@ Value TensorVerbs::heads(const Value& x, int64_t count) {
 }
 
 Value TensorVerbs::rope(const Value& x) {
-  // Of fewer positions than the loop has the last ones are meant.
+  // If x has fewer positions than the loop, they are the loop's last ones.
   const int64_t count = x.tensor.size(1), first = cos_.size(0) - count;
   return mythos::rope(x.tensor, cos_.narrow(0, first, count), sin_.narrow(0, first, count));
 }

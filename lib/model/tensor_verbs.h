@@ -96,7 +96,7 @@ class TensorVerbs final : public Verbs {
   bool halts_, freezes_, skips_;
   bool last_query_ = false;
 
-  // Of the loop that runs.
+  // The state of the loop that runs.
   int64_t loop_ = 0;
   Tensor all_cos_, all_sin_, cos_, sin_, document_begins_, counted_;
   Running running_;

@@ -114,8 +114,7 @@ class Verbs {
   virtual Value at_loop(const at::Tensor& table) = 0;
   // body(h) for each loop; positions that have stopped keep their state.
   virtual Value repeat(Value h, const std::function<Value(const Value&)>& body) = 0;
-  // Of values with a number of positions those that run this loop; and the result of all positions,
-  // of which `some` are those that run and have changed.
+  // running() picks the positions that run this loop; merge() puts them, changed, back among all.
   virtual Value running(const Value& x) = 0;
   virtual Value merge(const Value& all, const Value& some) = 0;
 
@@ -132,7 +131,7 @@ class Verbs {
   virtual Value output_if_stopped(const Value& h, const HaltingWeights& w) = 0;
   virtual Value halted_output() = 0;
 
-  // Of x [B,S,·] the positions whose results are wanted; want_last() makes that the last one.
+  // The positions of x [B,S,·] whose results are wanted; want_last() makes that the last one.
   virtual Value wanted(const Value& x) = 0;
   virtual void want_last() = 0;
 

@@ -37,7 +37,7 @@ class Parameters {
   void initialize(const ModelConfig& config, uint64_t seed, const std::string& name);
 
   const std::vector<Item>& items() const { return items_; }
-  // The same tensors by their place in the model.
+  // The tensors of items() by their place in the model.
   ModelTensors<Tensor, Tensor> tree(const ModelConfig& config) const;
   // Fails (internal) when there is no such name.
   const Tensor& at(const std::string& name) const;
@@ -47,7 +47,7 @@ class Parameters {
   // Copies values in. Fails (data), naming the tensor and `origin`, when a name is missing or
   // unknown, or a shape differs.
   void load(const std::map<std::string, Tensor>& values, const std::string& origin);
-  // The same for computing without gradient: fp32 values on this device are shared, not copied.
+  // As load(), for computing without gradient: fp32 values on this device are shared, not copied.
   void adopt(const std::map<std::string, Tensor>& values, const std::string& origin);
 
  private:

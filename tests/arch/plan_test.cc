@@ -166,7 +166,7 @@ TEST(Plan, ActivationsGrowWithTheBatchAndTheLoops) {
   const int64_t once = bytes(4, 64, 64, 4), less = bytes(4, 56, 64, 4), more = bytes(4, 72, 64, 4);
   EXPECT_EQ(less - bytes(4, 48, 64, 4), once - less);
   EXPECT_EQ(bytes(4, 32, 128, 4), once);
-  // Of logits no more than a block is formed: 4096 positions of this vocabulary.
+  // No more than a block of logits is formed: 4096 positions of this vocabulary.
   EXPECT_EQ((once - less) - (more - once), 8 * 64 * (c.vocab_size + c.dim) * 4);
   EXPECT_GT(bytes(8, 64, 64, 4), once);
   EXPECT_LT(bytes(4, 64, 64, 2), once);

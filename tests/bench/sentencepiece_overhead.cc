@@ -57,7 +57,7 @@ int compare(const Options& options) {
       {"library", seconds[0], {{"bytes", bytes}, {"tokens", tokens}}},
       {"mythos", seconds[1], {{"bytes", bytes}, {"tokens", tokens}}}};
   const bool equal = std::equal(ours.begin(), ours.end(), theirs.begin(), theirs.end());
-  // Of each round by itself: both halves of a round met the same machine.
+  // The ratio is taken within each round, as both halves of a round met the same machine.
   Measurement ratios{"", {}, {}};
   for (size_t i = 0; i < seconds[0].size(); ++i) {
     ratios.seconds.push_back(seconds[1][i] / seconds[0][i]);

@@ -191,8 +191,8 @@ TEST_F(DecodeLikelihood, AThresholdBetweenPartsTheTokens) {
   }
 }
 
-// Of the plan's multiply-accumulates. The exit by KL looks at the distribution after every loop,
-// which costs coda and head each time.
+// The saved share is counted in the plan's multiply-accumulates. The exit by KL looks at the
+// distribution after every loop, which costs coda and head each time.
 TEST_F(DecodeLikelihood, SavedFlopsAreThoseOfThePlan) {
   const auto macs = [&](const ModelConfig& config, int64_t loops) {
     const Plan plan = make_plan(config, loops, options_.seq_len);

@@ -108,7 +108,7 @@ TEST(Sampling, TopPCountsWhatTopKHasLeft) {
   SamplingOptions options = at_temperature(1);
   options.top_k = 3;  // 0.4, 0.25, 0.2: renormalised 0.47, 0.29, 0.24
   options.top_p = 0.7;
-  // Of the whole distribution 0.4 + 0.25 would fall short of 0.7.
+  // In the whole distribution 0.4 + 0.25 would fall short of 0.7.
   expect_distribution(next_token_distribution(kFive, options), {{1, 0.4 / 0.65}, {3, 0.25 / 0.65}});
 }
 

@@ -52,7 +52,7 @@ constexpr unsigned kSharedBytes = 48 << 10;  // of a block, static and dynamic t
 
 // Runs body() for each thread of each block. The result is 0 or the status of the first fault.
 int launch(const std::function<void()>& body, dim3 blocks, int threads, unsigned shared_bytes);
-// Of launches from now on runs only this block, or every one when there is none.
+// From now on launches run only this block, or every block if none is given.
 void run_only(std::optional<dim3> block);
 // What the faults since the last call were, in words. A test that ends with some has failed.
 std::vector<std::string> take_faults();

@@ -506,7 +506,7 @@ TEST_P(Kernels, LinearCrossEntropyTimesAScaleOnTheDevice) {
       });
 }
 
-// Of rows whose targets are all -1 the loss and the gradients are zero.
+// If all targets are -1, the loss and the gradients are zero.
 TEST_P(Kernels, LinearCrossEntropyOfNothing) {
   const Tensor x = normal({5, 8}), w = normal({11, 8});
   const Tensor targets = at::full({5}, -1, at::kLong).to(device_);

@@ -155,7 +155,7 @@ TEST_P(RowProducts, EqualPlainProducts) {
   }
 }
 
-// The same bits, whatever else is computed beside a number.
+// A product has the same bits whatever is computed beside it.
 TEST_P(RowProducts, DoNotDependOnTheirCompany) {
   for (const int64_t columns : kColumns) {
     const Matrix w = matrix({13, columns});

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import unittest
 
+import comments
 import include_graph
 import lifetimes
 import messages
@@ -83,6 +84,22 @@ class Messages(unittest.TestCase):
 
     def test_other_line_ends_are_good(self):
         self.assertEqual(self.faults('fail(kind, "first.", "Second \\\\n."); print("a\\n"); log_info(a.find(\'\\n\'));'), [])
+
+
+class Comments(unittest.TestCase):
+    def faults(self, code):
+        with tempfile.TemporaryDirectory() as folder:
+            (pathlib.Path(folder) / "a.h").write_text(code)
+            return [fault.split("'")[1] for fault in comments.faults([pathlib.Path(folder)])]
+
+    def test_openings_without_a_subject_are_found(self):
+        self.assertEqual(self.faults("// Of a file.\nint a;\n  // The same of two.\nint b;\n// The same.\nint c;\n"
+                                     "// Ditto\nint d;\n// One that waits.\n// As above.\nint e;\n"),
+                         ["Of", "The same", "The same", "Ditto", "One that"])
+
+    def test_other_comments_are_good(self):
+        self.assertEqual(self.faults("// The size of a file, which is one\n// Of many.\n// The same once more.\n"
+                                     "int a;  // of a file\n// The same seed gives the same numbers.\n// Often\n"), [])
 
 
 class Symbols(unittest.TestCase):

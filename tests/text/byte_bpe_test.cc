@@ -122,7 +122,7 @@ TEST(ByteBpe, MergesTheLowestRankFirstAndFromTheLeft) {
   EXPECT_EQ(ids("aaab"), (std::vector<uint32_t>{256, 257}));
   EXPECT_EQ(ids("aaa"), (std::vector<uint32_t>{258})) << "a whole piece";
   EXPECT_EQ(ids("aab"), (std::vector<uint32_t>{256, 'b'}));
-  // The same by the heap: "aa" everywhere, of an odd run the last with what remains.
+  // A heap merges long runs alike: "aa" everywhere; in an odd run the last takes what remains.
   std::vector<uint32_t> expected(150, 256);
   EXPECT_EQ(ids(std::string(300, 'a')), expected);
   expected.back() = 258;

@@ -33,8 +33,8 @@ DocumentReader open_documents(const InputOptions& options);
 // Warnings of malformed rows that were skipped and of lone surrogates that were replaced, and a
 // line on what the options left out.
 void report_left_out(const ReaderCounts& counts);
-// The same as members of a program's JSON: bad_rows, lone_surrogates, low_scores, unsampled,
-// duplicates and damaged_inputs.
+// The counts of report_left_out() as members of a program's JSON: bad_rows, lone_surrogates,
+// low_scores, unsampled, duplicates and damaged_inputs.
 nlohmann::ordered_json left_out_json(const ReaderCounts& counts);
 
 }  // namespace mythos

@@ -39,7 +39,8 @@ class BatchGenerator {
   // Gives the next request if there is one; with `wait` nothing else is left to do.
   using Source = std::function<Arrival(BatchRequest&, bool wait)>;
   using Sink = std::function<void(const BatchRequest&, const Generation&)>;
-  // Of a request that cannot be done: its own fault, or what is wrong with its prompt or options.
+  // Told of a request that cannot be done: its own fault, or what is wrong with its prompt or
+  // options.
   using Refuse = std::function<void(const BatchRequest&, const Error&)>;
 
   // Decoder and tokenizer must outlive it. At most `batch_size` texts share a step, itself at most

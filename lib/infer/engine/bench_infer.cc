@@ -46,8 +46,8 @@ double bytes_per_weight(const InferBench& options, WeightFormat format) {
   return (format == WeightFormat::int8 ? 1 : 0.5) + 2.0 / kWeightGroup;
 }
 
-// Of the weights that one step of all sequences multiplies by, each read at each use. Of the routed
-// experts, as many as that many tokens reach when they choose evenly.
+// The bytes of the weights that one step of all sequences multiplies by, each read at each use. Of
+// the routed experts, as many are counted as that many tokens reach when they choose evenly.
 double weight_bytes_of_step(const ModelConfig& config, const Plan& plan,
                             const InferBench& options) {
   const auto head = static_cast<double>(config.vocab_size * config.dim);

@@ -23,7 +23,7 @@ class JsonlPrompts {
   // with a fault (data or usage) that says what is allowed. Fails (data) when reading fails.
   Arrival next(BatchRequest& request, bool wait, const std::function<bool()>& cancelled = {});
 
-  // Of a request that was given: the line and the member "id" of its object (null without one).
+  // The label of a request: its line, and the member "id" of its object (null without one).
   struct Label {
     uint64_t line = 0;
     nlohmann::json id;

@@ -25,8 +25,8 @@ struct PackedRows {
   at::Tensor position;          // [N] int32, on the queries' device, increasing within a sequence
 };
 
-// The same for queries of some positions only, without gradient: q [1,N,H,d], k [B,P,K,d], v
-// [B,P,K,dv]; row r of sequence b sees its keys first_key[r] … position[r]. first_key [N] int32,
+// Causal attention for queries of some positions only, without gradient: q [1,N,H,d], k [B,P,K,d],
+// v [B,P,K,dv]; row r of sequence b sees its keys first_key[r] … position[r]. first_key [N] int32,
 // undefined for 0. Result [1,N,H,dv].
 at::Tensor attention_of_rows(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                              const PackedRows& rows, const at::Tensor& first_key = {});

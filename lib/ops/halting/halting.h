@@ -19,7 +19,7 @@ struct HaltingStep {
 // every one when `last`, gives this loop the rest and halts. `before` carries no share.
 HaltingStep halting_step(const at::Tensor& h, const at::Tensor& weight, const at::Tensor& bias,
                          const HaltingStep& before, double threshold, bool last);
-// The same from plain tensor operations, which also serve the CPU.
+// halting_step() from plain tensor operations, which also serve the CPU.
 HaltingStep halting_step_reference(const at::Tensor& h, const at::Tensor& weight,
                                    const at::Tensor& bias, const HaltingStep& before,
                                    double threshold, bool last);

@@ -8,7 +8,7 @@ namespace mythos {
 // bf16 or fp16; A, B [D] fp32. Result fp32: the state keeps full precision.
 at::Tensor inject(const at::Tensor& h, const at::Tensor& e, const at::Tensor& r,
                   const at::Tensor& A, const at::Tensor& B);
-// The same from plain tensor operations: what inject() is tested against.
+// inject() from plain tensor operations, for tests.
 at::Tensor inject_reference(const at::Tensor& h, const at::Tensor& e, const at::Tensor& r,
                             const at::Tensor& A, const at::Tensor& B);
 

@@ -7,8 +7,8 @@ namespace mythos {
 // logits [N,V] fp32, bf16 or fp16, targets [N] int64; result [N] fp32, computed in fp32. Without
 // autograd: linear_cross_entropy() is what training differentiates.
 at::Tensor cross_entropy(const at::Tensor& logits, const at::Tensor& targets);
-// The same; the contiguous logits become factor times the gradient of the rows' sum, times
-// `device_factor` [] fp32 where it is defined.
+// cross_entropy() that also turns the contiguous logits into the gradient of the rows' sum, times
+// factor, and times `device_factor` [] fp32 if it is defined.
 at::Tensor cross_entropy_gradient(at::Tensor& logits, const at::Tensor& targets, double factor,
                                   const at::Tensor& device_factor = {});
 at::Tensor cross_entropy_reference(const at::Tensor& logits, const at::Tensor& targets);

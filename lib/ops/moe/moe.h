@@ -12,7 +12,8 @@ namespace mythos {
 // product; experts without tokens cost nothing.
 at::Tensor moe_swiglu(const at::Tensor& x, const at::Tensor& experts, const at::Tensor& weights,
                       const at::Tensor& gate_up, const at::Tensor& down);
-// The same of weights that may be rounded, one expert expanded at a time. Without gradient then.
+// moe_swiglu() of weights that may be rounded, of which one expert is expanded at a time. Rounded
+// weights have no gradient.
 at::Tensor moe_swiglu(const at::Tensor& x, const at::Tensor& experts, const at::Tensor& weights,
                       const Matrix& gate_up, const Matrix& down);
 // Every expert on every token, then masked: slow and plain.

@@ -12,8 +12,9 @@ namespace mythos::cuda {
 // until the rows of several loops take as much memory as the weight, and are one then.
 at::Tensor moe_swiglu(const at::Tensor& x, const at::Tensor& experts, const at::Tensor& weights,
                       const at::Tensor& gate_up, const at::Tensor& down);
-// The same from LibTorch's operators, for a build without the kernels. Products that its grouped
-// one refuses are taken expert by expert, with the group sizes on the host.
+// moe_swiglu() from LibTorch's operators, for a build without the kernels. If LibTorch's grouped
+// product refuses the operands, each expert's product is taken by itself, with the group sizes on
+// the host.
 at::Tensor moe_swiglu_plain(const at::Tensor& x, const at::Tensor& experts,
                             const at::Tensor& weights, const at::Tensor& gate_up,
                             const at::Tensor& down);

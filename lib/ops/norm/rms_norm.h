@@ -20,7 +20,7 @@ std::pair<at::Tensor, at::Tensor> add_rms_norm(const at::Tensor& a, const at::Te
                                                double eps,
                                                std::optional<at::ScalarType> type = std::nullopt);
 
-// The same from plain tensor operations: what the two are tested against.
+// rms_norm() from plain tensor operations, for tests.
 at::Tensor rms_norm_reference(const at::Tensor& x, const at::Tensor& weight, double eps,
                               std::optional<at::ScalarType> type = std::nullopt);
 
