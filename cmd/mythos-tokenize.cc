@@ -30,16 +30,21 @@ struct Options {
 int write_shards(Options& options, const Tokenizer& tokenizer) {
   options.build.writer.eos = !options.no_eos;
   options.build.parse_special = options.parse_special;
-  watch_signals();
-  DocumentReader reader = open_documents(options.input);
-  const auto start = Clock::now();
-  const auto summary = build_shards(reader, tokenizer, options.output, options.build);
-  if (!summary) exit_by_signal(stop_signal());
-  const BuildReport report{options.output, options.build, *summary, reader.counts(),
-                           seconds_since(start)};
-  log_build(report);
-  if (options.json) print_json(to_json(report));
-  return 0;
+  StopSignals signals;
+  signals.watch();
+  options.input.stop = options.build.stop = signals.token();
+  try {
+    DocumentReader reader = open_documents(options.input);
+    const auto start = Clock::now();
+    const BuildSummary summary = build_shards(reader, tokenizer, options.output, options.build);
+    const BuildReport report{options.output, options.build, summary, reader.counts(),
+                             seconds_since(start)};
+    log_build(report);
+    if (options.json) print_json(to_json(report));
+    return 0;
+  } catch (const Stopped&) {
+    exit_by_signal(signals.signal());
+  }
 }
 
 int run(Options& options) {

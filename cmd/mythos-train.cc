@@ -60,10 +60,18 @@ int run(const Options& options) {
   train_options.overwrite = options.overwrite;
   train_options.init_from = options.init_from;
   train_options.device = options.compute.device;
+  StopSignals signals;
+  train_options.stop = signals.token();
+  train_options.take_save_request = take_save_request;
+  train_options.before_first_step = [&] {
+    signals.watch();
+    watch_save_requests();
+  };
+  outlive_readers();
 
   const TrainResult result = train(train_options);
   if (result.step > result.first_step) log_info(summary(result));
-  if (result.signal != 0) {
+  if (result.stopped) {
     log_info("stopped by a signal after saving " + result.checkpoint.string() +
              "; --resume goes on from there");
   }
@@ -72,9 +80,9 @@ int run(const Options& options) {
   } else {
     std::printf("%s\n", result.checkpoint.c_str());
   }
-  if (result.signal != 0) {
+  if (result.stopped) {
     std::fflush(stdout);
-    exit_by_signal(result.signal);
+    exit_by_signal(signals.signal());
   }
   return 0;
 }

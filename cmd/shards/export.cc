@@ -46,7 +46,10 @@ Subcommand::Job declare_export(CLI::App& command) {
       ->check(CLI::Range(uint64_t{1}, uint64_t{INT32_MAX}))
       ->type_name("N");
   return [options, &command] {
-    return run_until_stopped([&] { return export_files(*options, command); });
+    return run_until_stopped([&](const StopToken& stop) {
+      options->exported.stop = stop;
+      return export_files(*options, command);
+    });
   };
 }
 

@@ -41,7 +41,10 @@ Subcommand::Job declare_import(CLI::App& command) {
       "--no-eos", [&imported] { imported.eos = false; }, "Do not end each document with EOS");
   add_force(command, imported.replace);
   return [options, &command] {
-    return run_until_stopped([&] { return import_files(*options, command); });
+    return run_until_stopped([&](const StopToken& stop) {
+      options->imported.stop = stop;
+      return import_files(*options, command);
+    });
   };
 }
 

@@ -14,11 +14,12 @@ struct MergeOptions {
   bool force = false;
 };
 
-int merge(const MergeOptions& options) {
+int merge(const MergeOptions& options, const StopToken& stop) {
   std::vector<ShardDirectory> inputs;
   for (const std::string& directory : options.directories) inputs.emplace_back(directory);
-  log_info(shards_summary(options.output, merge_shards(inputs, *load_tokenizer_of(inputs.front()),
-                                                       options.output, options.force)));
+  const ShardManifest manifest =
+      merge_shards(inputs, *load_tokenizer_of(inputs.front()), options.output, options.force, stop);
+  log_info(shards_summary(options.output, manifest));
   return 0;
 }
 
@@ -29,7 +30,9 @@ Subcommand::Job declare_merge(CLI::App& command) {
       .add_option("DIR", options->directories, "Directories of shards of one tokenizer, in order")
       ->required();
   add_force(command, options->force);
-  return [options] { return run_until_stopped([&] { return merge(*options); }); };
+  return [options] {
+    return run_until_stopped([&](const StopToken& stop) { return merge(*options, stop); });
+  };
 }
 
 }  // namespace

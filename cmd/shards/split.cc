@@ -18,19 +18,20 @@ struct SplitOptions {
   bool force = false;
 };
 
-int split(const SplitOptions& options) {
+int split(const SplitOptions& options, const StopToken& stop) {
   if ((options.parts > 0) == options.val_fraction.has_value()) {
     fail(ErrorKind::usage, "how to split? Give either --parts N or --val-fraction F.");
   }
   const ShardDirectory shards(options.directory);
   const auto tokenizer = load_tokenizer_of(shards);
   if (options.val_fraction) {
-    log_info(shards_summary(options.output, split_again(shards, *tokenizer, options.output,
-                                                        *options.val_fraction, options.force)));
+    const ShardManifest manifest =
+        split_again(shards, *tokenizer, options.output, *options.val_fraction, options.force, stop);
+    log_info(shards_summary(options.output, manifest));
     return 0;
   }
   const auto parts =
-      split_into_parts(shards, *tokenizer, options.output, options.parts, options.force);
+      split_into_parts(shards, *tokenizer, options.output, options.parts, options.force, stop);
   for (size_t part = 0; part < parts.size(); ++part)
     log_info(shards_summary(part_name(options.output, part), parts[part]));
   return 0;
@@ -55,7 +56,9 @@ Subcommand::Job declare_split(CLI::App& command) {
       ->excludes(parts)
       ->type_name("F");
   add_force(command, options->force);
-  return [options] { return run_until_stopped([&] { return split(*options); }); };
+  return [options] {
+    return run_until_stopped([&](const StopToken& stop) { return split(*options, stop); });
+  };
 }
 
 }  // namespace

@@ -62,13 +62,14 @@ void require_llmc_for(const CLI::App& command, TokenFormat format,
   }
 }
 
-int run_until_stopped(const Subcommand::Job& job) {
-  watch_signals();
+int run_until_stopped(const std::function<int(const StopToken&)>& job) {
+  StopSignals signals;
+  signals.watch();
   try {
-    return job();
+    return job(signals.token());
   } catch (const Stopped&) {
     log_warning("stopped; nothing was written");
-    exit_by_signal(stop_signal());
+    exit_by_signal(signals.signal());
   }
 }
 

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "base/cli.h"
+#include "base/stop.h"
 #include "data/exchange/interchange.h"
 #include "data/shards/shards.h"
 
@@ -37,8 +38,8 @@ void add_format(CLI::App& command, TokenFormat& format, LlmcBoundary& boundary);
 void require_llmc_for(const CLI::App& command, TokenFormat format,
                       std::initializer_list<const char*> options);
 
-// Runs a job that writes: a stop signal ends it with a warning, nothing written, and the status of
-// the signal.
-int run_until_stopped(const Subcommand::Job& job);
+// Runs a job that writes: a signal stops its token and ends it with a warning, nothing written, and
+// the status of the signal.
+int run_until_stopped(const std::function<int(const StopToken&)>& job);
 
 }  // namespace mythos

@@ -11,7 +11,6 @@
 #include "base/log.h"
 #include "base/output_path.h"
 #include "base/progress.h"
-#include "base/signals.h"
 #include "base/strings.h"
 #include "device/device.h"
 #include "device/peaks.h"
@@ -60,9 +59,6 @@ void take_metrics(const nlohmann::json& json, TrainResult& result) {
 bool every(int64_t interval, int64_t step) {
   return interval > 0 && step % interval == 0;
 }
-
-// Thrown if a signal comes while the model is validated.
-struct ValidationStopped {};
 
 class Trainer {
  public:
@@ -379,9 +375,7 @@ void Trainer::validate() {
   options.seq_len = train_.seq_len;
   options.batch_size = train_.batch_size;
   options.max_tokens = train_.val_tokens;
-  options.on_progress = [](int64_t) {
-    if (stop_signal() != 0) throw ValidationStopped{};
-  };
+  options.on_progress = [this](int64_t) { options_.stop.throw_if_stopped(); };
   const Model& model = *setup_.model;
   const Weights weights = make_weights(model.config, model.parameters, compute_type_);
   const Validation found =
@@ -469,10 +463,11 @@ void Trainer::train_to_the_end() {
       log();
     else
       show_step();
-    const bool asked = take_save_request();
-    if (every(train_.save_every, step_) || last_step() || asked || stop_signal() != 0) save();
+    const bool asked = options_.take_save_request && options_.take_save_request();
+    const bool stops = options_.stop.stop_requested();
+    if (every(train_.save_every, step_) || last_step() || asked || stops) save();
     if (asked) log_info("saved " + result_.checkpoint.string() + " on SIGUSR1");
-    if (stop_signal() != 0) return;
+    options_.stop.throw_if_stopped();
     if (validation_due()) validate();
   }
 }
@@ -485,7 +480,8 @@ TrainResult Trainer::run() {
   mark_ = Clock::now();
   try {
     train_to_the_end();
-  } catch (const ValidationStopped&) {
+  } catch (const Stopped&) {
+    result_.stopped = true;
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::diverged) save_before_ending();
     throw;
@@ -493,7 +489,6 @@ TrainResult Trainer::run() {
     save_before_ending();
     throw;
   }
-  result_.signal = stop_signal();
   if (saved_step_ != step_) save();
   if (blow_up_.above_limit() && last_step() && train_.on_blow_up == OnBlowUp::stop) {
     fail(
@@ -526,7 +521,6 @@ void warn_of_little_space(const fs::path& run, const Config& config) {
 }  // namespace
 
 TrainResult train(const TrainOptions& options) {
-  outlive_readers();
   check_output(options.run, OutputKind::contents);
   const at::Device device = resolve_device(options.device);
   const RunLock lock(options.run);
@@ -544,7 +538,7 @@ TrainResult train(const TrainOptions& options) {
                 "; 'mythos shards split --val-fraction' makes one");
   }
   warn_of_little_space(options.run, setup.config);
-  watch_signals();
+  if (options.before_first_step) options.before_first_step();
   Trainer trainer(options, std::move(setup), device);
   // Old checkpoints are removed only after all checks of the data and the configuration.
   if (options.overwrite) remove_checkpoints(options.run);

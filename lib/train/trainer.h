@@ -1,11 +1,13 @@
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "base/files.h"
+#include "base/stop.h"
 #include "config/config.h"
 #include "data/sample/data_list.h"
 
@@ -25,6 +27,11 @@ struct TrainOptions {
   bool overwrite = false;  // begin anew in a run that has checkpoints, and remove those
   fs::path init_from;      // checkpoint or run with the first weights; if empty they are drawn
   std::string device = "auto";
+  // Called once everything that can be wrong with data and configuration has been found good.
+  std::function<void()> before_first_step;
+  StopToken stop;  // saves and ends the run behind the step under way
+  // Asked behind each step: whether to save now.
+  std::function<bool()> take_save_request;
 };
 
 struct TrainResult {
@@ -40,15 +47,14 @@ struct TrainResult {
   // The numbers of the newest lines of metrics; nothing before the first line.
   std::optional<double> loss, bpb, val_loss, val_bpb;
   std::optional<int64_t> val_loops;
-  int signal = 0;  // SIGINT, SIGTERM or SIGHUP if one ended the run, after a checkpoint was saved
+  bool stopped = false;  // by TrainOptions::stop, after a checkpoint was saved
 };
 
 // Trains to train.steps, from the start or from the run's newest whole checkpoint, and saves
-// checkpoints. Watches signals (base/signals.h). A run that was interrupted and resumed has the
-// same result, bit for bit, as one that was not.
-// If something other than the model ends the run, such as the data, the disk or a lack of memory,
-// the steps since the last checkpoint are saved first. The run directory belongs to one process at
-// a time. Fails with
+// checkpoints. A run that was stopped and resumed has the same result, bit for bit, as one that was
+// not. If something other than the model ends the run, such as the data, the disk or a lack of
+// memory, the steps since the last checkpoint are saved first. The run directory belongs to one
+// process at a time. Fails with
 //   usage      the run has checkpoints and neither resume nor overwrite is asked for; another
 //              process trains in it; a key that cannot change is changed on resume; the
 //              configuration is invalid or does not fit the checkpoint to begin with

@@ -42,7 +42,7 @@ class BuildShards : public testing::Test {
     std::vector<std::string> paths;
     for (const std::string& input : inputs) paths.push_back((scratch_ / input).string());
     DocumentReader reader(paths, reader_options);
-    return *build_shards(reader, tokenizer_, scratch_ / name, options);
+    return build_shards(reader, tokenizer_, scratch_ / name, options);
   }
   // Every file of a directory with its content.
   std::map<std::string, std::string> content(const std::string& name) const {

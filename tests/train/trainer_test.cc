@@ -719,12 +719,34 @@ TEST_P(TrainerTest, WithoutStepsTheFreshModelIsSaved) {
 }
 
 TEST_P(TrainerTest, Sigusr1SavesAndGoesOn) {
-  watch_signals();
-  raise(SIGUSR1);
-  const TrainResult result = train(options("run"));
+  TrainOptions options = this->options("run");
+  options.before_first_step = [] {
+    watch_save_requests();
+    raise(SIGUSR1);
+  };
+  options.take_save_request = take_save_request;
+  const TrainResult result = train(options);
   EXPECT_EQ(result.step, 12);
   EXPECT_TRUE(fs::exists(scratch_ / "run/step-000001"));
-  train(options("undisturbed"));
+  train(this->options("undisturbed"));
+  expect_same_run(scratch_ / "run", scratch_ / "undisturbed", "step-000012");
+}
+
+TEST_P(TrainerTest, AStopEndsTheRunBehindASaveAndAResumeGoesOn) {
+  StopSource source;
+  TrainOptions options = this->options("run");
+  options.before_first_step = [&] { source.request_stop(); };
+  options.stop = source.token();
+  const TrainResult stopped = train(options);
+  EXPECT_TRUE(stopped.stopped);
+  EXPECT_EQ(stopped.step, 1);
+  EXPECT_EQ(stopped.checkpoint.filename(), "step-000001");
+  options = this->options("run");
+  options.resume = true;
+  const TrainResult resumed = train(options);
+  EXPECT_FALSE(resumed.stopped);
+  EXPECT_EQ(resumed.first_step, 1);
+  train(this->options("undisturbed"));
   expect_same_run(scratch_ / "run", scratch_ / "undisturbed", "step-000012");
 }
 
@@ -751,9 +773,13 @@ TEST(TrainerDeathTest, SigtermSavesAndEndsTheProcess) {
   options.device = "cpu";
   EXPECT_EXIT(
       {
-        watch_signals();
-        raise(SIGTERM);
-        exit_by_signal(train(options).signal);
+        StopSignals signals;
+        options.stop = signals.token();
+        options.before_first_step = [&] {
+          signals.watch();
+          raise(SIGTERM);
+        };
+        exit_by_signal(train(options).stopped ? signals.signal() : SIGKILL);
       },
       testing::KilledBySignal(SIGTERM), "");
   unsetenv("MYTHOS_TEST_FOLDER");

@@ -9,7 +9,6 @@
 #include "base/output_path.h"
 #include "base/pipeline.h"
 #include "base/progress.h"
-#include "base/signals.h"
 #include "base/strings.h"
 #include "base/version.h"
 #include "data/build/build_state.h"
@@ -93,7 +92,7 @@ class Build {
     std::error_code status;
     if (!fs::exists(WorkFolder::path_for(directory_), status)) check_target();
   }
-  std::optional<BuildSummary> run();
+  BuildSummary run();
 
  private:
   // Steps before the work.
@@ -103,16 +102,15 @@ class Build {
   bool reads_files_only() const;
   void begin();
   bool restore();
-  bool go_on(bool changed);
-  enum class Skipped { all, others, stopped };
-  Skipped skip_documents(bool compare);
+  void go_on(bool changed);
+  bool skip_documents(bool compare);
 
   // Steps of the work, on the reading, the tokenizing and the writing thread.
-  bool work();
+  void work();
   bool read(DocumentBatch& batch);
   void part(Document document, std::vector<Document>& out);
   void encode(DocumentBatch& batch) const;
-  bool write(const DocumentBatch& batch);
+  void write(const DocumentBatch& batch);
   void write_document(const Document& document, std::span<const uint32_t> ids);
   bool is_save_due() const;
   void save(bool between_inputs = false);
@@ -205,7 +203,7 @@ void Build::check_target() const {
     check_shard_target(directory_, options_.replace);
 }
 
-std::optional<BuildSummary> Build::run() {
+BuildSummary Build::run() try {
   folder_.emplace(directory_);
   describe_run();
   FoundWork found = find_work(*folder_, directory_, state_, options_.replace, reads_files_only());
@@ -221,10 +219,10 @@ std::optional<BuildSummary> Build::run() {
   }
   if (!found.state || !restore())
     begin();
-  else if (!go_on(found.changed))
-    return std::nullopt;
+  else
+    go_on(found.changed);
   try {
-    if (!state_.complete && !work()) return std::nullopt;
+    if (!state_.complete) work();
     return commit();
   } catch (const std::exception& error) {
     if (folder_->kept()) {
@@ -237,6 +235,9 @@ std::optional<BuildSummary> Build::run() {
     }
     throw;
   }
+} catch (const Stopped&) {
+  tell_stopped();
+  throw;
 }
 
 bool Build::reads_files_only() const {
@@ -270,30 +271,29 @@ bool Build::restore() {
   return true;
 }
 
-// Moves the reader past the documents that are done. Returns false on a stop signal.
-bool Build::go_on(bool changed) {
+// Moves the reader past the documents that are done.
+void Build::go_on(bool changed) {
   log_info("going on with the unfinished run: " + shown(resumed_) + " are done");
-  if (state_.complete) return true;
-  Skipped skipped = skip_documents(changed || !reads_files_only());
-  if (skipped == Skipped::others && changed && state_.earlier) {
+  if (state_.complete) return;
+  bool skipped = skip_documents(changed || !reads_files_only());
+  if (!skipped && changed && state_.earlier) {
     state_.now = *state_.earlier;
     if (!restore()) begin();
     log_info("what was read of the last input has changed: going back to " + shown(resumed_));
     reader_.restart();
     skipped = skip_documents(false);
   }
-  if (skipped == Skipped::stopped) tell_stopped();
-  if (skipped == Skipped::others) {
+  if (!skipped) {
     fail(ErrorKind::data,
          "the input does not begin with the " +
              with_commas(static_cast<int64_t>(state_.now.read_documents)) +
              " documents that the unfinished run in " + folder_->path().string() + " has read.",
          "Give the same input again, or start anew with --force.");
   }
-  return skipped == Skipped::all;
 }
 
-Build::Skipped Build::skip_documents(bool compare) {
+// False where the input does not begin with what was read before.
+bool Build::skip_documents(bool compare) {
   const uint64_t wanted = state_.now.read_documents;
   uint64_t hash = state_.now.text_hash;
   bool all = true;
@@ -303,15 +303,14 @@ Build::Skipped Build::skip_documents(bool compare) {
     hash = 0;
     std::string text;
     for (uint64_t i = 0; i < wanted && all; ++i) {
-      all = reader_.next(text) && !stop_signal();
+      all = reader_.next(text);
       hash = chained(hash, parting_hash(text));
     }
   }
-  if (stop_signal()) return Skipped::stopped;
-  return all && hash == state_.now.text_hash ? Skipped::all : Skipped::others;
+  return all && hash == state_.now.text_hash;
 }
 
-bool Build::work() {
+void Build::work() {
   progress_ = std::make_unique<Progress>(
       "tokenize", static_cast<int64_t>(reader_.total_stored_bytes()), "bytes");
   progress_->begin_at(static_cast<int64_t>(reader_.stored_bytes()));
@@ -326,25 +325,26 @@ bool Build::work() {
   Pipeline<DocumentBatch> pipeline;
   pipeline.produce = [this](DocumentBatch& batch) { return read(batch); };
   pipeline.work = [this](DocumentBatch& batch) { encode(batch); };
-  pipeline.consume = [this](const DocumentBatch& batch) { return write(batch); };
+  pipeline.consume = [this](const DocumentBatch& batch) {
+    write(batch);
+    options_.stop.throw_if_stopped();
+    return true;
+  };
   pipeline.weight = [](const DocumentBatch& batch) { return batch.text_bytes; };
   pipeline.max_weight = (2 * pool_.threads() + 2) * kBatchBytes;
-  run_pipeline(pipeline, pool_);
-  if (stop_signal()) {
+  try {
+    run_pipeline(pipeline, pool_);
+  } catch (const Stopped&) {
     save();
-    tell_stopped();
-    return false;
+    throw;
   }
   check_documents();
-  return true;
 }
 
 bool Build::read(DocumentBatch& batch) {
   while (batch.text_bytes < kBatchBytes && batch.documents.size() < kBatchDocuments) {
     Document document;
     const bool more = reader_.next(document.text);
-    // After a stop signal the last document may be cut off.
-    if (stop_signal()) break;
     const size_t before = batch.documents.size();
     if (more)
       part(std::move(document), batch.documents);
@@ -391,7 +391,7 @@ void Build::encode(DocumentBatch& batch) const {
   }
 }
 
-bool Build::write(const DocumentBatch& batch) {
+void Build::write(const DocumentBatch& batch) {
   size_t begin = 0;
   for (const Document& document : batch.documents) {
     // If inputs are small and many, the work is saved between two of them.
@@ -405,7 +405,6 @@ bool Build::write(const DocumentBatch& batch) {
   progress_->update(static_cast<int64_t>(batch.stored_bytes),
                     human_count(static_cast<double>(added().tokens)) + " tokens");
   if (is_save_due() || writer_->finished_files() != saved_files_) save();
-  return !stop_signal();
 }
 
 void Build::write_document(const Document& document, std::span<const uint32_t> ids) {
@@ -515,8 +514,8 @@ BuildSummary Build::summary(const ShardManifest& manifest) const {
 
 }  // namespace
 
-std::optional<BuildSummary> build_shards(DocumentReader& reader, const Tokenizer& tokenizer,
-                                         const fs::path& directory, const BuildOptions& options) {
+BuildSummary build_shards(DocumentReader& reader, const Tokenizer& tokenizer,
+                          const fs::path& directory, const BuildOptions& options) {
   try {
     return Build(reader, tokenizer, directory, options).run();
   } catch (const fs::filesystem_error& error) {

@@ -21,6 +21,7 @@ struct BuildOptions {
   // Number of tokenizer threads; one reading and one writing thread come on top.
   int64_t jobs = 1;
   double save_seconds = 10;  // between two saves of the state of the work
+  StopToken stop;            // ends the work; ReaderOptions::stop must be the same
 };
 
 struct DataCounts {
@@ -45,9 +46,9 @@ struct BuildSummary {
 // input whose name, size and time do not identify its content, such as standard input, is read
 // again and compared by hash.
 //
-// Returns nothing if a stop signal came, after a warning that says what is kept. Fails (data) if
-// there is no text, and (usage) if the work folder holds the work of another run.
-std::optional<BuildSummary> build_shards(DocumentReader& reader, const Tokenizer& tokenizer,
-                                         const fs::path& directory, const BuildOptions& options);
+// A stop saves what is done; a warning says what is kept, and then Stopped is thrown. Fails (data)
+// if there is no text, and (usage) if the work folder holds the work of another run.
+BuildSummary build_shards(DocumentReader& reader, const Tokenizer& tokenizer,
+                          const fs::path& directory, const BuildOptions& options);
 
 }  // namespace mythos

@@ -17,12 +17,12 @@ struct MegatronInput {
   MegatronFile file;
 };
 
-void for_each_input(const std::vector<MegatronInput>& inputs, uint64_t vocab_size,
+void for_each_input(const std::vector<MegatronInput>& inputs, uint64_t vocab_size, StopToken stop,
                     const std::function<void(Split, std::span<const uint32_t>)>& use) {
   std::vector<uint32_t> ids;
   for (const MegatronInput& input : inputs) {
     for (uint64_t document = 0; document < input.file.documents(); ++document) {
-      throw_if_stopped();
+      stop.throw_if_stopped();
       input.file.read(document, vocab_size, ids);
       use(input.split, ids);
     }
@@ -39,7 +39,7 @@ ShardManifest import_megatron(const fs::path& out, const Tokenizer& tokenizer,
   // anything is written.
   ShardWriterOptions writer_options;
   bool bos = tokenizer.bos_id().has_value(), eos = tokenizer.eos_id().has_value();
-  for_each_input(inputs, vocab_size, [&](Split, std::span<const uint32_t> ids) {
+  for_each_input(inputs, vocab_size, options.stop, [&](Split, std::span<const uint32_t> ids) {
     bos = bos && !ids.empty() && ids.front() == tokenizer.bos_id();
     eos = eos && ids.size() > bos && ids.back() == tokenizer.eos_id();
   });
@@ -47,7 +47,7 @@ ShardManifest import_megatron(const fs::path& out, const Tokenizer& tokenizer,
   writer_options.eos = eos;
   const std::vector<int32_t> byte_lengths = tokenizer.byte_lengths();
   ShardWriter writer(out, tokenizer, writer_options, options.replace);
-  for_each_input(inputs, vocab_size, [&](Split split, std::span<const uint32_t> ids) {
+  for_each_input(inputs, vocab_size, options.stop, [&](Split split, std::span<const uint32_t> ids) {
     const auto inner = ids.subspan(bos, ids.size() - bos - eos);
     writer.add(split, inner, text_bytes_of(inner, byte_lengths));
   });
@@ -63,7 +63,7 @@ ShardManifest import_llmc(const fs::path& out, const Tokenizer& tokenizer,
   ShardWriter writer(out, tokenizer, writer_options, options.replace);
   for (const Split split : {Split::train, Split::val}) {
     read_llmc(split == Split::train ? options.train : options.val, tokenizer, options.boundary,
-              [&](std::span<const uint32_t> ids) {
+              options.stop, [&](std::span<const uint32_t> ids) {
                 writer.add(split, ids, text_bytes_of(ids, byte_lengths));
               });
   }

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "base/stop.h"
 #include "data/shards/shards.h"
 
 // Exchanges token files with other programs: llm.c's .bin, and Megatron's .bin with .idx.
@@ -30,6 +31,7 @@ struct ExportOptions {
   // The most tokens of a file of llm.c or a sequence of Megatron, as both formats count in 32 bits
   // with a sign. A longer document goes on in the next file or sequence. Tests lower it.
   uint64_t most_tokens = INT32_MAX;
+  StopToken stop;
 };
 
 struct ExportSummary {
@@ -41,7 +43,7 @@ struct ExportSummary {
 
 // Writes a new directory `out`, whole or not at all: train_000000.bin … and val_000000.bin …
 // (llm.c), or train.bin, train.idx, val.bin and val.idx. Fails (usage) when it exists or a token
-// does not fit the dtype. Throws Stopped (stored_documents.h).
+// does not fit the dtype. Throws Stopped.
 ExportSummary export_shards(const ShardDirectory& shards, const Tokenizer& tokenizer,
                             const fs::path& out, const ExportOptions& options);
 
@@ -53,6 +55,7 @@ struct ImportOptions {
   // do.
   bool bos = false, eos = true;
   bool replace = false;
+  StopToken stop;
 };
 
 // Writes a shard directory from token files. Fails (data), naming file and byte, on damage and on

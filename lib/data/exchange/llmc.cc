@@ -210,16 +210,17 @@ void write_llmc(const ShardDirectory& shards, const Tokenizer& tokenizer,
   const std::vector<uint64_t> sizes = file_sizes(shards, split, options);
   summary.tokens = std::accumulate(sizes.begin(), sizes.end(), summary.tokens);
   LlmcSeries files(folder, split, version, sizes, summary.files);
-  for_each_document(shards, tokenizer, split, 0, shards.documents(split), [&](auto ids) {
-    if (!options.boundary.at_end) files.append({&boundary, 1});
-    files.append(ids);
-    if (options.boundary.at_end) files.append({&boundary, 1});
-    summary.ambiguous_documents += std::find(ids.begin(), ids.end(), boundary) != ids.end();
-  });
+  for_each_document(
+      shards, tokenizer, split, 0, shards.documents(split), options.stop, [&](auto ids) {
+        if (!options.boundary.at_end) files.append({&boundary, 1});
+        files.append(ids);
+        if (options.boundary.at_end) files.append({&boundary, 1});
+        summary.ambiguous_documents += std::find(ids.begin(), ids.end(), boundary) != ids.end();
+      });
 }
 
 void read_llmc(const std::vector<fs::path>& files, const Tokenizer& tokenizer,
-               const LlmcBoundary& boundary, const DocumentUse& use) {
+               const LlmcBoundary& boundary, StopToken stop, const DocumentUse& use) {
   const auto vocab_size = static_cast<uint64_t>(tokenizer.vocab_size());
   const uint32_t token = boundary_token(boundary, tokenizer);
   std::vector<uint32_t> ids;
@@ -233,7 +234,7 @@ void read_llmc(const std::vector<fs::path>& files, const Tokenizer& tokenizer,
         ids.push_back(id);
         continue;
       }
-      throw_if_stopped();
+      stop.throw_if_stopped();
       if (boundary.at_end || begun || !ids.empty()) use(ids);
       ids.clear();
       begun = !boundary.at_end;

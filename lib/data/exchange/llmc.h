@@ -23,6 +23,6 @@ void write_llmc(const ShardDirectory& shards, const Tokenizer& tokenizer,
 // file to file. Tokens before the first boundary (with `at_end`: after the last one) are a
 // document.
 void read_llmc(const std::vector<fs::path>& files, const Tokenizer& tokenizer,
-               const LlmcBoundary& boundary, const DocumentUse& use);
+               const LlmcBoundary& boundary, StopToken stop, const DocumentUse& use);
 
 }  // namespace mythos

@@ -79,13 +79,13 @@ int64_t token_at(const std::byte* at, uint32_t bytes, bool is_signed) {
 }
 
 void write_tokens(const ShardDirectory& shards, ShardDirectory::Split split, uint32_t bytes,
-                  const fs::path& path) {
+                  const fs::path& path, StopToken stop) {
   constexpr uint64_t kBlockTokens = 1 << 16;
   AtomicFile file(path);
   std::vector<uint32_t> ids;
   std::string block;
   for (uint64_t at = 0; at < shards.tokens(split); at += ids.size()) {
-    throw_if_stopped();
+    stop.throw_if_stopped();
     ids.resize(std::min(kBlockTokens, shards.tokens(split) - at));
     shards.read(split, at, ids);
     block.clear();
@@ -155,7 +155,7 @@ void write_megatron(const ShardDirectory& shards, ShardDirectory::Split split,
   if (shards.documents(split) == 0) return;
   const Type& type = type_for(options, shards.manifest().vocab_size);
   const std::string name = split_name(split);
-  write_tokens(shards, split, type.bytes, folder / (name + ".bin"));
+  write_tokens(shards, split, type.bytes, folder / (name + ".bin"), options.stop);
   write_index(shards, split, type, options.most_tokens, folder / (name + ".idx"));
   summary.files.push_back(name + ".bin");
   summary.files.push_back(name + ".idx");

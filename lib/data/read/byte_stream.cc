@@ -1,7 +1,6 @@
 #include "data/read/byte_stream.h"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -12,7 +11,6 @@
 #include <vector>
 
 #include "base/error.h"
-#include "base/signals.h"
 #include "base/strings.h"
 #include "data/read/codecs.h"
 #include "data/read/foreign_format.h"
@@ -52,11 +50,11 @@ class PeekableStream : public ByteStream {
 
 class RawStream : public PeekableStream {
  public:
-  explicit RawStream(const std::string& path) : name_(input_name(path)) {
+  RawStream(const std::string& path, StopToken stop) : name_(input_name(path)), stop_(stop) {
     owned_ = path != "-";
     do {  // open() of a named pipe waits for its writer
       fd_ = owned_ ? open(path.c_str(), O_RDONLY | O_CLOEXEC) : STDIN_FILENO;
-      if (fd_ < 0 && errno == EINTR && stop_signal()) return;
+      if (fd_ < 0 && errno == EINTR) stop_.throw_if_stopped();
     } while (fd_ < 0 && errno == EINTR);
     if (fd_ < 0) fail_read("cannot open");
     struct stat status = {};
@@ -81,18 +79,10 @@ class RawStream : public PeekableStream {
     fail(ErrorKind::data, strprintf("%s %s: %s", action, name_, std::strerror(errno)));
   }
 
-  // Waits until input arrives; returns false once a stop signal came.
-  bool wait_for_input() const {
-    constexpr int kCheckMilliseconds = 200;
-    pollfd input = {fd_, POLLIN, 0};
-    while (!stop_signal()) {
-      if (!may_block_ || poll(&input, 1, kCheckMilliseconds) > 0) return true;
-    }
-    return false;
-  }
-
   size_t read_on(std::span<char> out) override {
-    while (wait_for_input()) {
+    while (true) {
+      if (may_block_) wait_for_input(fd_, stop_);
+      stop_.throw_if_stopped();
       const ssize_t got = ::read(fd_, out.data(), out.size());
       if (got >= 0) {
         read_bytes_ += static_cast<uint64_t>(got);
@@ -100,10 +90,10 @@ class RawStream : public PeekableStream {
       }
       if (errno != EINTR) fail_read("cannot read");
     }
-    return 0;
   }
 
   std::string name_;
+  StopToken stop_;
   int fd_ = -1;
   bool owned_ = false, may_block_ = false;
   uint64_t read_bytes_ = 0;
@@ -124,7 +114,7 @@ class DecompressedStream : public PeekableStream {
       // Reads on only when the codec has taken everything: no codec takes a stream's last bytes
       // before it has given out all of its output.
       if (in_.empty()) in_ = {buffer_.data(), raw_->read(buffer_)};
-      if (in_.empty() && !codec_->complete() && !stop_signal()) {
+      if (in_.empty() && !codec_->complete()) {
         fail_at(strprintf("the %s data are cut off", format_.name));
       }
       if (in_.empty()) return 0;
@@ -168,14 +158,14 @@ CompressedName split_compression(std::string_view path) {
   return {"", path};
 }
 
-std::unique_ptr<ByteStream> open_byte_stream(const std::string& path) {
-  auto raw = std::make_unique<RawStream>(path);
+std::unique_ptr<ByteStream> open_byte_stream(const std::string& path, StopToken stop) {
+  auto raw = std::make_unique<RawStream>(path, stop);
   const std::string_view start = raw->peek(kMagicBytes);
   for (const CodecFormat& format : codec_formats()) {
     if (format.begins(start)) return std::make_unique<DecompressedStream>(std::move(raw), format);
   }
   const std::string_view promised = split_compression(path).compression;
-  if (!promised.empty() && !stop_signal()) {
+  if (!promised.empty()) {
     const auto foreign = foreign_format(raw->peek(kForeignBytes), "");
     fail(ErrorKind::data,
          strprintf("%s: byte 0: by its name this is %s, but it does not begin so. %s.", path,

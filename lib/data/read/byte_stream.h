@@ -4,15 +4,17 @@
 #include <span>
 #include <string>
 
+#include "base/stop.h"
+
 namespace mythos {
 
 // An input as a stream of its bytes, decompressed if it is compressed.
 class ByteStream {
  public:
   virtual ~ByteStream() = default;
-  // Fills `out` from the front and returns the number of bytes; 0 at the end, and at once after
-  // stop_signal(). Fails (data), naming file and byte offset, if the input cannot be read or is
-  // corrupt.
+  // Fills `out` from the front and returns the number of bytes; 0 at the end. Throws Stopped once a
+  // stop is requested, also while nothing arrives. Fails (data), naming file and byte offset, if
+  // the input cannot be read or is corrupt.
   virtual size_t read(std::span<char> out) = 0;
   // The number of stored bytes of the input that were consumed, for progress.
   virtual uint64_t stored_bytes() const = 0;
@@ -26,8 +28,8 @@ class ByteStream {
 // Opens a file, or standard input for "-". Zstandard (also with skippable frames), gzip (also of
 // several members, as bgzip makes them) and xz are recognised by their first bytes and
 // decompressed. Fails (data) if the name promises one of them (.zst, .gz, .xz) and the bytes are
-// none of it.
-std::unique_ptr<ByteStream> open_byte_stream(const std::string& path);
+// none of it. Throws Stopped as read() does.
+std::unique_ptr<ByteStream> open_byte_stream(const std::string& path, StopToken stop = {});
 
 inline constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";  // UTF-8's
 

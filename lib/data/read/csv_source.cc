@@ -1,7 +1,6 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "base/signals.h"
 #include "base/strings.h"
 #include "data/read/csv_record.h"
 #include "data/read/input_buffer.h"
@@ -49,7 +48,7 @@ class CsvSource : public DocumentSource {
 
   // Cuts the next record that is no blank line into fields_, or sets fault_ to what is wrong with
   // it. If a quote is not closed, only the first line is given up, as the record may reach into
-  // many others. Returns false at the end and soon after stop_signal().
+  // many others. Returns false at the end.
   bool next_record() {
     while (true) {
       const std::string_view record = find_record();
@@ -74,7 +73,7 @@ class CsvSource : public DocumentSource {
       }
       last = !buffer_.more();
     }
-    return stop_signal() ? std::string_view() : buffer_.unread().substr(0, size);
+    return buffer_.unread().substr(0, size);
   }
 
   void take(size_t size_bytes) {

@@ -19,7 +19,7 @@ class InputBuffer {
   std::string_view unread() const { return std::string_view(buffer_).substr(begin_); }
   void take(size_t size_bytes) { begin_ += size_bytes; }
 
-  // Appends to unread(). Returns false at the end, and soon after stop_signal().
+  // Appends to unread(). Returns false at the end. Throws Stopped as ByteStream::read() does.
   bool more() {
     if (ended_) return false;
     buffer_.erase(0, begin_);

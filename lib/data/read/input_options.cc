@@ -120,6 +120,7 @@ DocumentReader open_documents(const InputOptions& options) {
   reader.dedup = options.dedup;
   reader.limit = options.limit;
   reader.text_piece_bytes = options.text_piece_bytes;
+  reader.stop = options.stop;
   return DocumentReader(std::move(files), std::move(reader));
 }
 

@@ -19,7 +19,9 @@ struct InputOptions {
   double sample = 1;
   bool dedup = false;
   std::optional<uint64_t> limit;
-  size_t text_piece_bytes = 0;  // see ReaderOptions; no option of the command line
+  size_t text_piece_bytes =
+      0;  // this and `stop`: see ReaderOptions; no options of the command line
+  StopToken stop;
 };
 
 // Adds FILE…, --format, --separator, --field, --strict, --skip-damaged, --min-score, --sample,

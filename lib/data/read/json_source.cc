@@ -3,7 +3,6 @@
 #include <utility>
 
 #include "base/error.h"
-#include "base/signals.h"
 #include "base/strings.h"
 #include "data/read/input_buffer.h"
 #include "data/read/json_row.h"
@@ -42,7 +41,7 @@ class JsonSource : public DocumentSource {
 
  protected:
   // Sets `row` to the next row, which stays where it lies until the next call, and notes its line.
-  // Returns false at the end and soon after stop_signal().
+  // Returns false at the end.
   virtual bool next_row(std::string_view& row) = 0;
   [[noreturn]] void fail_here(const std::string& what) const {
     fail(ErrorKind::data, place() + what);
@@ -181,7 +180,7 @@ class JsonValues : public JsonSource {
       take(1);
     }
     line_number_ = line_;
-    if (in_array_ && !stop_signal()) fail_here("the array does not end: the JSON is cut off");
+    if (in_array_) fail_here("the array does not end: the JSON is cut off");
     return false;
   }
 
@@ -201,7 +200,6 @@ class JsonValues : public JsonSource {
     size_t size = 0;
     while ((size = end.find(buffer_.unread())) == std::string_view::npos) {
       if (buffer_.more()) continue;
-      if (stop_signal()) return false;
       if (end.is_open()) fail_here("the value that begins here does not end: the JSON is cut off");
       size = buffer_.unread().size();
       break;

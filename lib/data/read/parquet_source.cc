@@ -12,7 +12,6 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/plugin.h"
-#include "base/signals.h"
 #include "base/strings.h"
 #include "data/read/byte_stream.h"
 #include "data/read/parquet_plugin.h"
@@ -119,7 +118,6 @@ class ParquetSource : public DocumentSource {
                 RowLog& rows)
       : name_(input_name(path)), options_(options), rows_(rows) {
     Descriptor file = open_seekable(path, stream);
-    if (stop_signal()) return;
     struct stat status = {};
     fstat(file.get(), &status);
     size_bytes_ = static_cast<uint64_t>(status.st_size);
@@ -197,10 +195,10 @@ class ParquetSource : public DocumentSource {
     guarded("", [&] { file_->choose(text_, numbers); });
   }
 
-  // Moves on to a row group with rows left. Returns false if there is none, and after
-  // stop_signal().
+  // Moves on to a row group with rows left. Returns false if there is none.
   bool enter_row_group() {
-    while (file_ && !stop_signal()) {
+    while (file_) {
+      options_.stop.throw_if_stopped();
       if (group_ >= 0 && row_number_ < group_rows_) return true;
       rows_before_ += group_rows_;
       row_number_ = group_rows_ = 0;

@@ -5,7 +5,6 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/log.h"
-#include "base/signals.h"
 #include "base/strings.h"
 #include "data/read/byte_stream.h"
 #include "data/read/foreign_format.h"
@@ -98,7 +97,7 @@ InputFormat tell(const std::string& path, std::string_view compression, std::str
 // comes.
 InputFormat tell_file(const std::string& path, const ReaderOptions& options, Notes& notes) {
   try {
-    const auto stream = open_byte_stream(path);
+    const auto stream = open_byte_stream(path, options.stop);
     std::string_view start;
     try {
       start = stream->peek(kTellBytes);
@@ -148,7 +147,7 @@ DocumentReader::~DocumentReader() = default;
 void DocumentReader::tell_formats() {
   formats_.assign(inputs_.size(), options_.format);
   Notes notes;
-  for (size_t i = 0; i < inputs_.size() && !stop_signal(); ++i) {
+  for (size_t i = 0; i < inputs_.size(); ++i) {
     const bool told = options_.format == InputFormat::automatic && is_regular(inputs_[i]);
     if (told) formats_[i] = tell_file(inputs_[i], options_, notes);
     if (!told) check_scores(inputs_[i], formats_[i], options_);
@@ -218,7 +217,8 @@ bool DocumentReader::skip(uint64_t documents) {
 
 // Moves on to a source that may have another document; returns false if there is none.
 bool DocumentReader::advance() {
-  if (stop_signal() || (options_.limit && counts_.documents >= *options_.limit)) return false;
+  options_.stop.throw_if_stopped();
+  if (options_.limit && counts_.documents >= *options_.limit) return false;
   if (!source_ && next_input_ < inputs_.size()) source_ = open(next_input_++);
   return source_ != nullptr;
 }
@@ -265,7 +265,7 @@ std::string DocumentReader::identity() const {
 std::unique_ptr<DocumentSource> DocumentReader::open(size_t input) {
   const std::string& path = inputs_[input];
   const std::string name = input_name(path);
-  auto stream = open_byte_stream(path);
+  auto stream = open_byte_stream(path, options_.stop);
   InputFormat& format = formats_[input];
   if (format == InputFormat::automatic) {
     Notes notes;

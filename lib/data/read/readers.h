@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "base/stop.h"
+
 namespace mythos {
 
 // The formats of inputs. `automatic` is decided by an input's first bytes and its name
@@ -37,6 +39,7 @@ struct ReaderOptions {
   double sample = 1;                 // share of the documents to keep, chosen by hash of the text
   bool dedup = false;                // whether to leave out documents whose text came before
   std::optional<uint64_t> limit;     // most documents to give
+  StopToken stop;                    // ends the reading
 };
 
 // An input that was left out, wholly or from some byte on.
@@ -73,12 +76,12 @@ class DocumentReader {
   // file, or a file cannot be opened or is plainly no text, so that a long job does not fail
   // half-way for such a reason. Fails (usage) on a malformed JSON pointer, and on min_scores if an
   // input is text. The format of an input that is no ordinary file, such as a pipe, is found out
-  // when its turn comes.
+  // when its turn comes. The constructor and the functions that read throw Stopped.
   DocumentReader(std::vector<std::string> inputs, ReaderOptions options);
   ~DocumentReader();
 
-  // Reads the next document. Returns false at the end, and soon after stop_signal(). Fails (data)
-  // as open_byte_stream() does and, if `strict`, on the first malformed row.
+  // Reads the next document. Returns false at the end. Fails (data) as open_byte_stream() does and,
+  // if `strict`, on the first malformed row.
   bool next(std::string& document);
   // Begins again with the first document; only for inputs that are files.
   void restart();

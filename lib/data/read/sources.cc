@@ -2,7 +2,6 @@
 
 #include "base/error.h"
 #include "base/log.h"
-#include "base/signals.h"
 #include "data/read/splitter.h"
 
 namespace mythos {
@@ -53,7 +52,7 @@ class TextPieces : public DocumentSource {
     const size_t size = line == std::string::npos ? whole_characters(last) : line + 1;
     piece.assign(buffer_, 0, size);
     buffer_.erase(0, size);
-    return size > 0 && !stop_signal();
+    return size > 0;
   }
   uint64_t stored_bytes() const override { return stream_->stored_bytes(); }
 

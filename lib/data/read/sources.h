@@ -13,10 +13,11 @@ namespace mythos {
 class DocumentSource {
  public:
   virtual ~DocumentSource() = default;
-  // Reads the next document. Returns false at the end, and soon after stop_signal().
+  // Reads the next document. Returns false at the end. Throws Stopped once ReaderOptions::stop is
+  // requested.
   virtual bool next(std::string& document) = 0;
   // Skips documents, with the same effect on the RowLog as reading them. Returns their number,
-  // fewer than asked for only at the end and soon after stop_signal().
+  // fewer than asked for only at the end.
   virtual uint64_t skip(uint64_t documents);
   virtual uint64_t stored_bytes() const = 0;
   // Whether the input, once it is read to the end, is a text without the separator at which it was

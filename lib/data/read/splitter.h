@@ -5,7 +5,6 @@
 #include <string_view>
 #include <utility>
 
-#include "base/signals.h"
 #include "data/read/input_buffer.h"
 
 namespace mythos {
@@ -17,8 +16,7 @@ class Splitter {
       : buffer_(std::move(stream)), separator_(std::move(separator)) {}
 
   // Sets `part` to the next part without its separator, a view that is valid until the next call,
-  // and `terminated` to whether a separator followed. Returns false at the end and after
-  // stop_signal().
+  // and `terminated` to whether a separator followed. Returns false at the end.
   bool next(std::string_view& part, bool& terminated) {
     size_t searched = 0;
     do {
@@ -36,7 +34,7 @@ class Splitter {
     part = buffer_.unread();
     buffer_.take(part.size());
     terminated = false;
-    return !std::exchange(ended_, true) && !stop_signal();
+    return !std::exchange(ended_, true);
   }
   uint64_t stored_bytes() const { return buffer_.stored_bytes(); }
 

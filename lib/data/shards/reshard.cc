@@ -81,7 +81,7 @@ struct StoredDocument {
 }  // namespace
 
 ShardManifest merge_shards(const std::vector<ShardDirectory>& inputs, const Tokenizer& tokenizer,
-                           const fs::path& out, bool replace) {
+                           const fs::path& out, bool replace, StopToken stop) {
   for (const ShardDirectory& input : inputs) require_same_kind(inputs.front(), input);
   ShardWriter writer(out, tokenizer, writer_options(inputs.front().manifest()), replace);
   for (const ShardDirectory& input : inputs) {
@@ -90,7 +90,7 @@ ShardManifest merge_shards(const std::vector<ShardDirectory>& inputs, const Toke
       // is counted.
       uint64_t text_bytes =
           (split == Split::train ? input.manifest().train : input.manifest().val).text_bytes;
-      for_each_document(input, tokenizer, split, 0, input.documents(split),
+      for_each_document(input, tokenizer, split, 0, input.documents(split), stop,
                         [&](auto ids) { writer.add(split, ids, std::exchange(text_bytes, 0)); });
     }
   }
@@ -109,7 +109,7 @@ fs::path part_name(const fs::path& prefix, size_t part) {
 
 std::vector<ShardManifest> split_into_parts(const ShardDirectory& shards,
                                             const Tokenizer& tokenizer, const fs::path& prefix,
-                                            uint32_t parts, bool replace) {
+                                            uint32_t parts, bool replace, StopToken stop) {
   const uint64_t most = std::max(shards.documents(Split::train), shards.documents(Split::val));
   if (parts > most) {
     fail(ErrorKind::usage,
@@ -127,9 +127,9 @@ std::vector<ShardManifest> split_into_parts(const ShardDirectory& shards,
                                                     writer_options(shards.manifest()), replace));
     for (const Split split : kSplits) {
       const auto& begins = split == Split::train ? train : val;
-      for_each_document(shards, tokenizer, split, begins[part], begins[part + 1], [&](auto ids) {
-        writers.back()->add(split, ids, text_bytes_of(ids, byte_lengths));
-      });
+      for_each_document(
+          shards, tokenizer, split, begins[part], begins[part + 1], stop,
+          [&](auto ids) { writers.back()->add(split, ids, text_bytes_of(ids, byte_lengths)); });
     }
     writers.back()->finish();
   }
@@ -139,7 +139,7 @@ std::vector<ShardManifest> split_into_parts(const ShardDirectory& shards,
 }
 
 ShardManifest split_again(const ShardDirectory& shards, const Tokenizer& tokenizer,
-                          const fs::path& out, double val_fraction, bool replace) {
+                          const fs::path& out, double val_fraction, bool replace, StopToken stop) {
   const std::vector<int32_t> byte_lengths = tokenizer.byte_lengths();
   ShardWriter writer(out, tokenizer, writer_options(shards.manifest()), replace);
   Parting<StoredDocument> parting(val_fraction, {});
@@ -150,7 +150,7 @@ ShardManifest split_again(const ShardDirectory& shards, const Tokenizer& tokeniz
     parted.clear();
   };
   for (const Split old : kSplits) {
-    for_each_document(shards, tokenizer, old, 0, shards.documents(old), [&](auto ids) {
+    for_each_document(shards, tokenizer, old, 0, shards.documents(old), stop, [&](auto ids) {
       StoredDocument document = {tokenizer.decode(ids), {ids.begin(), ids.end()}, &byte_lengths};
       document.split = split_of_hash(parting_hash(document.text), val_fraction);
       if (parting.decided())

@@ -1,11 +1,12 @@
 #pragma once
 #include <vector>
 
+#include "base/stop.h"
 #include "data/shards/shards.h"
 
 namespace mythos {
 
-// The functions of this header throw Stopped (stored_documents.h) on a stop signal, fail as
+// The functions of this header throw Stopped, having removed what is unfinished, fail as
 // ShardWriter does if the target exists, and make shards of the default sizes, so that the result
 // depends on the documents alone, not on the files that they came in.
 
@@ -13,7 +14,7 @@ namespace mythos {
 // stays in its split. Sources are recorded if all inputs record them. Fails (data), showing both
 // fingerprints or both settings, unless all inputs have one tokenizer and agree on BOS and EOS.
 ShardManifest merge_shards(const std::vector<ShardDirectory>& inputs, const Tokenizer& tokenizer,
-                           const fs::path& out, bool replace);
+                           const fs::path& out, bool replace, StopToken stop = {});
 
 // The name of a part: "PREFIX-00003".
 fs::path part_name(const fs::path& prefix, size_t part);
@@ -24,11 +25,12 @@ fs::path part_name(const fs::path& prefix, size_t part);
 // Fails (usage) if the larger split has fewer documents than parts.
 std::vector<ShardManifest> split_into_parts(const ShardDirectory& shards,
                                             const Tokenizer& tokenizer, const fs::path& prefix,
-                                            uint32_t parts, bool replace);
+                                            uint32_t parts, bool replace, StopToken stop = {});
 
 // Parts the documents, those of train before those of val, anew by the hash of their text as
 // build_shards() does (parting.h). If a document must be cut, it is cut between two tokens.
 ShardManifest split_again(const ShardDirectory& shards, const Tokenizer& tokenizer,
-                          const fs::path& out, double val_fraction, bool replace);
+                          const fs::path& out, double val_fraction, bool replace,
+                          StopToken stop = {});
 
 }  // namespace mythos

@@ -1,28 +1,23 @@
 #include "data/shards/stored_documents.h"
 
 #include "base/error.h"
-#include "base/signals.h"
 #include "base/strings.h"
 #include "text/load_tokenizer.h"
 
 namespace mythos {
-
-void throw_if_stopped() {
-  if (stop_signal()) throw Stopped{};
-}
 
 std::unique_ptr<Tokenizer> load_tokenizer_of(const ShardDirectory& shards) {
   return load_carried_tokenizer(shards.path() / shards.manifest().tokenizer_file);
 }
 
 void for_each_document(const ShardDirectory& shards, const Tokenizer& tokenizer,
-                       ShardDirectory::Split split, uint64_t first, uint64_t end,
+                       ShardDirectory::Split split, uint64_t first, uint64_t end, StopToken stop,
                        const DocumentUse& use) {
   const bool bos = shards.manifest().bos, eos = shards.manifest().eos;
   std::vector<uint32_t> ids;
   uint64_t begin = shards.document_begin(split, first);
   for (uint64_t document = first; document < end; ++document) {
-    throw_if_stopped();
+    stop.throw_if_stopped();
     const uint64_t next = shards.document_begin(split, document + 1);
     ids.resize(next - begin);
     shards.read(split, begin, ids);

@@ -1,6 +1,7 @@
 #pragma once
 #include <functional>
 
+#include "base/stop.h"
 #include "data/shards/shards.h"
 
 namespace mythos {
@@ -8,19 +9,14 @@ namespace mythos {
 // A function that takes the ids of one document.
 using DocumentUse = std::function<void(std::span<const uint32_t>)>;
 
-// Thrown between two documents once a stop signal has come (base/signals.h). Destructors remove the
-// unfinished output.
-struct Stopped {};
-void throw_if_stopped();
-
 // Loads the tokenizer that the directory carries under the name in its manifest.
 std::unique_ptr<Tokenizer> load_tokenizer_of(const ShardDirectory& shards);
 
 // Calls `use` for documents first … end-1 of a split, in order, with their ids without the BOS and
 // EOS that the manifest promises. Fails (data), naming the document, if one lacks them. Holds one
-// document in memory. Throws Stopped.
+// document in memory. Throws Stopped between two documents.
 void for_each_document(const ShardDirectory& shards, const Tokenizer& tokenizer,
-                       ShardDirectory::Split split, uint64_t first, uint64_t end,
+                       ShardDirectory::Split split, uint64_t first, uint64_t end, StopToken stop,
                        const DocumentUse& use);
 
 // The bytes of text that ids stand for, by `byte_lengths` of the tokenizer.
