@@ -5,8 +5,7 @@
 
 #include "config/key_options.h"
 #include "device/compute_options.h"
-#include "infer/engine/generate.h"
-#include "infer/engine/session.h"
+#include "infer/engine/engine.h"
 
 namespace mythos {
 
@@ -20,7 +19,11 @@ struct GenerateCommand {
   DecodeOptions decode;
   std::string loops;  // as typed
   std::optional<int64_t> max_loops, draft_tokens;
-  Session::Options session;
+  // What the decoder does, and the loops of a text that does not say otherwise (see Request).
+  struct Depth : Decoder::Options {
+    int64_t loops = 0;
+    bool exits = false;
+  } session;
   GenerateOptions generate;
 
   void declare(CLI::App& app);

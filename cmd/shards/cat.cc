@@ -23,8 +23,8 @@ int cat(const CatOptions& options) {
   const ShardDirectory shards(options.directory);
   const uint64_t total = shards.tokens(options.split);
   if (options.from > total) {
-    fail(ErrorKind::usage, strprintf("--from %llu: the %s split has %llu tokens", ull(options.from),
-                                     split_name(options.split), ull(total)));
+    fail(ErrorKind::usage, strprintf("--from %u: the %s split has %u tokens", options.from,
+                                     split_name(options.split), total));
   }
   const uint64_t end = options.from + std::min(options.count, total - options.from);
   print_tokens(shards, *load_tokenizer_of(shards), options.split, options.from, end,

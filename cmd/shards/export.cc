@@ -22,11 +22,10 @@ int export_files(const ExportCommand& options, const CLI::App& command) {
     log_warning(
         strprintf("%s documents have the boundary token inside: whoever reads the files "
                   "takes each for several",
-                  with_commas(static_cast<int64_t>(summary.ambiguous_documents)).c_str()));
+                  with_commas(static_cast<int64_t>(summary.ambiguous_documents))));
   }
-  log_info(strprintf("%s: %s tokens in %s", options.output.c_str(),
-                     with_commas(static_cast<int64_t>(summary.tokens)).c_str(),
-                     join(summary.files, ", ").c_str()));
+  log_info(strprintf("%s: %s tokens in %s", options.output,
+                     with_commas(static_cast<int64_t>(summary.tokens)), join(summary.files, ", ")));
   return 0;
 }
 

@@ -1,4 +1,3 @@
-#include "infer/engine/generate.h"
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
@@ -9,18 +8,12 @@
 #include <string>
 
 #include "../device.h"
+#include "alone.h"
 #include "fixture.h"
 #include "infer/terminal/generation_report.h"
 
 namespace mythos {
 namespace {
-
-Session::Options fp32(int64_t loops = 0) {
-  Session::Options options;
-  options.loops = loops;
-  options.compute_type = ComputeType::fp32;
-  return options;
-}
 
 GenerateOptions greedy(int64_t max_tokens) {
   GenerateOptions options;
@@ -62,10 +55,8 @@ TEST_P(GenerateWith, GreedyEqualsArgmaxOfTheFullForward) {
   const Model model = small_model(value(), device_);
   const ByteTokenizer tokenizer(false, /*eos=*/false);
   for (const int64_t loops : {1, 3, 6}) {
-    Session session(model, fp32(loops));
-    Generator generator(session, tokenizer);
-    generator.set_prompt(small_prompt(7));
-    const Generation got = generator.generate(greedy(12));
+    const Generation got =
+        Alone(model, tokenizer, fp32(), loops).generate(small_prompt(7), greedy(12));
     EXPECT_EQ(got.ids, argmax_continuation(model, small_prompt(7), loops, 12)) << loops << " loops";
     EXPECT_EQ(got.reason, StopReason::max_tokens);
     EXPECT_EQ(got.prompt_tokens, 7);
@@ -81,15 +72,14 @@ INSTANTIATE_TEST_SUITE_P(
 
 class Generate : public testing::Test {
  protected:
-  Generation run(const GenerateOptions& options, const Generator::Sink& sink = {}) {
-    Generator generator(session_, tokenizer_);
-    generator.set_prompt(small_prompt(6));
-    return generator.generate(options, sink);
+  Generation run(const GenerateOptions& options, std::function<void(std::string_view)> text = {},
+                 StopToken stop = {}) {
+    return alone_.generate(small_prompt(6), options, std::move(text), stop);
   }
 
   Model model_ = small_model();
   ByteTokenizer tokenizer_{false, false};
-  Session session_{model_, fp32()};
+  Alone alone_{model_, tokenizer_};
 };
 
 TEST_F(Generate, TheSameSeedGivesTheSameTextAndAnotherSeedAnother) {
@@ -102,12 +92,21 @@ TEST_F(Generate, TheSameSeedGivesTheSameTextAndAnotherSeedAnother) {
   EXPECT_NE(run(other_sample).ids, first.ids);
 }
 
+// The prompt is computed for the first of them alone.
 TEST_F(Generate, SamplesOfOnePromptDoNotDisturbEachOther) {
-  Generator generator(session_, tokenizer_);
-  generator.set_prompt(small_prompt(6));
-  const Generation first = generator.generate(sampled(5));
-  generator.generate(sampled(6, 30));
-  EXPECT_EQ(generator.generate(sampled(5)).ids, first.ids);
+  Engine engine(alone_.decoder(), tokenizer_, 1);
+  const auto sample = [&](const GenerateOptions& options) {
+    return engine.complete({small_prompt(6), options, 0, false, {}, {}, {}, {}});
+  };
+  const Generation first = sample(sampled(5));
+  sample(sampled(6, 30));
+  const Generation again = sample(sampled(5));
+  EXPECT_EQ(again.ids, first.ids);
+  EXPECT_EQ(first.computed_prompt_tokens, 6);
+  EXPECT_EQ(again.computed_prompt_tokens, 0);
+  EXPECT_NE(describe(again, alone_.decoder()).find("prompt 6 tokens (copied)"), std::string::npos);
+  EXPECT_EQ(engine.counts().prompt_tokens, 18);
+  EXPECT_EQ(engine.counts().computed_prompt_tokens, 6);
 }
 
 TEST_F(Generate, StreamsTheTextThatItReturns) {
@@ -145,9 +144,7 @@ TEST_F(Generate, StopsAtEosAndDoesNotShowIt) {
    public:
     explicit EosIs(uint32_t id) { set_boundaries(std::nullopt, id); }
   } tokenizer(ids[3]);
-  Generator generator(session_, tokenizer);
-  generator.set_prompt(small_prompt(6));
-  const Generation got = generator.generate(greedy(8));
+  const Generation got = Alone(model_, tokenizer).generate(small_prompt(6), greedy(8));
   const auto end = std::find(ids.begin(), ids.end(), ids[3]);
   EXPECT_EQ(got.reason, StopReason::eos);
   EXPECT_EQ(got.ids, std::vector<uint32_t>(ids.begin(), end));
@@ -158,23 +155,24 @@ TEST_F(Generate, StopsWhereTheContextEnds) {
   EXPECT_EQ(got.reason, StopReason::context);
   // 48 tokens of context, 6 of them the prompt; the last token drawn need not be fed again.
   EXPECT_EQ(got.ids.size(), 43u);
-  EXPECT_NE(describe(got, session_.decoder()).find("the context of 48 tokens is full"),
+  EXPECT_NE(describe(got, alone_.decoder()).find("the context of 48 tokens is full"),
             std::string::npos);
 }
 
 TEST_F(Generate, APromptThatFillsTheContextGetsOneToken) {
-  Generator generator(session_, tokenizer_);
-  generator.set_prompt(small_prompt(48));
-  const Generation got = generator.generate(greedy(5));
+  const Generation got = alone_.generate(small_prompt(48), greedy(5));
   EXPECT_EQ(got.ids.size(), 1u);
   EXPECT_EQ(got.reason, StopReason::context);
 }
 
-TEST_F(Generate, CancellingKeepsWhatThereIs) {
-  GenerateOptions options = greedy(20);
-  int asked = 0;
-  options.cancelled = [&] { return ++asked == 4; };
-  const Generation got = run(options);
+TEST_F(Generate, AStopKeepsWhatThereIs) {
+  StopSource source;
+  std::string text;
+  const auto take = [&](std::string_view part) {
+    text += part;
+    if (text.size() >= 4) source.request_stop();
+  };
+  const Generation got = run(greedy(20), take, source.token());
   EXPECT_EQ(got.reason, StopReason::interrupted);
   EXPECT_EQ(got.ids.size(), 4u);
   EXPECT_EQ(got.decode_steps, 3);
@@ -185,10 +183,8 @@ TEST_F(Generate, NeverDrawsIdsThatTheTokenizerLacks) {
   config.vocab_size = 2048;
   Model model(config);
   model.parameters.initialize(config, 3);
-  Session session(model, fp32());
-  Generator generator(session, tokenizer_);
-  generator.set_prompt(small_prompt(4));
-  for (const uint32_t id : generator.generate(sampled(1, 40)).ids) EXPECT_LT(id, 258u);
+  Alone alone(model, tokenizer_);
+  for (const uint32_t id : alone.generate(small_prompt(4), sampled(1, 40)).ids) EXPECT_LT(id, 258u);
 }
 
 TEST_F(Generate, ATokenizerLargerThanTheModelIsAnError) {
@@ -196,8 +192,8 @@ TEST_F(Generate, ATokenizerLargerThanTheModelIsAnError) {
   config.vocab_size = 100;
   Model model(config);
   model.parameters.initialize(config, 3);
-  Session session(model, fp32());
-  EXPECT_THROW(Generator(session, tokenizer_), Error);
+  Decoder decoder(model, fp32());
+  EXPECT_THROW(Engine(decoder, tokenizer_, 1), Error);
 }
 
 TEST_F(Generate, MaxTokensBelowOneIsAnError) {
@@ -207,7 +203,7 @@ TEST_F(Generate, MaxTokensBelowOneIsAnError) {
 TEST_F(Generate, JsonHoldsTheResult) {
   GenerateOptions options = greedy(4);
   const Generation got = run(options);
-  const nlohmann::json json = to_json(got, session_.decoder(), options, "abc");
+  const nlohmann::json json = to_json(got, alone_.decoder(), options, "abc");
   EXPECT_EQ(json["schema"], "mythos.generate/1");
   EXPECT_EQ(json["prompt"], "abc");
   EXPECT_EQ(json["ids"], got.ids);

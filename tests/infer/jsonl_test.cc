@@ -3,25 +3,28 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <fstream>
 
 #include "../scratch.h"
+#include "alone.h"
 #include "base/error.h"
+#include "fixture.h"
 
 namespace mythos {
 namespace {
 
 class Jsonl : public testing::Test {
  protected:
-  std::vector<BatchRequest> read(const std::string& content, const BatchRequest& defaults = {},
-                                 size_t max_line_bytes = 1 << 20) {
+  std::vector<JsonlPrompt> read(const std::string& content, const JsonlPrompt& defaults = {},
+                                size_t max_line_bytes = 1 << 20) {
     const std::string path = (scratch_.path() / "p.jsonl").string();
     std::ofstream(path) << content;
     prompts_ = std::make_unique<JsonlPrompts>(path, defaults, 7, max_line_bytes);
-    std::vector<BatchRequest> out;
-    BatchRequest request;
-    while (prompts_->next(request, true) == Arrival::here) out.push_back(request);
+    std::vector<JsonlPrompt> out;
+    JsonlPrompt prompt;
+    while (prompts_->next(prompt, true) == Arrival::here) out.push_back(prompt);
     return out;
   }
 
@@ -30,7 +33,7 @@ class Jsonl : public testing::Test {
 };
 
 TEST_F(Jsonl, ALineOverridesWhatTheCommandLineSaid) {
-  BatchRequest defaults;
+  JsonlPrompt defaults;
   defaults.loops = 4;
   defaults.options.max_tokens = 9;
   defaults.options.stop = {"."};
@@ -56,9 +59,9 @@ TEST_F(Jsonl, ALineOverridesWhatTheCommandLineSaid) {
   EXPECT_EQ(got[1].options.stop, (std::vector<std::string>{"x", "y"}));
   EXPECT_TRUE(got[2].exits);
   EXPECT_EQ(got[2].loops, 7);
-  EXPECT_EQ(prompts_->take_label(1).id, nlohmann::json::parse("{\"k\":[1]}"));
-  EXPECT_EQ(prompts_->take_label(2).line, 4u);
-  EXPECT_TRUE(prompts_->take_label(0).id.is_null());
+  EXPECT_EQ(got[1].id, nlohmann::json::parse("{\"k\":[1]}"));
+  EXPECT_EQ(got[2].line, 4u);
+  EXPECT_TRUE(got[0].id.is_null());
 }
 
 TEST_F(Jsonl, EachLineHasRandomNumbersOfItsOwnUnlessItNamesASeed) {
@@ -109,7 +112,7 @@ TEST_F(Jsonl, AFaultyLineCostsNoOther) {
       ASSERT_TRUE(got[i].fault) << line;
       EXPECT_TRUE(got[i].fault->message().starts_with(message)) << got[i].fault->message();
     }
-    EXPECT_EQ(prompts_->take_label(i).line, i + 1);
+    EXPECT_EQ(got[i].line, i + 1);
   }
 }
 
@@ -117,8 +120,8 @@ TEST_F(Jsonl, AFaultyLineKeepsItsId) {
   const auto got = read("{\"prompt\":3,\"id\":\"x\"}\n{\"id\":[7]}\n");
   ASSERT_EQ(got.size(), 2u);
   EXPECT_TRUE(got[0].fault && got[1].fault);
-  EXPECT_EQ(prompts_->take_label(0).id, "x");
-  EXPECT_EQ(prompts_->take_label(1).id, nlohmann::json::parse("[7]"));
+  EXPECT_EQ(got[0].id, "x");
+  EXPECT_EQ(got[1].id, nlohmann::json::parse("[7]"));
 }
 
 TEST_F(Jsonl, NestingOfAnyDepthIsAFaultOfItsLine) {
@@ -148,11 +151,108 @@ TEST_F(Jsonl, ALineThatIsTooLongIsAFaultOfItsOwn) {
   const bool too_long[] = {false, true, false, true, false, true};
   for (size_t i = 0; i < got.size(); ++i) {
     ASSERT_EQ(got[i].fault.has_value(), too_long[i]) << i;
-    EXPECT_EQ(prompts_->take_label(i).line, i + 1);
+    EXPECT_EQ(got[i].line, i + 1);
     if (!too_long[i]) continue;
     EXPECT_EQ(got[i].fault->message(), "longer than a line may be, 97.7 KiB");
   }
   EXPECT_EQ(got[2].prompt.size(), 99'987u);
+}
+
+// Runs of a small model over the lines of a file.
+class RunJsonl : public testing::Test {
+ protected:
+  JsonlResult run(int64_t batch_size, const std::string& content) {
+    const std::string path = (scratch_.path() / "p.jsonl").string();
+    std::ofstream(path) << content;
+    return run_of(path, batch_size);
+  }
+  JsonlResult run_of(const std::string& path, int64_t batch_size) {
+    Engine engine(decoder_, tokenizer_, batch_size);
+    JsonlPrompt defaults;
+    defaults.options.max_tokens = 6;
+    JsonlPrompts prompts(path, defaults, 3);
+    run_.print = [this](const std::string& line) { printed_.push_back(json::parse(line)); };
+    return run_jsonl(engine, prompts, run_);
+  }
+
+  using json = nlohmann::json;
+  Scratch scratch_;
+  Model model_ = small_model();
+  Decoder decoder_{model_, fp32()};
+  ByteTokenizer tokenizer_{false, false};
+  JsonlRun run_;
+  std::vector<json> printed_;
+};
+
+TEST_F(RunJsonl, EveryLineGetsItsResultInItsPlace) {
+  run_.checkpoint = "runs/a";
+  const JsonlResult result =
+      run(2,
+          "{\"prompt\":\"ab\",\"id\":7}\n{\"prompt\":\"\"}\n[1]\n"
+          "{\"prompt\":\"" +
+              std::string(60, 'x') + "\"}\n{\"prompt\":\"ab\",\"max_tokens\":2}");
+  EXPECT_EQ(result.prompts, 5);
+  EXPECT_EQ(result.failed, 3);
+  EXPECT_NE(result.first_failure.find("p.jsonl:2: the prompt is empty"), std::string::npos)
+      << result.first_failure;
+  ASSERT_EQ(printed_.size(), 5u);
+  for (size_t i = 0; i < 5; ++i) {
+    EXPECT_EQ(printed_[i]["line"], i + 1);
+    EXPECT_EQ(printed_[i]["checkpoint"], "runs/a");
+  }
+  EXPECT_EQ(printed_[0]["id"], 7);
+  EXPECT_EQ(printed_[0]["ids"].size(), 6u);
+  EXPECT_EQ(printed_[2]["error"]["message"], "not a JSON object");
+  EXPECT_TRUE(
+      printed_[3]["error"]["message"].get<std::string>().starts_with("the prompt has 60 tokens"));
+  EXPECT_EQ(printed_[4]["ids"].size(), 2u);
+}
+
+// However many lines in a row are of no use, a text beside them goes on, and the run ends with the
+// file.
+TEST_F(RunJsonl, FaultyLinesHoldUpNoText) {
+  std::string content;
+  for (int i = 0; i < 100; ++i) content += i == 10 ? "{\"prompt\":\"ab\"}\n" : "[]\n";
+  run_.unordered = true;
+  EXPECT_EQ(run(4, content).failed, 99);
+  ASSERT_EQ(printed_.size(), 100u);
+  // The text comes with the third step, which takes lines 9 to 12, or behind the four after it.
+  const auto text = std::find_if(printed_.begin(), printed_.end(),
+                                 [](const json& line) { return line.contains("text"); });
+  EXPECT_EQ(text - printed_.begin(), 10 + 1 + 4 * 4);
+}
+
+TEST_F(RunJsonl, AStopEndsAllTextsWhereTheyAre) {
+  StopSource source;
+  run_.stop = source.token();
+  int taken = 0;
+  run_.on_prompt = [&](const JsonlPrompt& prompt) {
+    EXPECT_EQ(prompt.prompt, "ab");
+    if (++taken == 4) source.request_stop();
+  };
+  std::string content;
+  for (int i = 0; i < 9; ++i) {
+    content += "{\"prompt\":\"ab\",\"max_tokens\":" + std::to_string(i == 0 ? 2 : 40) + "}\n";
+  }
+  EXPECT_EQ(run(3, content).prompts, 4);
+  ASSERT_EQ(printed_.size(), 4u);
+  EXPECT_EQ(printed_[0]["stop_reason"], "max_tokens");
+  for (const size_t i : {1u, 2u}) {
+    EXPECT_EQ(printed_[i]["stop_reason"], "interrupted");
+    EXPECT_EQ(printed_[i]["ids"].size(), 2u);
+  }
+  EXPECT_EQ(printed_[3]["stop_reason"], "interrupted");
+  EXPECT_EQ(printed_[3]["ids"].size(), 0u);
+}
+
+TEST_F(RunJsonl, AFileThatCannotBeReadIsAnError) {
+  try {
+    run_of(scratch_.path().string(), 2);
+    FAIL() << "no error";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::data);
+    EXPECT_TRUE(error.message().ends_with("cannot read: Is a directory")) << error.message();
+  }
 }
 
 TEST(LineReader, GivesTheLinesOfAPipeAsTheyCome) {
@@ -168,7 +268,9 @@ TEST(LineReader, GivesTheLinesOfAPipeAsTheyCome) {
   EXPECT_EQ(lines.next(line, true), Arrival::here);
   EXPECT_EQ(line, "one");
   EXPECT_EQ(lines.next(line, false), Arrival::not_yet);
-  EXPECT_EQ(lines.next(line, true, [] { return true; }), Arrival::ended);
+  StopSource source;
+  source.request_stop();
+  EXPECT_EQ(lines.next(line, true, source.token()), Arrival::ended);
   put("o\n\nlast");
   EXPECT_EQ(lines.next(line, false), Arrival::here);
   EXPECT_EQ(line, "two");

@@ -2,51 +2,53 @@
 
 #include <gtest/gtest.h>
 
-#include <csignal>
 #include <string>
 
+#include "alone.h"
 #include "fixture.h"
-#include "infer/terminal/interrupt.h"
 
 namespace mythos {
 namespace {
 
 class ReplTest : public testing::Test {
  protected:
-  static GenerateOptions options() {
-    GenerateOptions options;
-    options.max_tokens = 6;
-    return options;
+  static Repl::Settings settings() {
+    Repl::Settings settings;
+    settings.options.max_tokens = 6;
+    settings.auto_loops = 3;
+    return settings;
   }
-  static Session::Options fp32() {
-    Session::Options options;
-    options.compute_type = ComputeType::fp32;
+  static Decoder::Options decoder_options() {
+    Decoder::Options options = fp32();
     options.exit = ExitRule::latent;
     options.exit_threshold = 1e9;
-    options.exits = false;
     return options;
   }
 
   // What the line made the model say; messages go to message_.
-  std::string say(const std::string& line) {
+  std::string say(const std::string& line, StopToken stop = {}) {
     text_.clear();
     message_.clear();
-    open_ = repl_.handle(line);
+    open_ = repl_.handle(line, stop);
     return text_;
   }
 
   Model model_ = small_model();
   ByteTokenizer tokenizer_{false, false};
-  Session session_{model_, fp32()};
+  Decoder decoder_{model_, decoder_options()};
+  Engine engine_{decoder_, tokenizer_, 1};
+  StopSource source_;
+  size_t stop_behind_ = 1000;  // bytes of the text
   std::string text_, message_;
   bool open_ = true;
-  Repl repl_{session_,
-             tokenizer_,
-             options(),
-             {[this](std::string_view text) { text_ += text; },
+  Repl repl_{engine_,
+             settings(),
+             {[this](std::string_view text) {
+                text_ += text;
+                if (text_.size() >= stop_behind_) source_.request_stop();
+              },
               [this](const std::string& message) { message_ += message; },
-              [this](const std::string& statistics) { message_ += statistics; }},
-             3};
+              [this](const std::string& statistics) { message_ += statistics; }}};
 };
 
 TEST_F(ReplTest, ALineIsAPrompt) {
@@ -67,7 +69,7 @@ TEST_F(ReplTest, LoopsChangeTheText) {
   say(":temperature 0");
   const std::string three = say("hello");
   say(":loops 1");
-  EXPECT_EQ(session_.loops(), 1);
+  EXPECT_EQ(repl_.settings().loops, 1);
   EXPECT_NE(say("hello"), three);
   say(":loops 3");
   EXPECT_EQ(say("hello"), three);
@@ -123,17 +125,18 @@ TEST_F(ReplTest, MistakesBecomeMessages) {
   EXPECT_TRUE(open_);
 }
 
-TEST(InterruptGuard, NotesTheSignalAndRestoresWhatWasBefore) {
-  struct sigaction before = {}, after = {};
-  sigaction(SIGINT, nullptr, &before);
-  {
-    const InterruptGuard guard;
-    EXPECT_FALSE(InterruptGuard::interrupted());
-    raise(SIGINT);
-    EXPECT_TRUE(InterruptGuard::interrupted());
-  }
-  sigaction(SIGINT, nullptr, &after);
-  EXPECT_EQ(before.sa_handler, after.sa_handler);
+TEST_F(ReplTest, AStopEndsTheTextAndTheConversationGoesOn) {
+  say(":max 20");
+  stop_behind_ = 3;
+  EXPECT_LT(say("hello", source_.token()).size(), 12u);
+  EXPECT_NE(message_.find("stopped: interrupted"), std::string::npos) << message_;
+  EXPECT_TRUE(open_);
+  // A stop that comes before the first token leaves nothing to show.
+  EXPECT_EQ(say("hello", source_.token()), "");
+  EXPECT_EQ(message_, "");
+  EXPECT_TRUE(open_);
+  stop_behind_ = 1000;
+  EXPECT_GT(say("hello").size(), 10u);
 }
 
 }  // namespace

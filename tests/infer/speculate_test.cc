@@ -6,9 +6,9 @@
 #include <map>
 
 #include "../device.h"
+#include "alone.h"
 #include "base/rng.h"
 #include "fixture.h"
-#include "infer/engine/generate.h"
 
 namespace mythos {
 namespace {
@@ -95,11 +95,9 @@ std::string path_name(const testing::TestParamInfo<OnDevice<Path>>& info) {
 
 class Speculation : public OnDeviceTest<Path> {
  protected:
-  Session::Options fp32(int64_t loops) const {
-    Session::Options options;
+  Decoder::Options decoder_options() const {
+    Decoder::Options options = fp32();
     options.native = value().native;
-    options.loops = loops;
-    options.compute_type = ComputeType::fp32;
     return options;
   }
   static GenerateOptions options(double temperature, int64_t draft_loops, int64_t draft_tokens) {
@@ -110,22 +108,20 @@ class Speculation : public OnDeviceTest<Path> {
   }
 
   Model model_ = small_model(value().attention, device_);
-  Session session_{model_, fp32(5)};
   ByteTokenizer tokenizer_{false, false};
-  Generator generator_{session_, tokenizer_};
+  Alone alone_{model_, tokenizer_, decoder_options(), 5};
 };
 
 TEST_P(Speculation, GreedyTextIsTheSame) {
-  generator_.set_prompt(small_prompt(6));
   bool some_rejected = false, some_accepted = false;
   for (const int64_t max_tokens : {1, 2, 17, 1000}) {
     GenerateOptions plain = options(0, 0, 0);
     plain.max_tokens = max_tokens;
-    const Generation want = generator_.generate(plain);
+    const Generation want = alone_.generate(small_prompt(6), plain);
     for (const auto& [loops, tokens] : {std::pair{1, 1}, {1, 5}, {4, 3}, {4, 31}}) {
       GenerateOptions speculative = options(0, loops, tokens);
       speculative.max_tokens = max_tokens;
-      const Generation got = generator_.generate(speculative);
+      const Generation got = alone_.generate(small_prompt(6), speculative);
       EXPECT_EQ(got.ids, want.ids) << loops << " loops, " << tokens << " tokens";
       EXPECT_EQ(got.reason, want.reason);
       EXPECT_EQ(got.decode_steps, want.decode_steps);
@@ -141,17 +137,16 @@ TEST_P(Speculation, GreedyTextIsTheSame) {
 }
 
 TEST_P(Speculation, StopStringsEndTheTextInTheMiddleOfADraft) {
-  generator_.set_prompt(small_prompt(6));
   GenerateOptions plain = options(0, 0, 0);
-  const std::string text = generator_.generate(plain).text;
+  const std::string text = alone_.generate(small_prompt(6), plain).text;
   for (const size_t at : {5u, 6u, 7u, 8u}) {
     plain.stop = {text.substr(at, 3)};
     GenerateOptions speculative = plain;
     speculative.speculation = {4, 4};
     std::string shown;
-    const Generation want = generator_.generate(plain);
-    const Generation got =
-        generator_.generate(speculative, [&](std::string_view part) { shown += part; });
+    const Generation want = alone_.generate(small_prompt(6), plain);
+    const Generation got = alone_.generate(small_prompt(6), speculative,
+                                           [&](std::string_view part) { shown += part; });
     EXPECT_EQ(got.ids, want.ids);
     EXPECT_EQ(got.reason, StopReason::stop);
     EXPECT_EQ(shown, want.text);
@@ -166,9 +161,9 @@ TEST_P(SampledSpeculation, TextsAreDistributedAsWithoutIt) {
   constexpr int64_t kTokens = 4;
   constexpr int kTexts = 4000;
   const FewTokens tokenizer(5);
-  Session session(model_, fp32(3));
-  Generator generator(session, tokenizer);
-  generator.set_prompt(small_prompt(6));
+  Decoder decoder(model_, decoder_options());
+  Engine engine(decoder, tokenizer, 1);
+  const auto cache = decoder.make_cache(3, 16);
   for (const auto& [top_p, draft_loops, draft_tokens] :
        {std::tuple{1.0, 1, 3}, std::tuple{0.8, 2, 1}}) {
     GenerateOptions speculative = options(1.5, draft_loops, draft_tokens);
@@ -177,9 +172,8 @@ TEST_P(SampledSpeculation, TextsAreDistributedAsWithoutIt) {
     std::map<std::vector<uint32_t>, double> seen, expected;
     for (int i = 0; i < kTexts; ++i) {
       speculative.stream = static_cast<uint64_t>(i);
-      ++seen[generator.generate(speculative).ids];
+      ++seen[engine.complete({small_prompt(6), speculative, 3, false, {}, {}, {}, {}}).ids];
     }
-    session.truncate(0);
     const std::function<void(std::vector<uint32_t>, double)> visit =
         [&](const std::vector<uint32_t>& text, double probability) {
           if (text.size() == kTokens) {
@@ -188,8 +182,9 @@ TEST_P(SampledSpeculation, TextsAreDistributedAsWithoutIt) {
           }
           std::vector<uint32_t> ids = small_prompt(6);
           ids.insert(ids.end(), text.begin(), text.end());
-          session.truncate(0);
-          const std::vector<float> logits = session.feed(ids);
+          cache->truncate(0);
+          std::vector<float> logits(258);
+          decoder.prefill(*cache, ids, logits.data());
           for (const TokenProbability& token :
                next_token_distribution(std::span(logits).first(5), speculative.sampling)) {
             std::vector<uint32_t> longer = text;
@@ -200,7 +195,6 @@ TEST_P(SampledSpeculation, TextsAreDistributedAsWithoutIt) {
     visit({}, 1);
     for (const auto& [text, count] : seen) EXPECT_TRUE(expected.contains(text)) << count;
     EXPECT_LT(chi_square_deviation(expected, seen), 4);
-    generator.set_prompt(small_prompt(6));
   }
 }
 
@@ -213,30 +207,26 @@ INSTANTIATE_TEST_SUITE_P(Paths, SampledSpeculation,
 TEST(SpeculationOptions, WhatCannotBeVerifiedIsAnError) {
   const Model model = small_model();
   const ByteTokenizer tokenizer(false, false);
-  const auto error = [&](const Session::Options& session_options, SpeculationOptions speculation) {
-    Session session(model, session_options);
-    Generator generator(session, tokenizer);
-    generator.set_prompt(small_prompt(3));
-    GenerateOptions options;
-    options.speculation = speculation;
+  Decoder::Options options;
+  const auto error = [&](SpeculationOptions speculation, bool exits = false) {
+    GenerateOptions generate;
+    generate.speculation = speculation;
     try {
-      generator.generate(options);
+      Alone(model, tokenizer, options, 4, exits).generate(small_prompt(3), generate);
     } catch (const Error& error) {
       EXPECT_EQ(error.kind(), ErrorKind::usage);
       return std::string(error.what());
     }
     return std::string("none");
   };
-  Session::Options session;
-  session.loops = 4;
-  EXPECT_EQ(error(session, {3, 31}), "none");
-  EXPECT_EQ(error(session, {4, 3}).find("draft-loops is 4; allowed: fewer than the 4 loops"), 0u);
-  EXPECT_EQ(error(session, {2, 32}).find("draft-tokens is 32; allowed: 1 to 31"), 0u);
-  session.cache.sharing = CacheSharing::last_loop;
-  EXPECT_NE(error(session, {2, 3}).find("--cache-sharing per-loop"), std::string::npos);
-  session.cache.sharing = CacheSharing::per_loop;
-  session.exit = ExitRule::latent;
-  EXPECT_NE(error(session, {2, 3}).find("not auto"), std::string::npos);
+  EXPECT_EQ(error({3, 31}), "none");
+  EXPECT_EQ(error({4, 3}).find("draft-loops is 4; allowed: fewer than the 4 loops"), 0u);
+  EXPECT_EQ(error({2, 32}).find("draft-tokens is 32; allowed: 1 to 31"), 0u);
+  options.cache.sharing = CacheSharing::last_loop;
+  EXPECT_NE(error({2, 3}).find("--cache-sharing per-loop"), std::string::npos);
+  options.cache.sharing = CacheSharing::per_loop;
+  options.exit = ExitRule::latent;
+  EXPECT_NE(error({2, 3}, true).find("not auto"), std::string::npos);
 }
 
 }  // namespace

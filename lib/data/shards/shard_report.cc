@@ -16,37 +16,34 @@ const char* with_or_without(bool with) {
 }
 
 std::string split_summary(const char* name, const SplitInfo& split) {
-  return strprintf("%s %s tokens in %s documents", name, count_text(split.tokens).c_str(),
-                   count_text(split.documents).c_str());
+  return strprintf("%s %s tokens in %s documents", name, count_text(split.tokens),
+                   count_text(split.documents));
 }
 
 std::string split_row(const char* name, const SplitInfo& split) {
   uint64_t stored_bytes = 0;
   for (const ShardFileInfo& file : split.files) stored_bytes += file.size_bytes;
-  return strprintf("%-6s %14s %16s %16s %12.2f %6zu %12s\n", name,
-                   count_text(split.documents).c_str(), count_text(split.tokens).c_str(),
-                   count_text(split.text_bytes).c_str(),
+  return strprintf("%-6s %14s %16s %16s %12.2f %6u %12s\n", name, count_text(split.documents),
+                   count_text(split.tokens), count_text(split.text_bytes),
                    static_cast<double>(split.text_bytes) /
                        static_cast<double>(std::max<uint64_t>(split.tokens, 1)),
-                   split.files.size(), human_bytes(static_cast<double>(stored_bytes)).c_str());
+                   split.files.size(), human_bytes(static_cast<double>(stored_bytes)));
 }
 
 }  // namespace
 
 std::string shards_summary(const fs::path& directory, const ShardManifest& manifest) {
-  return strprintf("%s: %s, %s; documents %s BOS and %s EOS", directory.c_str(),
-                   split_summary("train", manifest.train).c_str(),
-                   split_summary("val", manifest.val).c_str(), with_or_without(manifest.bos),
-                   with_or_without(manifest.eos));
+  return strprintf("%s: %s, %s; documents %s BOS and %s EOS", directory,
+                   split_summary("train", manifest.train), split_summary("val", manifest.val),
+                   with_or_without(manifest.bos), with_or_without(manifest.eos));
 }
 
 std::string shards_table(const fs::path& directory, const ShardManifest& manifest) {
-  return strprintf("directory   %s\n", shown(directory.string()).c_str()) +
+  return strprintf("directory   %s\n", shown(directory.string())) +
          strprintf("tokenizer   %s, fingerprint %s, vocabulary %s\n",
-                   shown(manifest.tokenizer_file).c_str(),
-                   shown(manifest.tokenizer_fingerprint).c_str(),
-                   with_commas(manifest.vocab_size).c_str()) +
-         strprintf("tokens      %s, documents %s BOS and %s EOS\n\n", shown(manifest.dtype).c_str(),
+                   shown(manifest.tokenizer_file), shown(manifest.tokenizer_fingerprint),
+                   with_commas(manifest.vocab_size)) +
+         strprintf("tokens      %s, documents %s BOS and %s EOS\n\n", shown(manifest.dtype),
                    with_or_without(manifest.bos), with_or_without(manifest.eos)) +
          strprintf("%-6s %14s %16s %16s %12s %6s %12s\n", "split", "documents", "tokens",
                    "text bytes", "bytes/token", "files", "stored") +

@@ -153,22 +153,16 @@ void Decoder::tensor_step(std::span<Row> rows) {
   }
 }
 
-bool Decoder::prefill(KvCache& cache, std::span<const uint32_t> ids, float* logits,
-                      const std::function<bool()>& cancelled) {
+void Decoder::prefill(KvCache& cache, std::span<const uint32_t> ids, float* logits) {
   const c10::InferenceMode guard;
   const WithoutCudnnAttention without_plans;
   const auto count = static_cast<int64_t>(ids.size());
-  const int64_t before = cache.length();
-  cache.reserve(before + count);
+  cache.reserve(cache.length() + count);
   ForwardOptions options;
   options.loops = cache.loops();
   options.cache = &cache;
   options.last_only = true;
   for (int64_t first = 0; first < count;) {
-    if (cancelled && cancelled()) {
-      cache.truncate(before);
-      return false;
-    }
     const int64_t size = std::min(options_.prefill_chunk, count - first);
     const auto chunk = ids.subspan(static_cast<size_t>(first), static_cast<size_t>(size));
     first += size;
@@ -177,9 +171,9 @@ bool Decoder::prefill(KvCache& cache, std::span<const uint32_t> ids, float* logi
       continue;
     }
     const Tensor hidden = forward(config_, weights_, to_tensor(chunk, device()), options).hidden;
-    if (first == count) copy_logits(mythos::logits(weights_, hidden.select(1, 0)), logits);
+    if (first != count || !logits) continue;
+    copy_logits(mythos::logits(weights_, hidden.select(1, 0)), logits);
   }
-  return true;
 }
 
 }  // namespace mythos

@@ -1,6 +1,5 @@
 #pragma once
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -42,11 +41,9 @@ class Decoder {
   // of a row do not depend on which other rows share the step. On the CPU this is one pass of a
   // RowProgram.
   void step(std::span<Row> rows);
-  // Feeds one sequence any number of tokens at full depth, whatever the exit rule; the logits of
-  // the last are written to `logits` [V]. `cancelled` is asked between chunks; when it says yes the
-  // cache is as before, and the result false.
-  bool prefill(KvCache& cache, std::span<const uint32_t> ids, float* logits,
-               const std::function<bool()>& cancelled = {});
+  // Feeds one sequence any number of tokens at full depth, whatever the exit rule, in chunks of
+  // prefill_chunk; the logits of the last are written to `logits` [V], unless that is null.
+  void prefill(KvCache& cache, std::span<const uint32_t> ids, float* logits);
 
   const ModelConfig& config() const { return config_; }
   const Weights& weights() const { return weights_; }

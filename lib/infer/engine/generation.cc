@@ -27,7 +27,7 @@ void GenerateOptions::validate() const {
 }
 
 double Generation::prefill_tokens_per_second() const {
-  return rate(prompt_tokens, prefill_seconds);
+  return rate(computed_prompt_tokens, prefill_seconds);
 }
 
 double Generation::decode_tokens_per_second() const {
@@ -88,7 +88,6 @@ bool Continuation::push(uint32_t id) {
   if (filter_.stopped()) return end(StopReason::stop);
   if (length() >= options_.max_tokens) return end(StopReason::max_tokens);
   if (length() > room_) return end(StopReason::context);
-  if (options_.cancelled && options_.cancelled()) return end(StopReason::interrupted);
   return true;
 }
 

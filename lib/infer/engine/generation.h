@@ -26,7 +26,6 @@ struct GenerateOptions {
   uint64_t stream = 0;            // tells samples of one prompt and seed apart
   SpeculationOptions speculation;
   std::optional<DocumentEnds> documents;  // of the model's training, where known
-  std::function<bool()> cancelled;
 
   // Fails (usage) naming the option, its value and what is allowed.
   void validate() const;
@@ -39,8 +38,9 @@ struct Generation {
   StopReason reason = StopReason::max_tokens;
   std::string stop;  // the stop string that was met
   int64_t prompt_tokens = 0;
-  double prefill_seconds = 0;  // of the prompt; once for all samples of it
-  int64_t decode_steps = 0;    // tokens drawn after the first, which the prompt itself gives
+  int64_t computed_prompt_tokens = 0;  // the others were copied from a text that begins alike
+  double prefill_seconds = 0;          // that both took
+  int64_t decode_steps = 0;  // tokens drawn after the first, which the prompt itself gives
   double decode_seconds = 0;
   int64_t loops = 0;      // most of a token
   bool exits = false;     // the decoder's exit rule applied
@@ -48,7 +48,9 @@ struct Generation {
   int64_t cache_bytes_per_token = 0;
   SpeculationCounts speculation;
 
-  double prefill_tokens_per_second() const;
+  // The request was stopped before the first token.
+  bool stopped_in_prompt() const { return reason == StopReason::interrupted && ids.empty(); }
+  double prefill_tokens_per_second() const;  // of those computed
   double decode_tokens_per_second() const;
   // Loops of a token after the prompt; `loops` where there is none.
   double mean_loops() const;
@@ -84,6 +86,8 @@ class Continuation {
   int64_t length() const { return static_cast<int64_t>(out_.ids.size()); }
   const GenerateOptions& options() const { return options_; }
 
+  // The text ends here because its request was stopped.
+  void interrupt() { end(StopReason::interrupted); }
   // For the figures that only the caller knows.
   Generation& result() { return out_; }
   // The text is done: what was held back is shown.

@@ -5,7 +5,6 @@
 #include "base/error.h"
 #include "base/rng.h"
 #include "base/strings.h"
-#include "infer/engine/session.h"
 
 namespace mythos {
 namespace {
@@ -55,32 +54,45 @@ uint32_t verified(uint32_t id, const std::vector<TokenProbability>& draft,
   return pick(residual(full, draft), redraw_uniform);
 }
 
-Speculator::Speculator(Session& session, const SpeculationOptions& options,
-                       const SamplingOptions& sampling, uint64_t stream, int64_t drawable_tokens)
-    : session_(session),
-      options_(options),
-      sampling_(sampling),
-      stream_(stream),
-      drawable_(static_cast<size_t>(drawable_tokens)) {
-  if (options.draft_loops >= session.loops()) {
+void check_speculation(const Decoder& decoder, const SpeculationOptions& options, int64_t loops,
+                       bool exits) {
+  if (options.draft_loops >= loops) {
     fail(ErrorKind::usage, strprintf("draft-loops is %d; allowed: fewer than the %d loops that "
                                      "verify",
-                                     options.draft_loops, session.loops()));
+                                     options.draft_loops, loops));
   }
   if (options.draft_tokens < 1 || options.draft_tokens >= Decoder::kMaxRows) {
     fail(ErrorKind::usage, strprintf("draft-tokens is %d; allowed: 1 to %d", options.draft_tokens,
                                      Decoder::kMaxRows - 1));
   }
-  if (session.exits()) {
+  if (exits) {
     fail(ErrorKind::usage,
          "drafts are verified at a fixed depth: give --draft-loops a number of "
          "--loops, not auto");
   }
   // With a shared slot a token verified beside others would see the last loop's keys of some.
-  if (session.decoder().options().cache.sharing != CacheSharing::per_loop) {
+  if (decoder.options().cache.sharing != CacheSharing::per_loop) {
     fail(ErrorKind::usage,
          "draft-loops needs keys and values of every loop: choose --cache-sharing per-loop");
   }
+}
+
+Speculator::Speculator(Decoder& decoder, KvCache& cache, const SpeculationOptions& options,
+                       const SamplingOptions& sampling, uint64_t stream, int64_t drawable_tokens)
+    : decoder_(decoder),
+      cache_(cache),
+      options_(options),
+      sampling_(sampling),
+      stream_(stream),
+      drawable_(static_cast<size_t>(drawable_tokens)) {}
+
+void Speculator::feed(std::span<const uint32_t> ids, int64_t loops) {
+  const auto vocab = static_cast<size_t>(decoder_.config().vocab_size);
+  rows_.clear();
+  for (size_t i = 0; i < ids.size(); ++i) {
+    rows_.push_back({&cache_, ids[i], loops, logits_.data() + i * vocab, 0, true});
+  }
+  decoder_.step(rows_);
 }
 
 std::vector<TokenProbability> Speculator::distribution(std::span<const float> logits) const {
@@ -90,24 +102,24 @@ std::vector<TokenProbability> Speculator::distribution(std::span<const float> lo
 void Speculator::draft(uint32_t id, uint64_t position, int64_t count) {
   fed_.assign(1, id);
   drafts_.clear();
-  const int64_t before = session_.length();
+  const int64_t before = cache_.length();
   for (int64_t i = 0; i < count; ++i) {
-    session_.step({&fed_.back(), 1}, options_.draft_loops, logits_);
+    feed({&fed_.back(), 1}, options_.draft_loops);
     drafts_.push_back(distribution(logits_));
     // The random number of the plain path: the two draw the same where the depths agree.
     const double uniform =
         Rng(sampling_.seed, stream_, position + static_cast<uint64_t>(i)).uniform();
     fed_.push_back(pick(drafts_.back(), uniform));
   }
-  session_.truncate(before);
+  cache_.truncate(before);
 }
 
 std::span<const uint32_t> Speculator::next(uint32_t id, uint64_t position, int64_t most) {
-  const auto vocab = static_cast<size_t>(session_.vocab_size());
-  const int64_t count = std::min(options_.draft_tokens, most - 1), before = session_.length();
+  const auto vocab = static_cast<size_t>(decoder_.config().vocab_size);
+  const int64_t count = std::min(options_.draft_tokens, most - 1), before = cache_.length();
   logits_.resize(vocab * static_cast<size_t>(count + 1));
   draft(id, position, count);
-  session_.step(fed_, 0, logits_);
+  feed(fed_, 0);
   drawn_.clear();
   for (size_t i = 0; i < fed_.size(); ++i, ++position) {
     const auto full = distribution(std::span(logits_).subspan(i * vocab, vocab));
@@ -121,7 +133,7 @@ std::span<const uint32_t> Speculator::next(uint32_t id, uint64_t position, int64
     if (drawn_.back() != fed_[i + 1]) break;
   }
   const auto kept = static_cast<int64_t>(drawn_.size());
-  session_.truncate(before + kept);
+  cache_.truncate(before + kept);
   ++counts_.verifications;
   counts_.drafted += count;
   counts_.accepted += kept - 1;

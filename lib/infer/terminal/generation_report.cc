@@ -34,6 +34,11 @@ std::string speculation_text(const SpeculationCounts& counts) {
                    100 * counts.acceptance_rate(), counts.tokens_per_verification());
 }
 
+std::string prompt_text(const Generation& generation) {
+  if (generation.computed_prompt_tokens == 0) return "copied";
+  return strprintf("%.1f tok/s", generation.prefill_tokens_per_second());
+}
+
 json exit_json(const Generation& generation, const Decoder::Options& options) {
   if (!generation.exits) return nullptr;
   const bool by_head = options.exit == ExitRule::halting;
@@ -66,14 +71,18 @@ json speculation_json(const SpeculationCounts& counts, const SpeculationOptions&
 
 std::string describe(const Generation& generation, const Decoder& decoder) {
   return strprintf(
-      "%s tokens in %s (%.1f tok/s), prompt %s tokens (%.1f tok/s), %s%s, cache %s a token, "
+      "%s tokens in %s (%.1f tok/s), prompt %s tokens (%s), %s%s, cache %s a token, "
       "stopped: %s",
       with_commas(static_cast<int64_t>(generation.ids.size())),
       human_duration(generation.decode_seconds), generation.decode_tokens_per_second(),
-      with_commas(generation.prompt_tokens), generation.prefill_tokens_per_second(),
-      loops_text(generation), speculation_text(generation.speculation),
+      with_commas(generation.prompt_tokens), prompt_text(generation), loops_text(generation),
+      speculation_text(generation.speculation),
       human_bytes(static_cast<double>(generation.cache_bytes_per_token)),
       why_stopped(generation, decoder));
+}
+
+std::string json_line(const json& object) {
+  return object.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
 }
 
 json error_json(const Error& error) {
@@ -111,6 +120,7 @@ json to_json(const Generation& generation, const Decoder& decoder, const Generat
           {"cache", cache_json(generation, decoder)},
           {"timings",
            {{"prompt_tokens", generation.prompt_tokens},
+            {"computed_prompt_tokens", generation.computed_prompt_tokens},
             {"prompt_seconds", generation.prefill_seconds},
             {"prompt_tokens_per_second", generation.prefill_tokens_per_second()},
             {"generated_tokens", generation.ids.size()},

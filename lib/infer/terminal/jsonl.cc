@@ -5,7 +5,7 @@
 
 #include "base/error.h"
 #include "base/strings.h"
-#include "infer/engine/session.h"
+#include "infer/terminal/generation_report.h"
 
 namespace mythos {
 namespace {
@@ -45,13 +45,13 @@ std::vector<std::string> stops(const std::string& key, const json& value) {
   return value.get<std::vector<std::string>>();
 }
 
-void set_loops(const json& value, int64_t auto_loops, BatchRequest& to) {
+void set_loops(const json& value, int64_t auto_loops, JsonlPrompt& to) {
   constexpr const char* kAllowed = "\"auto\" or a whole number, 1 to 1048576";
   to.exits = value == "auto";
   to.loops = to.exits ? auto_loops : whole_number("loops", value, 1, kMaxLoops, kAllowed);
 }
 
-void set_member(const std::string& key, const json& value, BatchRequest& to) {
+void set_member(const std::string& key, const json& value, JsonlPrompt& to) {
   constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
   const std::vector<std::string> known = {"prompt", "id",    "max_tokens", "temperature", "top_k",
                                           "top_p",  "min_p", "seed",       "loops",       "stop"};
@@ -101,53 +101,144 @@ json parse(const std::string& line) {
   fail(ErrorKind::data, "not a JSON object");
 }
 
+// The requests of one run and what becomes of them.
+class Run {
+ public:
+  Run(Engine& engine, JsonlPrompts& prompts, const JsonlRun& run)
+      : engine_(engine), prompts_(prompts), run_(run), ordered_(run.print) {}
+
+  JsonlResult finish() {
+    while (open_ || engine_.requests() > 0) {
+      take_prompts();
+      engine_.step();
+    }
+    ordered_.flush();
+    if (reading_failed_) std::rethrow_exception(reading_failed_);
+    return result_;
+  }
+
+ private:
+  // At most as many lines as share a step, so that texts go on beside any number of faulty ones.
+  void take_prompts() {
+    for (int64_t i = 0; i < engine_.batch_size() && engine_.requests() < engine_.batch_size();
+         ++i) {
+      auto prompt = std::make_shared<JsonlPrompt>();
+      if (!take(*prompt)) return;
+      if (prompt->fault) {
+        fail_prompt(*prompt, *prompt->fault);
+      } else {
+        submit(std::move(prompt));
+      }
+    }
+  }
+
+  bool take(JsonlPrompt& prompt) {
+    const bool wait = engine_.requests() == 0;
+    if (run_.stop.stop_requested()) open_ = false;
+    if (!open_ || (!wait && ordered_.waiting() >= kMostWaiting)) return false;
+    try {
+      const Arrival arrival = prompts_.next(prompt, wait, run_.stop);
+      open_ = arrival != Arrival::ended;
+      result_.prompts += arrival == Arrival::here;
+      return arrival == Arrival::here;
+    } catch (const Error&) {
+      reading_failed_ = std::current_exception();
+      open_ = false;
+      return false;
+    }
+  }
+
+  void submit(std::shared_ptr<JsonlPrompt> prompt) {
+    if (run_.on_prompt) run_.on_prompt(*prompt);
+    Request request;
+    request.options = prompt->options;
+    request.loops = prompt->loops;
+    request.exits = prompt->exits;
+    request.stop = run_.stop;
+    try {
+      request.ids = prompt_ids(engine_.tokenizer(), prompt->prompt, prompt->options.documents);
+    } catch (const Error& error) {
+      return fail_prompt(*prompt, error);
+    }
+    request.done = [this, prompt](const Generation& generation) {
+      give(*prompt, to_json(generation, engine_.decoder(), prompt->options, prompt->prompt));
+    };
+    request.failed = [this, prompt](const Error& error) { fail_prompt(*prompt, error); };
+    engine_.submit(std::move(request));
+  }
+
+  void fail_prompt(const JsonlPrompt& prompt, const Error& error) {
+    if (result_.failed++ == 0) {
+      result_.first_failure = strprintf("%s:%u: ", prompts_.name(), prompt.line) + error.message();
+    }
+    give(prompt, error_json(error));
+  }
+
+  void give(const JsonlPrompt& prompt, json result) {
+    result["checkpoint"] = run_.checkpoint;
+    result["sample"] = 0;
+    result["line"] = prompt.line;
+    result["id"] = prompt.id;
+    run_.unordered ? run_.print(json_line(result)) : ordered_.add(prompt.number, json_line(result));
+  }
+
+  // Results that may wait for an earlier one, so that memory is bounded.
+  static constexpr size_t kMostWaiting = 4096;
+
+  Engine& engine_;
+  JsonlPrompts& prompts_;
+  const JsonlRun& run_;
+  OrderedLines ordered_;
+  bool open_ = true;  // more prompts may come
+  std::exception_ptr reading_failed_;
+  JsonlResult result_;
+};
+
 }  // namespace
 
-JsonlPrompts::JsonlPrompts(const std::string& path, BatchRequest defaults, int64_t auto_loops,
+JsonlResult run_jsonl(Engine& engine, JsonlPrompts& prompts, const JsonlRun& run) {
+  return Run(engine, prompts, run).finish();
+}
+
+JsonlPrompts::JsonlPrompts(const std::string& path, JsonlPrompt defaults, int64_t auto_loops,
                            size_t max_line_bytes)
     : lines_(path, max_line_bytes), defaults_(std::move(defaults)), auto_loops_(auto_loops) {}
 
-Arrival JsonlPrompts::next(BatchRequest& request, bool wait,
-                           const std::function<bool()>& cancelled) {
+Arrival JsonlPrompts::next(JsonlPrompt& prompt, bool wait, StopToken stop) {
   std::string line;
   do {
-    const Arrival arrival = lines_.next(line, wait, cancelled);
+    const Arrival arrival = lines_.next(line, wait, stop);
     if (arrival != Arrival::here) return arrival;
   } while (!lines_.too_long() && trim(line).empty());
-  request = defaults_;
-  request.number = given_;
-  request.options.stream = given_;  // each prompt has random numbers of its own
-  Label label{lines_.line_number(), {}};
+  prompt = defaults_;
+  prompt.number = given_++;
+  prompt.line = lines_.line_number();
+  prompt.options.stream = prompt.number;  // each prompt has random numbers of its own
   try {
-    read_line(line, request, label);
+    read_line(line, prompt);
   } catch (const Error& error) {
-    request.fault = error;
+    prompt.fault = error;
   }
-  labels_.emplace(given_++, std::move(label));
   return Arrival::here;
 }
 
-void JsonlPrompts::read_line(const std::string& line, BatchRequest& request, Label& label) const {
+void JsonlPrompts::read_line(const std::string& line, JsonlPrompt& prompt) const {
   if (lines_.too_long()) {
     fail(ErrorKind::data,
          "longer than a line may be, " + human_bytes(static_cast<double>(lines_.max_line_bytes())));
   }
   const json object = parse(line);
-  if (const auto id = object.find("id"); id != object.end()) label.id = *id;
+  if (const auto id = object.find("id"); id != object.end()) prompt.id = *id;
   if (!object.contains("prompt")) fail(ErrorKind::data, "has no member \"prompt\"");
   for (const auto& [key, value] : object.items()) {
     if (key == "id") continue;
     if (key == "loops") {
-      set_loops(value, auto_loops_, request);
+      set_loops(value, auto_loops_, prompt);
     } else {
-      set_member(key, value, request);
+      set_member(key, value, prompt);
     }
   }
-  request.options.validate();
-}
-
-JsonlPrompts::Label JsonlPrompts::take_label(uint64_t number) {
-  return std::move(labels_.extract(number).mapped());
+  prompt.options.validate();
 }
 
 void OrderedLines::add(uint64_t number, std::string line) {

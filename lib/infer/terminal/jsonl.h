@@ -3,43 +3,49 @@
 #include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
-#include <vector>
 
-#include "infer/engine/batch.h"
+#include "base/stop.h"
+#include "infer/engine/engine.h"
 #include "infer/terminal/line_reader.h"
 
 namespace mythos {
+
+// One line of 'mythos generate --jsonl'.
+struct JsonlPrompt {
+  std::string prompt;
+  GenerateOptions options;
+  int64_t loops = 0;           // 0 means the model's max_loop_iters
+  bool exits = false;          // at most that many: the decoder's exit rule applies
+  uint64_t number = 0;         // of the prompts, from 0
+  uint64_t line = 0;           // of the file, from 1
+  nlohmann::json id;           // the member "id"; null without one
+  std::optional<Error> fault;  // why the line is of no use
+};
 
 // The prompts of 'mythos generate --jsonl', one JSON object a line; man/mythos-generate.1 describes
 // the keys.
 class JsonlPrompts {
  public:
   // `defaults`: what a line does not say; `auto_loops`: the most of a line that says "auto".
-  JsonlPrompts(const std::string& path, BatchRequest defaults, int64_t auto_loops,
+  JsonlPrompts(const std::string& path, JsonlPrompt defaults, int64_t auto_loops,
                size_t max_line_bytes = LineReader::kMaxLineBytes);
 
-  // As BatchGenerator::Source. Blank lines are skipped. A line that is none of use gives a request
-  // with a fault (data or usage) that says what is allowed. Fails (data) when reading fails.
-  Arrival next(BatchRequest& request, bool wait, const std::function<bool()>& cancelled = {});
+  // The next prompt, if it has come; with `wait` once it comes. A stop ends the wait, and the
+  // prompts. Blank lines are passed over. A line that is of no use gives a prompt with a fault
+  // (data or usage) that says what is allowed. Fails (data) when reading fails.
+  Arrival next(JsonlPrompt& prompt, bool wait, StopToken stop = {});
 
-  // The label of a request: its line, and the member "id" of its object (null without one).
-  struct Label {
-    uint64_t line = 0;
-    nlohmann::json id;
-  };
-  // Once for each request.
-  Label take_label(uint64_t number);
   const std::string& name() const { return lines_.name(); }  // of the file, for messages
 
  private:
-  void read_line(const std::string& line, BatchRequest& request, Label& label) const;
+  void read_line(const std::string& line, JsonlPrompt& prompt) const;
 
   LineReader lines_;
-  BatchRequest defaults_;
+  JsonlPrompt defaults_;
   int64_t auto_loops_;
   uint64_t given_ = 0;
-  std::map<uint64_t, Label> labels_;  // of those not yet taken
 };
 
 // Puts what comes in any order back into the order of its numbers, 0 and on.
@@ -57,5 +63,24 @@ class OrderedLines {
   uint64_t next_ = 0;
   std::map<uint64_t, std::string> waiting_;
 };
+
+struct JsonlRun {
+  bool unordered = false;  // print results as they are done, not in the order of their prompts
+  std::string checkpoint;  // of the model, as results name it
+  StopToken stop;          // ends all texts where they are
+  // Is told of each prompt that is of use.
+  std::function<void(const JsonlPrompt&)> on_prompt;
+  std::function<void(const std::string&)> print;  // takes lines, line feeds included
+};
+
+struct JsonlResult {
+  int64_t prompts = 0, failed = 0;
+  std::string first_failure;  // "FILE:LINE: why"
+};
+
+// Continues all prompts with an engine that has no other requests and prints a result for each
+// (mythos.generate/1): a text, or the error that the prompt got instead. Where the file cannot be
+// read to its end, the texts before are finished, then this fails (data).
+JsonlResult run_jsonl(Engine& engine, JsonlPrompts& prompts, const JsonlRun& run);
 
 }  // namespace mythos

@@ -14,8 +14,10 @@
 namespace mythos {
 namespace {
 
-// How soon a wait notices that it is cancelled, should the signal come just before it.
-constexpr int kPatience = 200;  // milliseconds
+bool has_input(int descriptor) {
+  pollfd input{descriptor, POLLIN, 0};
+  return poll(&input, 1, 0) > 0;
+}
 
 }  // namespace
 
@@ -30,10 +32,10 @@ LineReader::~LineReader() {
   if (fd_ != STDIN_FILENO) close(fd_);
 }
 
-Arrival LineReader::next(std::string& line, bool wait, const std::function<bool()>& cancelled) {
+Arrival LineReader::next(std::string& line, bool wait, StopToken stop) {
   while (!take(line)) {
     if (ended_) return Arrival::ended;
-    if (readable(wait, cancelled)) {
+    if (wait ? wait_for_input(fd_, stop) : has_input(fd_)) {
       fill();
     } else {
       return wait ? Arrival::ended : Arrival::not_yet;
@@ -45,14 +47,6 @@ Arrival LineReader::next(std::string& line, bool wait, const std::function<bool(
 
 std::string LineReader::where() const {
   return strprintf("%s:%u", name_, line_number_);
-}
-
-bool LineReader::readable(bool wait, const std::function<bool()>& cancelled) const {
-  pollfd from{fd_, POLLIN, 0};
-  while (poll(&from, 1, wait ? kPatience : 0) <= 0) {
-    if (!wait || (cancelled && cancelled())) return false;
-  }
-  return true;
 }
 
 bool LineReader::take(std::string& line) {

@@ -1,8 +1,9 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <string>
+
+#include "base/stop.h"
 
 namespace mythos {
 
@@ -20,9 +21,9 @@ class LineReader {
   LineReader(const LineReader&) = delete;
   LineReader& operator=(const LineReader&) = delete;
 
-  // The next line without its line feed, if it has come; with `wait` once it comes, until
-  // `cancelled` says yes, which is an end too. Fails (data) when reading fails.
-  Arrival next(std::string& line, bool wait, const std::function<bool()>& cancelled = {});
+  // The next line without its line feed, if it has come; with `wait` once it comes. A stop ends the
+  // wait, and is an end too. Fails (data) when reading fails.
+  Arrival next(std::string& line, bool wait, StopToken stop = {});
   // Whether the last was longer than allowed, and was given as an empty one.
   bool too_long() const { return too_long_; }
   size_t max_line_bytes() const { return max_line_bytes_; }
@@ -32,7 +33,6 @@ class LineReader {
   std::string where() const;
 
  private:
-  bool readable(bool wait, const std::function<bool()>& cancelled) const;
   bool take(std::string& line);
   void fill();
 

@@ -7,7 +7,6 @@
 #include "base/error.h"
 #include "base/strings.h"
 #include "infer/terminal/generation_report.h"
-#include "infer/terminal/interrupt.h"
 
 namespace mythos {
 namespace {
@@ -36,22 +35,16 @@ int64_t whole_number(const std::string& name, std::string_view value, int64_t lo
 
 }  // namespace
 
-Repl::Repl(Session& session, const Tokenizer& tokenizer, const GenerateOptions& options,
-           Output output, int64_t auto_loops)
-    : session_(session),
-      tokenizer_(tokenizer),
-      generator_(session, tokenizer),
-      options_(options),
-      output_(std::move(output)),
-      auto_loops_(auto_loops) {
-  options_.cancelled = InterruptGuard::interrupted;
+Repl::Repl(Engine& engine, Settings settings, Output output)
+    : engine_(engine), settings_(std::move(settings)), output_(std::move(output)) {
+  if (settings_.loops == 0) settings_.loops = engine.decoder().config().max_loop_iters;
 }
 
-bool Repl::handle(std::string_view line) {
+bool Repl::handle(std::string_view line, StopToken stop) {
   if (trim(line).empty()) return true;
   try {
     if (line.starts_with(':')) return run_command_line(trim(line));
-    continue_prompt(line);
+    continue_prompt(line, stop);
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::usage && error.kind() != ErrorKind::data) throw;
     output_.message(error.what());
@@ -75,37 +68,44 @@ void Repl::set(const std::string& name, std::string_view value) {
   constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
   if (name == ":loops") {
     const bool exits = value == "auto";
-    session_.set_loops(exits ? auto_loops_ : whole_number(name, value, 1, kMaxLoops), exits);
+    check_exits(engine_.decoder(), exits);
+    settings_.loops = exits ? settings_.auto_loops : whole_number(name, value, 1, kMaxLoops);
+    settings_.exits = exits;
   } else if (name == ":max") {
-    options_.max_tokens = whole_number(name, value, 1, kMost);
+    settings_.options.max_tokens = whole_number(name, value, 1, kMost);
   } else if (name == ":seed") {
-    options_.sampling.seed = static_cast<uint64_t>(whole_number(name, value, 0, kMost));
-    options_.stream = 0;
+    settings_.options.sampling.seed = static_cast<uint64_t>(whole_number(name, value, 0, kMost));
+    settings_.options.stream = 0;
   } else if (name == ":temperature") {
     const auto number = parse_double(value);
     if (!number) {
       fail(ErrorKind::usage,
            name + " is '" + std::string(value) + "'; allowed: a number, 0 (greedy) or more");
     }
-    SamplingOptions changed = options_.sampling;
+    SamplingOptions changed = settings_.options.sampling;
     changed.temperature = *number;
     changed.validate();
-    options_.sampling = changed;
+    settings_.options.sampling = changed;
   } else {
     fail(ErrorKind::usage, "unknown command " + name + "." + did_you_mean(name, kCommands) +
                                " :help lists them; a prompt cannot begin with ':'");
   }
 }
 
-void Repl::continue_prompt(std::string_view prompt) {
-  const InterruptGuard guard;
-  if (!generator_.set_prompt(prompt_ids(tokenizer_, prompt, options_.documents),
-                             options_.cancelled))
-    return;
-  const Generation generation = generator_.generate(options_, output_.text);
+void Repl::continue_prompt(std::string_view prompt, StopToken stop) {
+  GenerateOptions& options = settings_.options;
+  Request request;
+  request.ids = prompt_ids(engine_.tokenizer(), prompt, options.documents);
+  request.options = options;
+  request.loops = settings_.loops;
+  request.exits = settings_.exits;
+  request.stop = stop;
+  request.text = output_.text;
+  const Generation generation = engine_.complete(std::move(request));
+  if (generation.stopped_in_prompt()) return;
   if (!generation.text.ends_with('\n')) output_.text("\n");
-  output_.statistics(describe(generation, session_.decoder()));
-  ++options_.stream;  // the same prompt again gives another text
+  output_.statistics(describe(generation, engine_.decoder()));
+  ++options.stream;  // the same prompt again gives another text
 }
 
 }  // namespace mythos

@@ -5,7 +5,8 @@
 #include <string>
 #include <string_view>
 
-#include "infer/engine/generate.h"
+#include "base/stop.h"
+#include "infer/engine/engine.h"
 
 namespace mythos {
 
@@ -15,29 +16,34 @@ namespace mythos {
 class Repl {
  public:
   struct Output {
-    Generator::Sink text;                                // the model's text
+    std::function<void(std::string_view)> text;          // the model's text
     std::function<void(const std::string&)> message;     // help and mistakes
     std::function<void(const std::string&)> statistics;  // what a text took
   };
-  // All must outlive the conversation. `auto_loops`: the most loops of ':loops auto'.
-  Repl(Session& session, const Tokenizer& tokenizer, const GenerateOptions& options, Output output,
-       int64_t auto_loops);
+  // What a text is generated with until a command changes it.
+  struct Settings {
+    GenerateOptions options;
+    int64_t loops = 0;       // 0 means the model's max_loop_iters
+    bool exits = false;      // the decoder's exit rule may end a token's loops earlier
+    int64_t auto_loops = 0;  // the most loops of ':loops auto'
+  };
+  // The engine must outlive the conversation.
+  Repl(Engine& engine, Settings settings, Output output);
 
-  // One line without its line feed. False when it ends the conversation. What a user can set right
-  // with another line (an unknown command, a prompt that is too long) becomes a message.
-  bool handle(std::string_view line);
+  // One line without its line feed; a stop ends its text where it is. False when the line ends the
+  // conversation. What a user can set right with another line (an unknown command, a prompt that is
+  // too long) becomes a message.
+  bool handle(std::string_view line, StopToken stop = {});
+  const Settings& settings() const { return settings_; }
 
  private:
   bool run_command_line(std::string_view line);
   void set(const std::string& name, std::string_view value);
-  void continue_prompt(std::string_view prompt);
+  void continue_prompt(std::string_view prompt, StopToken stop);
 
-  Session& session_;
-  const Tokenizer& tokenizer_;
-  Generator generator_;
-  GenerateOptions options_;
+  Engine& engine_;
+  Settings settings_;
   Output output_;
-  int64_t auto_loops_;
 };
 
 }  // namespace mythos

@@ -1,0 +1,336 @@
+#include "infer/engine/engine.h"
+
+#include <c10/core/InferenceMode.h>
+
+#include <algorithm>
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "base/strings.h"
+
+namespace mythos {
+namespace {
+
+// Room for an answer before a cache has to grow.
+constexpr int64_t kSpareTokens = 256;
+
+}  // namespace
+
+struct Engine::Sequence {
+  Request request;
+  Continuation text;
+  int64_t prompt_tokens;
+  std::unique_ptr<KvCache> cache;    // null until the prompt begins to enter
+  std::vector<float> prompt_logits;  // [V] behind the prompt; empty until all of it has entered
+  std::optional<Speculator> speculator;
+  uint32_t last = 0;  // drawn, and not fed yet
+  Clock::time_point start;
+
+  bool has_entered() const { return !prompt_logits.empty(); }
+  int64_t entered_tokens() const { return cache ? std::min(cache->length(), prompt_tokens) : 0; }
+};
+
+double EngineCounts::mean_rows() const {
+  return steps > 0 ? static_cast<double>(rows) / static_cast<double>(steps) : 0;
+}
+
+void check_prompt(const ModelConfig& config, std::span<const uint32_t> ids) {
+  if (ids.empty()) fail(ErrorKind::data, "the prompt has no tokens");
+  const auto count = static_cast<int64_t>(ids.size());
+  if (count > config.max_seq_len) {
+    fail(ErrorKind::data,
+         strprintf("the prompt has %s tokens, but the model's context holds %s (max_seq_len).",
+                   with_commas(count), with_commas(config.max_seq_len)),
+         strprintf("Shorten the prompt by %s tokens, or use a model with a longer max_seq_len",
+                   with_commas(count - config.max_seq_len)));
+  }
+  for (const uint32_t id : ids) {
+    if (id >= config.vocab_size) {
+      fail(ErrorKind::data, strprintf("token id %u is outside the model's vocabulary of %s tokens; "
+                                      "is this the tokenizer it was trained with?",
+                                      id, with_commas(config.vocab_size)));
+    }
+  }
+}
+
+void check_exits(const Decoder& decoder, bool exits) {
+  if (!exits || decoder.options().exit != ExitRule::none) return;
+  fail(ErrorKind::usage,
+       "loops is auto, which is computed on the CPU; choose --device cpu, or a number of loops");
+}
+
+Engine::Engine(Decoder& decoder, const Tokenizer& tokenizer, int64_t batch_size)
+    : decoder_(decoder),
+      tokenizer_(tokenizer),
+      batch_size_(static_cast<size_t>(batch_size)),
+      logits_(batch_size_ * static_cast<size_t>(decoder.config().vocab_size)) {
+  if (batch_size < 1 || batch_size > Decoder::kMaxRows) {
+    fail(ErrorKind::usage,
+         strprintf("batch-size is %d; allowed: 1 to %d", batch_size, Decoder::kMaxRows));
+  }
+  check_tokenizer(tokenizer, decoder.config().vocab_size);
+}
+
+Engine::~Engine() = default;
+
+int64_t Engine::requests() const {
+  return static_cast<int64_t>(waiting_.size() + entering_.size() + active_.size());
+}
+
+void Engine::submit(Request request) {
+  const ModelConfig& config = decoder_.config();
+  if (request.loops == 0) request.loops = config.max_loop_iters;
+  try {
+    if (request.loops < 0 || request.loops > kMaxLoops) {
+      fail(ErrorKind::usage, strprintf("loops is %d; allowed: 1 to %d", request.loops, kMaxLoops));
+    }
+    request.options.validate();
+    check_exits(decoder_, request.exits);
+    if (request.options.speculation.draft_loops > 0) {
+      check_speculation(decoder_, request.options.speculation, request.loops, request.exits);
+    }
+    check_prompt(config, request.ids);
+  } catch (const Error& error) {
+    ++counts_.failed;
+    if (request.failed) request.failed(error);
+    return;
+  }
+  const auto count = static_cast<int64_t>(request.ids.size());
+  Continuation text(tokenizer_, request.options, count, config.max_seq_len, request.text);
+  text.result().loops = request.loops;
+  text.result().exits = request.exits;
+  waiting_.push_back(std::make_unique<Sequence>(
+      Sequence{std::move(request), std::move(text), count, {}, {}, {}, 0, {}}));
+}
+
+Generation Engine::complete(Request request) {
+  std::optional<Generation> result;
+  std::optional<Error> failure;
+  request.done = [&](const Generation& generation) { result = generation; };
+  request.failed = [&](const Error& error) { failure = error; };
+  submit(std::move(request));
+  while (!result && !failure) step();
+  if (failure) throw *failure;
+  return std::move(*result);
+}
+
+bool Engine::step() {
+  const c10::InferenceMode guard;
+  end_stopped();
+  while (!waiting_.empty() && entering_.size() + active_.size() < batch_size_) {
+    entering_.push_back(std::move(waiting_.front()));
+    waiting_.pop_front();
+  }
+  enter_prompts();
+  decode();
+  return requests() > 0;
+}
+
+template <class Work>
+void Engine::on_behalf(SequencePointer& sequence, Work work) {
+  std::optional<Generation> result;
+  try {
+    if (!work(*sequence)) result = sequence->text.finish();
+  } catch (const Error& error) {
+    return fail_request(sequence, error);
+  } catch (const std::exception& error) {
+    const std::string fault = memory_fault(error);
+    if (fault.empty()) throw;
+    const Sequence& of = *sequence;
+    return fail_request(
+        sequence, Error(ErrorKind::data, strprintf("%s for a prompt of %d tokens at %d loops",
+                                                   fault, of.prompt_tokens, of.request.loops)));
+  }
+  if (result) finish(sequence, *result);
+}
+
+void Engine::end_stopped() {
+  const auto end = [this](auto& sequences) {
+    for (size_t i = 0; i < sequences.size(); ++i) {  // a sink may submit another request
+      if (!sequences[i]->request.stop.stop_requested()) continue;
+      on_behalf(sequences[i], [](Sequence& sequence) {
+        sequence.text.interrupt();
+        return false;
+      });
+    }
+    std::erase(sequences, nullptr);
+  };
+  end(waiting_);
+  end(entering_);
+  end(active_);
+}
+
+// Prompts take turns, a chunk each. As results must not depend on how a prompt was cut, chunks
+// begin at multiples of prefill_chunk in every prompt, and one that does not fit into what is left
+// of this step waits for the next.
+void Engine::enter_prompts() {
+  int64_t left = decoder_.options().prefill_chunk;
+  for (size_t turns = entering_.size(); turns > 0 && left > 0; --turns) {
+    SequencePointer sequence = std::move(entering_.front());
+    entering_.pop_front();
+    bool waits = false;
+    on_behalf(sequence, [&](Sequence& s) {
+      take_prefix(s);
+      const int64_t tokens =
+          std::min(decoder_.options().prefill_chunk, s.prompt_tokens - s.entered_tokens());
+      waits = tokens > left;
+      if (waits) return true;
+      left -= tokens;
+      return enter(s, tokens);
+    });
+    if (waits) return entering_.push_front(std::move(sequence));
+    if (sequence && sequence->has_entered()) {
+      active_.push_back(std::move(sequence));
+    } else if (sequence) {
+      entering_.push_back(std::move(sequence));
+    }
+  }
+}
+
+// The tokens at the beginning of a prompt that another sequence has computed in the same way: whole
+// chunks, or all of the prompt where the logits behind it are known too.
+int64_t Engine::shared_tokens(const Sequence& to, const Sequence& from) const {
+  if (from.request.loops != to.request.loops) return 0;
+  const auto end = from.request.ids.begin() + from.entered_tokens();
+  const auto differ =
+      std::mismatch(from.request.ids.begin(), end, to.request.ids.begin(), to.request.ids.end());
+  const int64_t common = differ.first - from.request.ids.begin();
+  const bool is_all = common == to.prompt_tokens && common == from.prompt_tokens;
+  if (is_all && from.has_entered()) return common;
+  const int64_t chunk = decoder_.options().prefill_chunk;
+  return std::min(common, to.prompt_tokens - 1) / chunk * chunk;
+}
+
+// Gives a sequence a cache, and the beginning of its prompt from the sequence that shares most of
+// it. This is asked before each chunk, so that of two prompts that enter together either takes what
+// the other has computed.
+void Engine::take_prefix(Sequence& to) {
+  const auto start = Clock::now();
+  Sequence* from = nullptr;
+  int64_t most = to.entered_tokens();
+  const auto consider = [&](const SequencePointer& other) {
+    const int64_t shared = other ? shared_tokens(to, *other) : 0;
+    if (shared <= most) return;
+    most = shared;
+    from = other.get();
+  };
+  std::for_each(active_.begin(), active_.end(), consider);
+  std::for_each(entering_.begin(), entering_.end(), consider);
+  consider(ended_);
+  if (from && most == to.prompt_tokens) to.prompt_logits = from->prompt_logits;
+  if (!to.cache) {
+    if (from && from == ended_.get()) {
+      to.cache = std::move(ended_->cache);
+      to.cache->truncate(most);
+      from = nullptr;
+    }
+    ended_.reset();
+  }
+  if (!to.cache) {
+    const int64_t capacity =
+        std::min(decoder_.config().max_seq_len, to.prompt_tokens + kSpareTokens);
+    to.cache = decoder_.make_cache(to.request.loops, capacity);
+  }
+  if (from) to.cache->copy_prefix(*from->cache, most);
+  to.text.result().cache_bytes_per_token = to.cache->bytes_per_token();
+  to.text.result().prefill_seconds += seconds_since(start);
+}
+
+// Computes the next tokens of a prompt; behind the last one the text begins.
+bool Engine::enter(Sequence& sequence, int64_t tokens) {
+  Generation& out = sequence.text.result();
+  if (tokens > 0) {
+    const auto start = Clock::now();
+    const int64_t before = sequence.cache->length();
+    const bool is_last = before + tokens == sequence.prompt_tokens;
+    std::vector<float> logits(is_last ? static_cast<size_t>(decoder_.config().vocab_size) : 0);
+    decoder_.prefill(*sequence.cache,
+                     std::span(sequence.request.ids)
+                         .subspan(static_cast<size_t>(before), static_cast<size_t>(tokens)),
+                     is_last ? logits.data() : nullptr);
+    sequence.prompt_logits = std::move(logits);
+    out.prefill_seconds += seconds_since(start);
+    out.computed_prompt_tokens += tokens;
+    counts_.computed_prompt_tokens += tokens;
+    if (!is_last) return true;
+  }
+  counts_.prompt_tokens += sequence.prompt_tokens;
+  sequence.start = Clock::now();
+  const Request& request = sequence.request;
+  if (request.options.speculation.draft_loops > 0) {
+    sequence.speculator.emplace(decoder_, *sequence.cache, request.options.speculation,
+                                request.options.sampling, request.options.stream,
+                                tokenizer_.vocab_size());
+  }
+  return advance(sequence, sequence.prompt_logits);
+}
+
+void Engine::decode() {
+  for (SequencePointer& sequence : active_) {
+    on_behalf(sequence, [](Sequence& s) {
+      s.cache->reserve(s.cache->length() + 1);
+      return true;
+    });
+  }
+  std::erase(active_, nullptr);
+  const auto vocab = static_cast<size_t>(decoder_.config().vocab_size);
+  rows_.clear();
+  for (const SequencePointer& sequence : active_) {
+    if (sequence->speculator) continue;
+    float* to = logits_.data() + rows_.size() * vocab;
+    rows_.push_back({sequence->cache.get(), sequence->last, 0, to, 0, !sequence->request.exits});
+  }
+  if (!rows_.empty()) {
+    decoder_.step(rows_);
+    ++counts_.steps;
+    counts_.rows += static_cast<int64_t>(rows_.size());
+  }
+  size_t row = 0;
+  for (SequencePointer& sequence : active_) {
+    on_behalf(sequence, [&](Sequence& s) {
+      if (s.speculator) return speculate(s);
+      s.text.result().loops_run += rows_[row].loops_run;
+      return advance(s, std::span(logits_).subspan(row++ * vocab, vocab));
+    });
+  }
+  std::erase(active_, nullptr);
+}
+
+// Draws a token. False when the text ends with it.
+bool Engine::advance(Sequence& sequence, std::span<const float> logits) const {
+  sequence.last = sequence.text.sample(logits);
+  return sequence.text.push(sequence.last);
+}
+
+// Draws the tokens of one verification. False when the text ends with one of them.
+bool Engine::speculate(Sequence& sequence) const {
+  Continuation& text = sequence.text;
+  const auto tokens =
+      sequence.speculator->next(sequence.last, static_cast<uint64_t>(text.length()), text.left());
+  text.result().speculation = sequence.speculator->counts();
+  for (const uint32_t id : tokens) {
+    if (!text.push(id)) return false;
+  }
+  sequence.last = tokens.back();
+  return true;
+}
+
+void Engine::finish(SequencePointer& sequence, Generation& result) {
+  if (sequence->has_entered()) result.decode_seconds = seconds_since(sequence->start);
+  ++counts_.texts;
+  counts_.tokens += static_cast<int64_t>(result.ids.size());
+  const auto done = std::move(sequence->request.done);
+  sequence->speculator.reset();
+  if (sequence->cache) ended_ = std::move(sequence);
+  sequence.reset();
+  if (done) done(result);
+}
+
+void Engine::fail_request(SequencePointer& sequence, const Error& error) {
+  ++counts_.failed;
+  const auto failed = std::move(sequence->request.failed);
+  sequence.reset();
+  if (failed) failed(error);
+}
+
+}  // namespace mythos
