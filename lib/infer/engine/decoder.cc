@@ -143,11 +143,11 @@ void Decoder::tensor_step(std::span<Row> rows) {
     const ForwardResult result = forward(config_, weights_, to_tensor(ids, device()), options);
     const Tensor run = result.loops_run.defined() ? result.loops_run.to(at::kCPU) : Tensor();
     for (size_t i = begin; i < end; ++i) {
-      const auto place = static_cast<int64_t>(i - begin);
-      rows[i].loops_run = run.defined() ? run[0][place].item<int64_t>() : options.loops;
+      const auto token = static_cast<int64_t>(i - begin);
+      rows[i].loops_run = run.defined() ? run[0][token].item<int64_t>() : options.loops;
       if (!rows[i].logits) continue;
-      copy_logits(result.logits.defined() ? result.logits.select(1, place)
-                                          : logits(weights_, result.hidden.select(1, place)),
+      copy_logits(result.logits.defined() ? result.logits.select(1, token)
+                                          : logits(weights_, result.hidden.select(1, token)),
                   rows[i].logits);
     }
   }

@@ -53,12 +53,6 @@ void check_prompt(const ModelConfig& config, std::span<const uint32_t> ids) {
   }
 }
 
-void check_exits(const Decoder& decoder, bool exits) {
-  if (!exits || decoder.options().exit != ExitRule::none) return;
-  fail(ErrorKind::usage,
-       "loops is auto, which is computed on the CPU; choose --device cpu, or a number of loops");
-}
-
 Engine::Engine(Decoder& decoder, const Tokenizer& tokenizer, int64_t batch_size)
     : decoder_(decoder),
       tokenizer_(tokenizer),
@@ -85,7 +79,6 @@ void Engine::submit(Request request) {
       fail(ErrorKind::usage, strprintf("loops is %d; allowed: 1 to %d", request.loops, kMaxLoops));
     }
     request.options.validate();
-    check_exits(decoder_, request.exits);
     if (request.options.speculation.draft_loops > 0) {
       check_speculation(decoder_, request.options.speculation, request.loops, request.exits);
     }

@@ -45,9 +45,6 @@ struct EngineCounts {
 // context, stating both lengths.
 void check_prompt(const ModelConfig& config, std::span<const uint32_t> ids);
 
-// Fails (usage) when the exit rule is wanted of a decoder that has none.
-void check_exits(const Decoder& decoder, bool exits);
-
 // Generates any number of texts with one model. Texts take each step together, and one that ends
 // makes room for the next request at once (continuous batching: Yu et al. 2022, "Orca"). A long
 // prompt enters in pieces between the steps (chunked prefill: Agrawal et al. 2023, "Sarathi"), so

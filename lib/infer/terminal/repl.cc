@@ -68,7 +68,6 @@ void Repl::set(const std::string& name, std::string_view value) {
   constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
   if (name == ":loops") {
     const bool exits = value == "auto";
-    check_exits(engine_.decoder(), exits);
     settings_.loops = exits ? settings_.auto_loops : whole_number(name, value, 1, kMaxLoops);
     settings_.exits = exits;
   } else if (name == ":max") {
