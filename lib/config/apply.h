@@ -7,12 +7,12 @@
 
 namespace mythos {
 
-// Sets the one field that the entry names; an entry without a table looks in all of them, one
-// without a key only asks that the table exists. Fails (usage) on a name that does not exist, with
-// a suggestion.
+// Sets the field that the entry names. An entry without a table is looked up in all tables; an
+// entry without a key only asks that the table exists. Fails (usage), with a suggestion, on a name
+// that does not exist.
 void apply(Config& config, const Entry& entry);
 
-// "model.dim", … of every field.
+// The qualified names of all fields: "model.dim", ….
 std::vector<std::string> all_keys();
 
 }  // namespace mythos

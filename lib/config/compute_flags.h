@@ -8,11 +8,11 @@ class App;
 
 namespace mythos {
 
-// Where a program computes: the options that every verb with a model shares. MYTHOS_DEVICE
-// and MYTHOS_THREADS stand in for options that are not given.
+// The options that every verb with a model shares: the device and the threads that compute.
+// MYTHOS_DEVICE and MYTHOS_THREADS are used if the options are not given.
 struct ComputeFlags {
   std::string device = "auto";
-  int64_t threads = 0;  // 0: one for each core
+  int64_t threads = 0;  // 0 means one for each core
 
   // Adds --device and --threads.
   void declare(CLI::App& app);

@@ -20,7 +20,7 @@ std::vector<std::string> table_names() {
   return names;
 }
 
-// Qualified names of the fields called `key`.
+// The qualified names of the fields called `key`.
 std::vector<std::string> named(const std::string& key) {
   std::vector<std::string> found;
   for (const std::string& candidate : all_keys()) {
@@ -29,7 +29,7 @@ std::vector<std::string> named(const std::string& key) {
   return found;
 }
 
-// Names to suggest for a key of this table, or without one: bare names.
+// The names to suggest for a key of this table or, without a table, all bare names.
 std::vector<std::string> names_in(const std::string& table) {
   std::vector<std::string> names;
   for (const std::string& key : all_keys()) {

@@ -35,7 +35,7 @@ void require_object(const json& value, const std::string& origin) {
                              std::string(value.type_name()));
 }
 
-// Adds the origin to what validate() says.
+// Validates a model; errors begin with the origin.
 void validate_from(const ModelConfig& model, const std::string& origin) {
   try {
     model.validate();
@@ -129,14 +129,14 @@ ModelConfig model_config_from_openmythos(const json& value, const std::string& o
   Config config;
   config.model = openmythos_defaults();
   for (const auto& [key, item] : value.items()) apply_openmythos(config, key, item, origin);
-  // With fewer than 8 channels the reference's loop embedding covers none of them.
+  // In fewer than 8 channels the reference's loop embedding has no channel.
   if (config.model.dim < 8) config.model.loop_embedding = LoopEmbedding::none;
   validate_from(config.model, origin);
   return config.model;
 }
 
 json openmythos_config(const ModelConfig& config) {
-  // What the reference cannot say must have the value that it takes for granted.
+  // A key that the reference lacks must have the value that the reference takes for granted.
   ModelConfig said = openmythos_defaults();
   if (config.dim < 8) said.loop_embedding = LoopEmbedding::none;
   const json all = to_json(config);

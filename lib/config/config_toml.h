@@ -14,8 +14,8 @@ struct TomlDocument {
   std::vector<Entry> entries;
 };
 
-// `origin` names the text in errors. Fails (usage) on text that is not TOML, on a key outside a
-// table and on values that no key has (dates, lists, nested tables).
+// Parses a TOML text, which errors name by `origin`. Fails (usage) on text that is not TOML, on a
+// key outside a table, and on values that no key has (dates, lists, nested tables).
 TomlDocument read_toml(std::string_view text, const std::string& origin);
 
 }  // namespace mythos

@@ -5,12 +5,12 @@
 
 namespace mythos {
 
-// How inference holds the weights of matrix products. int8 and int4 round groups of kWeightGroup
-// neighbours of a row to whole multiples of one bf16 scale: 8.5 and 4.5 bits a weight.
+// How inference stores the weights of matrix products. int8 and int4 round groups of kWeightGroup
+// neighbours in a row to whole multiples of one bf16 scale: 8.5 and 4.5 bits for each weight.
 enum class WeightFormat { plain, int8, int4 };
 
-// What the numbers of a cache are stored as; automatic: the compute type. int8 keeps one fp32 scale
-// for each latent and rotated key (mla), or each key and value head (gqa).
+// The type in which a cache stores its numbers; `automatic` is the compute type. int8 keeps an fp32
+// scale for each latent and rotated key (mla), or for each key and value head (gqa).
 enum class CacheType { automatic, fp32, bf16, int8 };
 
 // Which loops of the core have keys and values of their own.
@@ -21,8 +21,8 @@ enum class CacheSharing {
   average,    // every loop attends to the mean over the loops
 };
 
-// When a token stops looping before its most loops. The state of a token that has stopped stays as
-// it is, and its keys and values of the loop it stopped in serve the later loops.
+// The rule by which a token stops before its last loop. The state of a token that has stopped does
+// not change, and its keys and values of the loop in which it stopped serve the later loops.
 enum class ExitRule {
   none,
   // The halting head's probabilities have summed up to the configuration's act_threshold. With
@@ -57,8 +57,8 @@ struct CacheOptions {
   bool operator==(const CacheOptions&) const = default;
 };
 
-// How a trained model computes the next token: the table [decode] and the options of the verbs that
-// decode (config/decode_options.h).
+// How a trained model computes the next token: the table [decode], and the options of the verbs
+// that decode (config/key_options.h).
 struct DecodeConfig {
   ComputeType compute_type = ComputeType::automatic;
   WeightFormat weights = WeightFormat::plain;
@@ -67,7 +67,7 @@ struct DecodeConfig {
   double exit_threshold = -1;   // of latent and kl; below 0: threshold() of the rule
   int64_t prefill_chunk = 512;  // tokens of one forward pass: bounds the memory of a long prompt
 
-  // Thresholds that a text loses nothing by; man/mythos-generate.1 says how they are compared.
+  // Thresholds at which text does not get worse; man/mythos-generate.1 says how they were compared.
   static constexpr double kLatentThreshold = 0.05, kKlThreshold = 0.001;
 
   // Whether the exit rule compares with exit_threshold.

@@ -13,7 +13,7 @@ Share both(Share a, Share b) {
   return a == b ? a : Share::some;
 }
 
-// Documents of which some have a token show what follows it and what comes without it.
+// Documents of which some have a token show both what follows it and what comes without it.
 bool differs(Share share, Share trained) {
   return trained != Share::some && share != trained;
 }

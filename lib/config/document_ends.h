@@ -6,15 +6,15 @@
 
 namespace mythos {
 
-// How many of the documents that a model was trained on have a token.
+// How many of a model's training documents have a token.
 enum class Share { none, some, all };
 template <>
 struct EnumNames<Share> {
   static constexpr std::array<std::string_view, 3> names = {"none", "some", "all"};
 };
 
-// Whether documents begin with the tokenizer's BOS and end with its EOS. Where training never
-// showed a token, the model has not learned what follows it.
+// Whether documents begin with the tokenizer's BOS and end with its EOS. If training never showed a
+// token, the model has not learned what follows it.
 struct DocumentEnds {
   Share bos = Share::none, eos = Share::none;
 
@@ -24,14 +24,14 @@ struct DocumentEnds {
 // The ends of documents of two kinds together.
 DocumentEnds both(const DocumentEnds& a, const DocumentEnds& b);
 
-// Whether documents of one kind, each alike, differ from what training showed.
+// Whether documents that all have the same ends differ from what training showed.
 bool differs(const DocumentEnds& documents, const DocumentEnds& trained);
 
-// "with BOS, without EOS"; "some with BOS, ...".
+// Describes the ends: "with BOS, without EOS"; "some with BOS, ...".
 std::string describe(const DocumentEnds& documents);
 
-// {"bos": "none" | "some" | "all", "eos": likewise}. Reading fails (data), naming `origin`, on
-// anything else.
+// The ends as {"bos": "none" | "some" | "all", "eos": likewise}. Reading fails (data), naming
+// `origin`, on anything else.
 nlohmann::json to_json(const DocumentEnds& documents);
 DocumentEnds document_ends_from_json(const nlohmann::json& json, const std::string& origin);
 

@@ -7,7 +7,7 @@
 
 namespace mythos {
 
-// What one visit() tells about one key: the same lines drive TOML, --set, manifests, --help and
+// A key as visit() declares it; the declaration drives TOML, --set, manifests, --help and
 // validation. lo..hi is the allowed range of a number, both ends included.
 struct Field {
   std::string_view name;
@@ -16,7 +16,7 @@ struct Field {
   double hi = std::numeric_limits<double>::infinity();
 };
 
-// Names of an enumeration's values in order; specialised beside each enumeration.
+// The names of an enumeration's values in order; specialised beside each enumeration.
 template <class E>
 struct EnumNames;
 

@@ -10,7 +10,7 @@
 namespace mythos {
 namespace {
 
-// Numbers of a range as people write them: 1048576, 1e-20.
+// A number of a range as people write it: 1048576, 1e-20.
 std::string plain(double number) {
   if (std::floor(number) == number && std::fabs(number) < 1e16) return strprintf("%.0f", number);
   return strprintf("%g", number);
@@ -23,7 +23,7 @@ std::string range_text(const Field& field) {
   return plain(field.lo) + " to " + plain(field.hi);
 }
 
-// Shortest text that reads back as the same double, and as a float to TOML.
+// The shortest text that reads back as the same double, and that TOML takes for a float.
 std::string show_double(double value) {
   if (std::floor(value) == value && std::fabs(value) < 1e15) return strprintf("%.1f", value);
   char text[32];
@@ -68,7 +68,7 @@ void fail_value(const std::string& where, const std::string& key, const std::str
 
 void check_range(const Field& field, const std::string& key, double value, const FieldValue& shown,
                  const std::string& where) {
-  // Written so that NaN fails.
+  // The comparison is written so that NaN fails.
   if (value >= field.lo && value <= field.hi && std::isfinite(value)) return;
   fail_value(where, key, show(shown), "out of range; allowed: " + range_text(field));
 }

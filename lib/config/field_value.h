@@ -8,8 +8,8 @@
 
 #include "config/field.h"
 
-// How a value from a file, a manifest or a command line reaches one field, and how it is shown. All
-// failures are Error(usage): "WHERE: KEY = VALUE: what is allowed", without WHERE when it is empty.
+// Reads the value of a field from a file, a manifest or a command line, and shows it. All failures
+// are Error(usage): "WHERE: KEY = VALUE: what is allowed", without WHERE if it is empty.
 namespace mythos {
 
 using FieldValue = std::variant<bool, int64_t, double, std::string>;
@@ -24,7 +24,7 @@ struct Entry {
 // The value as TOML writes it; reads back equal.
 std::string show(const FieldValue& value);
 
-// What is typed on a command line, without the space around it, as the value that TOML would read;
+// The value of what is typed on a command line, as TOML would read it without the space around it;
 // a bare word is a string.
 FieldValue parse_value(std::string_view typed);
 
@@ -37,7 +37,7 @@ void assign(const Field& field, const std::string& key, const FieldValue& value,
             const std::string& where, int64_t& target);
 void assign(const Field& field, const std::string& key, const FieldValue& value,
             const std::string& where, double& target);
-// Position of the value among the names.
+// The index of the value among the names.
 size_t find_name(const std::string& key, const FieldValue& value, const std::string& where,
                  std::span<const std::string_view> names);
 
@@ -57,11 +57,11 @@ FieldValue field_value(const T& value) {
   }
 }
 
-// Fails when the number is outside the field's range.
+// Fails if the number is outside the field's range.
 void check_range(const Field& field, const std::string& key, double value, const FieldValue& shown,
                  const std::string& where);
 
-// Every field of one table within its range.
+// Checks that every field of a table is within its range.
 template <class C>
 void check_ranges(const std::string& table, const C& config) {
   C::visit(config, [&](const Field& field, const auto& value) {

@@ -15,13 +15,14 @@ std::string option_name(std::string_view field) {
   return name;
 }
 
-// "a, b or c".
+// Lists names as "a, b or c".
 std::string choices(std::span<const std::string_view> names) {
   const std::vector<std::string> all(names.begin(), names.end() - 1);
   return join(all, ", ") + " or " + std::string(names.back());
 }
 
-// Keys of [model] and [train] begin with what a preset says; those of [decode] with their defaults.
+// The help of an option states the defaults of [decode]; values of [model] and [train] come from a
+// preset.
 template <class T>
 std::string help_text(const std::string& key, const Field& field, const T& initial) {
   std::string text(field.help);
@@ -42,7 +43,7 @@ constexpr const char* value_name() {
   return std::is_enum_v<T> ? "NAME" : std::is_same_v<T, int64_t> ? "N" : "X";
 }
 
-// f(field, value with its default) for the field called `key`.
+// Calls f(field, value with its default) for the field called `key`.
 template <class F>
 void find_field(std::string_view key, F&& f) {
   const Config defaults;

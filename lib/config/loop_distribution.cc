@@ -9,7 +9,7 @@
 namespace mythos {
 namespace {
 
-// "1 to 16 loops a step (poisson, mean 8)", "8 loops in every step".
+// Describes a distribution: "1 to 16 loops a step (poisson, mean 8)", "8 loops in every step".
 std::string range_text(const LoopDistribution& loops) {
   const auto least = static_cast<long long>(loops.min), most = static_cast<long long>(loops.max);
   if (least == most) return strprintf("%d %s in every step", most, most == 1 ? "loop" : "loops");

@@ -6,7 +6,7 @@
 
 namespace mythos {
 
-// How many loops training steps run: a distribution over [min, max] with the given mean.
+// The number of loops of training steps: a distribution over [min, max] with the given mean.
 struct LoopDistribution {
   LoopSampling kind = LoopSampling::fixed;
   double mean = 1;
@@ -14,15 +14,15 @@ struct LoopDistribution {
 };
 LoopDistribution loop_distribution(const TrainConfig& train, const ModelConfig& model);
 
-// Warns of a number of loops at which the model was not trained, once for a process.
+// Warns, once in a process, of a number of loops at which the model was not trained.
 class DepthWarning {
  public:
-  // `trained`: the [train] table is that of the training. Of an imported model it is not, and
-  // model.max_loop_iters is all that is known.
+  // `trained` says that the [train] table is that of the training. For an imported model it is not,
+  // and only model.max_loop_iters is known.
   DepthWarning(const TrainConfig& train, const ModelConfig& model, bool trained);
 
   void check(int64_t loops);
-  // At most so many: tokens may stop earlier.
+  // Checks the most loops that run, where tokens may stop earlier.
   void check_most(int64_t loops);
 
  private:

@@ -47,9 +47,10 @@ struct EnumNames<InitialState> {
   static constexpr std::array<std::string_view, 2> names = {"input", "zero"};
 };
 
-// Shape and mechanisms of one recurrent-depth transformer: prelude layers, a recurrent core applied
-// T times with the encoded input e injected at every step, coda layers. A model family is a setting
-// of these fields. The defaults are the recommended mechanisms at the size of the preset `nano`.
+// The shape and the mechanisms of a recurrent-depth transformer: prelude layers, a recurrent core
+// that is applied T times with the encoded input e injected into every loop, coda layers. A model
+// family is a setting of these fields. The defaults are the recommended mechanisms at the size of
+// the preset `nano`.
 struct ModelConfig {
   int64_t vocab_size = 4096;   // V
   int64_t dim = 256;           // D
@@ -59,7 +60,7 @@ struct ModelConfig {
   int64_t prelude_layers = 1;
   int64_t core_layers = 1;  // layers of the block that is repeated
   int64_t coda_layers = 1;
-  int64_t max_loop_iters = 8;  // T used when no other loop count is asked for
+  int64_t max_loop_iters = 8;  // T, if no other loop count is asked for
 
   Attention attention = Attention::mla;
   int64_t n_heads = 4;            // H
@@ -103,11 +104,12 @@ struct ModelConfig {
   int64_t shared_ffn_dim() const { return n_shared_experts * expert_dim * n_experts_per_tok; }
   int64_t loop_channels() const { return loop_embedding_dim ? loop_embedding_dim : dim / 8; }
 
-  // f(const Field&, T& value) for every key, in the order of files and help. `self` may be const.
+  // Calls f(const Field&, T& value) for every key, in the order of files and help. `self` may be
+  // const.
   template <class Self, class F>
   static void visit(Self& self, F&& f);
 
-  // Fails (usage) naming the key, its value and what is allowed.
+  // Fails (usage), naming the key, its value and what is allowed.
   void validate() const;
 
   bool operator==(const ModelConfig&) const = default;

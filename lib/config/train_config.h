@@ -58,9 +58,10 @@ struct TrainConfig {
   double beta1 = 0.9;
   double beta2 = 0.95;
   double adam_eps = 1e-8;
-  double weight_decay = 0.1;             // of matrices only
-  double clip_norm = 1.0;                // largest gradient norm; 0 turns clipping off
-  OnBlowUp on_blow_up = OnBlowUp::stop;  // a loss that is finite but far above what it was
+  double weight_decay = 0.1;  // of matrices only
+  double clip_norm = 1.0;     // largest gradient norm; 0 turns clipping off
+  // What to do at a loss that is finite but far above earlier ones.
+  OnBlowUp on_blow_up = OnBlowUp::stop;
 
   LoopSampling loop_sampling = LoopSampling::poisson;
   double mean_loops = 0;          // 0 means the model's max_loop_iters
@@ -69,7 +70,7 @@ struct TrainConfig {
   double ponder_cost = 0;         // weight of the expected number of loops in the loss (act)
 
   ComputeType compute_type = ComputeType::automatic;
-  // In fp16 the loss is multiplied by a scale, so that gradients do not vanish: these four set it.
+  // In fp16 the loss is multiplied by a scale, so that gradients do not vanish; four keys set it.
   double loss_scale = 65536;  // of the first step
   double loss_scale_growth = 2;
   double loss_scale_backoff = 0.5;
@@ -82,7 +83,7 @@ struct TrainConfig {
   int64_t save_every = 200;    // steps; 0 saves only at the end
   int64_t keep_last = 3;       // checkpoints kept; 0 keeps all
 
-  // auto: on with best-fit, off with contiguous.
+  // Whether attention stays within documents; `automatic` means so with best-fit packing only.
   bool masks_documents() const {
     return document_mask == DocumentMask::automatic ? packing == Packing::best_fit
                                                     : document_mask == DocumentMask::on;

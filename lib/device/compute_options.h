@@ -5,7 +5,7 @@
 
 namespace mythos {
 
-// The flags, put into effect.
+// ComputeFlags that can be put into effect.
 struct ComputeOptions : ComputeFlags {
   void set_threads() const;
   // Sets the number of threads and resolves the device. Fails as resolve_device does.

@@ -8,22 +8,22 @@
 
 namespace mythos {
 
-// A function of the shared object with this project's CUDA kernels; null when it is not there
+// A function of the shared object with this project's CUDA kernels; null if the object is missing
 // (built without nvcc) or lacks the name. The object is opened at the first call.
 void* cuda_kernel(const char* name);
 
 // The current stream of a CUDA device, a cudaStream_t.
 void* cuda_stream(at::Device device);
 
-// What computes an operator on a tensor: its CPU form, this project's CUDA kernels, or plain tensor
-// operations for a CUDA tensor where the kernels are not there or its device is too old for them,
-// and for fp16 on a CPU.
+// The implementation of an operator for a tensor: its CPU form, this project's CUDA kernels, or
+// plain tensor operations. The latter serve a CUDA tensor if the kernels are missing or its device
+// is too old for them, and fp16 on a CPU.
 enum class Backend { cpu, cuda, plain };
 Backend backend_of(const at::Tensor& x);
 
 // A kernel's entry point: it takes a struct of raw pointers and numbers, declared beside the .cu
-// file, works on the device's current stream and returns a cudaError_t. Fails (resources) when that
-// is not 0, and at once when the shared object lacks the name.
+// file, works on the device's current stream and returns a cudaError_t. Fails (resources) if that
+// is not 0, or if the shared object lacks the name.
 template <class Args>
 class CudaKernel {
  public:

@@ -12,7 +12,7 @@ namespace mythos {
 // most expensive first: `seconds` holds for each repetition the operator's own time, without that
 // of the operators that it called; values are "calls" of one repetition and "time_share". The last
 // is "(between operators)": everything that no operator accounts for. On a CUDA device every
-// operator is waited for. One at a time in a process.
+// operator is waited for. A process profiles one thing at a time.
 std::vector<Measurement> profile_operators(at::Device device, int repeat,
                                            const std::function<void()>& repetition);
 

@@ -5,18 +5,18 @@
 
 namespace mythos {
 
-// What the device does at best with the threads that are set: one large square matrix product in a
-// type, and one large copy of memory. The measure that a model's speed is held against.
+// The best speed of the device with the threads that are set, against which a model's speed is
+// measured: that of a large square matrix product in a type, and of a large copy of memory.
 class Peaks {
  public:
   Peaks(at::Device device, at::ScalarType dtype);
 
-  // Times each `repeat` more times. Called between other measurements, so that the samples spread
-  // over the run.
+  // Times the product and the copy `repeat` more times. Called between other measurements, so that
+  // the samples spread over the run.
   void sample(int repeat);
 
-  // A product [N,N]·[N,N], 2·N³ operations, by each library at hand ("flops"), and a copy ("bytes",
-  // those read and those written).
+  // The measurements: a product [N,N]·[N,N], 2·N³ operations, by each library at hand ("flops"),
+  // and a copy ("bytes", counting those read and those written).
   std::vector<Measurement> measurements() const;
   // The rate of the fastest sample, whichever library it is by.
   double flops_per_second() const;
@@ -29,7 +29,7 @@ class Peaks {
   Measurement copy_;
 };
 
-// Waits until a CUDA device has done what it was given; nothing on a CPU.
+// Waits until a CUDA device has done all its work; does nothing on a CPU.
 void synchronize(at::Device device);
 
 }  // namespace mythos

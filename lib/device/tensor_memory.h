@@ -1,17 +1,17 @@
 #pragma once
 #include <cstdint>
 
-// What tensors on the CPU hold, apart from all else that a process takes: programs and libraries,
-// the products that oneDNN has prepared, buffers of threads.
+// Counts the memory of tensors on the CPU, apart from everything else that a process takes:
+// programs and libraries, the products that oneDNN has prepared, buffers of threads.
 namespace mythos {
 
-// Tensors are counted that are allocated after the first call. LibTorch's allocator is replaced by
-// one that keeps each size beside its block.
+// Counts tensors that are allocated after the first call. LibTorch's allocator is replaced by one
+// that keeps each size beside its block.
 void count_tensor_memory();
 
-// Bytes now; 0 unless counted.
+// The bytes that tensors hold now; 0 unless they are counted.
 int64_t tensor_bytes();
-// The most since the last call, or since counting began.
+// The most bytes since the last call, or since counting began.
 int64_t take_most_tensor_bytes();
 
 }  // namespace mythos

@@ -16,7 +16,7 @@ namespace mythos {
 // called: inference pays nothing for autograd.
 bool wants_graph(std::initializer_list<const at::Tensor*> inputs);
 
-// What an operator's backward pass is given.
+// The arguments of an operator's backward pass.
 struct BackwardPass {
   std::vector<at::Tensor> gradients;  // of the outputs
   std::vector<at::Tensor> saved;      // as Operation::saved
@@ -26,15 +26,15 @@ struct BackwardPass {
 // The gradient of each input in order; undefined where there is none.
 using Backward = std::function<std::vector<at::Tensor>(BackwardPass&)>;
 
-// What a forward pass leaves for autograd.
+// The results of a forward pass for autograd.
 struct Operation {
   std::vector<at::Tensor> outputs;  // none may be an input itself
   // Inputs, outputs and others that the backward pass reads; they may be undefined. Autograd finds
   // out when one of them is changed in between.
   std::vector<at::Tensor> saved = {};
-  // Keeps what is no tensor of the graph among its captures.
+  // The backward pass; its captures keep what is no tensor of the graph.
   Backward backward = {};
-  // Whether the gradient of an output that was not used is given as zeros; else it is undefined.
+  // Whether the gradient of an unused output is given as zeros; otherwise it is undefined.
   bool unused_as_zeros = true;
   size_t without_gradient = 0;  // so many of the last outputs are not differentiable
   std::any attachment = {};     // found again by attachment_of()

@@ -10,8 +10,8 @@ namespace mythos::cuda {
 
 NumberType number_type(const at::Tensor& x);
 
-// Into how many blocks the kernels of a weight's gradient cut `rows`: enough for every
-// multiprocessor; more would only lengthen the sum over blocks.
+// The number of blocks into which kernels of a weight's gradient cut `rows`: enough for every
+// multiprocessor, as more would only lengthen the sum over blocks.
 int64_t row_partials(int64_t rows);
 
 void rms_norm_forward(const at::Tensor& a, const at::Tensor& b, const at::Tensor& shift,

@@ -5,12 +5,12 @@
 
 namespace mythos {
 
-// Causal scaled dot-product attention of S new tokens over P ≥ S tokens, the last S of which are
-// the new ones themselves: query s sees keys 0 … P-S+s. Scores are scaled by 1/sqrt(d); softmax and
-// sums are fp32. q [B,S,H,d], k [B,P,K,d], v [B,P,K,dv] of one type, K dividing H: key head j
-// serves query heads j·H/K … (Ainslie et al. 2023). Result [B,S,H,dv]. On the CPU only blocks at or
-// below the diagonal are computed, and the backward pass recomputes the weights from the row sums,
-// as FlashAttention does (Dao et al. 2022).
+// Causal scaled dot-product attention of S new tokens over P ≥ S tokens, of which the last S are
+// the new tokens: query s sees keys 0 … P-S+s. Scores are scaled by 1/sqrt(d); softmax and sums are
+// fp32. q [B,S,H,d], k [B,P,K,d], v [B,P,K,dv] of one type, K dividing H: key head j serves query
+// heads j·H/K … (Ainslie et al. 2023). Result [B,S,H,dv]. On the CPU only blocks at or below the
+// diagonal are computed, and the backward pass recomputes the weights from the row sums, as
+// FlashAttention does (Dao et al. 2022).
 //
 // With first_key [B,S] int32 query s sees keys first_key[b,s] … P-S+s only, and on the CPU blocks
 // before the first are left out; each must lie in 0 … P-S+s.
@@ -19,7 +19,7 @@ at::Tensor causal_attention(const at::Tensor& q, const at::Tensor& k, const at::
 at::Tensor causal_attention_reference(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                                       const at::Tensor& first_key = {});
 
-// Some positions of B sequences, packed one sequence after the other.
+// A selection of positions of B sequences, packed one sequence after the other.
 struct PackedRows {
   std::vector<int64_t> begins;  // [B+1]: rows begins[b] … begins[b+1]-1 are of sequence b
   at::Tensor position;          // [N] int32, on the queries' device, increasing within a sequence
@@ -36,14 +36,14 @@ at::Tensor attention_of_rows_reference(const at::Tensor& q, const at::Tensor& k,
 
 // Attention in MLA's latent space, where a token's key serves all heads and its first `rank`
 // numbers are its value (DeepSeek-V2, section 2.1.2), without gradient: query [B,H,S,w] with kv_up
-// folded in, latents [B,P,w] of one type. Query s sees keys 0 … position[s]; position [S] int32,
-// undefined where the S tokens are the last of the P. Scores and softmax are fp32. Result
+// folded in, latents [B,P,w] of one type. Query s sees keys 0 … position[s]; position [S] int32 is
+// undefined if the S tokens are the last of the P. Scores and softmax are fp32. Result
 // [B,H,S,rank].
 at::Tensor latent_attention(const at::Tensor& query, const at::Tensor& latents, int64_t rank,
                             double scale, const at::Tensor& position = {});
 
-// While it lives, LibTorch leaves out cuDNN's attention, which makes a plan, in a tenth of a second
-// and more, for every new number of keys. Of the whole process.
+// While an object of this class lives, LibTorch does not use cuDNN's attention in the whole
+// process: that makes a plan, in a tenth of a second or more, for every new number of keys.
 class WithoutCudnnAttention {
  public:
   WithoutCudnnAttention();

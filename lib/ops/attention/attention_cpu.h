@@ -5,8 +5,9 @@
 
 namespace mythos::cpu {
 
-// All with a contiguous last dimension. out [B,S,H,dv] and log_sum [B,H,S] fp32 (log Σ exp of each
-// row's scaled scores) are written. first_key [B,S] int32, contiguous, or undefined.
+// causal_attention() on the CPU; the last dimension of every tensor is contiguous. Writes out
+// [B,S,H,dv] and log_sum [B,H,S] fp32 (log Σ exp of each row's scaled scores). first_key [B,S]
+// int32, contiguous, or undefined.
 void attention_forward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                        const at::Tensor& first_key, const at::Tensor& out,
                        const at::Tensor& log_sum);

@@ -5,8 +5,8 @@
 
 namespace mythos {
 
-// cos and sin [S, d/2] fp32 of the rotary angles of positions first … first+S-1:
-// position·theta^(-2i/d) (Su et al. 2021). Computed for the length in use, never stored in a
+// The cos and sin [S, d/2] fp32 of the rotary angles position·theta^(-2i/d) of positions first …
+// first+S-1 (Su et al. 2021). They are computed for the length in use and never stored in a
 // checkpoint.
 std::pair<at::Tensor, at::Tensor> rope_table(int64_t first, int64_t length, int64_t dim,
                                              double theta, at::Device device);

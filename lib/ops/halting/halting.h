@@ -3,8 +3,8 @@
 
 namespace mythos {
 
-// What adaptive computation time (Graves 2016) carries from loop to loop; shapes of h [...,D] and
-// of its positions [...], all fp32.
+// The tensors that adaptive computation time (Graves 2016) carries from loop to loop: `output` has
+// the shape of h [...,D], the others that of its positions [...]; all are fp32.
 struct HaltingStep {
   at::Tensor output;      // Σ share·h
   at::Tensor cumulative;  // Σ halting probability while running
@@ -14,9 +14,10 @@ struct HaltingStep {
   at::Tensor share;       // of the loop just added
 };
 
-// The next loop's state h: its halting probability p = sigmoid(h·weight + bias), weight [1,D], bias
-// [1], and with it the next step. A position whose cumulative probability reaches `threshold`, or
-// every one when `last`, gives this loop the rest and halts. `before` carries no share.
+// Takes the next loop's state h into account, with the halting probability p = sigmoid(h·weight +
+// bias), weight [1,D], bias [1]. A position whose cumulative probability reaches `threshold` gives
+// this loop the remaining share and halts; with `last` every position does. `before` needs no
+// share.
 HaltingStep halting_step(const at::Tensor& h, const at::Tensor& weight, const at::Tensor& bias,
                          const HaltingStep& before, double threshold, bool last);
 // halting_step() from plain tensor operations, which also serve the CPU.

@@ -1,9 +1,9 @@
 #pragma once
 #include "ops/linear/matrix.h"
 
-// Products without gradient of not too many bf16 rows (prompts), by ops/linear/bf16_products.h:
-// weights are read where they lie, and rounded ones expanded piece by piece. Each only where it
-// serves.
+// Products without gradient of a moderate number of bf16 rows (prompts), by
+// ops/linear/bf16_products.h: plain weights are read where they lie, and rounded weights are
+// expanded piece by piece.
 namespace mythos::cpu {
 
 // x wᵀ, x [M,K] bf16 → [M,N].

@@ -5,15 +5,16 @@
 
 #include "device/cpu_features.h"
 
-// Products of bf16 rows on CPUs with has_bf16_products(), with the weights as they lie in memory:
-// for few rows, where a library's reordering of the weights costs more than the product.
+// Products of bf16 rows on CPUs with has_bf16_products(), with the weights as they lie in memory.
+// They are for few rows, for which a library's reordering of the weights would cost more than the
+// product.
 namespace mythos::cpu {
 
 constexpr int64_t kPairs = 32;  // columns of one instruction
 constexpr int64_t kTileRows = 6;
 
-// Where rows of x [count,columns] lie for bf16_products(): in tiles of at most six, each tile as
-// [columns/32][rows of the tile][32]. columns is a multiple of 32.
+// The rows of x [count,columns] in the layout of bf16_products(): in tiles of at most six rows,
+// each tile as [columns/32][rows of the tile][32]. columns is a multiple of 32.
 class TiledRows {
  public:
   TiledRows(c10::BFloat16* values, int64_t count, int64_t columns)
@@ -25,7 +26,7 @@ class TiledRows {
   int64_t tiles() const { return tiles_; }
   int64_t begin(int64_t tile) const { return count_ * tile / tiles_; }
   const c10::BFloat16* tile(int64_t t) const { return values_ + begin(t) * columns_; }
-  // f(row, its columns k … k+31) for every row of the tiles first … last-1.
+  // Calls f(row, its columns k … k+31) for every row of the tiles first … last-1.
   template <class F>
   void for_rows(int64_t k, int64_t first, int64_t last, const F& f) const {
     for (int64_t t = first; t < last; ++t) {
@@ -42,12 +43,13 @@ class TiledRows {
 };
 
 // y[m][n] = Σ_k x[m][k] w[n][k] in fp32 sums, for n < rows and the rows m of x's tiles first …
-// last-1, y[0] being the first of them. w [rows,columns] contiguous; y has rows of y_stride. No
+// last-1, of which y[0] is the first. w [rows,columns] contiguous; y has rows of y_stride. No
 // result depends on the rows beside it.
 void bf16_products(const c10::BFloat16* w, int64_t rows, const TiledRows& x, int64_t first,
                    int64_t last, float* y, int64_t y_stride);
 
-// Groups of 32 rounded weights (ops/linear/matrix.h) times their scales, bf16 → to [groups][32].
+// Multiplies groups of 32 rounded weights (ops/linear/matrix.h) by their scales, bf16 → to
+// [groups][32].
 void expand_int8(const int8_t* values, const uint16_t* scales, int64_t groups, c10::BFloat16* to);
 void expand_int4(const uint8_t* values, const uint16_t* scales, int64_t groups, c10::BFloat16* to);
 

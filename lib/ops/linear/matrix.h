@@ -7,11 +7,11 @@
 
 namespace mythos {
 
-// WeightFormat::int8 and int4: neighbours of a row that share one scale.
+// The number of neighbours in a row that share a scale in WeightFormat::int8 and int4.
 constexpr int64_t kWeightGroup = 32;
 
-// A weight [N,K], or a stack of them [E,N,K]. K' is K rounded up to whole groups; what is beyond K
-// is 0.
+// A weight [N,K], or a stack of weights [E,N,K]. K' is K rounded up to whole groups; the numbers
+// beyond K are 0.
 struct Matrix {
   // plain: fp32 or bf16 [...,N,K]. int8: int8 [...,N,K']. int4: uint8 [...,N,K'/2]; byte i of a
   // group holds weight i in its low half and weight i+16 in its high half, each plus 8.
@@ -27,23 +27,23 @@ struct Matrix {
   bool defined() const { return values.defined(); }
   bool is_plain() const { return format == WeightFormat::plain; }
   int64_t rows() const { return values.size(-2); }
-  // One of a stack.
+  // The weight of one expert in a stack.
   Matrix operator[](int64_t expert) const;
-  // The values, [...,N,K] in `type`; the stored tensor itself when it is that.
+  // The values [...,N,K] in `type`; the stored tensor itself if it has that type.
   at::Tensor dense(at::ScalarType type) const;
   int64_t size_bytes() const;
 };
 
-// Is told of rows [M,K] that have been read for the last time.
+// Called with rows [M,K] that have been read for the last time.
 using RowsRead = std::function<void(const at::Tensor& rows)>;
 
 // Rounds w [...,N,K] fp32 or bf16, piece by piece.
 Matrix quantize(const at::Tensor& w, WeightFormat format, const RowsRead& read = {});
-// w in `type`, piece by piece; itself when it has it.
+// Converts w to `type`, piece by piece; w itself if it has the type.
 at::Tensor cast(const at::Tensor& w, at::ScalarType type, const RowsRead& read = {});
 
-// x wᵀ as apply_linear() of plain weights (ops/linear/linear.h); rounded weights are expanded
-// first.
+// The product x wᵀ as apply_linear() of plain weights (ops/linear/linear.h) computes it; rounded
+// weights are expanded first.
 at::Tensor apply_linear(const at::Tensor& x, const Matrix& w);
 
 }  // namespace mythos

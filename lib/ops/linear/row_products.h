@@ -3,9 +3,9 @@
 
 #include "ops/linear/matrix.h"
 
-// Serial pieces of work on few rows, for code that shares them out over a Team itself: products
-// that are bound by reading the weights once. Activations are fp32. No result depends on which
-// other rows are computed beside it, nor on how columns are shared out.
+// Serial pieces of work on few rows, for code that itself shares them out over a Team; their speed
+// is bound by reading the weights once. Activations are fp32. No result depends on which other rows
+// are computed beside it, nor on how columns are shared out.
 namespace mythos::cpu {
 
 // The rows of a weight matrix in memory.
@@ -18,13 +18,13 @@ struct RowMatrix {
   int64_t row_bytes = 0, row_scales = 0;
 
   RowMatrix() = default;
-  // The matrix must outlive it, contiguous.
+  // `matrix` must be contiguous and outlive this object.
   explicit RowMatrix(const Matrix& matrix);
   RowMatrix(const float* rows_, int64_t count, int64_t columns_, int64_t stride);
   bool defined() const { return values != nullptr; }
 };
 
-// A stack of them, [E,N,K].
+// A stack of row matrices, [E,N,K].
 struct RowMatrices {
   RowMatrix first;
   int64_t stride_bytes = 0, stride_scales = 0;
@@ -38,21 +38,21 @@ struct RowMatrices {
 void row_products(const RowMatrix& w, int64_t begin, int64_t end, const float* const* x,
                   int64_t count, float* const* y);
 
-// Rows begin … end-1 of an int8 or int4 matrix in full, to fp32 or bf16 [rows,columns].
+// Expands rows begin … end-1 of an int8 or int4 matrix to fp32 or bf16 [rows,columns].
 void expand_rows(const RowMatrix& w, int64_t begin, int64_t end, float* to);
 void expand_rows(const RowMatrix& w, int64_t begin, int64_t end, c10::BFloat16* to);
 
 // y[k] = Σ_n x[n-begin] w[n][k] over rows n = begin … end-1 of a plain matrix.
 void column_products(const RowMatrix& w, int64_t begin, int64_t end, const float* x, float* y);
 
-// Keys or values of consecutive tokens as a cache stores them.
+// The keys or values of consecutive tokens as a cache stores them.
 struct CachedRows {
   enum class Kind { fp32, bf16, int8 };
   const char* numbers = nullptr;  // `stride` numbers for each token
-  const float* scales = nullptr;  // int8: `groups` for each token
+  const float* scales = nullptr;  // int8: `groups` scales for each token
   Kind kind = Kind::fp32;
   int64_t stride = 0, groups = 0;
-  int64_t first = 0, width = 0;  // the columns meant
+  int64_t first = 0, width = 0;  // the columns that are read
   int64_t group = 0, split = 0;  // int8: their first `split` columns have scale `group`, the rest
                                  // the one after
 };

@@ -3,9 +3,9 @@
 
 namespace mythos {
 
-// Cross-entropy in nats of each row, -log softmax(logits)[target]; 0 where the target is -1.
-// logits [N,V] fp32, bf16 or fp16, targets [N] int64; result [N] fp32, computed in fp32. Without
-// autograd: linear_cross_entropy() is what training differentiates.
+// The cross-entropy in nats of each row, -log softmax(logits)[target]; 0 if the target is -1.
+// logits [N,V] fp32, bf16 or fp16, targets [N] int64; result [N] fp32, computed in fp32. It has no
+// gradient; training differentiates linear_cross_entropy().
 at::Tensor cross_entropy(const at::Tensor& logits, const at::Tensor& targets);
 // cross_entropy() that also turns the contiguous logits into the gradient of the rows' sum, times
 // factor, and times `device_factor` [] fp32 if it is defined.

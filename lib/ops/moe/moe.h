@@ -16,7 +16,7 @@ at::Tensor moe_swiglu(const at::Tensor& x, const at::Tensor& experts, const at::
 // weights have no gradient.
 at::Tensor moe_swiglu(const at::Tensor& x, const at::Tensor& experts, const at::Tensor& weights,
                       const Matrix& gate_up, const Matrix& down);
-// Every expert on every token, then masked: slow and plain.
+// moe_swiglu() in plain operations, for tests: every expert on every token, then masked.
 at::Tensor moe_swiglu_reference(const at::Tensor& x, const at::Tensor& experts,
                                 const at::Tensor& weights, const at::Tensor& gate_up,
                                 const at::Tensor& down);

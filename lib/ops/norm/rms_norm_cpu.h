@@ -3,8 +3,9 @@
 
 namespace mythos::cpu {
 
-// Rows of a 2-D tensor whose last dimension is contiguous. b and shift may be undefined.
-// s [N,D] (undefined when b and shift are: then s is a), out [N,D], rstd [N] fp32 are written.
+// rms_norm() and add_rms_norm() on the CPU, over rows of 2-D tensors whose last dimension is
+// contiguous. b and shift may be undefined. Writes s [N,D] (undefined if b and shift are: then s is
+// a), out [N,D] and rstd [N] fp32.
 void rms_norm_forward(const at::Tensor& a, const at::Tensor& b, const at::Tensor& shift,
                       const at::Tensor& weight, double eps, const at::Tensor& s,
                       const at::Tensor& out, const at::Tensor& rstd);
