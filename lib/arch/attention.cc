@@ -2,15 +2,6 @@
 
 namespace mythos {
 
-int64_t cache_numbers(const ModelConfig& config) {
-  return config.attention == Attention::mla ? config.kv_lora_rank + config.qk_rope_head_dim
-                                            : 2 * config.n_kv_heads * config.head_dim();
-}
-
-int64_t cache_scales(const ModelConfig& config) {
-  return config.attention == Attention::mla ? 2 : 2 * config.n_kv_heads;
-}
-
 // Normalised input; queries, keys and values as attention reads them, with what they are views of;
 // the heads' output. In fp32: a number for each norm and for each head's softmax.
 Whole attention_kept(const ModelConfig& config, int64_t c) {

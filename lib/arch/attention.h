@@ -46,11 +46,6 @@ struct GroupedAttentionTensors {
   }
 };
 
-// Numbers that one token adds to one slot of the key/value cache, and the fp32 scales beside them
-// where the cache is rounded to int8. MLA: a latent and a rotated key. GQA: K keys and K values.
-int64_t cache_numbers(const ModelConfig& config);
-int64_t cache_scales(const ModelConfig& config);
-
 // Bytes of one token that attention keeps for its backward pass, and what that pass holds beside
 // them; `c` is the size of a number in the compute type.
 Whole attention_kept(const ModelConfig& config, int64_t c);

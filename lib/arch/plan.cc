@@ -1,5 +1,6 @@
 #include "arch/plan.h"
 
+#include "arch/cache_layout.h"
 #include "arch/tensors.h"
 #include "base/whole.h"
 
@@ -76,9 +77,10 @@ Plan make_plan(const ModelConfig& config, int64_t loops, int64_t context_tokens)
 }
 
 SlotBytes slot_bytes(const ModelConfig& config) {
+  const CacheLayout layout(config);
   SlotBytes out;
-  out.bf16 = 2 * cache_numbers(config);
-  out.int8 = cache_numbers(config) + kFloatBytes * cache_scales(config);
+  out.bf16 = 2 * layout.numbers();
+  out.int8 = layout.numbers() + kFloatBytes * layout.scales();
   out.mha_bf16 = 2 * 2 * config.dim;
   out.gqa_bf16 = out.mha_bf16 * config.n_kv_heads / config.n_heads;
   return out;
@@ -90,7 +92,7 @@ int64_t cache_slots(const ModelConfig& config, int64_t loops) {
 
 int64_t cache_bytes(const ModelConfig& config, int64_t loops, int64_t context_tokens,
                     int64_t bytes_per_number) {
-  return (Whole(cache_slots(config, loops)) * cache_numbers(config) * context_tokens *
+  return (Whole(cache_slots(config, loops)) * CacheLayout(config).numbers() * context_tokens *
           bytes_per_number)
       .value();
 }
