@@ -7,15 +7,10 @@
 #include "base/strings.h"
 #include "data/read/input_options.h"
 #include "data/shards/manifest.h"
+#include "data/shards/shard_report.h"
 
 namespace mythos {
 namespace {
-
-std::string split_text(const char* name, const SplitInfo& split) {
-  return strprintf("%s %s tokens in %s documents", name,
-                   with_commas(static_cast<int64_t>(split.tokens)),
-                   with_commas(static_cast<int64_t>(split.documents)));
-}
 
 void warn_of_empty_validation(const BuildOptions& options, const ShardManifest& manifest) {
   if (manifest.val.documents > 0 || options.val_fraction == 0) return;
@@ -63,11 +58,11 @@ void log_build(const BuildReport& report) {
   }
   const double speed =
       static_cast<double>(summary.text_bytes_here) / std::max(report.seconds, 1e-3);
-  log_info(strprintf(
-      "%s: %s, %s; %s %s BOS and %s EOS; %.2f bytes per token, %s, %s/s", report.directory,
-      split_text("train", manifest.train), split_text("val", manifest.val), manifest.dtype,
-      manifest.bos ? "with" : "without", manifest.eos ? "with" : "without",
-      text_bytes_per_token(manifest), human_duration(report.seconds), human_bytes(speed)));
+  log_info(strprintf("%s: %s; %s %s BOS and %s EOS; %.2f bytes per token, %s, %s/s",
+                     report.directory, splits_summary(manifest), manifest.dtype,
+                     manifest.bos ? "with" : "without", manifest.eos ? "with" : "without",
+                     text_bytes_per_token(manifest), human_duration(report.seconds),
+                     human_bytes(speed)));
 }
 
 nlohmann::ordered_json to_json(const BuildReport& report) {

@@ -32,9 +32,12 @@ std::string split_row(const char* name, const SplitInfo& split) {
 
 }  // namespace
 
+std::string splits_summary(const ShardManifest& manifest) {
+  return split_summary("train", manifest.train) + ", " + split_summary("val", manifest.val);
+}
+
 std::string shards_summary(const fs::path& directory, const ShardManifest& manifest) {
-  return strprintf("%s: %s, %s; documents %s BOS and %s EOS", directory,
-                   split_summary("train", manifest.train), split_summary("val", manifest.val),
+  return strprintf("%s: %s; documents %s BOS and %s EOS", directory, splits_summary(manifest),
                    with_or_without(manifest.bos), with_or_without(manifest.eos));
 }
 

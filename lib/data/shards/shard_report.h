@@ -5,6 +5,9 @@
 
 namespace mythos {
 
+// "train 61,217 tokens in 360 documents, val 6,852 tokens in 40 documents"
+std::string splits_summary(const ShardManifest& manifest);
+
 // What a shard directory holds, in one line for the log.
 std::string shards_summary(const fs::path& directory, const ShardManifest& manifest);
 
