@@ -203,9 +203,6 @@ TEST_F(EngineOf, ARequestFailsAlone) {
     if (++parts == 3) fail(ErrorKind::resources, "the reader has gone");
   };
   all.submit(closed);
-  Request exits = request_of(bytes("ab"), 6);
-  exits.exits = true;
-  all.submit(exits);
   Request loops = request_of(bytes("ab"), 6);
   loops.loops = -2;
   all.submit(loops);
@@ -218,11 +215,10 @@ TEST_F(EngineOf, ARequestFailsAlone) {
   EXPECT_EQ(all.error(3), "the prompt has no tokens");
   EXPECT_TRUE(all.error(4).starts_with("token id 258 is outside")) << all.error(4);
   EXPECT_EQ(all.error(5), "the reader has gone");
-  EXPECT_TRUE(all.error(6).starts_with("loops is auto")) << all.error(6);
-  EXPECT_TRUE(all.error(7).starts_with("loops is -2; allowed: 1 to")) << all.error(7);
-  EXPECT_EQ(all.text(8).ids, want.ids);
+  EXPECT_TRUE(all.error(6).starts_with("loops is -2; allowed: 1 to")) << all.error(6);
+  EXPECT_EQ(all.text(7).ids, want.ids);
   EXPECT_EQ(all.counts().texts, 2);
-  EXPECT_EQ(all.counts().failed, 7);
+  EXPECT_EQ(all.counts().failed, 6);
   EXPECT_EQ(all.engine().requests(), 0);
 }
 
