@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 
+#include "base/error.h"
 #include "base/strings.h"
 #include "config/field_value.h"
 
@@ -95,6 +96,10 @@ bool DecodeOptions::any_given() const {
 }
 
 DecodeConfig DecodeOptions::resolve(const DecodeConfig& of_checkpoint) const {
+  std::error_code status;
+  if (!config_file_.empty() && !fs::is_regular_file(config_file_, status)) {
+    fail(ErrorKind::usage, "--config " + config_file_ + ": there is no such file");
+  }
   Config config;
   config.decode = config_file_.empty() ? of_checkpoint : load_config_file(config_file_).decode;
   for (const std::string& assignment : keys_.assignments()) set_value(config, assignment);

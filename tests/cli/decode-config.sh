@@ -15,7 +15,7 @@ generate --checkpoint kept | keys
 generate --checkpoint kept --weights plain | keys
 generate --checkpoint kept --config serve.toml --loops auto | keys
 generate --checkpoint kept --config serve.toml --cache-sharing average --loops auto --exit latent | keys
-mythos train --config "$small" --data "$data" --out kept --resume --steps 2 --set decode.weights=int4 2>&1 > next | grep changed
+mythos train --data "$data" --out kept --resume --steps 2 --set decode.weights=int4 2>&1 > next | grep '^changed'
 sed -n '/weights/p' "$(cat next)/config.toml"
 
 measure() { run mythos eval --data "$data" --max-tokens 64 --loops 2 --quiet --json "$@"; }

@@ -108,6 +108,12 @@ TEST(DecodeOptions, WinOverTheFileAndTheFileOverTheCheckpoint) {
             expected);
 }
 
+TEST(DecodeOptions, AFileThatIsNotThereIsNamed) {
+  const auto options = decode_options({"--config", "/nowhere/x.toml"});
+  EXPECT_EQ(error_of(ErrorKind::usage, [&] { options.resolve({}); }),
+            "--config /nowhere/x.toml: there is no such file");
+}
+
 TEST(DecodeOptions, KnowWhetherTheySayHowToDecode) {
   EXPECT_FALSE(decode_options({}).any_given());
   EXPECT_FALSE(decode_options({"--dtype", "bf16"}).any_given());
