@@ -145,7 +145,7 @@ void run_one(const std::string& input) {
       case Kind::manifest:
         return read_directory(path.parent_path());
       case Kind::llmc:
-        return read_llmc({path}, tokenizer, {}, [](std::span<const uint32_t>) {});
+        return read_llmc({path}, tokenizer, {}, {}, [](std::span<const uint32_t>) {});
       case Kind::megatron:
         return read_index(path, input);
     }
