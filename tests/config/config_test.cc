@@ -38,6 +38,7 @@ Config unusual() {
   c.model.injection = Injection::linear;
   c.model.initial_state = InitialState::zero;
   c.model.prelude_norm = false;
+  c.model.norm_placement = NormPlacement::sandwich;
   c.model.loop_embedding = LoopEmbedding::none;
   c.model.loop_embedding_dim = 18;
   c.model.lora_rank = 0;
