@@ -295,11 +295,11 @@ TEST_F(EngineOf, ALongPromptEntersBetweenTheStepsOfOthers) {
 
 TEST_F(EngineOf, ABeginningThatPromptsShareIsComputedOnce) {
   std::vector<uint32_t> one = small_prompt(30), other = one;
-  other[22] = 'Z';
+  for (size_t i = 22; i < other.size(); ++i) other[i] = static_cast<uint32_t>('A' + i % 26);
   Requests all(in_fours_, tokenizer_, 4);
-  all.submit(request_of(one, 3));
-  all.submit(request_of(other, 3));
-  all.submit(request_of(one, 3));
+  all.submit(request_of(one, 12));
+  all.submit(request_of(other, 12));
+  all.submit(request_of(one, 12));
   all.submit(request_of(std::vector(one.begin(), one.begin() + 20), 3));
   all.finish();
   EXPECT_EQ(all.counts().prompt_tokens, 3 * 30 + 20);
@@ -307,7 +307,7 @@ TEST_F(EngineOf, ABeginningThatPromptsShareIsComputedOnce) {
   // last token gives the first of the text.
   EXPECT_EQ(all.counts().computed_prompt_tokens, 30 + 10 + 0 + 4);
   Alone alone(model_, tokenizer_, in_chunks_of(4));
-  const GenerateOptions options = request_of({}, 3).options;
+  const GenerateOptions options = request_of({}, 12).options;
   EXPECT_EQ(all.text(1).ids, alone.generate(other, options).ids);
   for (const size_t same : {0u, 2u}) {
     EXPECT_EQ(all.text(same).ids, alone.generate(one, options).ids);
