@@ -10,8 +10,8 @@ namespace {
 // Configurations that together have every tensor.
 std::vector<ModelConfig> configurations() {
   std::vector<ModelConfig> all;
-  for (const Injection injection :
-       {Injection::lti, Injection::zoh, Injection::linear, Injection::add, Injection::none}) {
+  for (const Injection injection : {Injection::lti, Injection::zoh, Injection::linear,
+                                    Injection::gated, Injection::add, Injection::none}) {
     ModelConfig config;
     config.injection = injection;
     all.push_back(config);
@@ -20,6 +20,7 @@ std::vector<ModelConfig> configurations() {
     config.ffn = FeedForward::dense;
     config.halting = Halting::act;
     config.tied_head = false;
+    config.norm_placement = NormPlacement::sandwich;
     all.push_back(config);
   }
   return all;

@@ -20,6 +20,7 @@ KNOWN = (
     (r"libc\.so\.\d+", r"libm\.so\.\d+|ld-linux.*\.so\.\d+"),
     (r"libarrow\.so\.\d+", r"libparquet\.so\.\d+"),  # one build, of the same sources
     (r"libtorch_cpu\.so", r"libtorch_cuda\.so"),  # one build, of the same sources
+    (r"libparquet\.so\.\d+", r"libtomlplusplus\.so\.\d+"),  # type information of libstdc++'s shared_ptr
 )
 
 # What programs whose text holds the name open while they run. A file that is not there is told and passed over.

@@ -223,7 +223,7 @@ void MegatronFile::check_sequences() const {
     if (tokens < 0 || pointer(i) > size || bytes > size - pointer(i)) {
       fail_index(kIndexHeaderBytes + i * kLengthBytes,
                  strprintf("sequence %u: %d tokens at byte %d do not fit %s of %u bytes", i, tokens,
-                           pointer(i), tokens_.path(), size));
+                           static_cast<int64_t>(pointer(i)), tokens_.path(), size));
     }
     // Each length is at most `size`, and there are fewer than 2^61 lengths.
     if (__builtin_add_overflow(total, bytes, &total)) break;
@@ -245,7 +245,7 @@ void MegatronFile::check_documents() const {
           kIndexHeaderBytes + sequences_ * (kLengthBytes + kPointerBytes) + i * kDocumentBytes,
           strprintf("entry %u of the document index is %d; expected a rising list from 0 "
                     "to the %u sequences",
-                    i, first, sequences_));
+                    i, static_cast<int64_t>(first), sequences_));
     }
     least = first;
   }
