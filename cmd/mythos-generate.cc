@@ -72,15 +72,6 @@ int complete(Engine& engine, const GenerateCommand& options, const std::string& 
   return 0;
 }
 
-void log_batch(const EngineCounts& counts, double seconds) {
-  const int64_t copied = counts.prompt_tokens - counts.computed_prompt_tokens;
-  log_info(strprintf(
-      "%s texts, %s prompt tokens%s, %s tokens in %s (%.1f tok/s), %.1f texts a step",
-      with_commas(counts.texts), with_commas(counts.prompt_tokens),
-      copied > 0 ? (" (" + with_commas(copied) + " copied)") : "", with_commas(counts.tokens),
-      human_duration(seconds), static_cast<double>(counts.tokens) / seconds, counts.mean_rows()));
-}
-
 int complete_lines(Engine& engine, const GenerateCommand& options, const fs::path& path,
                    DepthWarning& depth) {
   StopSignals signals({SIGINT});
@@ -100,7 +91,7 @@ int complete_lines(Engine& engine, const GenerateCommand& options, const fs::pat
   run.print = print_text;
   const auto start = Clock::now();
   const JsonlResult result = run_jsonl(engine, prompts, run);
-  log_batch(engine.counts(), seconds_since(start));
+  log_info(describe(engine.counts(), seconds_since(start)));
   if (signals.signal() != 0) exit_by_signal(signals.signal());
   if (result.failed > 0) {
     fail(ErrorKind::data, strprintf("%s of %s prompts got an error instead of a text; the first: ",

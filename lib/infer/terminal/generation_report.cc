@@ -81,6 +81,15 @@ std::string describe(const Generation& generation, const Decoder& decoder) {
       why_stopped(generation, decoder));
 }
 
+std::string describe(const EngineCounts& counts, double seconds) {
+  const int64_t copied = counts.prompt_tokens - counts.computed_prompt_tokens;
+  return strprintf("%s texts, %s prompt tokens%s, %s tokens in %s (%.1f tok/s), %.1f texts a step",
+                   with_commas(counts.texts), with_commas(counts.prompt_tokens),
+                   copied > 0 ? (" (" + with_commas(copied) + " copied)") : "",
+                   with_commas(counts.tokens), human_duration(seconds),
+                   static_cast<double>(counts.tokens) / seconds, counts.mean_rows());
+}
+
 std::string json_line(const json& object) {
   return object.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
 }

@@ -4,12 +4,15 @@
 
 #include "base/error.h"
 #include "infer/engine/decoder.h"
+#include "infer/engine/engine.h"
 #include "infer/engine/generation.h"
 
 namespace mythos {
 
 // What a generation did, for people: tokens, speeds, loops and why it stopped.
 std::string describe(const Generation& generation, const Decoder& decoder);
+// What an engine did in `seconds`: texts, tokens, speed.
+std::string describe(const EngineCounts& counts, double seconds);
 
 // "mythos.generate/1" without what the caller knows (checkpoint): man/mythos-generate.1 describes
 // the keys.
