@@ -45,7 +45,11 @@ inline std::vector<NamedConfig> all_mechanisms() {
   add("defaults", [](ModelConfig&) {});
   add("gqa", [](ModelConfig& c) { c.attention = Attention::gqa; });
   add("gqa_qk_norm", [](ModelConfig& c) { c.attention = Attention::gqa, c.qk_norm = true; });
-  add("sandwich", [](ModelConfig& c) { c.norm_placement = NormPlacement::sandwich; });
+  add("sandwich", [](ModelConfig& c) {
+    // Norms of small numbers bend too much for finite differences, and more so where experts
+    // change.
+    c.norm_placement = NormPlacement::sandwich, c.ffn = FeedForward::dense, c.init_std = 0.1;
+  });
   add("dense", [](ModelConfig& c) { c.ffn = FeedForward::dense; });
   add("no_shared_expert", [](ModelConfig& c) { c.n_shared_experts = 0; });
   add("zoh",
