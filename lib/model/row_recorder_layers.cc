@@ -227,7 +227,8 @@ Value RowRecorder::experts(const Value& x, const Routing&, const Matrix& gate_up
   const bool fresh = !onto.defined();
   emit({{&hidden, {}}, {&out, {0, true, Sharing::columns(width, 4)}}},
        [=, from = operand(hidden), to = operand(out), product = operand(part)](Lane& lane) {
-         const auto [begin, end] = lane.member->share(width, 4);
+         const auto share = lane.member->share(width, 4);
+         const int64_t begin = share.first, end = share.second;
          for (const int64_t row : lane.active) {
            if (fresh) std::fill(lane.at(to, row) + begin, lane.at(to, row) + end, 0.0f);
          }
