@@ -22,10 +22,10 @@ int export_files(const ExportCommand& options, const CLI::App& command) {
     log_warning(
         strprintf("%s documents have the boundary token inside: whoever reads the files "
                   "takes each for several",
-                  with_commas(static_cast<int64_t>(summary.ambiguous_documents))));
+                  with_commas(summary.ambiguous_documents)));
   }
-  log_info(strprintf("%s: %s tokens in %s", options.output,
-                     with_commas(static_cast<int64_t>(summary.tokens)), join(summary.files, ", ")));
+  log_info(strprintf("%s: %s tokens in %s", options.output, with_commas(summary.tokens),
+                     join(summary.files, ", ")));
   return 0;
 }
 

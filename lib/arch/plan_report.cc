@@ -182,7 +182,7 @@ json to_json(const PlanReport& r) {
 }
 
 std::string plan_text(const PlanReport& r) {
-  const auto loops = static_cast<long long>(r.plan.loops);
+  const int64_t loops = r.plan.loops;
   const std::string micro_batch =
       strprintf("estimate, micro-batch %d x %d", r.batch_size, r.seq_len);
   std::string out = strprintf("%s, %d loops\n\n", shown(r.name), loops) + parts_text(r.plan);

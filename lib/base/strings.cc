@@ -153,9 +153,8 @@ std::string human_duration(double seconds) {
   return strprintf("%dh%02dm", whole / 3600, whole % 3600 / 60);
 }
 
-std::string with_commas(int64_t number) {
-  std::string digits = std::to_string(number);
-  const size_t first = number < 0 ? 1 : 0;
+std::string group_digits(std::string digits) {
+  const size_t first = digits.starts_with('-') ? 1 : 0;
   for (size_t i = digits.size(); i > first + 3;) {
     i -= 3;
     digits.insert(i, ",");

@@ -1,4 +1,5 @@
 #pragma once
+#include <concepts>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -34,7 +35,13 @@ std::string did_you_mean(std::string_view word, const std::vector<std::string>& 
 std::string human_bytes(double bytes);       // 1.5 GiB
 std::string human_count(double count);       // 1.06 B
 std::string human_duration(double seconds);  // 2m05s
-std::string with_commas(int64_t number);     // 1,064,028,034
+
+std::string group_digits(std::string digits);
+// A whole number of any type, written as 1,064,028,034.
+template <std::integral T>
+std::string with_commas(T number) {
+  return group_digits(std::to_string(number));
+}
 
 // Makes text printable on one line. ASCII's control characters and invalid bytes become
 // , \t, \r or \xNN; delete, C1 controls, line separators and characters that turn the direction of

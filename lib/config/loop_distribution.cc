@@ -11,10 +11,11 @@ namespace {
 
 // Describes a distribution: "1 to 16 loops a step (poisson, mean 8)", "8 loops in every step".
 std::string range_text(const LoopDistribution& loops) {
-  const auto least = static_cast<long long>(loops.min), most = static_cast<long long>(loops.max);
-  if (least == most) return strprintf("%d %s in every step", most, most == 1 ? "loop" : "loops");
-  return strprintf("%d to %d loops a step (%s, mean %g)", least, most, enum_name(loops.kind),
-                   loops.mean);
+  if (loops.min == loops.max) {
+    return strprintf("%d %s in every step", loops.max, loops.max == 1 ? "loop" : "loops");
+  }
+  return strprintf("%d to %d loops a step (%s, mean %g)", loops.min, loops.max,
+                   enum_name(loops.kind), loops.mean);
 }
 
 }  // namespace
@@ -53,13 +54,12 @@ void DepthWarning::check_most(int64_t loops) {
 void DepthWarning::warn(int64_t loops) {
   if (warned_) return;
   warned_ = true;
-  const auto asked = static_cast<long long>(loops);
   log_warning(trained_
-                  ? strprintf("%d loops are outside the training's %s: quality may fall", asked,
+                  ? strprintf("%d loops are outside the training's %s: quality may fall", loops,
                               range_text(loops_))
                   : strprintf("%d loops are more than model.max_loop_iters = %d, which is all that "
                               "an imported model tells of its training: quality may fall",
-                              asked, loops_.max));
+                              loops, loops_.max));
 }
 
 }  // namespace mythos

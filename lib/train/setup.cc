@@ -269,10 +269,9 @@ std::string data_text(const TrainSetup& setup, int64_t total_tokens) {
   for (size_t i = 0; i < setup.data.size(); ++i) {
     const ShardDirectory& data = setup.data[i];
     const auto tokens = static_cast<int64_t>(data.tokens(Split::train));
-    text +=
-        strprintf("%s %s: %s tokens to train on, %s to validate on", i == 0 ? "data   " : "       ",
-                  shown(data.path().string()), with_commas(tokens),
-                  with_commas(static_cast<int64_t>(data.tokens(Split::val))));
+    text += strprintf("%s %s: %s tokens to train on, %s to validate on",
+                      i == 0 ? "data   " : "       ", shown(data.path().string()),
+                      with_commas(tokens), with_commas(data.tokens(Split::val)));
     if (setup.data.size() > 1) {
       const double share = setup.weights[i] / sum;
       text += strprintf("; %.1f%% of the sequences, %.2f epochs", 100 * share,

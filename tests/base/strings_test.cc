@@ -69,6 +69,7 @@ TEST(Strings, HumanUnits) {
   EXPECT_EQ(with_commas(999326352386), "999,326,352,386");
   EXPECT_EQ(with_commas(-1234567), "-1,234,567");
   EXPECT_EQ(with_commas(-123), "-123");
+  EXPECT_EQ(with_commas(UINT64_MAX), "18,446,744,073,709,551,615");
 }
 
 TEST(Strings, EscapedIsOneLine) {

@@ -18,7 +18,7 @@ void warn_of_empty_validation(const BuildOptions& options, const ShardManifest& 
     log_warning(
         strprintf("none of the %s documents is for validation, and added ones go by their hash "
                   "alone: 'mythos shards split --val-fraction' parts them anew.",
-                  with_commas(static_cast<int64_t>(manifest.train.documents))));
+                  with_commas(manifest.train.documents)));
   } else {
     log_warning(
         "the text is too short to be parted, so there is no validation split; --val-fraction 0 "
@@ -52,9 +52,8 @@ void log_build(const BuildReport& report) {
   report_left_out(report.input);
   warn_of_empty_validation(report.options, manifest);
   if (report.options.append) {
-    log_info(strprintf("added %s tokens in %s documents",
-                       with_commas(static_cast<int64_t>(summary.added.tokens)),
-                       with_commas(static_cast<int64_t>(summary.added.documents))));
+    log_info(strprintf("added %s tokens in %s documents", with_commas(summary.added.tokens),
+                       with_commas(summary.added.documents)));
   }
   const double speed =
       static_cast<double>(summary.text_bytes_here) / std::max(report.seconds, 1e-3);

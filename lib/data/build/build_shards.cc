@@ -66,8 +66,7 @@ uint64_t chained(uint64_t before, uint64_t next) {
 }
 
 std::string shown(const DataCounts& counts) {
-  return with_commas(static_cast<int64_t>(counts.documents)) + " documents, " +
-         with_commas(static_cast<int64_t>(counts.tokens)) + " tokens";
+  return with_commas(counts.documents) + " documents, " + with_commas(counts.tokens) + " tokens";
 }
 
 DataCounts sum(const SplitInfo& train, const SplitInfo& val) {
@@ -285,8 +284,7 @@ void Build::go_on(bool changed) {
   }
   if (!skipped) {
     fail(ErrorKind::data,
-         "the input does not begin with the " +
-             with_commas(static_cast<int64_t>(state_.now.read_documents)) +
+         "the input does not begin with the " + with_commas(state_.now.read_documents) +
              " documents that the unfinished run in " + folder_->path().string() + " has read.",
          "Give the same input again, or start anew with --force.");
   }

@@ -59,7 +59,7 @@ class DirectoryWalk {
     std::vector<std::string> parts;
     for (const auto& [number, kind] : kinds) {
       if (parts.size() == kMostKinds) break;
-      parts.push_back(kind + " (" + with_commas(static_cast<int64_t>(number)) + ")");
+      parts.push_back(kind + " (" + with_commas(number) + ")");
     }
     if (kinds.size() > kMostKinds) parts.emplace_back("others");
     return join(parts, ", ") + ", such as " + join(first_names_, ", ");
@@ -114,7 +114,7 @@ void add_directory(const std::string& directory, std::vector<std::string>& files
          "Files of other names must be named themselves.");
   }
   if (walk.left_out() > 0) {
-    log_info(directory + ": left out " + with_commas(static_cast<int64_t>(walk.left_out())) + ": " +
+    log_info(directory + ": left out " + with_commas(walk.left_out()) + ": " +
              walk.left_out_text() + "; files are read where they are named themselves");
   }
   std::sort(walk.files.begin(), walk.files.end());
@@ -177,9 +177,9 @@ std::string describe_files(const std::vector<std::string>& files) {
   std::string out;
   for (const std::string& path : files) {
     std::error_code ignored;
-    long long size = -1, changed = -1;
+    int64_t size = -1, changed = -1;
     if (path != "-" && fs::is_regular_file(path, ignored)) {
-      size = static_cast<long long>(fs::file_size(path, ignored));
+      size = static_cast<int64_t>(fs::file_size(path, ignored));
       changed = fs::last_write_time(path, ignored).time_since_epoch().count();
     }
     out += strprintf("%s %d %d\n", escaped(path, path.size()), size, changed);

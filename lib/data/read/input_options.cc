@@ -42,7 +42,7 @@ MinScore parse_min_score(const std::string& text) {
 
 // A number and its thing: "1 row", "2 rows".
 std::string count(uint64_t number, const std::string& thing) {
-  return with_commas(static_cast<int64_t>(number)) + " " + thing + (number == 1 ? "" : "s");
+  return with_commas(number) + " " + thing + (number == 1 ? "" : "s");
 }
 
 void add_choice_options(CLI::App& app, InputOptions& options) {

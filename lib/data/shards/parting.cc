@@ -60,7 +60,7 @@ std::optional<size_t> cut_place(std::string_view text, uint64_t tail_bytes) {
 
 void log_tail(const Tail& tail) {
   if (tail.text_bytes == 0) return;
-  const std::string bytes = with_commas(static_cast<int64_t>(tail.text_bytes)) + " bytes";
+  const std::string bytes = with_commas(tail.text_bytes) + " bytes";
   if (tail.of_one_document) {
     log_info("the text is one document: its last " + bytes +
              " are the validation split; --val-fraction 0 keeps none");

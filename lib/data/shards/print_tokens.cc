@@ -79,7 +79,7 @@ void print_documents(const ShardDirectory& shards, const Tokenizer& tokenizer,
     const uint64_t end = shards.document_begin(split, i + 1);
     if (!ids) {
       write_out(strprintf("== %s document %u: %s tokens\n", split_name(split), i,
-                          with_commas(static_cast<int64_t>(end - begin))),
+                          with_commas(end - begin)),
                 out);
     }
     print_range(shards, split, begin, end, printer);

@@ -7,24 +7,20 @@
 namespace mythos {
 namespace {
 
-std::string count_text(uint64_t count) {
-  return with_commas(static_cast<int64_t>(count));
-}
-
 const char* with_or_without(bool with) {
   return with ? "with" : "without";
 }
 
 std::string split_summary(const char* name, const SplitInfo& split) {
-  return strprintf("%s %s tokens in %s documents", name, count_text(split.tokens),
-                   count_text(split.documents));
+  return strprintf("%s %s tokens in %s documents", name, with_commas(split.tokens),
+                   with_commas(split.documents));
 }
 
 std::string split_row(const char* name, const SplitInfo& split) {
   uint64_t stored_bytes = 0;
   for (const ShardFileInfo& file : split.files) stored_bytes += file.size_bytes;
-  return strprintf("%-6s %14s %16s %16s %12.2f %6u %12s\n", name, count_text(split.documents),
-                   count_text(split.tokens), count_text(split.text_bytes),
+  return strprintf("%-6s %14s %16s %16s %12.2f %6u %12s\n", name, with_commas(split.documents),
+                   with_commas(split.tokens), with_commas(split.text_bytes),
                    static_cast<double>(split.text_bytes) /
                        static_cast<double>(std::max<uint64_t>(split.tokens, 1)),
                    split.files.size(), human_bytes(static_cast<double>(stored_bytes)));

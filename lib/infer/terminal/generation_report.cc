@@ -22,7 +22,7 @@ std::string why_stopped(const Generation& generation, const Decoder& decoder) {
 
 // "8 loops", "2.31 of 8 loops" where tokens stopped early.
 std::string loops_text(const Generation& generation) {
-  const auto most = static_cast<long long>(generation.loops);
+  const int64_t most = generation.loops;
   const double mean = generation.mean_loops();
   if (mean == static_cast<double>(most)) return strprintf("%d loops", most);
   return strprintf("%.2f of %d loops", mean, most);
@@ -73,10 +73,9 @@ std::string describe(const Generation& generation, const Decoder& decoder) {
   return strprintf(
       "%s tokens in %s (%.1f tok/s), prompt %s tokens (%s), %s%s, cache %s a token, "
       "stopped: %s",
-      with_commas(static_cast<int64_t>(generation.ids.size())),
-      human_duration(generation.decode_seconds), generation.decode_tokens_per_second(),
-      with_commas(generation.prompt_tokens), prompt_text(generation), loops_text(generation),
-      speculation_text(generation.speculation),
+      with_commas(generation.ids.size()), human_duration(generation.decode_seconds),
+      generation.decode_tokens_per_second(), with_commas(generation.prompt_tokens),
+      prompt_text(generation), loops_text(generation), speculation_text(generation.speculation),
       human_bytes(static_cast<double>(generation.cache_bytes_per_token)),
       why_stopped(generation, decoder));
 }

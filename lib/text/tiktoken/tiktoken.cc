@@ -132,8 +132,7 @@ std::string assumption_of(const TiktokenEncoding& encoding, const Ranks& ranks,
                           const std::string& source) {
   const size_t count = ranks.tokens.size();
   const std::string name(encoding.name), last = last_ranks_checksum(ranks);
-  const std::string given = with_commas(static_cast<int64_t>(count)),
-                    wanted = with_commas(static_cast<int64_t>(encoding.ranks));
+  const std::string given = with_commas(count), wanted = with_commas(encoding.ranks);
   if (count != encoding.ranks) {
     const TiktokenEncoding* published = tiktoken_encoding_of(count);
     if (published && published->last_ranks == last) {

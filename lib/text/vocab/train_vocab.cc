@@ -80,8 +80,7 @@ std::string_view without_source(std::string_view message) {
 }
 
 [[noreturn]] void fail_training(std::string_view message, const VocabOptions& options) {
-  const auto size = static_cast<long long>(options.vocab_size);
-  const auto tried = std::max<long long>(size, kSpecialPieces);
+  const int64_t size = options.vocab_size, tried = std::max(size, kSpecialPieces);
   if (const std::string largest = number_after(message, "Please set it to a value <= ");
       !largest.empty()) {
     fail(ErrorKind::usage,

@@ -13,14 +13,10 @@ double ratio(double numerator, double denominator) {
 
 constexpr int kRateWidth = 9;
 
-std::string commas(uint64_t number) {
-  return with_commas(static_cast<int64_t>(number));
-}
-
 std::string round_trip(const TokenizerFacts& facts) {
   if (facts.wrong_documents == 0) return "ok";
-  return strprintf("document %s, byte %s", commas(facts.first_fault.document),
-                   commas(facts.first_fault.byte));
+  return strprintf("document %s, byte %s", with_commas(facts.first_fault.document),
+                   with_commas(facts.first_fault.byte));
 }
 
 double share(uint64_t part, uint64_t whole) {
@@ -42,7 +38,7 @@ std::string rows_by_tokenizer(const TextFacts& text,
   for (const TokenizerFacts& facts : tokenizers) {
     const auto vocab = static_cast<uint64_t>(facts.vocab_size);
     out += strprintf("%-*s %10s %14s %11.3f %11.3f %7.2f%% %6.1f%% %9.1f  %s\n", width, facts.name,
-                     commas(vocab), commas(facts.tokens), share(text.bytes, facts.tokens),
+                     with_commas(vocab), with_commas(facts.tokens), share(text.bytes, facts.tokens),
                      share(facts.tokens, text.words), 100 * share(facts.byte_tokens, facts.tokens),
                      100 * share(vocab - facts.used_ids, vocab),
                      ratio(static_cast<double>(text.bytes) / 1e6, facts.encode_seconds),
@@ -57,8 +53,8 @@ std::string evaluation_table(const TextFacts& text, const std::vector<TokenizerF
                              double min_share) {
   const uint64_t total = text.total_characters();
   std::string out =
-      strprintf("%s documents, %s bytes, %s characters, %s words\n\n", commas(text.documents),
-                commas(text.bytes), commas(total), commas(text.words));
+      strprintf("%s documents, %s bytes, %s characters, %s words\n\n", with_commas(text.documents),
+                with_commas(text.bytes), with_commas(total), with_commas(text.words));
   out += rows_by_tokenizer(text, tokenizers);
   out += strprintf("\ntokens per character\n%-14s %14s %7s", "script", "characters", "share");
   for (const TokenizerFacts& facts : tokenizers) out += strprintf("  %*s", kRateWidth, facts.name);
@@ -66,8 +62,8 @@ std::string evaluation_table(const TextFacts& text, const std::vector<TokenizerF
   for (size_t i = 0; i < kScripts; ++i) {
     const uint64_t characters = text.characters[i];
     if (characters == 0 || share(characters, total) < min_share) continue;
-    out += strprintf("%-14s %14s %6.2f%%", script_name(static_cast<Script>(i)), commas(characters),
-                     100 * share(characters, total));
+    out += strprintf("%-14s %14s %6.2f%%", script_name(static_cast<Script>(i)),
+                     with_commas(characters), 100 * share(characters, total));
     for (const TokenizerFacts& facts : tokenizers) {
       out += strprintf("  %*.4f", std::max(kRateWidth, static_cast<int>(facts.name.size())),
                        ratio(facts.script_tokens[i], static_cast<double>(characters)));
