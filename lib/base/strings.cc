@@ -30,6 +30,13 @@ std::string join(const std::vector<std::string>& parts, std::string_view separat
   return out;
 }
 
+std::string join_or(std::vector<std::string> parts) {
+  if (parts.size() < 2) return join(parts, "");
+  const std::string last = std::move(parts.back());
+  parts.pop_back();
+  return join(parts, ", ") + " or " + last;
+}
+
 std::string_view trim(std::string_view text) {
   const auto space = " \t\r\n\v\f";
   const size_t begin = text.find_first_not_of(space);

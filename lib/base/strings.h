@@ -12,6 +12,8 @@ namespace mythos {
 
 std::vector<std::string> split(std::string_view text, char separator);
 std::string join(const std::vector<std::string>& parts, std::string_view separator);
+// A choice in words: "a", "a or b", "a, b or c".
+std::string join_or(std::vector<std::string> parts);
 std::string_view trim(std::string_view text);
 std::string lower_ascii(std::string_view text);  // A to Z as a to z, other bytes as they are
 

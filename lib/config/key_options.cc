@@ -16,19 +16,16 @@ std::string option_name(std::string_view field) {
   return name;
 }
 
-// Lists names as "a, b or c".
-std::string choices(std::span<const std::string_view> names) {
-  const std::vector<std::string> all(names.begin(), names.end() - 1);
-  return join(all, ", ") + " or " + std::string(names.back());
-}
-
 // The help of an option states the defaults of [decode]; values of [model] and [train] come from a
 // preset.
 template <class T>
 std::string help_text(const std::string& key, const Field& field, const T& initial) {
   std::string text(field.help);
   text[0] = static_cast<char>(std::toupper(static_cast<unsigned char>(text[0])));
-  if constexpr (std::is_enum_v<T>) text += ": " + choices(EnumNames<T>::names);
+  if constexpr (std::is_enum_v<T>) {
+    constexpr auto& names = EnumNames<T>::names;
+    text += ": " + join_or({names.begin(), names.end()});
+  }
   if (key.starts_with("decode.")) {
     if constexpr (std::is_enum_v<T>) {
       text += "; default: " + std::string(enum_name(initial));

@@ -32,7 +32,7 @@ struct Store {
   Tensor numbers;                      // [B,capacity,width] fp32, bf16 or int8
   Tensor scales;                       // int8: [B,capacity,groups] fp32
 
-  // Bytes of one token of one sequence in numbers and in scales.
+  // f(member) for the tensors that the store has.
   template <class F>
   static void each(const Store& store, const F& f) {
     if (store.numbers.defined()) f(&Store::numbers);
@@ -133,7 +133,7 @@ class DenseCache final : public KvCache {
     }
     if (tokens <= capacity()) return;
     const int64_t larger = std::max(tokens, 2 * capacity());
-    for_tensors([&](Tensor& store) {
+    for_tensors(slots_, [&](Tensor& store) {
       const Tensor to = at::empty({store.size(0), larger, store.size(2)}, store.options());
       to.narrow(1, 0, length_).copy_(store.narrow(1, 0, length_));
       store = to;
@@ -142,24 +142,19 @@ class DenseCache final : public KvCache {
 
   void copy_prefix(const KvCache& other, int64_t tokens) override {
     const auto* from = dynamic_cast<const DenseCache*>(&other);
-    if (!from || from->loops_ < loops_ || from->sharing_ != sharing_ || from->length_ < tokens) {
+    if (!from || from->loops_ != loops_ || from->sharing_ != sharing_ || from->length_ < tokens) {
       fail(ErrorKind::internal, "copy_prefix: the caches do not fit");
     }
     reserve(tokens);
     const int64_t first = std::min(length_, tokens), count = tokens - first;
-    const auto copy = [&](const CacheSlot& slot) {
-      for (size_t i = 0; i < 2; ++i) {
-        const Store &a = from->at(slot)[i], &b = at(slot)[i];
+    for (size_t i = 0; i < slots_.size(); ++i) {
+      for (size_t j = 0; j < slots_[i].size(); ++j) {
+        const Store &a = from->slots_[i][j], &b = slots_[i][j];
         Store::each(b, [&](Tensor Store::*part) {
           (b.*part).narrow(1, first, count).copy_((a.*part).narrow(1, first, count));
         });
       }
-    };
-    for (int64_t i = 0; i < prelude_; ++i) copy({Section::prelude, i, 0});
-    for (int64_t t = 0; t < slot_loops(); ++t) {
-      for (int64_t i = 0; i < core_; ++i) copy({Section::core, i, t});
     }
-    for (int64_t i = 0; i < coda(); ++i) copy({Section::coda, i, 0});
     length_ = tokens;
   }
 
@@ -188,13 +183,8 @@ class DenseCache final : public KvCache {
 
   int64_t size_bytes() const override {
     int64_t total = 0;
-    for (const Slot& slot : slots_) {
-      for (const Store& store : slot) {
-        Store::each(store, [&](Tensor Store::*part) {
-          total += static_cast<int64_t>((store.*part).nbytes());
-        });
-      }
-    }
+    for_tensors(slots_,
+                [&](const Tensor& store) { total += static_cast<int64_t>(store.nbytes()); });
     return total;
   }
   int64_t bytes_per_token() const override {
@@ -252,9 +242,6 @@ class DenseCache final : public KvCache {
   };
 
   int64_t slot_loops() const { return sharing_ == CacheSharing::per_loop ? loops_ : 1; }
-  int64_t coda() const {
-    return static_cast<int64_t>(slots_.size()) - prelude_ - slot_loops() * core_;
-  }
   int64_t index(const CacheSlot& slot) const {
     switch (slot.section) {
       case Section::prelude:
@@ -268,10 +255,10 @@ class DenseCache final : public KvCache {
   }
   const Slot& at(const CacheSlot& slot) const { return slots_[static_cast<size_t>(index(slot))]; }
 
-  template <class F>
-  void for_tensors(const F& f) {
-    for (Slot& slot : slots_) {
-      for (Store& store : slot) Store::each(store, [&](Tensor Store::*part) { f(store.*part); });
+  template <class Slots, class F>
+  static void for_tensors(Slots& slots, const F& f) {
+    for (auto& slot : slots) {
+      for (auto& store : slot) Store::each(store, [&](Tensor Store::*part) { f(store.*part); });
     }
   }
 

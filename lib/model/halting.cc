@@ -66,10 +66,6 @@ Tensor HaltingState::ponder() const {
   return state_.steps + state_.remainder;
 }
 
-bool HaltingState::all_halted() const {
-  return state_.running.max().item<float>() == 0.0f;
-}
-
 Tensor HaltingState::weights() const {
   std::vector<Tensor> all = shares_;
   while (static_cast<int64_t>(all.size()) < loops_) all.push_back(at::zeros_like(shares_[0]));

@@ -24,8 +24,6 @@ class HaltingState {
            const Tensor& stop = {});
   // Positions that have not halted, [B,S] bool. Needs one loop.
   Tensor running() const { return state_.running.gt(0); }
-  // Whether no position runs any more. Reads one number back from the device.
-  bool all_halted() const;
 
   Tensor output() const { return state_.output; }  // [B,S,D] fp32
   // The output of the positions of h (and index, as above) if they gave the rest to this state.

@@ -44,8 +44,8 @@ class KvCache {
   virtual void advance(int64_t tokens) = 0;
   // Forgets all but the first `tokens` tokens.
   virtual void truncate(int64_t tokens) = 0;
-  // Makes the first `tokens` tokens those of `from`, a cache of the same model and options with no
-  // fewer loops. The tokens stored here so far are the same in both; those behind them are copied.
+  // Makes the first `tokens` tokens those of `from`, a cache of the same model, options and loops.
+  // The tokens stored here so far are the same in both; those behind them are copied.
   virtual void copy_prefix(const KvCache& from, int64_t tokens) = 0;
   virtual int64_t size_bytes() const = 0;
   // Bytes that one token takes in all slots.

@@ -2,8 +2,6 @@
 
 #include <ATen/ATen.h>
 
-#include "base/error.h"
-#include "base/strings.h"
 #include "model/tensor_verbs.h"
 #include "ops/linear/linear.h"
 #include "ops/loss/linear_cross_entropy.h"
@@ -12,19 +10,10 @@ namespace mythos {
 
 ForwardResult forward(const ModelConfig& config, const Weights& w, const Tensor& ids,
                       const ForwardOptions& options) {
-  KvCache* cache = options.cache;
-  const int64_t loops = options.loops > 0 ? options.loops : config.max_loop_iters;
-  if (cache && cache->loops() < loops) {
-    fail(ErrorKind::internal,
-         strprintf("a cache made for %d loops is used with %d", cache->loops(), loops));
-  }
-  if (cache && options.document_begins.defined()) {
-    fail(ErrorKind::internal, "forward: document_begins cannot be used with a cache");
-  }
   ForwardResult result;
   TensorVerbs verbs(config, w.compute_type, ids, options, result);
   const Output output = transformer(verbs, config, w, options.exit, options.last_only);
-  if (cache) cache->advance(ids.size(1));
+  if (options.cache) options.cache->advance(ids.size(1));
   result.hidden = output.hidden.tensor;
   result.logits = output.logits.tensor;
   return result;

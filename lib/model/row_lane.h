@@ -122,11 +122,12 @@ struct Sharing {
 };
 
 struct Access {
-  int64_t what = 0;  // scratch memory, or kCache + a layer's number
+  int64_t what = 0;  // shared scratch memory, kCache + a layer's number, or kOwnMemory
   bool writes = false;
   Sharing sharing = {};
 };
 constexpr int64_t kCache = int64_t{1} << 40;
+constexpr int64_t kOwnMemory = -1;  // a thread's own, which no other waits for
 
 struct RecordedStep {
   std::function<void(Lane&)> run;

@@ -106,18 +106,15 @@ Operand RowRecorder::operand(const Value& x) {
   return out;
 }
 
-bool RowRecorder::is_shared(const Value& x) const {
-  return x.rows && steps_.memory[x.rows->memory].shared;
+Access RowRecorder::reads(const Value& x, const Sharing& sharing) const {
+  const bool shared = x.rows && steps_.memory[x.rows->memory].shared;
+  return {shared ? static_cast<int64_t>(x.rows->memory) : kOwnMemory, false, sharing};
 }
 
-void RowRecorder::emit(std::initializer_list<std::pair<const Value*, Access>> accesses, Run run) {
-  std::vector<Access> shared;
-  for (const auto& [value, access] : accesses) {
-    if (!is_shared(*value)) continue;
-    shared.push_back(access);
-    shared.back().what = static_cast<int64_t>(value->rows->memory);
-  }
-  emit(std::move(shared), std::move(run));
+Access RowRecorder::writes(const Value& x, const Sharing& sharing) const {
+  Access access = reads(x, sharing);
+  access.writes = true;
+  return access;
 }
 
 bool RowRecorder::conflict(const RecordedStep& step, const std::vector<Access>& pending) {
@@ -131,6 +128,7 @@ bool RowRecorder::conflict(const RecordedStep& step, const std::vector<Access>& 
 }
 
 void RowRecorder::emit(std::vector<Access> accesses, Run run) {
+  std::erase_if(accesses, [](const Access& access) { return access.what == kOwnMemory; });
   RecordedStep step{std::move(run), std::move(accesses)};
   step.barrier = conflict(step, pending_);
   if (step.barrier) pending_.clear();
@@ -178,7 +176,7 @@ Value RowRecorder::product(const Value& x, const Matrix& w) {
   const cpu::RowMatrix matrix(w);
   const Value out = shared(matrix.rows);
   const Operand from = operand(x), to = operand(out);
-  emit({{&x, {}}, {&out, {0, true, Sharing::columns(matrix.rows, 4)}}}, [=](Lane& lane) {
+  emit({reads(x), writes(out, Sharing::columns(matrix.rows, 4))}, [=](Lane& lane) {
     const auto [begin, end] = lane.member->share(matrix.rows, 4);
     cpu::row_products(matrix, begin, end, lane.lines(from).data(), lane.active_rows(),
                       lane.targets(to).data());
@@ -191,7 +189,7 @@ Value RowRecorder::gated_product(const Value& x, const Matrix& gate_up) {
   const int64_t width = matrix.rows / 2;
   const Value out = shared(width), part = own(width);
   const Operand from = operand(x), to = operand(out), up = operand(part);
-  emit({{&x, {}}, {&out, {0, true, Sharing::columns(width, 16)}}}, [=](Lane& lane) {
+  emit({reads(x), writes(out, Sharing::columns(width, 16))}, [=](Lane& lane) {
     gated_rows(lane, matrix, lane.lines(from).data(), lane.active_rows(), lane.targets(to).data(),
                up);
   });
@@ -204,7 +202,7 @@ Value RowRecorder::add_low_rank(const Value& x, const at::Tensor& down, const Va
   const Value out = own(c_.dim), part = own(c_.dim);
   const Operand from = operand(x), to = operand(out), product = operand(part),
                 factors = operand(scale);
-  emit({{&x, {}}}, [=, width = c_.dim](Lane& lane) {
+  emit({reads(x)}, [=, width = c_.dim](Lane& lane) {
     constexpr int64_t kPiece = 1024;
     float middle[kPiece];
     for (const int64_t row : lane.active) {
@@ -234,7 +232,7 @@ Value RowRecorder::norm(const Value& x, const at::Tensor& weight, Precision) {
   }
   const Value out = own(x.width);
   const Operand from = operand(x), to = operand(out);
-  emit({{&x, {}}}, [=, width = x.width, eps = c_.norm_eps](Lane& lane) {
+  emit({reads(x)}, [=, width = x.width, eps = c_.norm_eps](Lane& lane) {
     for (const int64_t row : lane.active) {
       cpu::norm_row(lane.at(from, row), factors, width, eps, lane.at(to, row));
     }
@@ -253,20 +251,20 @@ Value RowRecorder::sum(const std::vector<Term>& terms) {
     Operand value, scale;
   };
   std::vector<Part> parts;
-  std::vector<Access> reads;
+  std::vector<Access> accesses;
+  Value only;
   int64_t width = 0;
   for (const Term& term : terms) {
     if (!term.value.defined()) continue;
     parts.push_back({operand(term.value), operand(term.scale)});
-    if (is_shared(term.value)) {
-      reads.push_back({static_cast<int64_t>(term.value.rows->memory)});
-    }
-    width = std::max(width, term.value.width);
+    accesses.push_back(reads(term.value));
+    only = term.value;
+    width = std::max(width, only.width);
   }
-  if (parts.size() == 1 && !parts[0].scale.defined) return terms[0].value;
+  if (parts.size() == 1 && !parts[0].scale.defined) return only;
   const Value out = own(width);
   const Operand to = operand(out);
-  emit(std::move(reads), [=](Lane& lane) {
+  emit(std::move(accesses), [=](Lane& lane) {
     for (const int64_t row : lane.active) {
       float* sum = lane.at(to, row);
       bool first = true;
@@ -292,7 +290,7 @@ Value RowRecorder::sum(const std::vector<Term>& terms) {
 Value RowRecorder::concat(const Value& x, const Value& y) {
   const Value out = own(x.width + y.width);
   const Operand first = operand(x), second = operand(y), to = operand(out);
-  emit({{&x, {}}, {&y, {}}}, [=, width = x.width, rest = y.width](Lane& lane) {
+  emit({reads(x), reads(y)}, [=, width = x.width, rest = y.width](Lane& lane) {
     for (const int64_t row : lane.active) {
       copy_row(lane.at(first, row), width, lane.at(to, row));
       copy_row(lane.at(second, row), rest, lane.at(to, row) + width);
@@ -362,7 +360,7 @@ Value RowRecorder::at_loop(const at::Tensor& table) {
 Value RowRecorder::repeat(Value h, const std::function<Value(const Value&)>& body) {
   const Value state = own(h.width);
   const auto copy_state = [&](const Value& x) {
-    emit({{&x, {}}}, [from = operand(x), to = operand(state), width = x.width](Lane& lane) {
+    emit({reads(x)}, [from = operand(x), to = operand(state), width = x.width](Lane& lane) {
       for (const int64_t row : lane.active) {
         copy_row(lane.at(from, row), width, lane.at(to, row));
       }
@@ -396,7 +394,7 @@ Value RowRecorder::repeat(Value h, const std::function<Value(const Value&)>& bod
 void RowRecorder::stop_settled(const Value& before, const Value& after, double threshold) {
   const Value difference = own(before.width);
   const Operand from = operand(before), to = operand(after), between = operand(difference);
-  emit({{&before, {}}, {&after, {}}}, [=, width = before.width](Lane& lane) {
+  emit({reads(before), reads(after)}, [=, width = before.width](Lane& lane) {
     for (const int64_t row : lane.active) {
       if (lane.row(row).full_depth) continue;
       const float* h = lane.at(from, row);
@@ -414,25 +412,24 @@ void RowRecorder::stop_agreed(const Value& logits, double threshold) {
   agreed_ = shared(logits.width);
   const Operand now = operand(logits), last = operand(agreed_);
   const int64_t count = logits.width;
-  emit({{&logits, {}}, {&agreed_, {}}}, [=](Lane& lane) {
+  emit({reads(logits), reads(agreed_)}, [=](Lane& lane) {
     for (const int64_t row : lane.active) {
       if (lane.row(row).full_depth || lane.loop == 0) continue;
       lane.stops[static_cast<size_t>(row)] =
           divergence(lane.at(now, row), lane.at(last, row), count) < threshold;
     }
   });
-  emit({{&logits, {0, false, Sharing::own_rows()}}, {&agreed_, {0, true, Sharing::own_rows()}}},
-       [=](Lane& lane) {
-         for (const int64_t row : lane.active) {
-           if (lane.mine(row)) copy_row(lane.at(now, row), count, lane.at(last, row));
-         }
-       });
+  emit({reads(logits, Sharing::own_rows()), writes(agreed_, Sharing::own_rows())}, [=](Lane& lane) {
+    for (const int64_t row : lane.active) {
+      if (lane.mine(row)) copy_row(lane.at(now, row), count, lane.at(last, row));
+    }
+  });
 }
 
 void RowRecorder::halt(const Value& h, const HaltingWeights& w) {
   const HaltingHead head = halting_head(c_, numbers(w.weight), w);
   const bool always = c_.halting == Halting::act, by_rule = exit_.rule == ExitRule::halting;
-  emit({{&h, {}}}, [=, from = operand(h), to = operand(output_)](Lane& lane) {
+  emit({reads(h)}, [=, from = operand(h), to = operand(output_)](Lane& lane) {
     for (const int64_t row : lane.active) {
       const auto at = static_cast<size_t>(row);
       const float* state = lane.at(from, row);
@@ -450,7 +447,7 @@ void RowRecorder::halt(const Value& h, const HaltingWeights& w) {
 Value RowRecorder::output_if_stopped(const Value& h, const HaltingWeights& w) {
   const HaltingHead head = halting_head(c_, numbers(w.weight), w);
   const Value out = own(h.width);
-  emit({{&h, {}}},
+  emit({reads(h)},
        [=, from = operand(h), gathered = operand(output_), to = operand(out)](Lane& lane) {
          for (const int64_t row : lane.active) {
            const float* state = lane.at(from, row);
@@ -468,7 +465,7 @@ Value RowRecorder::recomputed(const std::vector<Value>&, const std::vector<at::T
 
 RecordedSteps RowRecorder::finish(const Output& output, const Matrix& head) {
   if (output.logits.defined()) {
-    emit({{&output.logits, {0, false, Sharing::own_rows()}}},
+    emit({reads(output.logits, Sharing::own_rows())},
          [from = operand(output.logits), count = output.logits.width](Lane& lane) {
            for (const int64_t row : lane.active) {
              float* to = lane.row(row).logits;
@@ -478,7 +475,7 @@ RecordedSteps RowRecorder::finish(const Output& output, const Matrix& head) {
     return std::move(steps_);
   }
   const cpu::RowMatrix matrix(head);
-  emit({{&output.hidden, {}}}, [matrix, from = operand(output.hidden)](Lane& lane) {
+  emit({reads(output.hidden)}, [matrix, from = operand(output.hidden)](Lane& lane) {
     Lane::Pointers x{};
     Lane::Targets to{};
     int64_t wanted = 0;

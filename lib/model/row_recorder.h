@@ -68,9 +68,9 @@ class RowRecorder final : public Verbs {
   Value own(int64_t width, int64_t rows = kMaxRows) { return scratch(width, rows, false); }
   Value scratch(int64_t width, int64_t rows, bool shared);
   Operand operand(const Value& x);
-  bool is_shared(const Value& x) const;
-  // What a step does to values: accesses of shared memory alone are kept.
-  void emit(std::initializer_list<std::pair<const Value*, Access>> accesses, Run run);
+  // What a step does to a value, for emit().
+  Access reads(const Value& x, const Sharing& sharing = {}) const;
+  Access writes(const Value& x, const Sharing& sharing = {}) const;
   void emit(std::vector<Access> accesses, Run run);
   // Sees to barriers between the end of a loop and its beginning.
   void close_loop();

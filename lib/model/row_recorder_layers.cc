@@ -93,8 +93,7 @@ Value RowRecorder::attend_grouped(const Value& q, const Value& k, const Value& v
                                   const LayerId& layer) {
   const int64_t K = k.heads, d = k.width / K, heads = q.heads / K;
   const HeadReader queries(operand(q), q, c_), keys(operand(k), k, c_);
-  const auto read = [&](const Value& x) { return Access{static_cast<int64_t>(x.rows->memory)}; };
-  store(layer, {read(k), read(v)}, K * d,
+  store(layer, {reads(k), reads(v)}, K * d,
         [=, values = operand(v)](const Lane& lane, int64_t row, float* a) {
           for (int64_t head = 0; head < K; ++head) keys.read(lane, row, head, a + head * d);
           return static_cast<const float*>(lane.at(values, row));
@@ -103,21 +102,20 @@ Value RowRecorder::attend_grouped(const Value& q, const Value& k, const Value& v
   steps_.work_floats =
       std::max(steps_.work_floats, heads * d + cpu::attention_work_floats(heads, d, d));
   const float scale = 1.0f / std::sqrt(static_cast<float>(d));
-  emit({read(q), {cache_of(layer)}, {static_cast<int64_t>(out.rows->memory), true}},
-       [=, to = operand(out)](Lane& lane) {
-         float* query = lane.work.data();
-         const int64_t tasks = lane.active_rows() * K, threads = lane.member->count();
-         for (int64_t task = lane.member->index(); task < tasks; task += threads) {
-           const int64_t row = lane.active[static_cast<size_t>(task / K)], head = task % K;
-           for (int64_t i = 0; i < heads; ++i) {
-             queries.read(lane, row, head * heads + i, query + i * d);
-           }
-           for (int64_t i = 0; i < heads * d; ++i) query[i] *= scale;
-           lane.row(row).cache->attend(slot_of(layer, lane), head, query, heads,
-                                       lane.position_of(row) + 1,
-                                       lane.at(to, row) + head * heads * d, query + heads * d);
-         }
-       });
+  emit({reads(q), {cache_of(layer)}, writes(out)}, [=, to = operand(out)](Lane& lane) {
+    float* query = lane.work.data();
+    const int64_t tasks = lane.active_rows() * K, threads = lane.member->count();
+    for (int64_t task = lane.member->index(); task < tasks; task += threads) {
+      const int64_t row = lane.active[static_cast<size_t>(task / K)], head = task % K;
+      for (int64_t i = 0; i < heads; ++i) {
+        queries.read(lane, row, head * heads + i, query + i * d);
+      }
+      for (int64_t i = 0; i < heads * d; ++i) query[i] *= scale;
+      lane.row(row).cache->attend(slot_of(layer, lane), head, query, heads,
+                                  lane.position_of(row) + 1, lane.at(to, row) + head * heads * d,
+                                  query + heads * d);
+    }
+  });
   return out;
 }
 
@@ -130,8 +128,7 @@ Value RowRecorder::attend_latent(const Value& q, const Value& latent, const Valu
   const int64_t nope = q.width / H - rope, v = c_.v_head_dim;
   const HeadReader queries(operand(q), q, c_), latents(operand(latent), latent, c_),
       keys(operand(key), key, c_);
-  const auto read = [&](const Value& x) { return Access{static_cast<int64_t>(x.rows->memory)}; };
-  store(layer, {read(latent), read(key)}, width,
+  store(layer, {reads(latent), reads(key)}, width,
         [=](const Lane& lane, int64_t row, float* a) -> const float* {
           latents.read(lane, row, 0, a);
           keys.read(lane, row, 0, a + rank);
@@ -166,25 +163,22 @@ Value RowRecorder::attend_latent(const Value& q, const Value& latent, const Valu
       cpu::row_products(up, first, first + v, &from, 1, &result);
     }
   };
-  emit({read(q), {cache_of(layer)}, {static_cast<int64_t>(out.rows->memory), true}},
-       [=](Lane& lane) {
-         const int64_t threads = lane.member->count();
-         const int64_t together =
-             std::clamp<int64_t>(lane.active_rows() * H / threads, 1, kTogether);
-         const int64_t groups = (H + together - 1) / together;
-         for (int64_t i = lane.member->index(); i < lane.active_rows() * groups; i += threads) {
-           const int64_t head = i % groups * together;
-           task(lane, lane.active[static_cast<size_t>(i / groups)], head,
-                std::min(together, H - head));
-         }
-       });
+  emit({reads(q), {cache_of(layer)}, writes(out)}, [=](Lane& lane) {
+    const int64_t threads = lane.member->count();
+    const int64_t together = std::clamp<int64_t>(lane.active_rows() * H / threads, 1, kTogether);
+    const int64_t groups = (H + together - 1) / together;
+    for (int64_t i = lane.member->index(); i < lane.active_rows() * groups; i += threads) {
+      const int64_t head = i % groups * together;
+      task(lane, lane.active[static_cast<size_t>(i / groups)], head, std::min(together, H - head));
+    }
+  });
   return out;
 }
 
 Routing RowRecorder::route(const Value& scores, const at::Tensor& bias, const LayerId&) {
   const float* biases = numbers(bias);
   const int64_t k = c_.n_experts_per_tok, experts = c_.n_experts;
-  emit({{&scores, {}}}, [=, from = operand(scores)](Lane& lane) {
+  emit({reads(scores)}, [=, from = operand(scores)](Lane& lane) {
     const int64_t rows = lane.active_rows();
     for (int64_t i = 0; i < rows; ++i) {
       const auto first = static_cast<size_t>(i * k);
@@ -211,7 +205,7 @@ Value RowRecorder::experts(const Value& x, const Routing&, const Matrix& gate_up
   const auto row_of = [k](const Lane& lane, int64_t choice) {
     return lane.active[static_cast<size_t>(choice / k)];
   };
-  emit({{&x, {}}, {&hidden, {0, true, Sharing::columns(back.first.columns, 16)}}},
+  emit({reads(x), writes(hidden, Sharing::columns(back.first.columns, 16))},
        [=, from = operand(x), to = operand(hidden), part = operand(gate)](Lane& lane) {
          for_experts(lane, k, [&](int64_t expert, const int64_t* choices, int64_t count) {
            Lane::Pointers input{};
@@ -225,7 +219,7 @@ Value RowRecorder::experts(const Value& x, const Routing&, const Matrix& gate_up
        });
   const Value out = onto.defined() ? onto : shared(width), part = own(width);
   const bool fresh = !onto.defined();
-  emit({{&hidden, {}}, {&out, {0, true, Sharing::columns(width, 4)}}},
+  emit({reads(hidden), writes(out, Sharing::columns(width, 4))},
        [=, from = operand(hidden), to = operand(out), product = operand(part)](Lane& lane) {
          const auto share = lane.member->share(width, 4);
          const int64_t begin = share.first, end = share.second;

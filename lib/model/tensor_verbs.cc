@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/error.h"
+#include "base/strings.h"
 #include "model/recompute.h"
 #include "ops/attention/attention.h"
 #include "ops/attention/rope.h"
@@ -64,17 +66,23 @@ TensorVerbs::TensorVerbs(const ModelConfig& config, at::ScalarType compute_type,
       halts_(config.halting != Halting::none),
       freezes_(config.halting == Halting::act || options.exit.rule != ExitRule::none),
       skips_(freezes_ && options.skip_halted && !at::GradMode::is_enabled()),
-      document_begins_(options.document_begins),
-      counted_(options.counted),
       halting_(config, loops_) {
+  if (cache_ && cache_->loops() < loops_) {
+    fail(ErrorKind::internal,
+         strprintf("a cache made for %d loops is used with %d", cache_->loops(), loops_));
+  }
+  if (cache_ && options.document_begins.defined()) {
+    fail(ErrorKind::internal, "forward: document_begins cannot be used with a cache");
+  }
   const int64_t past = cache_ ? cache_->length() : 0;
   std::tie(all_cos_, all_sin_) =
       rope_table(past, ids.size(1), config.rope_dim(), config.rope_theta, ids.device());
-  cos_ = all_cos_, sin_ = all_sin_;
+  run_all();
   if (config.loop_embedding == LoopEmbedding::sinusoid) {
     marks_ = loop_marks(config, loops_, ids.device());
   }
   if (freezes_) {
+    loops_run_ = at::zeros(ids.sizes(), ids.options());
     const bool coda = options.exit.rule == ExitRule::kl;
     kept_.resize(static_cast<size_t>(config.core_layers + (coda ? config.coda_layers : 0)));
   }
@@ -287,19 +295,21 @@ Value TensorVerbs::at_loop(const Tensor& table) {
   return table[std::min(loop_, table.size(0) - 1)];
 }
 
-void TensorVerbs::select_running(const Tensor& running) {
+void TensorVerbs::run_all() {
+  running_ = {};
   cos_ = all_cos_, sin_ = all_sin_;
   document_begins_ = options_.document_begins;
-  counted_ = options_.counted.defined() ? options_.counted.logical_and(running) : running;
-  running_ = {};
+  counted_ = options_.counted;
+}
+
+void TensorVerbs::select_running(const Tensor& running) {
+  run_all();
+  counted_ = counted_.defined() ? counted_.logical_and(running) : running;
   if (!freezes_) return;  // the others are computed all the same, and not counted
+  const Tensor index = skips_ ? running.flatten().nonzero().squeeze(1) : Tensor();
+  if (skips_ && index.numel() == running.numel()) return;
   running_.mask = running;
   if (!skips_) return;
-  const Tensor index = running.flatten().nonzero().squeeze(1);
-  if (index.numel() == running.numel()) {
-    running_ = {};
-    return;
-  }
   running_.index = index;
   const Tensor position = index.remainder(running.size(1));
   cos_ = all_cos_.index_select(0, position);
@@ -316,27 +326,25 @@ void TensorVerbs::select_running(const Tensor& running) {
                               ends.data_ptr<int64_t>() + ends.numel());
 }
 
+Tensor TensorVerbs::not_stopped() const {
+  if (loop_ == 0) return {};
+  const bool by_head = c_.halting == Halting::act || options_.exit.rule == ExitRule::halting;
+  const Tensor runs = halts_ && (by_head || !freezes_) ? halting_.running() : Tensor();
+  if (!stopped_.defined()) return runs;
+  return runs.defined() ? runs.logical_and(stopped_.logical_not()) : stopped_.logical_not();
+}
+
 bool TensorVerbs::begin_loop() {
   stopping_ = Tensor();
-  if (loop_ == 0) {
-    if (freezes_) loops_run_ = at::ones(ids_.sizes(), ids_.options());
-    return true;
+  const Tensor runs = not_stopped();
+  if (runs.defined()) {
+    // Positions that go on changing owe the cache every loop's keys; on a device asking costs more
+    // than a few loops.
+    const bool may_stop = skips_ || ((freezes_ || !cache_) && ids_.is_cpu());
+    if (may_stop && !runs.any().item<bool>()) return false;
+    select_running(runs);
   }
-  const bool by_head = c_.halting == Halting::act || options_.exit.rule == ExitRule::halting;
-  Tensor runs = halts_ && (by_head || !freezes_) ? halting_.running() : Tensor();
-  if (stopped_.defined()) {
-    runs = runs.defined() ? runs.logical_and(stopped_.logical_not()) : stopped_.logical_not();
-  }
-  if (!runs.defined()) {
-    if (freezes_) loops_run_ = loops_run_ + 1;
-    return true;
-  }
-  // Positions that go on changing owe the cache every loop's keys; on a device asking costs more
-  // than a few loops.
-  const bool may_stop = skips_ || ((freezes_ || !cache_) && ids_.is_cpu());
-  if (may_stop && !runs.any().item<bool>()) return false;
-  if (freezes_) loops_run_ = loops_run_ + runs;
-  select_running(runs);
+  if (freezes_) loops_run_ = runs.defined() ? loops_run_ + runs : loops_run_ + 1;
   return true;
 }
 
@@ -365,11 +373,8 @@ Value TensorVerbs::repeat(Value h, const std::function<Value(const Value&)>& bod
     }
   }
   loop_ = 0;
-  running_ = {};
   kept_.clear();
-  cos_ = all_cos_, sin_ = all_sin_;
-  document_begins_ = options_.document_begins;
-  counted_ = options_.counted;
+  run_all();
   if (freezes_) result_->loops_run = loops_run_;
   if (halts_) {
     result_->halt_weights = halting_.weights();

@@ -73,6 +73,9 @@ class TensorVerbs final : public Verbs {
 
   // Before the loop: which positions run it; false where none does.
   bool begin_loop();
+  // The positions that have not stopped before this loop, [B,S] bool; undefined for all.
+  Tensor not_stopped() const;
+  void run_all();
   void select_running(const Tensor& running);
   // The keys of the loops that no position runs.
   void fill_cache(int64_t first_loop);

@@ -12,6 +12,10 @@ TEST(Strings, SplitAndJoin) {
   EXPECT_EQ(split("", ','), std::vector<std::string>{""});
   EXPECT_EQ(join({"a", "b", "c"}, ", "), "a, b, c");
   EXPECT_EQ(join({}, ", "), "");
+  EXPECT_EQ(join_or({}), "");
+  EXPECT_EQ(join_or({"a"}), "a");
+  EXPECT_EQ(join_or({"a", "b"}), "a or b");
+  EXPECT_EQ(join_or({"a", "b", "c"}), "a, b or c");
 }
 
 TEST(Strings, Trim) {

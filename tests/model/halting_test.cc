@@ -32,7 +32,7 @@ TEST_P(Halting_, AfterTheThresholdAPositionGetsTheRemainderOnce) {
   const HaltingState state = run(config_, weights_, 0.4, 5, device_);
   const Tensor want = at::tensor({0.4f, 0.4f, 0.2f, 0.0f, 0.0f});
   EXPECT_TRUE(at::allclose(state.weights()[0][1].cpu(), want, 1e-5, 1e-6)) << state.weights();
-  EXPECT_TRUE(state.all_halted());
+  EXPECT_FALSE(state.running().any().item<bool>());
   // Three loops run, remainder 0.2.
   EXPECT_TRUE(at::allclose(state.ponder(), at::full({1, 2}, 3.2f, device_), 0, 1e-5));
   EXPECT_NEAR(state.output()[0][0][0].item<float>(), 0.4 * 1 + 0.4 * 2 + 0.2 * 3, 1e-5);
@@ -42,7 +42,7 @@ TEST_P(Halting_, TheReferenceLeavesAPositionThatNeverHaltsShort) {
   config_.halting = Halting::act_reference;
   const HaltingState state = run(config_, weights_, 0.1, 4, device_);
   EXPECT_NEAR(state.weights()[0][0].sum().item<float>(), 0.4f, 1e-5);
-  EXPECT_FALSE(state.all_halted());
+  EXPECT_TRUE(state.running().any().item<bool>());
 }
 
 TEST_P(Halting_, CorrectedWeightsAlwaysSumToOne) {

@@ -3,9 +3,10 @@
 
 A comment is quoted alone, in an editor's hint or a review, so it must not begin with words that stand for something
 else: "Of", "The same", "One that", "Ditto", "As above"."""
-import pathlib
 import re
 import sys
+
+import folder_check
 
 OPENING = re.compile(r"Of\b|(?:The same|Same)(?=[.;:,]| (?:as|of|from|for|in|over|with|without|by|to|but)\b)|"
                      r"(?:One|Ones) that\b|Those (?:of|that)\b|That of\b|Ditto\b|As above\b|Likewise\b")
@@ -24,12 +25,5 @@ def faults(folders):
             goes_on = comment is not None
 
 
-def main():
-    found = list(faults([pathlib.Path(name) for name in sys.argv[1:]]))
-    print(*found, sep="\n", end="\n" if found else "")
-    print(f"{len(found)} faults")
-    return 1 if found else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(folder_check.main(faults))

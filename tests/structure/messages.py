@@ -3,9 +3,10 @@
 
 A line end within the message of fail() or log_...() would be shown as \\n, because names from outside could bring
 one as well. The second line is fail()'s third argument."""
-import pathlib
 import re
 import sys
+
+import folder_check
 
 CALL = re.compile(r"\b(?:fail|log_(?:debug|info|warning|error))\(")
 # A piece of the code: a raw string, a string, a character, a comment, or any one character.
@@ -33,12 +34,5 @@ def faults(folders):
                 yield f"{path}:{line}: a message with a line end; give the second line as fail()'s third argument"
 
 
-def main():
-    found = list(faults([pathlib.Path(name) for name in sys.argv[1:]]))
-    print(*found, sep="\n", end="\n" if found else "")
-    print(f"{len(found)} faults")
-    return 1 if found else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(folder_check.main(faults))

@@ -3,9 +3,10 @@
 
 A part declares its tensors in visit() (lib/arch/declaration.h) and all else goes through it, so that a tensor is added
 in one place. A name in another source begins a second list, which the next tensor will be missing from."""
-import pathlib
 import re
 import sys
+
+import folder_check
 
 # Sources whose trade is names: the declarations, and the layouts of other programs' checkpoints.
 NAMING = ("arch/", "checkpoint/openmythos.cc")
@@ -25,12 +26,5 @@ def faults(folders):
                         yield f'{path}:{number}: "{string}" names a tensor; visit() its part instead (lib/arch)'
 
 
-def main():
-    found = list(faults([pathlib.Path(name) for name in sys.argv[1:]]))
-    print(*found, sep="\n", end="\n" if found else "")
-    print(f"{len(found)} faults")
-    return 1 if found else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(folder_check.main(faults))

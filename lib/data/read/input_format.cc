@@ -103,9 +103,7 @@ std::optional<InputFormat> format_by_name(std::string_view path) {
 std::string known_names() {
   std::vector<std::string> names;
   for (const KnownName& known : kKnownNames) names.emplace_back(known.suffix);
-  const std::string last = names.back();
-  names.pop_back();
-  return join(names, ", ") + " or " + last;
+  return join_or(std::move(names));
 }
 
 void check_start(const std::string& path, std::string_view compression, std::string_view start,
