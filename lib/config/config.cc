@@ -67,6 +67,10 @@ std::vector<std::string> all_keys() {
 }
 
 void apply(Config& config, const Entry& entry) {
+  // Configurations written before there was [objectives] have the key in [train].
+  if (entry.table == "train" && entry.key == "ponder_cost") {
+    return apply(config, {"objectives", entry.key, entry.value, entry.where});
+  }
   const std::vector<std::string> tables = table_names();
   if (!entry.table.empty() && std::ranges::find(tables, entry.table) == tables.end()) {
     fail(ErrorKind::usage, prefix(entry.where) + "unknown table '" + entry.table + "'; there are " +

@@ -7,17 +7,19 @@
 #include "base/files.h"
 #include "config/decode_config.h"
 #include "config/model_config.h"
+#include "config/objectives_config.h"
 #include "config/train_config.h"
 
 namespace mythos {
 
-// The configuration that a TOML file, a preset or a checkpoint holds: tables [model], [train] and
-// [decode]. A file may begin with `extends = ` and the name of a preset, a path ending in .toml
-// (relative to the file), or a list of these, each laid over the one before; it then changes only
-// the keys that it names. Cycles and unknown keys are errors.
+// The configuration that a TOML file, a preset or a checkpoint holds: tables [model], [train],
+// [objectives] and [decode]. A file may begin with `extends = ` and the name of a preset, a path
+// ending in .toml (relative to the file), or a list of these, each laid over the one before; it
+// then changes only the keys that it names. Cycles and unknown keys are errors.
 struct Config {
   ModelConfig model;
   TrainConfig train;
+  ObjectivesConfig objectives;
   DecodeConfig decode;
 
   // Calls f(std::string_view table, T& config) for every table, in the order of files.
@@ -25,6 +27,7 @@ struct Config {
   static void visit(Self& self, F&& f) {
     f(std::string_view("model"), self.model);
     f(std::string_view("train"), self.train);
+    f(std::string_view("objectives"), self.objectives);
     f(std::string_view("decode"), self.decode);
   }
 
@@ -50,6 +53,7 @@ void set_value(Config& config, std::string_view assignment);
 std::string to_toml(const Config& config, bool comments = false);
 nlohmann::json to_json(const ModelConfig& config);
 nlohmann::json to_json(const TrainConfig& config);
+nlohmann::json to_json(const ObjectivesConfig& config);
 ModelConfig model_config_from_json(const nlohmann::json& json, const std::string& origin);
 
 // Converts the reference's config.json keys (attn_type, max_loop_iters, …) to a model with the

@@ -113,6 +113,9 @@ json to_json(const ModelConfig& config) {
 json to_json(const TrainConfig& config) {
   return table_to_json(config);
 }
+json to_json(const ObjectivesConfig& config) {
+  return table_to_json(config);
+}
 
 ModelConfig model_config_from_json(const json& value, const std::string& origin) {
   require_object(value, origin);

@@ -65,6 +65,7 @@ struct DecodeConfig {
   CacheOptions cache;
   ExitRule exit = ExitRule::none;
   double exit_threshold = -1;   // of latent and kl; below 0: threshold() of the rule
+  int64_t latent_steps = 0;     // latent thoughts between the prompt and the text (COCONUT)
   int64_t prefill_chunk = 512;  // tokens of one forward pass: bounds the memory of a long prompt
 
   // Thresholds at which text does not get worse; man/mythos-generate.1 says how they were compared.
@@ -100,6 +101,8 @@ void DecodeConfig::visit(Self& self, F&& f) {
           "0.05 and 0.001",
           -1, 1e9},
     self.exit_threshold);
+  f(Field{"latent_steps", "latent thoughts between the prompt and the text", 0, 1 << 20},
+    self.latent_steps);
   f(Field{"prefill_chunk", "prompt tokens of one forward pass", 1, 1 << 30}, self.prefill_chunk);
 }
 

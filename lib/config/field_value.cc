@@ -102,6 +102,15 @@ void assign(const Field& field, const std::string& key, const FieldValue& value,
   target = number;
 }
 
+void assign(const Field&, const std::string& key, const FieldValue& value, const std::string& where,
+            std::string& target) {
+  if (std::holds_alternative<bool>(value)) {
+    fail_value(where, key, show(value), "expected a text in quotes");
+  }
+  const auto* text = std::get_if<std::string>(&value);
+  target = text ? *text : show(value);
+}
+
 size_t find_name(const std::string& key, const FieldValue& value, const std::string& where,
                  std::span<const std::string_view> names) {
   const std::vector<std::string> allowed(names.begin(), names.end());

@@ -37,6 +37,9 @@ void assign(const Field& field, const std::string& key, const FieldValue& value,
             const std::string& where, int64_t& target);
 void assign(const Field& field, const std::string& key, const FieldValue& value,
             const std::string& where, double& target);
+// Takes a number as the text that it reads as: train.length = 500.
+void assign(const Field& field, const std::string& key, const FieldValue& value,
+            const std::string& where, std::string& target);
 // The index of the value among the names.
 size_t find_name(const std::string& key, const FieldValue& value, const std::string& where,
                  std::span<const std::string_view> names);

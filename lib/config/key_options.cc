@@ -29,7 +29,7 @@ std::string help_text(const std::string& key, const Field& field, const T& initi
   if (key.starts_with("decode.")) {
     if constexpr (std::is_enum_v<T>) {
       text += "; default: " + std::string(enum_name(initial));
-    } else {
+    } else if constexpr (!std::is_same_v<T, std::string>) {
       text += strprintf("; default: %g", static_cast<double>(initial));
     }
   }
@@ -38,7 +38,10 @@ std::string help_text(const std::string& key, const Field& field, const T& initi
 
 template <class T>
 constexpr const char* value_name() {
-  return std::is_enum_v<T> ? "NAME" : std::is_same_v<T, int64_t> ? "N" : "X";
+  return std::is_enum_v<T>                ? "NAME"
+         : std::is_same_v<T, std::string> ? "TEXT"
+         : std::is_same_v<T, int64_t>     ? "N"
+                                          : "X";
 }
 
 // Calls f(field, value with its default) for the field called `key`.

@@ -13,9 +13,11 @@ enum class NormPlacement {
   pre,       // x += sublayer(norm x)
   sandwich,  // x += norm(sublayer(norm x))
 };
-enum class Halting { none, act, act_reference };
+enum class Halting { none, act, act_reference, gate };
 enum class LoopEmbedding { none, sinusoid };
-enum class InitialState { input, zero };
+enum class InitialState { input, zero, random };
+enum class MatrixInit { normal, orthogonal };
+enum class ResidualInit { normal, zero, scaled };
 
 template <>
 struct EnumNames<Attention> {
@@ -36,7 +38,7 @@ struct EnumNames<NormPlacement> {
 };
 template <>
 struct EnumNames<Halting> {
-  static constexpr std::array<std::string_view, 3> names = {"none", "act", "act-reference"};
+  static constexpr std::array<std::string_view, 4> names = {"none", "act", "act-reference", "gate"};
 };
 template <>
 struct EnumNames<LoopEmbedding> {
@@ -44,7 +46,15 @@ struct EnumNames<LoopEmbedding> {
 };
 template <>
 struct EnumNames<InitialState> {
-  static constexpr std::array<std::string_view, 2> names = {"input", "zero"};
+  static constexpr std::array<std::string_view, 3> names = {"input", "zero", "random"};
+};
+template <>
+struct EnumNames<MatrixInit> {
+  static constexpr std::array<std::string_view, 2> names = {"normal", "orthogonal"};
+};
+template <>
+struct EnumNames<ResidualInit> {
+  static constexpr std::array<std::string_view, 3> names = {"normal", "zero", "scaled"};
 };
 
 // The shape and the mechanisms of a recurrent-depth transformer: prelude layers, a recurrent core
@@ -83,16 +93,27 @@ struct ModelConfig {
 
   Injection injection = Injection::lti;
   InitialState initial_state = InitialState::input;
+  double state_std = 1;      // random: standard deviation of the initial state (Huginn)
   bool prelude_norm = true;  // RMSNorm of e before it is injected
   LoopEmbedding loop_embedding = LoopEmbedding::sinusoid;
   int64_t loop_embedding_dim = 0;  // channels it is added to; 0 means dim/8
   int64_t lora_rank = 8;           // depth-wise LoRA of the core's output; 0 turns it off
   Halting halting = Halting::none;
   double act_threshold = 0.99;
+  double halt_loops = 0;       // mean loops at which halting begins; 0: the bias is drawn around 0
+  int64_t min_halt_loops = 1;  // no position halts before
+
+  // The id whose input is the last hidden state of the position before it instead of an embedding
+  // (COCONUT, Hao et al. 2024); -1: none.
+  int64_t latent_token = -1;
 
   bool tied_head = true;  // the output head is the embedding
   double norm_eps = 1e-6;
   double init_std = 0.02;
+  MatrixInit matrix_init = MatrixInit::normal;
+  // The matrices that write into the residual stream: as the others, 0, or 1/(loops·sqrt(layers))
+  // of the others, so that sums over loops keep their size (arXiv 2606.18524).
+  ResidualInit residual_init = ResidualInit::normal;
 
   int64_t head_dim() const { return dim / n_heads; }  // gqa
   int64_t qk_head_dim() const {
@@ -152,17 +173,28 @@ void ModelConfig::visit(Self& self, F&& f) {
   f(Field{"expert_dim", "width of one routed expert", 1, 1 << 24}, self.expert_dim);
   f(Field{"injection", "how the input enters each loop"}, self.injection);
   f(Field{"initial_state", "state before the first loop"}, self.initial_state);
+  f(Field{"state_std", "random: standard deviation of the first state", 0, 1e6}, self.state_std);
   f(Field{"prelude_norm", "normalise the injected input"}, self.prelude_norm);
   f(Field{"loop_embedding", "mark of the loop index on the state"}, self.loop_embedding);
   f(Field{"loop_embedding_dim", "channels that carry it; 0 means dim/8", 0, 1 << 20},
     self.loop_embedding_dim);
   f(Field{"lora_rank", "rank of the depth-wise LoRA; 0 turns it off", 0, 1 << 16}, self.lora_rank);
-  f(Field{"halting", "adaptive computation time"}, self.halting);
+  f(Field{"halting", "how positions halt: adaptive computation time, or a gate of exits"},
+    self.halting);
   f(Field{"act_threshold", "cumulative halting probability that ends a position", 0, 1},
     self.act_threshold);
+  f(Field{"halt_loops", "mean loops at which halting begins; 0: drawn around even odds", 0,
+          1 << 20},
+    self.halt_loops);
+  f(Field{"min_halt_loops", "loops before which no position halts", 1, 1 << 20},
+    self.min_halt_loops);
+  f(Field{"latent_token", "id that stands for a latent thought; -1: none", -1, 1 << 24},
+    self.latent_token);
   f(Field{"tied_head", "output head shares the embedding"}, self.tied_head);
   f(Field{"norm_eps", "epsilon of RMSNorm", 0, 1}, self.norm_eps);
   f(Field{"init_std", "standard deviation of initial weights", 0, 10}, self.init_std);
+  f(Field{"matrix_init", "distribution of initial matrices"}, self.matrix_init);
+  f(Field{"residual_init", "matrices that write into the residual stream"}, self.residual_init);
 }
 
 }  // namespace mythos

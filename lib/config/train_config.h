@@ -7,8 +7,11 @@
 
 namespace mythos {
 
-enum class Schedule { cosine, linear_cooldown, constant };
-enum class LoopSampling { poisson, uniform, fixed };
+enum class Schedule { cosine, linear_cooldown, constant, wsd, inverse_sqrt };
+enum class Optimizer { adamw, muon };
+enum class LoopSampling { poisson, uniform, fixed, lognormal_poisson, set };
+enum class LoopsPer { step, sequence };
+enum class LoopCurriculum { none, linear, one_minus_sqrt };
 enum class ComputeType { automatic, fp32, bf16, fp16, tf32 };
 enum class DocumentMask { automatic, on, off };
 enum class Recompute { none, loop, block };
@@ -16,12 +19,25 @@ enum class OnBlowUp { stop, warn };
 
 template <>
 struct EnumNames<Schedule> {
-  static constexpr std::array<std::string_view, 3> names = {"cosine", "linear-cooldown",
-                                                            "constant"};
+  static constexpr std::array<std::string_view, 5> names = {"cosine", "linear-cooldown", "constant",
+                                                            "wsd", "inverse-sqrt"};
+};
+template <>
+struct EnumNames<Optimizer> {
+  static constexpr std::array<std::string_view, 2> names = {"adamw", "muon"};
 };
 template <>
 struct EnumNames<LoopSampling> {
-  static constexpr std::array<std::string_view, 3> names = {"poisson", "uniform", "fixed"};
+  static constexpr std::array<std::string_view, 5> names = {"poisson", "uniform", "fixed",
+                                                            "lognormal-poisson", "set"};
+};
+template <>
+struct EnumNames<LoopsPer> {
+  static constexpr std::array<std::string_view, 2> names = {"step", "sequence"};
+};
+template <>
+struct EnumNames<LoopCurriculum> {
+  static constexpr std::array<std::string_view, 3> names = {"none", "linear", "1-sqrt"};
 };
 template <>
 struct EnumNames<ComputeType> {
@@ -44,30 +60,63 @@ struct EnumNames<OnBlowUp> {
 // How a model is trained. One step takes batch_size·grad_accum sequences of seq_len tokens.
 struct TrainConfig {
   int64_t steps = 1000;
+  // The length of the run instead of `steps`: "10Gt" tokens, "5e" epochs, "1e18f" FLOPs, or a
+  // number of steps; empty: `steps` counts.
+  std::string length;
   int64_t batch_size = 8;  // sequences of one micro-batch
   int64_t seq_len = 256;   // tokens
   int64_t grad_accum = 1;  // micro-batches of one optimizer step
   Packing packing = Packing::contiguous;
   DocumentMask document_mask = DocumentMask::automatic;  // attention within documents only
 
-  double lr = 3e-3;           // peak
+  Optimizer optimizer = Optimizer::adamw;
+  double lr = 3e-3;       // peak
+  double muon_lr = 0.02;  // peak of the matrices that muon updates
+  double muon_momentum = 0.95;
+  int64_t lr_base_width = 0;  // matrices take base/dim of the rate in wider models; 0: as they are
+  // Rates and decays of tensors by name: "PATTERN lr=FACTOR decay=VALUE; …" (param_groups.h).
+  std::string param_groups;
   double min_lr_ratio = 0.1;  // last learning rate as a share of the peak
   int64_t warmup_steps = 50;
   Schedule schedule = Schedule::cosine;
-  double cooldown_fraction = 0.4;  // linear-cooldown: share of the steps that falls to the end
+  double cooldown_fraction = 0.4;  // linear-cooldown, wsd: share of the steps that falls to the end
   double beta1 = 0.9;
   double beta2 = 0.95;
   double adam_eps = 1e-8;
-  double weight_decay = 0.1;  // of matrices only
-  double clip_norm = 1.0;     // largest gradient norm; 0 turns clipping off
+  double weight_decay = 0.1;    // of matrices only
+  bool cautious_decay = false;  // decay only where it agrees with the update
+  double ema_decay = 0;         // of the average of the weights that is kept beside; 0: none
+  double clip_norm = 1.0;       // largest gradient norm; 0 turns clipping off
   // What to do at a loss that is finite but far above earlier ones.
   OnBlowUp on_blow_up = OnBlowUp::stop;
+  // Steps skipped in a row, at most, whose gradients are not finite or which deviate; 0: none.
+  int64_t skip_steps = 0;
+  // Standard deviations above their recent mean at which a loss or a gradient norm deviates; 0:
+  // only what is not finite is skipped.
+  double skip_deviations = 0;
+  int64_t rollbacks = 0;            // returns to the last healthy checkpoint instead of ending
+  double rollback_lr_factor = 0.5;  // of the learning rate after each return
+
+  // What is trained: tensors of these names (globs with * and ?, separated by spaces) stay as they
+  // are.
+  std::string freeze;
+  // LoRA (Hu et al. 2022): the rank of the update that the matrices of tune_matrices learn while
+  // the weights themselves stay; 0: the weights are trained.
+  int64_t tune_rank = 0;
+  double tune_alpha = 16;
+  std::string tune_matrices = "*";
 
   LoopSampling loop_sampling = LoopSampling::poisson;
   double mean_loops = 0;          // 0 means the model's max_loop_iters
   int64_t max_sampled_loops = 0;  // 0 means twice the mean
-  double balance_rate = 1e-3;     // step of the router bias towards even load; 0 turns it off
-  double ponder_cost = 0;         // weight of the expected number of loops in the loss (act)
+  double loop_sigma = 0.5;        // lognormal-poisson: standard deviation of the logarithm
+  std::string loop_set;           // set: the counts, "1 2 4 8", equally likely
+  LoopsPer loops_per = LoopsPer::step;
+  // The last loops whose gradients are computed; 0: all; -1: half the mean, rounded up.
+  int64_t backprop_loops = 0;
+  LoopCurriculum loop_curriculum = LoopCurriculum::none;  // growth of the mean from 1
+  double loop_curriculum_fraction = 0.5;                  // share of the steps in which it grows
+  double balance_rate = 1e-3;  // step of the router bias towards even load; 0 turns it off
 
   ComputeType compute_type = ComputeType::automatic;
   // In fp16 the loss is multiplied by a scale, so that gradients do not vanish; four keys set it.
@@ -100,32 +149,65 @@ template <class Self, class F>
 void TrainConfig::visit(Self& self, F&& f) {
   constexpr double kMax = 1LL << 50;
   f(Field{"steps", "optimizer steps", 0, kMax}, self.steps);
+  f(Field{"length", "length instead of steps: 10Gt tokens, 5e epochs, 1e18f FLOPs"}, self.length);
   f(Field{"batch_size", "sequences of a micro-batch", 1, 1 << 20}, self.batch_size);
   f(Field{"seq_len", "tokens of a sequence", 1, 1 << 24}, self.seq_len);
   f(Field{"grad_accum", "micro-batches of a step", 1, 1 << 20}, self.grad_accum);
   f(Field{"packing", "how documents become sequences"}, self.packing);
   f(Field{"document_mask", "attention within documents (auto means with best-fit)"},
     self.document_mask);
+  f(Field{"optimizer", "adamw, or muon for hidden matrices and adamw for the rest"},
+    self.optimizer);
   f(Field{"lr", "peak learning rate", 0, 10}, self.lr);
+  f(Field{"muon_lr", "peak learning rate of muon's matrices", 0, 10}, self.muon_lr);
+  f(Field{"muon_momentum", "momentum of muon", 0, 0.99999}, self.muon_momentum);
+  f(Field{"lr_base_width", "width up to which matrices keep their rate; 0: at any", 0, 1 << 20},
+    self.lr_base_width);
+  f(Field{"param_groups", "rates and decays by tensor: \"PATTERN lr=FACTOR decay=VALUE; ...\""},
+    self.param_groups);
   f(Field{"min_lr_ratio", "last learning rate as a share of the peak", 0, 1}, self.min_lr_ratio);
   f(Field{"warmup_steps", "steps of linear warm-up", 0, kMax}, self.warmup_steps);
   f(Field{"schedule", "learning-rate schedule"}, self.schedule);
-  f(Field{"cooldown_fraction", "share of steps in the linear cooldown", 0, 1},
+  f(Field{"cooldown_fraction", "share of steps in the cooldown (linear-cooldown, wsd)", 0, 1},
     self.cooldown_fraction);
   f(Field{"beta1", "AdamW first moment decay", 0, 0.99999}, self.beta1);
   f(Field{"beta2", "AdamW second moment decay", 0, 0.99999}, self.beta2);
   f(Field{"adam_eps", "AdamW epsilon", 1e-20, 1}, self.adam_eps);
   f(Field{"weight_decay", "decoupled weight decay of matrices", 0, 10}, self.weight_decay);
+  f(Field{"cautious_decay", "decay only where it agrees with the update"}, self.cautious_decay);
+  f(Field{"ema_decay", "decay of the averaged weights kept beside; 0: none", 0, 0.999999},
+    self.ema_decay);
   f(Field{"clip_norm", "largest gradient norm; 0 turns clipping off", 0, 1e9}, self.clip_norm);
   f(Field{"on_blow_up", "when the loss is far above its lowest: end the run, or only warn"},
     self.on_blow_up);
+  f(Field{"skip_steps", "bad steps skipped in a row, at most; 0: none", 0, 1 << 20},
+    self.skip_steps);
+  f(Field{"skip_deviations", "deviations from the recent mean that are skipped; 0: none", 0, 1e6},
+    self.skip_deviations);
+  f(Field{"rollbacks", "returns to the last healthy checkpoint before the run ends", 0, 1000},
+    self.rollbacks);
+  f(Field{"rollback_lr_factor", "factor of the learning rate at each return", 0, 1},
+    self.rollback_lr_factor);
+  f(Field{"freeze", "tensors that stay as they are: globs of names"}, self.freeze);
+  f(Field{"tune_rank", "rank of the low-rank update that is trained instead; 0: none", 0, 1 << 16},
+    self.tune_rank);
+  f(Field{"tune_alpha", "scale of the low-rank update, divided by its rank", 0, 1e6},
+    self.tune_alpha);
+  f(Field{"tune_matrices", "matrices that have a low-rank update: globs of names"},
+    self.tune_matrices);
   f(Field{"loop_sampling", "loop count of a training step"}, self.loop_sampling);
   f(Field{"mean_loops", "mean loop count; 0 means max_loop_iters", 0, 1 << 20}, self.mean_loops);
   f(Field{"max_sampled_loops", "largest sampled count; 0 means twice the mean", 0, 1 << 20},
     self.max_sampled_loops);
+  f(Field{"loop_sigma", "lognormal-poisson: deviation of the logarithm", 0, 10}, self.loop_sigma);
+  f(Field{"loop_set", "set: the loop counts that are drawn, such as \"1 2 4 8\""}, self.loop_set);
+  f(Field{"loops_per", "what a loop count is drawn for"}, self.loops_per);
+  f(Field{"backprop_loops", "last loops with gradients; 0: all, -1: half the mean", -1, 1 << 20},
+    self.backprop_loops);
+  f(Field{"loop_curriculum", "how the mean loop count grows from 1"}, self.loop_curriculum);
+  f(Field{"loop_curriculum_fraction", "share of steps in which it grows", 0, 1},
+    self.loop_curriculum_fraction);
   f(Field{"balance_rate", "step of the router bias towards even load", 0, 1}, self.balance_rate);
-  f(Field{"ponder_cost", "weight of the expected loop count in the loss (act)", 0, 100},
-    self.ponder_cost);
   f(Field{"compute_type", "type of matrix products"}, self.compute_type);
   f(Field{"loss_scale", "fp16: the loss's first factor", 1, 1LL << 40}, self.loss_scale);
   f(Field{"loss_scale_growth", "fp16: factor of a growth of the scale", 1, 1024},

@@ -68,6 +68,10 @@ void TrainConfig::validate() const {
           strprintf("with %.4g tokens each, which is 2^63 tokens or more in all", tokens));
 }
 
+void ObjectivesConfig::validate() const {
+  check_ranges("objectives", *this);
+}
+
 void DecodeConfig::validate() const {
   check_ranges("decode", *this);
   require(exit != ExitRule::halting || exit_threshold < 0, "decode.exit_threshold", exit_threshold,
@@ -78,6 +82,7 @@ void DecodeConfig::validate() const {
 void Config::validate() const {
   model.validate();
   train.validate();
+  objectives.validate();
   decode.validate();
   require(train.seq_len <= model.max_seq_len, "train.seq_len", train.seq_len,
           "at most model.max_seq_len = " + number(model.max_seq_len));
@@ -86,8 +91,8 @@ void Config::validate() const {
   require(train.max_sampled_loops == 0 || static_cast<double>(train.max_sampled_loops) >= mean,
           "train.max_sampled_loops", train.max_sampled_loops,
           strprintf("0 (twice the mean) or at least the mean loop count, %g", mean));
-  require(train.ponder_cost == 0 || model.halting != Halting::none, "train.ponder_cost",
-          train.ponder_cost, "only with model.halting = \"act\" or \"act-reference\"");
+  require(objectives.ponder_cost == 0 || model.halting != Halting::none, "objectives.ponder_cost",
+          objectives.ponder_cost, "only with model.halting = \"act\" or \"act-reference\"");
 }
 
 }  // namespace mythos

@@ -31,6 +31,7 @@ std::vector<ConfigChange> config_changes(const Config& before, const Config& aft
   std::vector<ConfigChange> out;
   add_changes("model", before.model, after.model, out);
   add_changes("train", before.train, after.train, out);
+  add_changes("objectives", before.objectives, after.objectives, out);
   add_changes("decode", before.decode, after.decode, out);
   return out;
 }

@@ -59,9 +59,9 @@ StepResult forward_backward(const Config& config, const Parameters& parameters,
     const Tensor loss =
         loss_sum(weights, result.hidden, expected, 1.0 / static_cast<double>(targets), loss_scale);
     Tensor objective = loss;
-    if (result.ponder.defined() && config.train.ponder_cost > 0) {
+    if (result.ponder.defined() && config.objectives.ponder_cost > 0) {
       Tensor ponder = result.ponder.masked_fill(expected.lt(0), 0).sum() *
-                      (config.train.ponder_cost / static_cast<double>(targets));
+                      (config.objectives.ponder_cost / static_cast<double>(targets));
       if (loss_scale.defined()) ponder = ponder * loss_scale;
       objective = objective + ponder;
     }

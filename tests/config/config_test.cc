@@ -69,7 +69,7 @@ Config unusual() {
   c.train.mean_loops = 3.5;
   c.train.max_sampled_loops = 9;
   c.train.balance_rate = 0;
-  c.train.ponder_cost = 0.01;
+  c.objectives.ponder_cost = 0.01;
   c.train.compute_type = ComputeType::fp16;
   c.train.loss_scale = 1024;
   c.train.loss_scale_growth = 1.5;
@@ -229,7 +229,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadConfig{"seq_len=1025", "train.seq_len = 1025: at most model.max_seq_len = 1024"},
         BadConfig{"mean_loops=0.5", "train.mean_loops = 0.5"},
         BadConfig{"max_sampled_loops=7", "train.max_sampled_loops = 7"},
-        BadConfig{"ponder_cost=0.1", "train.ponder_cost = 0.1: only with model.halting"}));
+        BadConfig{"ponder_cost=0.1", "objectives.ponder_cost = 0.1: only with model.halting"}));
 
 TEST(Config, RulesOfOneMechanismDoNotBindAnother) {
   Config config;

@@ -147,7 +147,7 @@ TEST_P(ForwardBackward, PaddingAndPackingChangeNothing) {
     for (const Recompute recompute : {Recompute::none, Recompute::loop, Recompute::block}) {
       Config config = small_config();
       config.model.halting = halting;
-      config.train.ponder_cost = halting == Halting::none ? 0 : 0.5;
+      config.objectives.ponder_cost = halting == Halting::none ? 0 : 0.5;
       config.train.recompute = recompute;
       double nats = 0;
       Tensor load, bias;
@@ -208,7 +208,7 @@ TEST_P(ForwardBackward, GradientsReachFp32MastersThroughNarrowTypes) {
 TEST_P(ForwardBackward, TheLossScaleMultipliesGradientsAlone) {
   Config config = small_config();
   config.model.halting = Halting::act;
-  config.train.ponder_cost = 0.5;
+  config.objectives.ponder_cost = 0.5;
   Parameters parameters(config.model, device_);
   parameters.initialize(config.model, 2);
   const Batch batch = batch_of(2, 6, 1);
@@ -232,7 +232,7 @@ TEST_P(ForwardBackward, PonderCostShortensTheWait) {
   forward_backward(config, parameters, {batch}, 12, 3, at::kFloat);
   const double without = parameters.at("recurrent.halt.bias").grad().item<double>();
   take_gradients(parameters);
-  config.train.ponder_cost = 1;
+  config.objectives.ponder_cost = 1;
   forward_backward(config, parameters, {batch}, 12, 3, at::kFloat);
   // A larger bias halts earlier, so the cost pushes it up: its gradient falls.
   EXPECT_LT(parameters.at("recurrent.halt.bias").grad().item<double>(), without);
