@@ -30,11 +30,13 @@ class Formatter : public CLI::Formatter {
   explicit Formatter(std::string examples) : examples_(std::move(examples)) { column_width(34); }
   std::string make_help(const CLI::App* app, std::string name,
                         CLI::AppFormatMode mode) const override {
-    std::string out = app->get_description() + "\n\nExamples:\n";
+    std::string examples;
     for (const std::string& line : split(examples_, '\n')) {
-      if (!trim(line).empty()) out += "  " + std::string(trim(line)) + "\n";
+      if (is_example_of(*app, trim(line))) examples += "  " + std::string(trim(line)) + "\n";
     }
-    out += "\n" + make_usage(app, name);
+    std::string out = app->get_description() + "\n\n";
+    if (!examples.empty()) out += "Examples:\n" + examples + "\n";
+    out += make_usage(app, name);
     out += make_positionals(app);
     out += make_subcommands(app, mode);
     out += make_groups(app, mode);
@@ -60,6 +62,16 @@ class Formatter : public CLI::Formatter {
   }
 
  private:
+  // A subcommand shows the examples that call it; the program shows all.
+  static bool is_example_of(const CLI::App& app, std::string_view line) {
+    if (line.empty()) return false;
+    const CLI::App* program = app.get_parent();
+    if (!program) return true;
+    std::string call = program->get_name() + " " + app.get_name();  // "mythos-shards split"
+    if (call.starts_with("mythos-")) call[6] = ' ';
+    return (std::string(line) + " ").find(call + " ") != std::string::npos;
+  }
+
   std::string examples_;
 };
 
