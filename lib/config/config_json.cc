@@ -56,6 +56,9 @@ constexpr std::string_view kSharedKeys[] = {"vocab_size",        "dim",
                                             "n_experts_per_tok", "act_threshold",
                                             "rope_theta",        "lora_rank",
                                             "max_output_tokens"};
+// Keys that decide values before training alone: a trained model means the same with any of them.
+constexpr std::string_view kInitialKeys[] = {"init_std", "matrix_init", "residual_init",
+                                             "halt_loops"};
 constexpr std::string_view kAttentionKey = "attn_type";
 constexpr std::string_view kDropoutKey = "dropout";
 
@@ -154,7 +157,9 @@ json openmythos_config(const ModelConfig& config) {
       continue;
     } else if (key == "ffn_dim" && config.dense_ffn_dim() == 4 * config.dim / 3) {
       continue;
-    } else if (key != "init_std" && value != taken[key]) {
+    } else if (std::ranges::find(kInitialKeys, key) != std::end(kInitialKeys)) {
+      continue;
+    } else if (value != taken[key]) {
       fail(ErrorKind::usage, "model." + key + " = " + value.dump() +
                                  ": the openmythos format has no such setting; it means " +
                                  taken[key].dump());

@@ -8,7 +8,8 @@
 namespace mythos {
 namespace {
 
-// A configuration that differs from the defaults in every field and is valid.
+// A valid configuration that differs from the defaults in every field that has another value beside
+// the others here.
 Config unusual() {
   Config c;
   c.model.vocab_size = 77;
@@ -42,7 +43,9 @@ Config unusual() {
   c.model.loop_embedding = LoopEmbedding::none;
   c.model.loop_embedding_dim = 18;
   c.model.lora_rank = 0;
-  c.model.halting = Halting::act_reference;
+  c.model.halting = Halting::gate;
+  c.model.halt_loops = 2.5;
+  c.model.min_halt_loops = 2;
   c.model.act_threshold = 1.0 / 3;
   c.model.tied_head = false;
   c.model.norm_eps = 1e-5;
@@ -69,7 +72,19 @@ Config unusual() {
   c.train.mean_loops = 3.5;
   c.train.max_sampled_loops = 9;
   c.train.balance_rate = 0;
+  c.objectives.next_token = 0.5;
+  c.objectives.per_loop = 0.25;
+  c.objectives.gate = 1;
+  c.objectives.gate_entropy = 0.1;
+  c.objectives.gate_gain = 1;
+  c.objectives.gate_gain_slope = 40;
+  c.objectives.gate_gain_threshold = -0.5;
+  c.objectives.ponder = 1;
+  c.objectives.ponder_kl = 0.02;
+  c.objectives.ponder_prior_loops = 3;
   c.objectives.ponder_cost = 0.01;
+  c.objectives.fixed_point = 0.1;
+  c.objectives.jacobian = 0.1;
   c.train.compute_type = ComputeType::fp16;
   c.train.loss_scale = 1024;
   c.train.loss_scale_growth = 1.5;
@@ -90,21 +105,84 @@ Config unusual() {
   return c;
 }
 
-TEST(Config, UnusualDiffersFromTheDefaultsEverywhere) {
+// Depths, which gradients of some loops alone and a set of counts leave no choice of.
+Config unusual_depths() {
+  Config c;
+  c.model.initial_state = InitialState::random;
+  c.model.state_std = 0.4;
+  c.train.loop_sampling = LoopSampling::set;
+  c.train.loop_sigma = 0.25;
+  c.train.loop_set = "1 2 4";
+  c.train.loops_per = LoopsPer::sequence;
+  c.train.backprop_loops = -1;
+  c.train.loop_curriculum = LoopCurriculum::one_minus_sqrt;
+  c.train.loop_curriculum_fraction = 0.75;
+  c.objectives.balance = 0.01;
+  c.objectives.router_z = 0.001;
+  c.decode.prefill_chunk = 64;
+  return c;
+}
+
+// First values, guards and what is trained.
+Config unusual_tuning() {
+  Config c;
+  c.model.matrix_init = MatrixInit::orthogonal;
+  c.model.residual_init = ResidualInit::scaled;
+  c.train.skip_steps = 3;
+  c.train.skip_deviations = 6.5;
+  c.train.rollbacks = 2;
+  c.train.rollback_lr_factor = 0.25;
+  c.train.freeze = "embed.* core.?.attn.*";
+  c.train.tune_rank = 4;
+  c.train.tune_alpha = 8;
+  c.train.tune_matrices = "*.wo.weight";
+  c.decode.prefill_chunk = 64;
+  return c;
+}
+
+// The optimizer, the length of the run and latent thought.
+Config unusual_updates() {
+  Config c;
+  c.model.latent_token = 3;
+  c.train.length = "10Mt";
+  c.train.optimizer = Optimizer::muon;
+  c.train.muon_lr = 0.015;
+  c.train.muon_momentum = 0.9;
+  c.train.lr_base_width = 128;
+  c.train.param_groups = "embed.* lr=0.5 decay=0";
+  c.train.cautious_decay = true;
+  c.train.ema_decay = 0.999;
+  c.decode.latent_steps = 2;
+  return c;
+}
+
+std::vector<Config> unusual_ones() {
+  return {unusual(), unusual_depths(), unusual_tuning(), unusual_updates()};
+}
+
+TEST(Config, UnusualOnesDifferFromTheDefaultsEverywhere) {
   Config written;
   written.decode.prefill_chunk = 65;  // [decode] is left out where it has the defaults alone
   const std::vector<std::string> usual = split(to_toml(written), '\n');
-  const std::vector<std::string> other = split(to_toml(unusual()), '\n');
-  ASSERT_EQ(usual.size(), other.size());
+  std::vector<bool> differs(usual.size());
+  for (const Config& config : unusual_ones()) {
+    const std::vector<std::string> other = split(to_toml(config), '\n');
+    ASSERT_EQ(usual.size(), other.size());
+    for (size_t i = 0; i < usual.size(); ++i) {
+      if (usual[i] != other[i]) differs[i] = true;
+    }
+  }
   for (size_t i = 0; i < usual.size(); ++i) {
     if (contains(usual[i], " = ")) {
-      EXPECT_NE(usual[i], other[i]);
+      EXPECT_TRUE(differs[i]) << usual[i];
     }
   }
 }
 
 TEST(Config, TomlReadsBackEqual) {
-  for (const Config& config : {Config(), unusual()}) {
+  std::vector<Config> configs = unusual_ones();
+  configs.emplace_back();
+  for (const Config& config : configs) {
     EXPECT_EQ(parse_config(to_toml(config), "x.toml"), config);
     EXPECT_EQ(parse_config(to_toml(config, true), "x.toml"), config);
   }
@@ -229,7 +307,37 @@ INSTANTIATE_TEST_SUITE_P(
         BadConfig{"seq_len=1025", "train.seq_len = 1025: at most model.max_seq_len = 1024"},
         BadConfig{"mean_loops=0.5", "train.mean_loops = 0.5"},
         BadConfig{"max_sampled_loops=7", "train.max_sampled_loops = 7"},
-        BadConfig{"ponder_cost=0.1", "objectives.ponder_cost = 0.1: only with model.halting"}));
+        BadConfig{"loop_sampling=set", "train.loop_set = \"\": with train.loop_sampling = \"set\""},
+        BadConfig{"loop_set=4", "train.loop_set = \"4\": only with train.loop_sampling = \"set\""},
+        BadConfig{"loop_sampling=set loop_set=0", "\"0\" is not a loop count"},
+        BadConfig{"loop_sampling=set loop_set=2.5", "\"2.5\" is not a loop count"},
+        BadConfig{"loop_sampling=set loop_set=\"1,2\"", "\"1,2\" is not a loop count"},
+        BadConfig{"loop_sampling=set loop_set=4 mean_loops=4", "train.mean_loops = 4.0: 0 with"},
+        BadConfig{"loop_sampling=set loop_set=4 max_sampled_loops=4",
+                  "train.max_sampled_loops = 4: 0 with"},
+        BadConfig{"backprop_loops=2 halting=act",
+                  "train.backprop_loops = 2: 0 (all) with model.halting = \"act\""},
+        BadConfig{"backprop_loops=2 injection=none", "train.backprop_loops = 2: 0 (all) with"},
+        BadConfig{"injection=none initial_state=random", "model.initial_state = \"random\""},
+        BadConfig{"skip_deviations=6", "train.skip_deviations = 6.0: 0 unless train.skip_steps"},
+        BadConfig{"rollbacks=1", "train.rollbacks = 1: 0 unless train.skip_steps"},
+        BadConfig{"rollback_lr_factor=0", "train.rollback_lr_factor = 0.0: above 0"},
+        BadConfig{"residual_init=zero norm_placement=sandwich",
+                  "model.residual_init = \"zero\": \"normal\" with model.norm_placement"},
+        BadConfig{"ponder_cost=0.1", "objectives.ponder_cost = 0.1: only with model.halting"},
+        BadConfig{"next_token=0", "objectives.next_token = 0.0: as all other weights"},
+        BadConfig{"objectives.gate=1 halting=act",
+                  "objectives.gate = 1.0: only with model.halting = \"gate\""},
+        BadConfig{"ponder=1", "objectives.ponder = 1.0: only with model.halting = \"gate\""},
+        BadConfig{"gate_gain=1", "objectives.gate_gain = 1.0: only with model.halting = \"gate\""},
+        BadConfig{"balance=0.1 ffn=dense", "objectives.balance = 0.1: only with model.ffn"},
+        BadConfig{"router_z=0.1 recompute=loop",
+                  "objectives.router_z = 0.1: only with train.recompute = \"none\""},
+        BadConfig{"halt_loops=3", "model.halt_loops = 3.0: only with model.halting"},
+        BadConfig{"halting=gate halt_loops=8",
+                  "model.halt_loops = 8.0: 0, or above model.min_halt_loops = 1 and below "
+                  "model.max_loop_iters = 8"},
+        BadConfig{"halting=act min_halt_loops=9", "model.min_halt_loops = 9: at most model.max"}));
 
 TEST(Config, RulesOfOneMechanismDoNotBindAnother) {
   Config config;
@@ -278,6 +386,8 @@ TEST(SetValue, NamesWhatIsWrong) {
   EXPECT_TRUE(contains(message("model.=3"), "unknown key"));
   EXPECT_TRUE(contains(message("dimm=3"), "--set: unknown key 'dimm'. Did you mean 'dim'?"));
   EXPECT_TRUE(contains(message("train.dim=3"), "Did you mean 'model.dim'?"));
+  EXPECT_TRUE(contains(message("objectives.gat=1"),
+                       "unknown key 'objectives.gat'. Did you mean 'objectives.gate'?"));
   EXPECT_TRUE(contains(message("modl.dim=3"), "unknown table 'modl'"));
   EXPECT_TRUE(contains(message("dim=0"), "--set: model.dim = 0: out of range"));
   EXPECT_TRUE(contains(message("dim="), "model.dim = \"\": expected a whole number"));

@@ -47,7 +47,8 @@ TEST(KeyOptions, HelpComesFromTheKey) {
     return option->get_type_name() + " " + option->get_description();
   };
   EXPECT_EQ(text("--schedule"),
-            "NAME Learning-rate schedule: cosine, linear-cooldown or constant (train.schedule)");
+            "NAME Learning-rate schedule: cosine, linear-cooldown, constant, wsd or inverse-sqrt "
+            "(train.schedule)");
   EXPECT_EQ(text("--cache-type"),
             "NAME How keys and values are held (auto is as dtype): auto, fp32, bf16 or int8; "
             "default: auto (decode.cache_type)");
@@ -76,7 +77,7 @@ TEST(DecodeOptions, EveryKeyHasAnOption) {
   for (const CLI::Option* option : app.get_options()) names.push_back(option->get_name());
   EXPECT_EQ(join(names, " "),
             "--help --config --dtype --weights --cache-type --cache-sharing --exit "
-            "--exit-threshold --prefill-chunk");
+            "--exit-threshold --latent-steps --prefill-chunk");
 }
 
 TEST(DecodeOptions, AVerbOffersTheKeysThatItNames) {

@@ -30,6 +30,67 @@ TEST(LoopDistribution, APoissonMeanOfOneIsOneLoop) {
   EXPECT_EQ(loop_distribution(TrainConfig{}, model_of(1)).max, 1);
 }
 
+TEST(LoopDistribution, ASetHasItsOwnLimitsAndMean) {
+  TrainConfig train;
+  train.loop_sampling = LoopSampling::set;
+  train.loop_set = " 8 1  2 ";
+  train.loops_per = LoopsPer::sequence;
+  const LoopDistribution loops = loop_distribution(train, model_of(6));
+  EXPECT_EQ(loops.counts, (std::vector<int64_t>{8, 1, 2}));
+  EXPECT_EQ(loops.min, 1);
+  EXPECT_EQ(loops.max, 8);
+  EXPECT_DOUBLE_EQ(loops.mean, 11.0 / 3);
+  EXPECT_EQ(loops.per, LoopsPer::sequence);
+}
+
+TEST(LoopDistribution, LognormalPoissonHasSigmaAndTheOthersNone) {
+  TrainConfig train;
+  train.loop_sigma = 0.25;
+  EXPECT_EQ(loop_distribution(train, model_of(6)).sigma, 0);
+  train.loop_sampling = LoopSampling::lognormal_poisson;
+  EXPECT_EQ(loop_distribution(train, model_of(6)).sigma, 0.25);
+  EXPECT_EQ(loop_distribution(train, model_of(6)).max, 12);
+}
+
+TEST(LoopDistribution, GrowsFromOneLoop) {
+  TrainConfig train;
+  train.loop_sampling = LoopSampling::uniform;
+  train.max_sampled_loops = 13;
+  const LoopDistribution whole = loop_distribution(train, model_of(9));  // 5 to 13
+  const LoopDistribution none = grown_distribution(whole, 0);
+  EXPECT_EQ(none.mean, 1);
+  EXPECT_EQ(none.min, 1);
+  EXPECT_EQ(none.max, 1);
+  const LoopDistribution half = grown_distribution(whole, 0.5);
+  EXPECT_EQ(half.mean, 5);
+  EXPECT_EQ(half.min, 3);
+  EXPECT_EQ(half.max, 7);
+  EXPECT_EQ(grown_distribution(whole, 1).max, 13);
+}
+
+TEST(LoopDistribution, ASetGrowsCountByCount) {
+  TrainConfig train;
+  train.loop_sampling = LoopSampling::set;
+  train.loop_set = "9 2 4 4";
+  const LoopDistribution whole = loop_distribution(train, model_of(6));
+  const auto counts = [&](double grown) { return grown_distribution(whole, grown).counts; };
+  EXPECT_EQ(counts(0), (std::vector<int64_t>{2}));
+  EXPECT_EQ(counts(0.5), (std::vector<int64_t>{2, 4, 4}));
+  EXPECT_EQ(counts(0.99), (std::vector<int64_t>{9, 2, 4, 4}));
+}
+
+TEST(LoopDistribution, BackpropagationIsOfAllLoopsAGivenNumberOrHalfTheMean) {
+  TrainConfig train;
+  EXPECT_EQ(backprop_loops(train, model_of(7)), 0);
+  train.backprop_loops = 3;
+  EXPECT_EQ(backprop_loops(train, model_of(7)), 3);
+  train.backprop_loops = -1;
+  EXPECT_EQ(backprop_loops(train, model_of(7)), 4);
+  EXPECT_EQ(backprop_loops(train, model_of(1)), 1);
+  train.mean_loops = 8;
+  EXPECT_EQ(backprop_loops(train, model_of(7)), 4);
+}
+
 // What a warning says of these numbers of loops, one after the other.
 std::string warnings(DepthWarning depth, const std::vector<int64_t>& loops) {
   testing::internal::CaptureStderr();
@@ -53,6 +114,22 @@ TEST(DepthWarning, NamesTheTrainedRangeOnce) {
   EXPECT_EQ(
       warnings({train, model, true}, {8, 4}),
       "warning: 4 loops are outside the training's 8 loops in every step: quality may fall\n");
+}
+
+TEST(DepthWarning, NamesTheCountsOfASet) {
+  TrainConfig train;
+  train.loop_sampling = LoopSampling::set;
+  train.loop_set = "8 1 4 8";
+  train.loops_per = LoopsPer::sequence;
+  const ModelConfig model = model_of(8);
+  EXPECT_EQ(warnings({train, model, true}, {1, 4, 8}), "");
+  const char* what =
+      "warning: %d loops are outside the training's 1, 4 or 8 loops a sequence (set): quality may "
+      "fall\n";
+  for (const int loops : {2, 9}) {
+    EXPECT_EQ(warnings({train, model, true}, {loops}),
+              std::string(what).replace(std::string(what).find("%d"), 2, std::to_string(loops)));
+  }
 }
 
 TEST(DepthWarning, KnowsOfAnImportedModelItsLoopsAlone) {

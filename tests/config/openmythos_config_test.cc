@@ -61,6 +61,15 @@ TEST(OpenMythosConfig, MissingKeysTakeTheReferencesDefaults) {
   EXPECT_EQ(defaults, expected);
 }
 
+TEST(OpenMythosConfig, LeavesOutWhatCountsBeforeTrainingAlone) {
+  ModelConfig config = model_config_from_openmythos(small(), "c.json");
+  config.init_std = 0.5;
+  config.matrix_init = MatrixInit::orthogonal;
+  config.residual_init = ResidualInit::scaled;
+  config.halt_loops = 3;
+  EXPECT_EQ(openmythos_config(config), small());
+}
+
 TEST(OpenMythosConfig, PresetsAreTheReferencesOwn) {
   const ModelConfig preset = load_preset("openmythos-1b").model;
   EXPECT_EQ(model_config_from_openmythos(openmythos_config(preset), "c.json"), preset);
