@@ -17,13 +17,19 @@ struct LatentAttentionTensors {
   template <class Self, class F>
   static void visit(Self& self, const ModelConfig& c, F&& f) {
     const int64_t D = c.dim, H = c.n_heads, q = c.q_lora_rank, kv = c.kv_lora_rank;
-    f(self.down, {"down.weight", {q + kv + c.qk_rope_head_dim, D}});
+    f(self.down, {.name = "down.weight",
+                  .shape = {q + kv + c.qk_rope_head_dim, D},
+                  .parts = {q, kv, c.qk_rope_head_dim}});
     f(self.q_norm, {"q_norm.weight", {q}, Use::vector, Init::ones});
-    f(self.q_up, {"q_up.weight", {H * c.qk_head_dim(), q}});
+    f(self.q_up, {.name = "q_up.weight",
+                  .shape = {H * c.qk_head_dim(), q},
+                  .parts = {c.qk_nope_head_dim, c.qk_rope_head_dim}});
     f(self.kv_norm, {"kv_norm.weight", {kv}, Use::vector, Init::ones});
-    f(self.kv_up,
-      {"kv_up.weight", {H * (c.qk_nope_head_dim + c.v_head_dim), kv}, Use::exact_product});
-    f(self.wo, {"wo.weight", {D, H * c.v_head_dim}});
+    f(self.kv_up, {.name = "kv_up.weight",
+                   .shape = {H * (c.qk_nope_head_dim + c.v_head_dim), kv},
+                   .use = Use::exact_product,
+                   .parts = {c.qk_nope_head_dim, c.v_head_dim}});
+    f(self.wo, {.name = "wo.weight", .shape = {D, H * c.v_head_dim}, .writes_residual = true});
   }
 };
 
@@ -37,12 +43,14 @@ struct GroupedAttentionTensors {
   template <class Self, class F>
   static void visit(Self& self, const ModelConfig& c, F&& f) {
     const int64_t D = c.dim, d = c.head_dim();
-    f(self.qkv, {"qkv.weight", {(c.n_heads + 2 * c.n_kv_heads) * d, D}});
+    f(self.qkv, {.name = "qkv.weight",
+                 .shape = {(c.n_heads + 2 * c.n_kv_heads) * d, D},
+                 .parts = {c.n_heads * d, c.n_kv_heads * d, c.n_kv_heads * d}});
     if (c.qk_norm) {
       f(self.q_norm, {"q_norm.weight", {d}, Use::vector, Init::ones});
       f(self.k_norm, {"k_norm.weight", {d}, Use::vector, Init::ones});
     }
-    f(self.wo, {"wo.weight", {D, c.n_heads * d}});
+    f(self.wo, {.name = "wo.weight", .shape = {D, c.n_heads * d}, .writes_residual = true});
   }
 };
 

@@ -49,7 +49,7 @@ enum class Init {
   zeros,
   injection_gain,  // 0.1
   identity_tail,   // the last dim columns are the identity, the rest 0: the injected input is e
-  halt_bias,       // uniform in ±1/sqrt(dim)
+  halt_bias,       // uniform in ±1/sqrt(dim), or that of model.halt_loops
 };
 
 // Which side of a matrix is the hidden width of a SwiGLU, which some devices pad: the rows of
@@ -64,10 +64,24 @@ struct TensorDeclaration {
   std::string part = {};  // what it counts with in `mythos plan`
   HiddenSide hidden = HiddenSide::none;
   bool in_loop = false;  // read once in every loop
+  // The matrices that lie one below another in each [rows,columns] of the tensor, by their numbers
+  // of rows; the list repeats down to the last row. Empty: one matrix.
+  std::vector<int64_t> parts = {};
+  bool low_rank = false;  // one factor of a low-rank product
+  // Whether its product is added to the state: model.residual_init sets its first values.
+  bool writes_residual = false;
 
   // Fails (usage) where the number needs more than 63 bits.
   int64_t numel() const;
 };
+
+// Whether the tensor holds hidden matrices, which map one hidden state to another: those that
+// train.optimizer = "muon" updates. Embedding, head, router and low-rank factors are none.
+inline bool is_hidden_matrix(const TensorDeclaration& tensor) {
+  return (tensor.use == Use::product || tensor.use == Use::experts ||
+          tensor.use == Use::exact_product) &&
+         !tensor.low_rank;
+}
 
 // f for the members of a part: their names begin with `prefix`, and they count with `part` unless
 // they name another.

@@ -12,9 +12,14 @@ struct DenseTensors {
 
   template <class Self, class F>
   static void visit(Self& self, int64_t dim, int64_t hidden, F&& f) {
-    f(self.gate_up,
-      {.name = "gate_up.weight", .shape = {2 * hidden, dim}, .hidden = HiddenSide::rows});
-    f(self.down, {.name = "down.weight", .shape = {dim, hidden}, .hidden = HiddenSide::columns});
+    f(self.gate_up, {.name = "gate_up.weight",
+                     .shape = {2 * hidden, dim},
+                     .hidden = HiddenSide::rows,
+                     .parts = {hidden, hidden}});
+    f(self.down, {.name = "down.weight",
+                  .shape = {dim, hidden},
+                  .hidden = HiddenSide::columns,
+                  .writes_residual = true});
   }
 };
 
@@ -34,8 +39,14 @@ struct MixtureTensors {
     const auto router = within(f, "", "router"), routed = within(f, "experts.", "routed experts");
     router(self.router, {"router.weight", {E, D}, Use::fp32_product});
     router(self.router_bias, {"router_bias", {E}, Use::buffer, Init::zeros});
-    routed(self.gate_up, {"gate_up", {E, 2 * c.expert_dim, D}, Use::experts});
-    routed(self.down, {"down", {E, D, c.expert_dim}, Use::experts});
+    routed(self.gate_up, {.name = "gate_up",
+                          .shape = {E, 2 * c.expert_dim, D},
+                          .use = Use::experts,
+                          .parts = {c.expert_dim, c.expert_dim}});
+    routed(self.down, {.name = "down",
+                       .shape = {E, D, c.expert_dim},
+                       .use = Use::experts,
+                       .writes_residual = true});
     if (c.n_shared_experts > 0) {
       DenseTensors<T, M>::visit(self.shared, D, c.shared_ffn_dim(),
                                 within(f, "shared.", "shared experts"));

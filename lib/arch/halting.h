@@ -1,5 +1,6 @@
 #pragma once
 #include "arch/attention.h"
+#include "config/model_config.h"
 
 namespace mythos {
 
@@ -12,10 +13,20 @@ struct HaltingTensors {
   template <class Self, class F>
   static void visit(Self& self, const ModelConfig& c, F&& f) {
     if (c.halting == Halting::none) return;
-    f(self.weight, {"weight", {1, c.dim}, Use::fp32_product});
+    const Init weight = c.halt_loops > 0 ? Init::zeros : Init::normal;
+    f(self.weight, {"weight", {1, c.dim}, Use::fp32_product, weight});
     f(self.bias, {"bias", {1}, Use::vector, Init::halt_bias});
   }
 };
+
+// Whether the output is a mixture of the loops' states; the gate's is one loop's state.
+inline bool mixes_states(const ModelConfig& c) {
+  return c.halting == Halting::act || c.halting == Halting::act_reference;
+}
+
+// The probability of halting that, constant over all loops after the first min_halt_loops − 1,
+// makes a model of max_loop_iters loops halt after halt_loops of them on average.
+double initial_halt_probability(const ModelConfig& config);
 
 // What halting adds to the memory of a backward pass, in bytes of one token.
 struct HaltingMemory {

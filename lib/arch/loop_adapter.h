@@ -14,9 +14,13 @@ struct LoopAdapterTensors {
   template <class Self, class F>
   static void visit(Self& self, const ModelConfig& c, F&& f) {
     if (c.lora_rank == 0) return;
-    f(self.down, {"down.weight", {c.lora_rank, c.dim}, Use::exact_product});
+    f(self.down, {.name = "down.weight",
+                  .shape = {c.lora_rank, c.dim},
+                  .use = Use::exact_product,
+                  .low_rank = true});
     f(self.scale, {"scale.weight", {c.max_loop_iters, c.lora_rank}, Use::loop_table});
-    f(self.up, {"B", {c.lora_rank, c.dim}, Use::exact_product});
+    f(self.up,
+      {.name = "B", .shape = {c.lora_rank, c.dim}, .use = Use::exact_product, .low_rank = true});
   }
 };
 

@@ -1,8 +1,11 @@
 #include "arch/plan.h"
 
+#include <algorithm>
+
 #include "arch/cache_layout.h"
 #include "arch/tensors.h"
 #include "base/whole.h"
+#include "config/loop_distribution.h"
 
 namespace mythos {
 namespace {
@@ -86,6 +89,20 @@ SlotBytes slot_bytes(const ModelConfig& config) {
   return out;
 }
 
+int64_t recorded_loops(const Config& config, int64_t loops) {
+  const int64_t last = backprop_loops(config.train, config.model);
+  return last > 0 ? std::min(last, loops) : loops;
+}
+
+double training_flops(const Config& config, int64_t loops, int64_t context_tokens) {
+  const auto macs_at = [&](int64_t count) {
+    const Plan plan = make_plan(config.model, count, context_tokens);
+    return static_cast<double>(plan.matrix_macs_per_token) +
+           static_cast<double>(plan.attention_macs_per_token);
+  };
+  return 2 * macs_at(loops) + 4 * macs_at(recorded_loops(config, loops));
+}
+
 int64_t cache_slots(const ModelConfig& config, int64_t loops) {
   return (config.prelude_layers + Whole(loops) * config.core_layers + config.coda_layers).value();
 }
@@ -101,6 +118,17 @@ int64_t weight_bytes(const ModelConfig& config, bool bf16) {
   Whole bytes;
   for (const TensorDeclaration& tensor : declared_tensors(config)) {
     bytes += Whole(tensor.numel()) * (bf16 && is_cast(tensor.use) ? 2 : 4);
+  }
+  return bytes.value();
+}
+
+int64_t optimizer_bytes(const ModelConfig& config, const TrainConfig& train) {
+  Whole bytes;
+  for (const TensorDeclaration& tensor : declared_tensors(config)) {
+    if (!is_trained(tensor.use)) continue;
+    const bool momentum = train.optimizer == Optimizer::muon && is_hidden_matrix(tensor);
+    const int64_t copies = (momentum ? 1 : 2) + (train.ema_decay > 0 ? 1 : 0);
+    bytes += Whole(tensor.numel()) * (copies * kFloatBytes);
   }
   return bytes.value();
 }

@@ -3,8 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "config/model_config.h"
-#include "config/train_config.h"
+#include "config/config.h"
 
 namespace mythos {
 
@@ -35,6 +34,13 @@ struct Plan {
 // `loops` of 0 means the configuration's max_loop_iters.
 Plan make_plan(const ModelConfig& config, int64_t loops, int64_t context_tokens);
 
+// FLOPs of forward and backward pass for one token at `loops` loops, without recomputation: two for
+// each multiply-accumulate of the forward pass, and four for each that gradients flow through,
+// which is all but those of the loops before the last train.backprop_loops.
+double training_flops(const Config& config, int64_t loops, int64_t context_tokens);
+// The loops out of `loops` that gradients flow through.
+int64_t recorded_loops(const Config& config, int64_t loops);
+
 // What one token adds to one slot of the key/value cache.
 struct SlotBytes {
   int64_t bf16 = 0;
@@ -55,6 +61,9 @@ int64_t cache_bytes(const ModelConfig& config, int64_t loops, int64_t context_to
                     int64_t bytes_per_number);
 // Bytes of the stored values: in fp32, or with matrices in bf16 as computing needs them.
 int64_t weight_bytes(const ModelConfig& config, bool bf16);
+// Bytes of the optimizer's state in fp32: two moments of a parameter that AdamW updates, the
+// momentum of one that Muon updates, and averaged weights if they are kept.
+int64_t optimizer_bytes(const ModelConfig& config, const TrainConfig& train);
 // Bytes of the bf16 copies of the matrices that training in bf16 makes of its fp32 weights.
 int64_t narrow_copy_bytes(const ModelConfig& config);
 
@@ -64,8 +73,14 @@ struct StepShape {
   int64_t batch_size = 1, seq_len = 1;
   int64_t bytes_per_number = 4;  // of the compute type
   Recompute recompute = Recompute::none;
-  bool accumulates = false;  // onto the gradients of earlier micro-batches
+  bool accumulates = false;   // onto the gradients of earlier micro-batches
+  bool loop_outputs = false;  // every loop's state goes through coda and head, for objectives
 };
+
+// Whether a term of the objective is made of the outputs of all loops (train/objectives.h).
+inline bool wants_loop_outputs(const ObjectivesConfig& o) {
+  return o.per_loop > 0 || o.gate > 0 || o.gate_gain > 0 || o.ponder > 0;
+}
 
 // What forward and backward pass of a micro-batch hold at their peak beside weights, optimizer
 // state and the gradients of all parameters: what is kept for the backward pass, and the work space

@@ -124,19 +124,21 @@ PlanReport make_plan_report(const std::string& name, const Config& config,
   for (const int64_t length : r.contexts) require_within("--context", length, r.model);
   require_within("--seq-len", r.seq_len, r.model);
   r.plan = make_plan(r.model, options.loops, r.seq_len);
+  r.training_flops = training_flops(config, r.plan.loops, r.seq_len);
   r.weights_fp32_bytes = weight_bytes(r.model, false);
   r.weights_bf16_bytes = weight_bytes(r.model, true);
-  const Whole gradients = 4 * Whole(r.plan.parameters), moments = 2 * gradients;
+  const Whole gradients = 4 * Whole(r.plan.parameters);
   r.gradients_bytes = gradients.value();
-  r.optimizer_bytes = moments.value();
+  r.optimizer_bytes = optimizer_bytes(r.model, config.train);
   const auto activations = [&](int64_t bytes_per_number) {
-    return activation_bytes(
-        r.model, {r.plan.loops, r.batch_size, r.seq_len, bytes_per_number, config.train.recompute,
-                  /*accumulates=*/config.train.grad_accum > 1});
+    return activation_bytes(r.model, {recorded_loops(config, r.plan.loops), r.batch_size, r.seq_len,
+                                      bytes_per_number, config.train.recompute,
+                                      /*accumulates=*/config.train.grad_accum > 1,
+                                      wants_loop_outputs(config.objectives)});
   };
   r.activations_fp32_bytes = activations(4);
   r.activations_bf16_bytes = activations(2);
-  const Whole stored = r.weights_fp32_bytes + gradients + moments;
+  const Whole stored = r.weights_fp32_bytes + gradients + r.optimizer_bytes;
   r.training_fp32_bytes = (stored + r.activations_fp32_bytes).value();
   r.training_bf16_bytes = (stored + narrow_copy_bytes(r.model) + r.activations_bf16_bytes).value();
   return r;
@@ -191,12 +193,12 @@ std::string plan_text(const PlanReport& r) {
   out += row("attention", count(r.plan.attention_macs_per_token),
              strprintf("mean over a sequence of %d", r.seq_len));
   out += row("total", count(r.macs_per_token()),
-             count(6 * static_cast<double>(r.macs_per_token())) + " FLOPs to train on a token");
+             count(r.training_flops) + " FLOPs to train on a token");
   out += "\nMemory\n";
   out += row("weights, fp32", bytes(r.weights_fp32_bytes));
   out += row("weights, bf16, fp16", bytes(r.weights_bf16_bytes), "vectors and routers stay fp32");
   out += row("gradients, fp32", bytes(r.gradients_bytes));
-  out += row("AdamW moments, fp32", bytes(r.optimizer_bytes));
+  out += row("optimizer state, fp32", bytes(r.optimizer_bytes));
   out += row("activations, fp32", bytes(r.activations_fp32_bytes), micro_batch);
   out += row("activations, bf16, fp16", bytes(r.activations_bf16_bytes), micro_batch);
   out +=
@@ -224,7 +226,7 @@ std::string plan_table(const std::vector<PlanReport>& reports) {
                      bytes(r.cache_bf16_bytes(context)), context);
   }
   return out +
-         "\nWEIGHTS: in bf16, for inference. TRAINING: weights, gradients and AdamW moments in "
+         "\nWEIGHTS: in bf16, for inference. TRAINING: weights, gradients, optimizer state in "
          "fp32,\n"
          "without activations. CACHE: keys and values of one sequence of CONTEXT tokens in bf16.\n";
 }

@@ -22,10 +22,11 @@ struct PlanReport {
   ModelConfig model;
   Plan plan;
   int64_t batch_size = 0, seq_len = 0;
+  double training_flops = 0;  // of a token
   // What is said of bf16 holds for fp16 as well.
   int64_t weights_fp32_bytes = 0, weights_bf16_bytes = 0;
   int64_t gradients_bytes = 0;                                     // fp32, of trained parameters
-  int64_t optimizer_bytes = 0;                                     // AdamW's two moments, fp32
+  int64_t optimizer_bytes = 0;                                     // fp32
   int64_t activations_fp32_bytes = 0, activations_bf16_bytes = 0;  // of one micro-batch, estimated
   // The sum of what training holds at its peak; in bf16 with the matrices in both types.
   int64_t training_fp32_bytes = 0, training_bf16_bytes = 0;

@@ -195,12 +195,16 @@ Whole StepMemory::beside_gradients() const {
     after.push_back(layer(FeedForward::dense));
   }
   after.push_back(loss());
-  BackwardWalk walk(sum_kept(before) + loops_ * sum_kept(loop) + sum_kept(after));
+  const int64_t outputs = shape_.loop_outputs ? loops_ : 1;
+  if (outputs > 1) after.push_back({tokens_ * (D_ * c_ + 2 * kFloatBytes)});  // hidden states
+  BackwardWalk walk(sum_kept(before) + loops_ * sum_kept(loop) + outputs * sum_kept(after));
   walk.pass(after);
   walk.pass(loop);
   // The loop before finds the core's gradients there; those before it find less.
+  if (outputs > 1) walk.pass(after, /*first_time=*/false);
   if (loops_ > 1) walk.pass(loop, /*first_time=*/false);
   if (loops_ > 2) walk.drop((loops_ - 2) * sum_kept(loop));
+  if (outputs > 2) walk.drop((outputs - 2) * sum_kept(after));
   walk.pass(before);
   return shape_.accumulates ? walk.most() : walk.most() - all_gradients_;
 }

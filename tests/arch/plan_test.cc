@@ -172,6 +172,26 @@ TEST(Plan, ActivationsGrowWithTheBatchAndTheLoops) {
   EXPECT_LT(bytes(4, 64, 64, 2), once);
 }
 
+TEST(Plan, LoopsWithoutGradientsCostTheirForwardPass) {
+  Config config = load_preset("nano");
+  const auto macs = [&](int64_t loops) {
+    const Plan plan = make_plan(config.model, loops, 64);
+    return static_cast<double>(plan.matrix_macs_per_token + plan.attention_macs_per_token);
+  };
+  EXPECT_DOUBLE_EQ(training_flops(config, 9, 64), 6 * macs(9));
+  config.train.backprop_loops = 2;
+  EXPECT_DOUBLE_EQ(training_flops(config, 9, 64), 2 * macs(9) + 4 * macs(2));
+  EXPECT_DOUBLE_EQ(training_flops(config, 1, 64), 6 * macs(1));
+  EXPECT_EQ(recorded_loops(config, 9), 2);
+  PlanOptions options;
+  const auto activations = [&](int64_t loops) {
+    options.loops = loops;
+    return make_plan_report("", config, options).activations_fp32_bytes;
+  };
+  EXPECT_EQ(activations(9), activations(2));
+  EXPECT_LT(activations(1), activations(2));
+}
+
 TEST(Plan, RecomputationKeepsAFewNumbersForEachLoop) {
   const ModelConfig c = load_preset("nano").model;
   const auto bytes = [&](int64_t loops, Recompute recompute) {
@@ -249,6 +269,24 @@ TEST(PlanReport, RefusesMoreThanTheContext) {
   options.seq_len = 2048;
   EXPECT_TRUE(contains(error_of(ErrorKind::usage, [&] { make_plan_report("nano", nano, options); }),
                        "--seq-len 2048"));
+}
+
+// AdamW keeps two numbers of each parameter, Muon one of those in hidden matrices, averages one.
+TEST(OptimizerBytes, FollowTheOptimizer) {
+  const ModelConfig model;
+  TrainConfig train;
+  int64_t all = 0, hidden = 0;
+  for (const TensorDeclaration& tensor : declared_tensors(model)) {
+    if (!is_trained(tensor.use)) continue;
+    all += tensor.numel();
+    if (is_hidden_matrix(tensor)) hidden += tensor.numel();
+  }
+  ASSERT_GT(hidden, 0);
+  EXPECT_EQ(optimizer_bytes(model, train), 8 * all);
+  train.optimizer = Optimizer::muon;
+  EXPECT_EQ(optimizer_bytes(model, train), 8 * all - 4 * hidden);
+  train.ema_decay = 0.9;
+  EXPECT_EQ(optimizer_bytes(model, train), 12 * all - 4 * hidden);
 }
 
 }  // namespace

@@ -44,6 +44,34 @@ size_t members_reached() {
   });
 }
 
+// The part lists of packed tensors repeat down to the last row.
+TEST(Tensors, PartsFillTheRowsOfHiddenMatrices) {
+  std::set<std::string> packed;
+  for (const ModelConfig& config : configurations()) {
+    for (const TensorDeclaration& tensor : declared_tensors(config)) {
+      EXPECT_TRUE(tensor.shape.size() >= 2 || !is_hidden_matrix(tensor)) << tensor.name;
+      if (tensor.parts.empty()) continue;
+      EXPECT_TRUE(is_hidden_matrix(tensor)) << tensor.name;
+      int64_t rows = 0;
+      for (const int64_t part : tensor.parts) rows += part;
+      EXPECT_EQ(tensor.shape[tensor.shape.size() - 2] % rows, 0) << tensor.name;
+      packed.insert(tensor.name);
+    }
+  }
+  for (const char* name :
+       {"core.0.attn.qkv.weight", "core.0.attn.down.weight", "core.0.attn.q_up.weight",
+        "core.0.attn.kv_up.weight", "core.0.ffn.experts.gate_up",
+        "core.0.ffn.shared.gate_up.weight", "prelude.0.ffn.gate_up.weight"}) {
+    EXPECT_EQ(packed.count(name), 1U) << name;
+  }
+  for (const TensorDeclaration& tensor : declared_tensors(configurations()[1])) {
+    const bool other = tensor.name.find("lora") != tensor.name.npos ||
+                       tensor.name.find("halt") != tensor.name.npos ||
+                       tensor.name == "embed.weight" || tensor.name == "head.weight";
+    EXPECT_FALSE(other && is_hidden_matrix(tensor)) << tensor.name;
+  }
+}
+
 TEST(Tensors, EveryMemberIsDeclared) {
   EXPECT_EQ(members_reached<InjectionTensors>(), sizeof(InjectionTensors<char, char>));
   EXPECT_EQ(members_reached<LoopAdapterTensors>(), sizeof(LoopAdapterTensors<char, char>));
