@@ -31,7 +31,7 @@ MYTHOS_INLINE float load(c10::BFloat16 x) {
 MYTHOS_INLINE void store(float* to, float x) {
   *to = x;
 }
-// Round to nearest even; a NaN stays one.
+// fp32 to bf16, rounded to nearest even; a NaN stays one.
 MYTHOS_INLINE void store(c10::BFloat16* to, float x) {
   uint32_t bits;
   std::memcpy(&bits, &x, sizeof bits);

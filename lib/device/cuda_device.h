@@ -19,7 +19,7 @@
 
 namespace mythos {
 
-constexpr int kThreads = 256;  // of a block
+constexpr int kThreads = 256;  // threads of a block
 constexpr int kWarp = 32;
 // Numbers that a thread moves at once: 16 bytes of bf16 or fp16, 32 of fp32.
 constexpr int kChunk = 8;

@@ -18,9 +18,9 @@ bool wants_graph(std::initializer_list<const at::Tensor*> inputs);
 
 // The arguments of an operator's backward pass.
 struct BackwardPass {
-  std::vector<at::Tensor> gradients;  // of the outputs
+  std::vector<at::Tensor> gradients;  // those of the outputs
   std::vector<at::Tensor> saved;      // as Operation::saved
-  std::vector<bool> wanted;           // of each input: whether its gradient leads anywhere
+  std::vector<bool> wanted;           // whether an input's gradient leads anywhere
 };
 
 // The gradient of each input in order; undefined where there is none.

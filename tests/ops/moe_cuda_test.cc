@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include <functional>
+
 #include "../device.h"
 #include "device/cuda_library.h"
 #include "device/device.h"
@@ -53,8 +55,8 @@ class RoutedExperts : public testing::TestWithParam<std::string> {
             as(normal({s.experts, s.width, s.hidden}))};
   }
 
-  using Operator = Tensor (*)(const Tensor&, const Tensor&, const Tensor&, const Tensor&,
-                              const Tensor&);
+  using Operator = std::function<Tensor(const Tensor&, const Tensor&, const Tensor&, const Tensor&,
+                                        const Tensor&)>;
   static Tensors with_gradients(const Case& c, Operator f) {
     const Tensor out = f(c.x, c.experts, c.weights, c.gate_up, c.down);
     const Tensor weight = at::linspace(-1, 2, out.numel(), out.options()).view_as(out).detach();
@@ -113,7 +115,7 @@ TEST_P(RoutedExperts, WeightsMayBeginAnywhere) {
     return at::cat({w.flatten().narrow(0, 0, 1), w.flatten()}).narrow(0, 1, w.numel()).view_as(w);
   };
   const Tensor want = moe_swiglu(c.x, c.experts, c.weights, c.gate_up, c.down);
-  for (const Operator f : {static_cast<Operator>(moe_swiglu), cuda::moe_swiglu_plain}) {
+  for (const Operator& f : {Operator(moe_swiglu), Operator(cuda::moe_swiglu_plain)}) {
     expect_close(f(c.x, c.experts, c.weights, moved(c.gate_up), moved(c.down)), want, 2e-2, "");
   }
 }
@@ -169,7 +171,7 @@ TEST_P(RoutedExperts, GradientsOfLoopsThatDiffer) {
       parameters);
   const Tensor up = shared_weight(parameters[0], at::kBFloat16);
   const Tensor down = shared_weight(parameters[1], at::kBFloat16);
-  const auto kernel = static_cast<Operator>(moe_swiglu);
+  const Operator kernel = moe_swiglu;
   const Tensor loss = losses(up, down, kernel);
   // What a segment does that computes its products again: they go to the sum of the outer graph.
   const Tensor up_leaf = weight_leaf(up), down_leaf = weight_leaf(down);

@@ -492,6 +492,25 @@ TEST_P(Kernels, LinearCrossEntropy) {
   }
 }
 
+// Each row's loss, weighted by numbers that have a gradient themselves.
+TEST_P(Kernels, LinearCrossEntropyOfRowsThatAreWeighted) {
+  struct Case {
+    int64_t rows, width, classes;
+  };
+  for (const Case& c : {Case{1, 1, 2}, {29, 7, 17}, {65, 3, 300000}}) {
+    Tensor targets = at::randint(c.classes, {c.rows}, at::kLong).to(device_);
+    if (c.rows > 4) targets[4] = -1;
+    expect_same(
+        {normal({c.rows, c.width}), normal({c.classes, c.width}), normal({c.rows})},
+        [&](const Tensors& t) {
+          return (t[2] * linear_cross_entropy_each(t[0], t[1], targets)).sum();
+        },
+        [&](const Tensors& t) {
+          return (t[2] * linear_cross_entropy_each_reference(t[0], t[1], targets)).sum();
+        });
+  }
+}
+
 // The factor on the device is there before the gradients are rounded: without it those of fp16
 // would be zero.
 TEST_P(Kernels, LinearCrossEntropyTimesAScaleOnTheDevice) {

@@ -13,7 +13,8 @@ void attention_forward(const at::Tensor& q, const at::Tensor& k, const at::Tenso
                        const at::Tensor& log_sum);
 void attention_of_rows(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                        const PackedRows& rows, const at::Tensor& first_key, const at::Tensor& out);
-// d_out [B,S,H,dv] → d_q, d_k, d_v of the inputs' shapes, contiguous.
+// The gradients of causal_attention(): d_out [B,S,H,dv] → d_q, d_k, d_v of the inputs' shapes,
+// contiguous.
 void attention_backward(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                         const at::Tensor& first_key, const at::Tensor& log_sum,
                         const at::Tensor& d_out, const at::Tensor& d_q, const at::Tensor& d_k,

@@ -11,7 +11,7 @@ struct HaltingStep {
   at::Tensor remainder;   // what the last loop got
   at::Tensor running;     // 1 until the position halts, then 0; without gradient
   at::Tensor steps;       // loops run; without gradient
-  at::Tensor share;       // of the loop just added
+  at::Tensor share;       // weight of the state of the loop just added
 };
 
 // Takes the next loop's state h into account, with the halting probability p = sigmoid(h·weight +

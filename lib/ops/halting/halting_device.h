@@ -14,8 +14,8 @@ struct HaltingForward {
   bool last;
 };
 
-// Gradients of the results may be null: zero. d_z [rows] is the gradient of h·weight + bias;
-// `partial` has space for partials·width numbers.
+// The gradients of halting_step(); those of its results may be null: zero. d_z [rows] is the
+// gradient of h·weight + bias; `partial` has space for partials·width numbers.
 struct HaltingBackward {
   const float *h, *weight, *p, *cumulative, *running;
   const float *d_output, *d_cumulative_out, *d_remainder, *d_share;

@@ -16,8 +16,8 @@ struct InjectForward {
   NumberType r_type;
 };
 
-// From d [rows,width]: d_h = A⊙d, d_e = B⊙d, d_A = Σ d⊙h and d_B = Σ d⊙e over rows; d_r is d.
-// `partial` has space for 2·partials·width numbers.
+// The gradients of inject() from d [rows,width]: d_h = A⊙d, d_e = B⊙d, d_A = Σ d⊙h and d_B = Σ d⊙e
+// over rows; d_r is d. `partial` has space for 2·partials·width numbers.
 struct InjectBackward {
   const float *d, *h, *e, *A, *B;
   float *d_h, *d_e, *partial, *d_A, *d_B;

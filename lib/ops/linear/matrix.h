@@ -34,7 +34,7 @@ struct Matrix {
   int64_t size_bytes() const;
 };
 
-// Called with rows [M,K] that have been read for the last time.
+// A function that is called with rows [M,K] of a weight that have been read for the last time.
 using RowsRead = std::function<void(const at::Tensor& rows)>;
 
 // Rounds w [...,N,K] fp32 or bf16, piece by piece.

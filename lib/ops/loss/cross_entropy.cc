@@ -23,6 +23,13 @@ std::pair<Tensor, Tensor> forward(const Tensor& logits, const Tensor& targets) {
   return {loss, log_sum};
 }
 
+void put_gradients(const Tensor& logits, const Tensor& targets, const Tensor& log_sum,
+                   const Tensor& d_loss) {
+  const auto kernel = backend_of(logits) == Backend::cpu ? cpu::cross_entropy_backward
+                                                         : cuda::cross_entropy_backward;
+  kernel(logits, targets, log_sum, d_loss);
+}
+
 }  // namespace
 
 Tensor cross_entropy(const Tensor& logits, const Tensor& targets) {
@@ -44,12 +51,22 @@ Tensor cross_entropy_gradient(Tensor& logits, const Tensor& targets, double fact
   }
   const Tensor ids = targets.contiguous();
   const auto [loss, log_sum] = forward(logits, ids);
-  const auto kernel =
-      backend == Backend::cpu ? cpu::cross_entropy_backward : cuda::cross_entropy_backward;
   const Tensor d_loss = at::full(loss.sizes(), factor, loss.options());
   if (device_factor.defined()) d_loss.mul_(device_factor);
-  kernel(logits, ids, log_sum, d_loss);
+  put_gradients(logits, ids, log_sum, d_loss);
   return loss;
+}
+
+void cross_entropy_row_gradients(Tensor& logits, const Tensor& targets, const Tensor& d_loss) {
+  if (backend_of(logits) == Backend::plain) {
+    const at::AutoGradMode with_graph(true);
+    const Tensor leaf = logits.detach().requires_grad_();
+    const Tensor loss = cross_entropy_reference(leaf, targets);
+    logits = torch::autograd::grad({loss}, {leaf}, {d_loss})[0];
+    return;
+  }
+  const Tensor ids = targets.contiguous();
+  put_gradients(logits, ids, forward(logits, ids).second, d_loss.contiguous());
 }
 
 Tensor cross_entropy_reference(const Tensor& logits, const Tensor& targets) {

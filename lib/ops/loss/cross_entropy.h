@@ -11,6 +11,9 @@ at::Tensor cross_entropy(const at::Tensor& logits, const at::Tensor& targets);
 // factor, and times `device_factor` [] fp32 if it is defined.
 at::Tensor cross_entropy_gradient(at::Tensor& logits, const at::Tensor& targets, double factor,
                                   const at::Tensor& device_factor = {});
+// Turns the contiguous logits into the gradient of the rows' sum weighted by d_loss [N] fp32.
+void cross_entropy_row_gradients(at::Tensor& logits, const at::Tensor& targets,
+                                 const at::Tensor& d_loss);
 at::Tensor cross_entropy_reference(const at::Tensor& logits, const at::Tensor& targets);
 
 }  // namespace mythos

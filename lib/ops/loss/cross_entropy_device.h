@@ -15,7 +15,7 @@ struct CrossEntropyForward {
   NumberType type;
 };
 
-// logits ← (softmax(logits) - onehot(target))·d_loss, in place.
+// The gradient of cross_entropy(): logits ← (softmax(logits) - onehot(target))·d_loss, in place.
 struct CrossEntropyBackward {
   void* logits;
   const int64_t* targets;

@@ -32,16 +32,37 @@ struct UnitGradients {
   Tensor d_x, d_w;
 };
 
-std::vector<Tensor> backward(const BackwardPass& pass, const UnitGradients& unit) {
-  const Tensor &w = pass.saved[0], &d = pass.gradients[0];
-  const Tensor d_x = scaled(unit.d_x, d);
-  if (!pass.wanted[1]) return {d_x, Tensor()};
-  const Tensor d_w = scaled(unit.d_w, d);
+// The gradients of an operator whose weight w has the gradient d_w.
+std::vector<Tensor> with_weight(const Tensor& d_x, const Tensor& w, const Tensor& d_w) {
   if (Tensor* sum = gradient_sum(w)) {
     *sum = sum->defined() ? sum->add_(d_w) : d_w;
     return {d_x, Tensor()};
   }
   return {d_x, d_w.to(w.scalar_type())};
+}
+
+std::vector<Tensor> backward(const BackwardPass& pass, const UnitGradients& unit) {
+  const Tensor &w = pass.saved[0], &d = pass.gradients[0];
+  const Tensor d_x = scaled(unit.d_x, d);
+  if (!pass.wanted[1]) return {d_x, Tensor()};
+  return with_weight(d_x, w, scaled(unit.d_w, d));
+}
+
+// The gradients of rows whose losses have the gradients d [N].
+std::vector<Tensor> backward_of_each(const BackwardPass& pass) {
+  const Tensor &x = pass.saved[0], &w = pass.saved[1], &targets = pass.saved[2];
+  const Tensor d = pass.gradients[0];
+  const Tensor d_x = at::empty(x.sizes(), x.options().requires_grad(false));
+  Tensor d_w;
+  for_blocks(x, w.size(0), [&](int64_t begin, int64_t count) {
+    const Tensor rows = x.narrow(0, begin, count);
+    Tensor logits = matmul_nt(rows, w);
+    cross_entropy_row_gradients(logits, targets.narrow(0, begin, count), d.narrow(0, begin, count));
+    d_x.narrow(0, begin, count).copy_(matmul_nn(logits, w));
+    if (pass.wanted[1]) add_matmul_tn(d_w, logits, rows);
+  });
+  if (!pass.wanted[1]) return {d_x, Tensor()};
+  return with_weight(d_x, w, d_w);
 }
 
 Tensor total(const Tensor& sum, double scale, const Tensor& device_scale) {
@@ -85,6 +106,19 @@ Tensor linear_cross_entropy_reference(const Tensor& x, const Tensor& w, const Te
                                       double scale) {
   const Tensor logits = at::matmul(x, w.t()).to(at::kFloat);
   return at::cross_entropy_loss(logits, targets, {}, at::Reduction::Sum, -1) * scale;
+}
+
+Tensor linear_cross_entropy_each(const Tensor& x, const Tensor& w, const Tensor& targets) {
+  const Tensor ids = targets.contiguous();
+  if (!wants_graph({&x, &w})) return linear_cross_entropy_rows(x, w, ids);
+  return record_operation("LinearCrossEntropyEachBackward", {x, w}, [&] {
+    return Operation{{linear_cross_entropy_rows(x, w, ids)}, {x, w, ids}, backward_of_each};
+  })[0];
+}
+
+Tensor linear_cross_entropy_each_reference(const Tensor& x, const Tensor& w,
+                                           const Tensor& targets) {
+  return cross_entropy_reference(at::matmul(x, w.t()), targets);
 }
 
 int64_t rows_at_a_time(at::DeviceType device, int64_t classes) {

@@ -18,6 +18,13 @@ at::Tensor linear_cross_entropy(const at::Tensor& x, const at::Tensor& w, const 
 at::Tensor linear_cross_entropy_reference(const at::Tensor& x, const at::Tensor& w,
                                           const at::Tensor& targets, double scale = 1);
 
+// Each row's cross-entropy, [N] fp32, 0 where the target is -1, with a gradient: for sums whose
+// weights of rows are learned too. Its backward pass forms the logits again.
+at::Tensor linear_cross_entropy_each(const at::Tensor& x, const at::Tensor& w,
+                                     const at::Tensor& targets);
+at::Tensor linear_cross_entropy_each_reference(const at::Tensor& x, const at::Tensor& w,
+                                               const at::Tensor& targets);
+
 // The number of rows whose logits are formed at a time: those of 2^24 numbers, or of 2^28 on a CUDA
 // device, which needs larger products for its full speed.
 int64_t rows_at_a_time(at::DeviceType device, int64_t classes);

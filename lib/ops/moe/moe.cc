@@ -1,9 +1,11 @@
 #include "ops/moe/moe.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include "device/cuda_library.h"
 #include "ops/autograd.h"
+#include "ops/linear/bf16_inference_cpu.h"
 #include "ops/linear/linear.h"
 #include "ops/linear/weight.h"
 #include "ops/moe/moe_cpu.h"
@@ -104,10 +106,30 @@ Operation recorded_cpu(const Tensor& x, const Tensor& experts, const Tensor& wei
           }};
 }
 
-}  // namespace
+// Rounded weights, of which one expert is expanded at a time.
+Tensor of_rounded(const Tensor& x, const Tensor& experts, const Tensor& weights,
+                  const Matrix& gate_up, const Matrix& down) {
+  const at::NoGradGuard no_grad;
+  const Tensor out = at::zeros_like(x);
+  const Tensor host = experts.to(at::kCPU).contiguous();
+  std::vector<bool> used(static_cast<size_t>(gate_up.values.size(0)));
+  for (int64_t i = 0; i < host.numel(); ++i) {
+    used[static_cast<size_t>(host.data_ptr<int64_t>()[i])] = true;
+  }
+  for (int64_t e = 0; e < gate_up.values.size(0); ++e) {
+    if (!used[static_cast<size_t>(e)]) continue;
+    const Tensor matches = experts.eq(e);
+    const Tensor rows = matches.any(1).nonzero().squeeze(1);
+    const Tensor weight = (weights * matches).sum(1, true).index_select(0, rows);
+    const Tensor hidden = swiglu(apply_linear(x.index_select(0, rows), gate_up[e]));
+    const Tensor part = apply_linear(hidden, down[e]) * weight;
+    out.index_add_(0, rows, part.to(out.scalar_type()));
+  }
+  return out;
+}
 
-Tensor moe_swiglu(const Tensor& x, const Tensor& experts, const Tensor& weights,
-                  const Tensor& gate_up, const Tensor& down) {
+Tensor of_plain(const Tensor& x, const Tensor& experts, const Tensor& weights,
+                const Tensor& gate_up, const Tensor& down) {
   const Backend backend = backend_of(x);
   if (backend == Backend::cuda) return cuda::moe_swiglu(x, experts, weights, gate_up, down);
   if (backend == Backend::plain) {
@@ -120,6 +142,18 @@ Tensor moe_swiglu(const Tensor& x, const Tensor& experts, const Tensor& weights,
                             [&] { return recorded_cpu(rows, experts, scale, gate_up, down); })[0];
   }
   return forward_cpu(rows, scale, gate_up, down, cpu::route(experts, gate_up.size(0)), nullptr);
+}
+
+}  // namespace
+
+Tensor moe_swiglu(const Tensor& x, const Tensor& experts, const Tensor& weights,
+                  const Matrix& gate_up, const Matrix& down) {
+  if (backend_of(x) == Backend::cpu && cpu::moe_bf16_serves(x, experts, gate_up, down) &&
+      !wants_graph({&x, &weights, &gate_up.values, &down.values})) {
+    return cpu::moe_bf16(x, experts, weights, gate_up, down);
+  }
+  return gate_up.is_plain() ? of_plain(x, experts, weights, gate_up.values, down.values)
+                            : of_rounded(x, experts, weights, gate_up, down);
 }
 
 Tensor moe_swiglu_reference(const Tensor& x, const Tensor& experts, const Tensor& weights,

@@ -37,8 +37,8 @@ struct MoeCombine {
   NumberType type;
 };
 
-// Products over expert-sorted rows: group e has rows ends[e-1] … ends[e]-1.
-// By rows: out[i,j] = Σ_d a[i,d]·b(e,d,j), a [rows,depth], out [rows,columns], b(e,d,j) at
+// Products over expert-sorted rows, where group e has rows ends[e-1] … ends[e]-1:
+// out[i,j] = Σ_d a[i,d]·b(e,d,j), a [rows,depth], out [rows,columns], b(e,d,j) at
 // b[e·b_group + d·b_depth + j·b_column].
 struct GroupedRows {
   const void *a, *b;
@@ -47,8 +47,8 @@ struct GroupedRows {
   int64_t groups, rows, depth, columns, b_group, b_depth, b_column;
   NumberType type;
 };
-// By weights: sum[e,i,j] = Σ a[r,i]·b[r,j] over the rows r of e, or += when `adds`. a [rows,m],
-// b [rows,n]; a group without rows has zeros.
+// Gradients of weights over expert-sorted rows: sum[e,i,j] = Σ a[r,i]·b[r,j] over the rows r of e,
+// or += when `adds`. a [rows,m], b [rows,n]; a group without rows has zeros.
 struct GroupedWeights {
   const void *a, *b;
   float* sum;

@@ -10,8 +10,8 @@ void rms_norm_forward(const at::Tensor& a, const at::Tensor& b, const at::Tensor
                       const at::Tensor& weight, double eps, const at::Tensor& s,
                       const at::Tensor& out, const at::Tensor& rstd);
 
-// Gradient of the sum s: from the norm's gradient d_out and, where defined, the sum's own d_sum.
-// Writes d_s [N,D] in s's type and d_weight [D] fp32.
+// The gradient of the sum s of add_rms_norm(): from the norm's gradient d_out and, where defined,
+// the sum's own d_sum. Writes d_s [N,D] in s's type and d_weight [D] fp32.
 void rms_norm_backward(const at::Tensor& s, const at::Tensor& weight, const at::Tensor& rstd,
                        const at::Tensor& d_out, const at::Tensor& d_sum, const at::Tensor& d_s,
                        const at::Tensor& d_weight);

@@ -18,8 +18,8 @@ struct RmsNormForward {
   NumberType in_type, out_type;
 };
 
-// Gradient of the sum s from the norm's d_out and, unless null, the sum's own d_sum. `partial` has
-// space for partials·width numbers.
+// The gradient of the sum s of add_rms_norm() from the norm's d_out and, unless null, the sum's own
+// d_sum. `partial` has space for partials·width numbers.
 struct RmsNormBackward {
   const void* s;
   const float *weight, *rstd;

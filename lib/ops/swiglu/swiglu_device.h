@@ -16,7 +16,8 @@ struct SwiGluForward {
   NumberType type;
 };
 
-// From d_out [rows,width]: d_gate_up, and d_scale[slot[n]] where scale is not null.
+// The gradients of swiglu() from d_out [rows,width]: d_gate_up, and d_scale[slot[n]] where scale is
+// not null.
 struct SwiGluBackward {
   const void* gate_up;
   const float* scale;
