@@ -13,7 +13,7 @@ struct ModelBench {
   std::string label;           // names the model in the facts
   std::vector<int64_t> loops;  // a row for each; empty means the model's max_loop_iters
   at::ScalarType compute_type = at::kFloat;
-  uint64_t seed = 1;  // of the token ids
+  uint64_t seed = 1;  // the token ids are drawn from it
   int repeat = 5, warmup = 1;
   bool counts_tensors = false;  // rows tell what tensors hold (device/tensor_memory.h)
   bool profile = false;         // rows of operators instead; takes one loop count

@@ -10,6 +10,12 @@ constexpr Tensor HaltingStep::*kParts[] = {&HaltingStep::output, &HaltingStep::c
                                            &HaltingStep::remainder, &HaltingStep::running,
                                            &HaltingStep::steps};
 
+// The bias of a loop: positions cannot halt in the first ones, where probabilities are 0.
+Tensor bias_of_loop(const ModelConfig& config, const HaltingWeights& w, size_t loops_before) {
+  const bool may_halt = static_cast<int64_t>(loops_before) + 1 >= config.min_halt_loops;
+  return may_halt ? w.bias : at::full_like(w.bias.detach(), -1e9);
+}
+
 // x [B,S,...] as a row for each position, in the same memory.
 Tensor rows_of(const Tensor& x) {
   return x.dim() == 3 ? x.view({-1, x.size(2)}) : x.view(-1);
@@ -34,8 +40,8 @@ void HaltingState::add(const Tensor& h, const HaltingWeights& w, const Tensor& i
                        const Tensor& stop) {
   const bool last = static_cast<int64_t>(shares_.size()) + 1 == loops_;
   const bool closes = last && config_->halting == Halting::act;
-  HaltingStep next =
-      halting_step(h, w.weight, w.bias, before(h, index), config_->act_threshold, closes);
+  HaltingStep next = halting_step(h, w.weight, bias_of_loop(*config_, w, shares_.size()),
+                                  before(h, index), config_->act_threshold, closes);
   if (stop.defined() && (!last || closes)) {
     const Tensor ends = stop.to(at::kFloat) * next.running;
     const Tensor rest = ends * (1 - next.cumulative);
@@ -59,7 +65,9 @@ Tensor HaltingState::output_if_stopped(const Tensor& h, const HaltingWeights& w,
                                        const Tensor& index) const {
   const bool last = static_cast<int64_t>(shares_.size()) + 1 == loops_;
   const bool closes = !last || config_->halting == Halting::act;
-  return halting_step(h, w.weight, w.bias, before(h, index), config_->act_threshold, closes).output;
+  return halting_step(h, w.weight, bias_of_loop(*config_, w, shares_.size()), before(h, index),
+                      config_->act_threshold, closes)
+      .output;
 }
 
 Tensor HaltingState::ponder() const {

@@ -26,7 +26,8 @@ class HaltingState {
   Tensor running() const { return state_.running.gt(0); }
 
   Tensor output() const { return state_.output; }  // [B,S,D] fp32
-  // The output of the positions of h (and index, as above) if they gave the rest to this state.
+  // The output of the positions of h (with index as add() takes them) if they gave the rest to this
+  // state.
   Tensor output_if_stopped(const Tensor& h, const HaltingWeights& w,
                            const Tensor& index = {}) const;
   Tensor weights() const;  // [B,S,T] fp32; 0 for loops after the last

@@ -20,7 +20,7 @@ struct Exit {
 struct CacheSlot {
   Section section = Section::core;
   int64_t layer = 0;  // within the section
-  int64_t loop = 0;   // of the core; 0 elsewhere
+  int64_t loop = 0;   // a loop of the core; 0 elsewhere
 };
 
 // The contract of a key/value cache: the tokens seen so far, of which every layer of every loop

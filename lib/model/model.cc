@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include "model/latent.h"
 #include "model/tensor_verbs.h"
 #include "ops/linear/linear.h"
 #include "ops/loss/linear_cross_entropy.h"
@@ -10,12 +11,18 @@ namespace mythos {
 
 ForwardResult forward(const ModelConfig& config, const Weights& w, const Tensor& ids,
                       const ForwardOptions& options) {
+  if (config.latent_token >= 0 && !options.inputs.defined() && !options.cache) {
+    ForwardOptions filled = options;
+    filled.inputs = latent_inputs(config, w, ids, options);
+    if (filled.inputs.defined()) return forward(config, w, ids, filled);
+  }
   ForwardResult result;
   TensorVerbs verbs(config, w.compute_type, ids, options, result);
   const Output output = transformer(verbs, config, w, options.exit, options.last_only);
   if (options.cache) options.cache->advance(ids.size(1));
   result.hidden = output.hidden.tensor;
   result.logits = output.logits.tensor;
+  if (options.collect.outputs && !mixes_states(config)) result.loop_hidden.push_back(result.hidden);
   return result;
 }
 

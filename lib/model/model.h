@@ -14,6 +14,24 @@ namespace mythos {
 // Called after each loop t with the state before and after it, [B,S,D] fp32, without gradient.
 using LoopObserver = std::function<void(int64_t t, const Tensor& before, const Tensor& after)>;
 
+// What training objectives ask of a pass beside its output; nothing is computed for what is off.
+struct CollectOptions {
+  bool outputs = false;    // ForwardResult::loop_hidden
+  bool gate = false;       // gate_logits and gate_logits_alone (halting = gate)
+  bool last_loop = false;  // last_before and last_after
+  bool jacobian = false;   // jacobian
+  bool routes = false;     // routes; not with recomputation, whose pieces have no graph
+  // Whether every loop must run, though all positions have halted.
+  bool all_loops() const { return outputs || last_loop || jacobian; }
+};
+
+// The router's scores of a core layer in one loop.
+struct Routes {
+  Tensor scores;   // [B·S,E] fp32
+  Tensor experts;  // [B·S,k] int64
+  Tensor counted;  // [B,S] bool: the positions of ForwardOptions::counted that ran; undefined: all
+};
+
 struct ForwardOptions {
   int64_t loops = 0;  // T; 0 means the configuration's max_loop_iters
   // Tokens before these; the new ones are appended and advanced over. Made for T loops, or for
@@ -31,12 +49,23 @@ struct ForwardOptions {
   bool last_only = false;
   // When positions stop before their last loop; without gradient.
   Exit exit;
+  // [B,S,D] in the compute type: what enters the first layer instead of the ids' embeddings.
+  // Undefined: those, with latent thoughts at the positions of the configuration's latent_token.
+  Tensor inputs;
   // Where positions stop (halting = act, or an exit) and no gradient is recorded, those that have
   // stopped are not computed; otherwise they are computed and their states and keys put back.
   bool skip_halted = true;
   // With gradients: keep only the input of each loop (loop) or of each layer (block), and compute
   // the rest again in the backward pass.
   Recompute recompute = Recompute::none;
+  // With gradients: the last loops that record them; those before run without, so that neither the
+  // state nor the core's weights have a gradient through them. 0: all loops. Not where the model
+  // halts, whose probabilities need every loop.
+  int64_t grad_loops = 0;
+  // [B] int32 on the weights' device: what each sequence's random first state is drawn from
+  // (initial_state.h). Undefined: 0, as for decoding.
+  Tensor state_seeds;
+  CollectOptions collect;  // with gradients, without cache and exit
 };
 
 struct ForwardResult {
@@ -51,9 +80,22 @@ struct ForwardResult {
   // Per core layer: [E] tokens of ForwardOptions::counted that were routed while they ran, summed
   // over loops.
   std::vector<Tensor> expert_load;
+  // What ForwardOptions::collect asks for. For each loop: what its state gives behind coda and
+  // final norm, [B,S,D] in the compute type.
+  std::vector<Tensor> loop_hidden;
+  // The gate's logit w·h_t + b after each loop, [B,S,T] fp32, and that of the state without its
+  // gradient, through which the gate alone is trained.
+  Tensor gate_logits, gate_logits_alone;
+  Tensor last_before, last_after;  // [B,S,D] fp32, the states around the last loop
+  // [B,S] fp32: ‖Jv‖² / ‖v‖² of each position, J the Jacobian of the last loop's map at its first
+  // state and v random, drawn from state_seeds.
+  Tensor jacobian;
+  std::vector<Routes> routes;  // those of all core layers and loops that ran
 };
 
-// ids [B,S] int64 on the weights' device.
+// ids [B,S] int64 on the weights' device. Where ids hold the configuration's latent_token, N times
+// at most in a document, N passes come before the one whose result this is (latent.h); a cache then
+// belongs with `inputs`. Fails (data) where a sequence or a document begins with a latent thought.
 ForwardResult forward(const ModelConfig& config, const Weights& weights, const Tensor& ids,
                       const ForwardOptions& options = {});
 
@@ -64,13 +106,13 @@ Tensor logits(const Weights& weights, const Tensor& hidden);
 // hidden [B,S,D], targets [B,S] int64. Logits are formed for a block of positions at a time.
 Tensor token_losses(const Weights& weights, const Tensor& hidden, const Tensor& targets);
 
-// scale (and device_scale [] fp32, where defined) times the sum of the same, [] fp32: what training
-// differentiates.
+// The sum of token_losses() times scale (and device_scale [] fp32, where defined), [] fp32: what
+// training differentiates.
 Tensor loss_sum(const Weights& weights, const Tensor& hidden, const Tensor& targets,
                 double scale = 1, const Tensor& device_scale = {});
 
 // The sinusoid of each loop's index on the first channels, [T,D] fp32.
-Tensor loop_marks(const ModelConfig& config, int64_t loops, at::Device device);
+Tensor loop_embeddings(const ModelConfig& config, int64_t loops, at::Device device);
 
 // A model to compute with: what load_model (checkpoint/checkpoint.h) gives, and what tests build.
 struct Model {

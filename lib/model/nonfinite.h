@@ -12,15 +12,15 @@ namespace mythos {
 struct NonFiniteTensor {
   std::string name;
   int64_t count = 0;
-  std::vector<int64_t> index;  // of the first, a number for each dimension
+  std::vector<int64_t> index;  // the place of the first, a number for each dimension
   double value = 0;            // the first, as it is stored
 };
 
 struct NonFinite {
   std::vector<NonFiniteTensor> tensors;  // those that hold any, in the order they were looked at
 
-  // Counts those of a tensor on any device; other types than floating-point ones hold none. A
-  // tensor in main memory is read once, by all threads.
+  // Counts the values that are not finite in a tensor on any device; other types than
+  // floating-point ones hold none. A tensor in main memory is read once, by all threads.
   void look_at(const std::string& name, const at::Tensor& tensor);
 
   bool none() const { return tensors.empty(); }

@@ -20,10 +20,10 @@ std::vector<Tensor> backward(const BackwardPass& pass, const Segment& segment) {
     }
     outputs = segment(leaves, /*again=*/true);
   }
-  // The others led nowhere.
+  // The others led nowhere, or come from frozen weights and inputs alone.
   std::vector<Tensor> used, used_gradients;
   for (size_t i = 0; i < outputs.size(); ++i) {
-    if (!pass.gradients[i].defined()) continue;
+    if (!pass.gradients[i].defined() || !outputs[i].requires_grad()) continue;
     used.push_back(outputs[i]);
     used_gradients.push_back(pass.gradients[i]);
   }

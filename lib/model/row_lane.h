@@ -61,11 +61,12 @@ struct Lane {
   const Team::Member* member = nullptr;
   int64_t loop = 0;
   std::vector<int64_t> active;               // rows that compute now
-  std::array<int64_t, kMaxRows> position{};  // of each row in its sequence
+  std::array<int64_t, kMaxRows> position{};  // each row's place in its sequence
   std::array<float, kMaxRows> cumulative{};  // probability of having halted
   std::array<bool, kMaxRows> stops{};        // with this loop
   std::array<const float*, 2> rotation{};    // cos and sin of position 0, rope_dim/2 each
   int64_t rotation_width = 0;
+  const FloatRows* first_states = nullptr;  // of the rows, where they are random
   // Where each scratch memory begins for this thread, and the distance of its rows.
   struct Rows {
     float* data;
@@ -73,7 +74,7 @@ struct Lane {
   };
   std::vector<Rows> scratch;
   std::vector<FloatRows> own;
-  std::vector<float> work;  // of one attention task
+  std::vector<float> work;  // memory of one attention task
   // Each active row's k experts, their weights, and the numbers of these choices in order of
   // expert.
   std::vector<int64_t> expert, order;

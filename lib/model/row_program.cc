@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "model/initial_state.h"
 #include "model/row_lane.h"
 #include "model/tensor_verbs.h"
 #include "ops/attention/rope.h"
@@ -17,15 +18,19 @@ struct RowProgram::State {
     for (const ScratchMemory& memory : steps.memory) {
       shared.emplace_back(memory.shared ? memory.rows : 0, memory.width);
     }
+    if (config.initial_state == InitialState::random) first_states = {kMaxRows, config.dim};
   }
 
   void reserve(int64_t loop_count, int64_t position_count);
+  // The random first states of rows `begin` … of one sequence, which stand at `position` and on.
+  void draw_states(int64_t begin, int64_t count, int64_t position);
   void add_lane();
   void run(Lane& lane, std::span<DecodeRow> rows, const Team::Member& member) const;
 
   const ModelConfig& config;
   RecordedSteps steps;
   std::vector<FloatRows> shared;  // by memory; empty where each thread has its own
+  FloatRows first_states;         // of the rows in flight, where they are random
   std::vector<Lane> lanes;
   at::Tensor cos, sin;
   int64_t positions = 0;
@@ -40,10 +45,11 @@ RowProgram::~RowProgram() = default;
 // Makes the tables of loops and positions long enough.
 void RowProgram::State::reserve(int64_t loop_count, int64_t position_count) {
   if (steps.embedding && loop_count > steps.embedding->count) {
-    const Tensor marks = loop_marks(config, loop_count, at::kCPU).contiguous();
+    const Tensor embeddings = loop_embeddings(config, loop_count, at::kCPU).contiguous();
     steps.embedding->rows = FloatRows(loop_count, config.dim);
     for (int64_t t = 0; t < loop_count; ++t) {
-      std::copy_n(marks.data_ptr<float>() + t * config.dim, config.dim, steps.embedding->rows[t]);
+      std::copy_n(embeddings.data_ptr<float>() + t * config.dim, config.dim,
+                  steps.embedding->rows[t]);
     }
     steps.embedding->count = loop_count;
   }
@@ -51,6 +57,15 @@ void RowProgram::State::reserve(int64_t loop_count, int64_t position_count) {
     positions = std::max(position_count, 2 * positions);
     std::tie(cos, sin) = rope_table(0, positions, config.rope_dim(), config.rope_theta, at::kCPU);
     cos = cos.contiguous(), sin = sin.contiguous();
+  }
+}
+
+void RowProgram::State::draw_states(int64_t begin, int64_t count, int64_t position) {
+  const Tensor states =  // [1,count,D]
+      initial_states(at::zeros({1}, at::kInt), at::arange(position, position + count, at::kInt),
+                     config.dim, config.state_std);
+  for (int64_t i = 0; i < count; ++i) {
+    std::copy_n(states.data_ptr<float>() + i * config.dim, config.dim, first_states[begin + i]);
   }
 }
 
@@ -89,6 +104,7 @@ void RowProgram::State::run(Lane& lane, std::span<DecodeRow> rows,
   lane.loop = 0;
   lane.rotation = {cos.data_ptr<float>(), sin.data_ptr<float>()};
   lane.rotation_width = config.rope_dim() / 2;
+  lane.first_states = &first_states;
   all_active();
   for (const int64_t row : lane.active) {
     const auto at = static_cast<size_t>(row);
@@ -113,7 +129,11 @@ void RowProgram::run(std::span<DecodeRow> rows) {
   for (size_t begin = 0, end = 0; begin < rows.size(); begin = end) {
     KvCache& cache = *rows[begin].cache;
     while (end < rows.size() && rows[end].cache == &cache) ++end;
-    cache.reserve(cache.length() + static_cast<int64_t>(end - begin));
+    const auto count = static_cast<int64_t>(end - begin);
+    cache.reserve(cache.length() + count);
+    if (state.config.initial_state == InitialState::random) {
+      state.draw_states(static_cast<int64_t>(begin), count, cache.length());
+    }
     loops = std::max(loops, cache.loops());
     positions = std::max(positions, cache.capacity());
   }

@@ -16,6 +16,11 @@ struct DecodeRow {
   float* logits = nullptr;  // [V] of the next token are written here; null: not wanted
   int64_t loops_run = 0;    // out
   bool full_depth = false;  // the exit rule does not apply
+  // [D]: what enters the first layer instead of the id's embedding; null: that.
+  const float* input = nullptr;
+  // [D]: the state behind coda and final norm is written here, where `input` may be; null: not
+  // wanted. Not where the program exits by kl.
+  float* hidden = nullptr;
 };
 
 // The text of the model as a flat list of steps that a team of threads goes through for each token
@@ -26,7 +31,7 @@ class RowProgram {
  public:
   static constexpr int64_t kMaxRows = 32;
 
-  // Both must outlive it.
+  // Configuration and weights must outlive the program.
   RowProgram(const ModelConfig& config, const Weights& weights, const Exit& exit);
   ~RowProgram();
 

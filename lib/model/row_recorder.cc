@@ -36,9 +36,14 @@ double divergence(const float* p, const float* q, int64_t count) {
 struct HaltingHead {
   const float* weight;
   float bias, threshold;
-  int64_t width;
+  int64_t width, min_loops;
   bool closes_last;  // a row that has not halted gives the rest to its last loop
 
+  // The probability of halting after this loop.
+  float probability(const Lane& lane, const float* h) const {
+    if (lane.loop + 1 < min_loops) return 0;
+    return 1 / (1 + std::exp(-(cpu::dot(weight, h, width) + bias)));
+  }
   // A halting model's share of the state in the output, and the probability of having halted.
   struct Halt {
     float share, cumulative;
@@ -46,7 +51,7 @@ struct HaltingHead {
   Halt operator()(const Lane& lane, int64_t row, const float* h, bool stop) const {
     const float cumulative = lane.cumulative[static_cast<size_t>(row)];
     if (cumulative >= threshold) return {0, cumulative};
-    const float p = 1 / (1 + std::exp(-(cpu::dot(weight, h, width) + bias)));
+    const float p = probability(lane, h);
     // A row that stops for another reason gives what is left to its last state, as act does.
     const bool last = lane.loop + 1 == lane.loops_of(row);
     const bool ends = cumulative + p >= threshold || (stop && (closes_last || !last));
@@ -55,8 +60,8 @@ struct HaltingHead {
 };
 
 HaltingHead halting_head(const ModelConfig& c, const float* weight, const HaltingWeights& w) {
-  return {weight, w.bias.item<float>(), static_cast<float>(c.act_threshold), c.dim,
-          c.halting == Halting::act};
+  return {weight, w.bias.item<float>(), static_cast<float>(c.act_threshold),
+          c.dim,  c.min_halt_loops,     c.halting == Halting::act};
 }
 
 }  // namespace
@@ -162,7 +167,9 @@ Value RowRecorder::embed(const at::Tensor& table) {
   emit({}, [=](Lane& lane) {
     for (const int64_t row : lane.active) {
       const int64_t begin = static_cast<int64_t>(lane.row(row).id) * width;
-      if (wide) {
+      if (const float* input = lane.row(row).input) {
+        copy_row(input, width, lane.at(to, row));
+      } else if (wide) {
         std::copy_n(static_cast<const float*>(numbers) + begin, width, lane.at(to, row));
       } else {
         std::copy_n(static_cast<const at::BFloat16*>(numbers) + begin, width, lane.at(to, row));
@@ -319,6 +326,16 @@ Value RowRecorder::zeros_like(const Value& x) {
   return out;
 }
 
+Value RowRecorder::random_like(const Value& x) {
+  const Value out = own(x.width);
+  emit({}, [to = operand(out), width = x.width](Lane& lane) {
+    for (const int64_t row : lane.active) {
+      copy_row((*lane.first_states)[row], width, lane.at(to, row));
+    }
+  });
+  return out;
+}
+
 Value RowRecorder::heads(const Value& x, int64_t count) {
   Value out = x;
   out.heads = count;
@@ -368,7 +385,7 @@ Value RowRecorder::repeat(Value h, const std::function<Value(const Value&)>& bod
   };
   copy_state(h);
   h = {};
-  if (c_.halting != Halting::none) output_ = zeros_like(state);
+  if (mixes_states(c_)) output_ = zeros_like(state);
   section_ = &steps_.loop;
   copy_state(body(state));
   std::vector<Access> caches;
@@ -444,6 +461,21 @@ void RowRecorder::halt(const Value& h, const HaltingWeights& w) {
   });
 }
 
+void RowRecorder::gate(const Value& h, const HaltingWeights& w) {
+  if (exit_.rule != ExitRule::halting) return;
+  const HaltingHead head = halting_head(c_, numbers(w.weight), w);
+  emit({reads(h)}, [=, from = operand(h)](Lane& lane) {
+    for (const int64_t row : lane.active) {
+      const auto at = static_cast<size_t>(row);
+      // What is cumulative is the probability of having left: P + (1 − P) λ.
+      float& left = lane.cumulative[at];
+      left += (1 - left) * head.probability(lane, lane.at(from, row));
+      const bool may = lane.loop + 1 >= head.min_loops && !lane.row(row).full_depth;
+      lane.stops[at] = lane.stops[at] || (may && left >= head.threshold);
+    }
+  });
+}
+
 Value RowRecorder::output_if_stopped(const Value& h, const HaltingWeights& w) {
   const HaltingHead head = halting_head(c_, numbers(w.weight), w);
   const Value out = own(h.width);
@@ -480,6 +512,8 @@ RecordedSteps RowRecorder::finish(const Output& output, const Matrix& head) {
     Lane::Targets to{};
     int64_t wanted = 0;
     for (const int64_t row : lane.active) {
+      float* hidden = lane.row(row).hidden;
+      if (hidden && lane.mine(row)) copy_row(lane.at(from, row), matrix.columns, hidden);
       if (!lane.row(row).logits) continue;
       x[static_cast<size_t>(wanted)] = lane.at(from, row);
       to[static_cast<size_t>(wanted++)] = lane.row(row).logits;

@@ -34,6 +34,7 @@ class RowRecorder final : public Verbs {
   Value narrow(const Value& x) override { return x; }
   Value wide(const Value& x) override { return x; }
   Value zeros_like(const Value& x) override;
+  Value random_like(const Value& x) override;
   Value heads(const Value& x, int64_t count) override;
   Value rope(const Value& x) override;
   Value attend_grouped(const Value& q, const Value& k, const Value& v,
@@ -54,6 +55,7 @@ class RowRecorder final : public Verbs {
   void halt(const Value& h, const HaltingWeights& w) override;
   Value output_if_stopped(const Value& h, const HaltingWeights& w) override;
   Value halted_output() override { return output_; }
+  void gate(const Value& h, const HaltingWeights& w) override;
   Value wanted(const Value& x) override { return x; }
   void want_last() override {}
   bool recomputes(Recompute) const override { return false; }
@@ -86,7 +88,7 @@ class RowRecorder final : public Verbs {
   Exit exit_;
   RecordedSteps steps_;
   std::vector<RecordedStep>* section_;
-  std::vector<Access> pending_;  // of the steps since the last barrier
+  std::vector<Access> pending_;  // those of the steps since the last barrier
   std::vector<size_t> free_;     // scratch memory that no value uses
   Value output_, agreed_;
 };

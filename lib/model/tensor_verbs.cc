@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/strings.h"
+#include "model/initial_state.h"
 #include "model/recompute.h"
 #include "ops/attention/attention.h"
 #include "ops/attention/rope.h"
@@ -45,13 +46,13 @@ void put_rows(const Tensor& all, const Tensor& index, const Tensor& rows) {
 
 }  // namespace
 
-Tensor loop_marks(const ModelConfig& config, int64_t loops, at::Device device) {
+Tensor loop_embeddings(const ModelConfig& config, int64_t loops, at::Device device) {
   const int64_t channels = config.loop_channels();
   const auto options = at::TensorOptions().dtype(at::kFloat).device(device);
   const Tensor exponent = at::arange(0, channels, 2, options) / static_cast<double>(channels);
   const Tensor angle = at::outer(at::arange(loops, options), 1.0 / at::pow(10000.0, exponent));
-  const Tensor marks = at::cat({at::sin(angle), at::cos(angle)}, 1).narrow(1, 0, channels);
-  return at::constant_pad_nd(marks, {0, config.dim - channels});
+  const Tensor waves = at::cat({at::sin(angle), at::cos(angle)}, 1).narrow(1, 0, channels);
+  return at::constant_pad_nd(waves, {0, config.dim - channels});
 }
 
 TensorVerbs::TensorVerbs(const ModelConfig& config, at::ScalarType compute_type, const Tensor& ids,
@@ -63,7 +64,7 @@ TensorVerbs::TensorVerbs(const ModelConfig& config, at::ScalarType compute_type,
       ids_(ids),
       cache_(options.cache),
       loops_(options.loops > 0 ? options.loops : config.max_loop_iters),
-      halts_(config.halting != Halting::none),
+      mixes_(mixes_states(config)),
       freezes_(config.halting == Halting::act || options.exit.rule != ExitRule::none),
       skips_(freezes_ && options.skip_halted && !at::GradMode::is_enabled()),
       halting_(config, loops_) {
@@ -79,7 +80,7 @@ TensorVerbs::TensorVerbs(const ModelConfig& config, at::ScalarType compute_type,
       rope_table(past, ids.size(1), config.rope_dim(), config.rope_theta, ids.device());
   run_all();
   if (config.loop_embedding == LoopEmbedding::sinusoid) {
-    marks_ = loop_marks(config, loops_, ids.device());
+    loop_embeddings_ = loop_embeddings(config, loops_, ids.device());
   }
   if (freezes_) {
     loops_run_ = at::zeros(ids.sizes(), ids.options());
@@ -95,7 +96,7 @@ TensorVerbs::TensorVerbs(const ModelConfig& config, at::ScalarType compute_type,
 }
 
 Value TensorVerbs::embed(const Tensor& table) {
-  return mythos::embed(table, ids_);
+  return options_.inputs.defined() ? options_.inputs : mythos::embed(table, ids_);
 }
 
 Value TensorVerbs::product(const Value& x, const Matrix& w) {
@@ -166,6 +167,16 @@ Value TensorVerbs::wide(const Value& x) {
 
 Value TensorVerbs::zeros_like(const Value& x) {
   return at::zeros_like(x.tensor);
+}
+
+Value TensorVerbs::random_like(const Value& x) {
+  const int64_t past = cache_ ? cache_->length() : 0;
+  const Tensor seeds = options_.state_seeds.defined()
+                           ? options_.state_seeds
+                           : at::zeros({x.tensor.size(0)}, x.tensor.options().dtype(at::kInt));
+  Tensor positions = at::arange(past, past + x.tensor.size(1), seeds.options());
+  if (options_.document_begins.defined()) positions = positions - options_.document_begins;
+  return initial_states(seeds, positions, c_.dim, c_.state_std);
 }
 
 Value TensorVerbs::heads(const Value& x, int64_t count) {
@@ -271,6 +282,9 @@ Routing TensorVerbs::route(const Value& scores, const Tensor& bias, const LayerI
   routing.experts = std::get<1>(at::topk(logits.detach() + bias, c_.n_experts_per_tok, -1));
   const Tensor chosen = logits.softmax(-1).gather(1, routing.experts);
   routing.weights = chosen / chosen.sum(-1, true);
+  if (result_ && options_.collect.routes) {
+    result_->routes.push_back({logits, routing.experts, counted_});
+  }
   if (result_ && !result_->expert_load.empty()) {
     Tensor load = result_->expert_load[static_cast<size_t>(layer.index)];
     const Tensor one = counted_.defined() ? counted_.flatten().to(load.scalar_type()).unsqueeze(1)
@@ -288,7 +302,7 @@ Value TensorVerbs::experts(const Value& x, const Routing& routing, const Matrix&
 }
 
 Value TensorVerbs::loop_embedding() {
-  return marks_.defined() ? marks_[loop_] : Tensor();
+  return loop_embeddings_.defined() ? loop_embeddings_[loop_] : Tensor();
 }
 
 Value TensorVerbs::at_loop(const Tensor& table) {
@@ -329,7 +343,7 @@ void TensorVerbs::select_running(const Tensor& running) {
 Tensor TensorVerbs::not_stopped() const {
   if (loop_ == 0) return {};
   const bool by_head = c_.halting == Halting::act || options_.exit.rule == ExitRule::halting;
-  const Tensor runs = halts_ && (by_head || !freezes_) ? halting_.running() : Tensor();
+  const Tensor runs = mixes_ && (by_head || !freezes_) ? halting_.running() : Tensor();
   if (!stopped_.defined()) return runs;
   return runs.defined() ? runs.logical_and(stopped_.logical_not()) : stopped_.logical_not();
 }
@@ -340,7 +354,8 @@ bool TensorVerbs::begin_loop() {
   if (runs.defined()) {
     // Positions that go on changing owe the cache every loop's keys; on a device asking costs more
     // than a few loops.
-    const bool may_stop = skips_ || ((freezes_ || !cache_) && ids_.is_cpu());
+    const bool may_stop =
+        (skips_ || ((freezes_ || !cache_) && ids_.is_cpu())) && !options_.collect.all_loops();
     if (may_stop && !runs.any().item<bool>()) return false;
     select_running(runs);
   }
@@ -366,7 +381,11 @@ Value TensorVerbs::repeat(Value h, const std::function<Value(const Value&)>& bod
       break;
     }
     const Value before = h;
-    h = body(before);
+    {
+      const bool records = options_.grad_loops == 0 || loops_ - loop_ <= options_.grad_loops;
+      const at::AutoGradMode mode(records && at::GradMode::is_enabled());
+      h = body(before);
+    }
     if (options_.observer) options_.observer(loop_, before.tensor.detach(), h.tensor.detach());
     if (stopping_.defined()) {
       stopped_ = stopped_.defined() ? stopped_.logical_or(stopping_) : stopping_;
@@ -376,7 +395,7 @@ Value TensorVerbs::repeat(Value h, const std::function<Value(const Value&)>& bod
   kept_.clear();
   run_all();
   if (freezes_) result_->loops_run = loops_run_;
-  if (halts_) {
+  if (mixes_) {
     result_->halt_weights = halting_.weights();
     result_->ponder = halting_.ponder();
   }
@@ -440,6 +459,64 @@ void TensorVerbs::halt(const Value& h, const HaltingWeights& w) {
 
 Value TensorVerbs::output_if_stopped(const Value& h, const HaltingWeights& w) {
   return halting_.output_if_stopped(h.tensor, w, running_.index);
+}
+
+void TensorVerbs::gate(const Value& h, const HaltingWeights& w) {
+  const auto logits_of = [&](const Tensor& x) {
+    return at::linear(x, w.weight, w.bias).squeeze(-1);
+  };
+  const auto add = [](Tensor& all, const Tensor& logits) {
+    const Tensor one = logits.unsqueeze(-1);
+    all = all.defined() ? at::cat({all, one}, -1) : one;
+  };
+  if (options_.collect.gate && result_) {
+    add(result_->gate_logits, logits_of(h.tensor));
+    add(result_->gate_logits_alone, logits_of(h.tensor.detach()));
+  }
+  if (options_.exit.rule != ExitRule::halting || loop_ + 1 < c_.min_halt_loops) return;
+  // P(exit by now) = 1 − Π (1 − λ), with log(1 − σ(z)) = log σ(−z).
+  const Tensor stay = of_all(at::log_sigmoid(-logits_of(h.tensor)));
+  log_stay_ = log_stay_.defined() ? log_stay_ + stay : stay;
+  stop((1 - log_stay_.exp()).ge(c_.act_threshold));
+}
+
+bool TensorVerbs::wants_output() const {
+  // The last loop's output is that of the pass, unless that is a mixture.
+  return options_.collect.outputs && result_ && (mixes_ || loop_ + 1 < loops_);
+}
+
+void TensorVerbs::take_output(const Value& output) {
+  result_->loop_hidden.push_back(output.tensor);
+}
+
+void TensorVerbs::examine(const Value& before, const Value& after, const Map& map) {
+  const CollectOptions& collect = options_.collect;
+  if (loop_ + 1 < loops_ || !result_) return;
+  if (collect.last_loop) {
+    result_->last_before = before.tensor;
+    result_->last_after = after.tensor;
+  }
+  if (!collect.jacobian) return;
+  const Tensor h = before.tensor;
+  // Own operators have no second derivative, so that J v is a difference; its gradient is exact.
+  const Tensor moved = h + probe_direction(h.detach());
+  TensorVerbs copy = *this;
+  copy.result_ = nullptr;
+  const Tensor size = (moved - h).detach().square().sum(-1);
+  const Tensor difference = map(copy, Value(moved)).tensor - after.tensor;
+  result_->jacobian = difference.square().sum(-1) / size;
+}
+
+Tensor TensorVerbs::probe_direction(const Tensor& h) const {
+  // Differences of narrow types resolve less.
+  const double step = compute_type_ == at::kFloat ? 1e-2 : 1e-1;
+  const Tensor none = at::zeros({h.size(0)}, h.options().dtype(at::kInt));
+  const Tensor seeds = options_.state_seeds.defined() ? options_.state_seeds : none;
+  // Another stream than that of the first states.
+  const Tensor positions = at::arange(h.size(1), none.options());
+  const Tensor v = initial_states(seeds.bitwise_xor(0x5bd1e995), positions, c_.dim, 1).sign();
+  const Tensor size = h.square().mean(-1, true).sqrt().clamp_min(1e-3);  // [B,S,1]
+  return v * (step * size);
 }
 
 Value TensorVerbs::wanted(const Value& x) {

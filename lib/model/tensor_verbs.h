@@ -10,7 +10,8 @@ namespace mythos {
 // the tensors; the piece that a backward pass computes again runs on a copy made in its loop.
 class TensorVerbs final : public Verbs {
  public:
-  // config and result must outlive it. `result` takes the loads of experts and what halting tells.
+  // config and result must outlive the verbs. `result` takes the loads of experts and what halting
+  // tells.
   TensorVerbs(const ModelConfig& config, at::ScalarType compute_type, const Tensor& ids,
               const ForwardOptions& options, ForwardResult& result);
 
@@ -29,6 +30,7 @@ class TensorVerbs final : public Verbs {
   Value narrow(const Value& x) override;
   Value wide(const Value& x) override;
   Value zeros_like(const Value& x) override;
+  Value random_like(const Value& x) override;
   Value heads(const Value& x, int64_t count) override;
   Value rope(const Value& x) override;
   Value attend_grouped(const Value& q, const Value& k, const Value& v,
@@ -49,6 +51,10 @@ class TensorVerbs final : public Verbs {
   void halt(const Value& h, const HaltingWeights& w) override;
   Value output_if_stopped(const Value& h, const HaltingWeights& w) override;
   Value halted_output() override { return halting_.output(); }
+  void gate(const Value& h, const HaltingWeights& w) override;
+  bool wants_output() const override;
+  void take_output(const Value& output) override;
+  void examine(const Value& before, const Value& after, const Map& map) override;
   Value wanted(const Value& x) override;
   void want_last() override { last_query_ = true; }
   bool recomputes(Recompute piece) const override;
@@ -88,6 +94,8 @@ class TensorVerbs final : public Verbs {
   // A mask of this loop's rows as one of all positions, false elsewhere.
   Tensor of_all(const Tensor& mask) const;
   void stop(const Tensor& mask);
+  // A random direction at the states h [B,S,D] fp32, short beside them: that of J v.
+  Tensor probe_direction(const Tensor& h) const;
 
   const ModelConfig& c_;
   ForwardOptions options_;
@@ -96,19 +104,20 @@ class TensorVerbs final : public Verbs {
   Tensor ids_;
   KvCache* cache_;
   int64_t loops_;
-  bool halts_, freezes_, skips_;
+  bool mixes_, freezes_, skips_;
   bool last_query_ = false;
 
   // The state of the loop that runs.
   int64_t loop_ = 0;
   Tensor all_cos_, all_sin_, cos_, sin_, document_begins_, counted_;
   Running running_;
-  Tensor marks_;
-  std::vector<KeptKeys> kept_;  // of core layers, with exit by kl then of coda layers
+  Tensor loop_embeddings_;
+  std::vector<KeptKeys> kept_;  // those of core layers, with exit by kl then of coda layers
   HaltingState halting_;
   Tensor stopping_, stopped_;  // [B,S] bool: by an exit in this loop; in an earlier one
   Tensor agreed_;              // [B,S,V] fp32
   Tensor loops_run_;           // [B,S] int64
+  Tensor log_stay_;            // [B,S] fp32: log of the gate's probability of no exit so far
 };
 
 }  // namespace mythos

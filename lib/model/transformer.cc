@@ -99,30 +99,51 @@ Value coda(Verbs& v, const ModelConfig& c, const Weights& w, Value x, bool last_
   return v.norm(x, w.norm);
 }
 
+// The state before the first loop; e [B,S,D] fp32 is what is injected.
+Value first_state(Verbs& v, const ModelConfig& c, const Value& e) {
+  switch (c.initial_state) {
+    case InitialState::input:
+      return e;
+    case InitialState::zero:
+      return v.zeros_like(e);
+    case InitialState::random:
+      return v.random_like(e);
+  }
+  return e;
+}
+
 // The state after the last loop, or what halting has gathered; x [B,S,D] → [B,S,D] fp32.
 Value recurrence(Verbs& v, const ModelConfig& c, const Weights& w, const Value& x,
                  const Exit& exit) {
-  const bool halts = c.halting != Halting::none;
+  const bool mixes = mixes_states(c);
   const Value e = c.prelude_norm ? v.norm(x, w.prelude_norm, Precision::state) : v.wide(x);
   const std::vector<Value> prepared = InjectionRule::prepare(v, c, w.core.injection, e);
   const auto visit = [&c](auto& tensors, const auto& f) { CoreWeights::visit(tensors, c, f); };
   const auto text = [&c](Verbs& v, const std::vector<Value>& values, const CoreWeights& w) {
     return step(v, c, w, values);
   };
-  Value h = c.initial_state == InitialState::input ? e : v.zeros_like(e);
+  Value h = first_state(v, c, e);
   h = v.repeat(h, [&](const Value& before) {
     std::vector<Value> values = {v.running(before)};
     for (const Value& value : prepared) values.push_back(v.running(value));
     const Value after = piece(v, Recompute::loop, values, w.core, visit, text);
     if (exit.rule == ExitRule::latent) v.stop_settled(values[0], after, exit.threshold);
     if (exit.rule == ExitRule::kl) {
-      const Value y = halts ? v.output_if_stopped(after, w.core.halting) : after;
+      const Value y = mixes ? v.output_if_stopped(after, w.core.halting) : after;
       v.stop_agreed(v.product(coda(v, c, w, v.narrow(y), false), w.head), exit.threshold);
     }
-    if (halts) v.halt(after, w.core.halting);
-    return v.merge(before, after);
+    if (mixes) v.halt(after, w.core.halting);
+    if (c.halting == Halting::gate) v.gate(after, w.core.halting);
+    v.examine(values[0], after, [&](Verbs& v, const Value& other) {
+      std::vector<Value> moved = values;
+      moved[0] = other;
+      return piece(v, Recompute::loop, moved, w.core, visit, text);
+    });
+    const Value merged = v.merge(before, after);
+    if (v.wants_output()) v.take_output(coda(v, c, w, v.narrow(merged), false));
+    return merged;
   });
-  return halts ? v.halted_output() : h;
+  return mixes ? v.halted_output() : h;
 }
 
 }  // namespace

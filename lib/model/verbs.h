@@ -84,10 +84,12 @@ class Verbs {
   virtual Value sum(const std::vector<Term>& terms) = 0;
   virtual Value concat(const Value& x, const Value& y) = 0;
   virtual std::vector<Value> split(const Value& x, const std::vector<int64_t>& widths) = 0;
-  // The same numbers in the type of the layers, or as the state has it.
+  // narrow(): x in the type of the layers; wide(): x as the state has it.
   virtual Value narrow(const Value& x) = 0;
   virtual Value wide(const Value& x) = 0;
   virtual Value zeros_like(const Value& x) = 0;
+  // A random first state of x's shape (initial_state.h).
+  virtual Value random_like(const Value& x) = 0;
 
   // x divided into `count` heads, for norm(), rope() and attention.
   virtual Value heads(const Value& x, int64_t count) = 0;
@@ -130,6 +132,17 @@ class Verbs {
   // The output of positions that would stop after this loop, and of all after the last.
   virtual Value output_if_stopped(const Value& h, const HaltingWeights& w) = 0;
   virtual Value halted_output() = 0;
+  // The gate of exits (halting = gate): h is a position's state after this loop. States are not
+  // mixed; a position may stop by it where the exit rule is halting.
+  virtual void gate(const Value& h, const HaltingWeights& w) = 0;
+
+  // What training objectives ask of a loop. Whether they want the output that its state would give,
+  // which take_output() takes.
+  virtual bool wants_output() const { return false; }
+  virtual void take_output(const Value&) {}
+  // The loop's map, and the states before and after it; the last loop's are looked at.
+  using Map = std::function<Value(Verbs& v, const Value& h)>;
+  virtual void examine(const Value& /*before*/, const Value& /*after*/, const Map&) {}
 
   // The positions of x [B,S,·] whose results are wanted; want_last() makes that the last one.
   virtual Value wanted(const Value& x) = 0;
@@ -140,7 +153,7 @@ class Verbs {
                                     const std::vector<at::Tensor>& weights)>;
   // Whether a piece keeps only its inputs for the backward pass, which computes it again.
   virtual bool recomputes(Recompute piece) const = 0;
-  // The result of such a piece.
+  // The result of a piece for which recomputes() holds.
   virtual Value recomputed(const std::vector<Value>& values, const std::vector<at::Tensor>& weights,
                            const Piece& piece) = 0;
 };

@@ -9,6 +9,7 @@
 
 #include <cmath>
 
+#include "arch/halting.h"
 #include "base/error.h"
 #include "base/rng.h"
 #include "base/strings.h"
@@ -31,6 +32,58 @@ void fill_normal(float* out, int64_t count, double deviation, uint64_t seed, uin
   });
 }
 
+// The orthogonal factor of a normal matrix [N,K]: its fewer rows or columns are orthonormal. With a
+// positive diagonal of the triangular factor it is unique, and spread evenly over all such matrices
+// (Mezzadri 2007).
+Tensor orthogonal_factor(const Tensor& normal) {
+  const bool tall = normal.size(0) >= normal.size(1);
+  const Tensor wide = normal.to(at::kDouble);
+  const auto [q, r] = at::linalg_qr(tall ? wide : wide.t());
+  const Tensor factor = q * at::where(r.diagonal().lt(0), -1.0, 1.0);
+  return tall ? factor : factor.t();
+}
+
+// Makes every matrix of normal values [N,K] or [E,N,K] orthogonal, with a root mean square of
+// `rms`.
+void make_orthogonal(const TensorDeclaration& declaration, double rms, const Tensor& values) {
+  const Tensor stack = values.view({-1, values.size(-2), values.size(-1)});
+  const std::vector<int64_t> whole = {values.size(-2)};
+  const std::vector<int64_t>& parts = declaration.parts.empty() ? whole : declaration.parts;
+  for (int64_t e = 0; e < stack.size(0); ++e) {
+    int64_t begin = 0;
+    for (size_t i = 0; begin < stack.size(1); ++i) {
+      const Tensor part = stack[e].narrow(0, begin, parts[i % parts.size()]);
+      const auto longer = static_cast<double>(std::max(part.size(0), part.size(1)));
+      part.copy_(orthogonal_factor(part) * (rms * std::sqrt(longer)));
+      begin += part.size(0);
+    }
+  }
+}
+
+// The factor 1/(N·sqrt(L)) of a matrix that writes N times into the residual stream of L layers
+// (arXiv 2606.18524).
+double residual_scale(const TensorDeclaration& declaration, const ModelConfig& config) {
+  const int64_t layers = config.prelude_layers + config.core_layers + config.coda_layers;
+  const int64_t loops = declaration.in_loop ? config.max_loop_iters : 1;
+  return 1.0 / (static_cast<double>(loops) * std::sqrt(static_cast<double>(layers)));
+}
+
+void fill_matrix(const TensorDeclaration& declaration, const ModelConfig& config, uint64_t seed,
+                 uint64_t stream, Tensor value) {
+  if (declaration.writes_residual && config.residual_init == ResidualInit::zero) {
+    value.zero_();
+    return;
+  }
+  const bool orthogonal =
+      config.matrix_init == MatrixInit::orthogonal && is_hidden_matrix(declaration);
+  fill_normal(value.data_ptr<float>(), value.numel(), orthogonal ? 1 : config.init_std, seed,
+              stream);
+  if (orthogonal) make_orthogonal(declaration, config.init_std, value);
+  if (declaration.writes_residual && config.residual_init == ResidualInit::scaled) {
+    value.mul_(residual_scale(declaration, config));
+  }
+}
+
 }  // namespace
 
 void set_initial_value(const TensorDeclaration& declaration, const ModelConfig& config,
@@ -46,13 +99,18 @@ void set_initial_value(const TensorDeclaration& declaration, const ModelConfig& 
       value.fill_(0.1);
       break;
     case Init::normal:
-      fill_normal(value.data_ptr<float>(), value.numel(), config.init_std, seed, stream);
+      fill_matrix(declaration, config, seed, stream, value);
       break;
     case Init::identity_tail:
       value.zero_();
       value.narrow(1, value.size(1) - config.dim, config.dim).copy_(at::eye(config.dim));
       break;
     case Init::halt_bias: {
+      if (config.halt_loops > 0) {
+        const double p = initial_halt_probability(config);
+        value.fill_(std::log(p / (1 - p)));
+        break;
+      }
       Rng rng(seed, stream);
       const double bound = 1.0 / std::sqrt(static_cast<double>(config.dim));
       for (int64_t i = 0; i < value.numel(); ++i) value[i] = bound * (2.0 * rng.uniform() - 1.0);
@@ -99,6 +157,19 @@ ModelTensors<Tensor, Tensor> Parameters::tree(const ModelConfig& config) const {
   const auto set = [&](Tensor& member, const TensorDeclaration& d) { member = at(d.name); };
   ModelTensors<Tensor, Tensor>::visit(tree, config, set);
   return tree;
+}
+
+void Parameters::set_update(const std::string& name, LowRankUpdate update) {
+  at(name);
+  updates_[name] = std::move(update);
+}
+
+Tensor Parameters::merged(const std::string& name) const {
+  const Tensor& tensor = at(name);
+  const auto update = updates_.find(name);
+  if (update == updates_.end()) return tensor;
+  const LowRankUpdate& low_rank = update->second;
+  return at::addmm(tensor, low_rank.b, low_rank.a, /*beta=*/1, low_rank.scale);
 }
 
 void Parameters::release(const std::string& name) {
@@ -198,7 +269,8 @@ class WeightMaker {
     if (!is_cast(declaration.use)) {
       member = tensor;
     } else if (!taken_from_) {
-      member = shared_weight(tensor, type_, padding(declaration.hidden));
+      member =
+          shared_weight(parameters_.merged(declaration.name), type_, padding(declaration.hidden));
     } else {
       member = padded(cast(tensor, type_, last_reader(tensor)), padding(declaration.hidden));
     }

@@ -15,12 +15,25 @@ namespace mythos {
 
 using at::Tensor;
 
-// "[2,3]", for messages.
+// A shape as messages show it, "[2,3]".
 std::string shape_text(at::IntArrayRef shape);
 
-// Fills a CPU tensor in fp32 as the declaration says; `stream` is of the random numbers of `seed`.
+// Fills a CPU tensor in fp32 as the declaration and the keys of initial values say; `stream` is of
+// the random numbers of `seed`. model.matrix_init = orthogonal makes each hidden matrix (each of
+// the parts of a tensor, each expert's) the orthogonal factor of a normal one (Saxe et al. 2014),
+// whose rows or columns, the fewer, are at right angles; its root mean square is init_std as that
+// of normal values. model.residual_init then makes the matrices that write into the residual stream
+// 0, or scales them by 1/(N·sqrt(L)): N = max_loop_iters within the core and 1 elsewhere, L = the
+// layers of prelude, core and coda together.
 void set_initial_value(const TensorDeclaration& declaration, const ModelConfig& config,
                        uint64_t seed, uint64_t stream, Tensor value);
+
+// A low-rank update of a matrix W [N,K], trained in its stead: computing reads W + scale·b·a (LoRA,
+// Hu et al. 2022).
+struct LowRankUpdate {
+  Tensor a, b;  // [r,K], [N,r], fp32
+  double scale = 1;
+};
 
 // The stored tensors of one model, in fp32, in the order of their declarations.
 class Parameters {
@@ -42,12 +55,17 @@ class Parameters {
   // Fails (internal) when there is no such name.
   const Tensor& at(const std::string& name) const;
   bool contains(const std::string& name) const { return index_.count(name) > 0; }
+  // Gives a matrix a low-rank update, which weights made for training, and merged(), then have.
+  void set_update(const std::string& name, LowRankUpdate update);
+  const std::map<std::string, LowRankUpdate>& updates() const { return updates_; }
+  // What computing reads: the tensor itself or, with a low-rank update, the sum of both.
+  Tensor merged(const std::string& name) const;
   // Lets go of one tensor's memory; it must not be used again.
   void release(const std::string& name);
   // Copies values in. Fails (data), naming the tensor and `origin`, when a name is missing or
   // unknown, or a shape differs.
   void load(const std::map<std::string, Tensor>& values, const std::string& origin);
-  // As load(), for computing without gradient: fp32 values on this device are shared, not copied.
+  // load() for computing without gradient: fp32 values on this device are shared, not copied.
   void adopt(const std::map<std::string, Tensor>& values, const std::string& origin);
 
  private:
@@ -57,6 +75,7 @@ class Parameters {
 
   std::vector<Item> items_;
   std::map<std::string, size_t> index_;
+  std::map<std::string, LowRankUpdate> updates_;
 };
 
 // Parameters made ready for computing: matrices cast to the compute type, vectors left in fp32.
@@ -84,7 +103,7 @@ Weights make_inference_weights(const ModelConfig& config, Parameters&& parameter
                                at::ScalarType compute_type, WeightFormat format,
                                const PrepareParameter& prepare = {});
 
-// Memory of all of them; a head that is the embedding counts once.
+// The memory of all weights; a head that is the embedding counts once.
 int64_t size_bytes(const ModelConfig& config, const Weights& weights);
 
 }  // namespace mythos

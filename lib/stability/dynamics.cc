@@ -92,10 +92,12 @@ DynamicsReport measure_dynamics(const ModelConfig& config, const Weights& weight
     sums.at(static_cast<size_t>(t)).add(before, after);
     loops_run = std::max(loops_run, static_cast<size_t>(t) + 1);
   };
+  ModelConfig tokens_alone = config;  // windows may begin within latent thoughts
+  tokens_alone.latent_token = -1;
   DynamicsReport report;
   Progress progress("measuring", static_cast<int64_t>(batches.size()), "batches");
   for (size_t i = 0; i < batches.size(); ++i) {
-    const Tensor hidden = forward(config, weights, batches[i], options).hidden;
+    const Tensor hidden = forward(tokens_alone, weights, batches[i], options).hidden;
     report.output_finite = report.output_finite && at::isfinite(hidden).all().item<bool>();
     report.tokens += batches[i].numel();
     progress.update(static_cast<int64_t>(i + 1));

@@ -54,6 +54,9 @@ inline std::vector<NamedConfig> all_mechanisms() {
   add("no_shared_expert", [](ModelConfig& c) { c.n_shared_experts = 0; });
   add("zoh",
       [](ModelConfig& c) { c.injection = Injection::zoh, c.initial_state = InitialState::zero; });
+  add("random_state", [](ModelConfig& c) {
+    c.injection = Injection::add, c.initial_state = InitialState::random, c.state_std = 0.7;
+  });
   add("linear", [](ModelConfig& c) { c.injection = Injection::linear, c.core_layers = 2; });
   add("gated", [](ModelConfig& c) { c.injection = Injection::gated, c.core_layers = 2; });
   add("add", [](ModelConfig& c) { c.injection = Injection::add; });
