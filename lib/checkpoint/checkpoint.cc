@@ -76,6 +76,17 @@ std::optional<std::string> broken_reason(const fs::path& step_directory) {
   }
 }
 
+// Whether the trainer called a whole checkpoint healthy.
+bool is_healthy(const fs::path& step_directory) {
+  try {
+    const auto state = nlohmann::json::parse(read_file(step_directory / "state.json"), nullptr,
+                                             /*allow_exceptions=*/false);
+    return state.is_object() && state.value("healthy", true);
+  } catch (const Error&) {
+    return false;
+  }
+}
+
 std::vector<std::string> write_tensors(const fs::path& directory, const std::string& name,
                                        const NamedTensors& tensors, uint64_t max_file_bytes) {
   std::vector<NamedTensors> files;
@@ -247,7 +258,7 @@ void warn_of(const NonFinite& nonfinite, const fs::path& directory) {
 NamedTensors named_tensors(const Parameters& parameters) {
   NamedTensors tensors;
   for (const Parameters::Item& item : parameters.items()) {
-    tensors.emplace_back(item.name, item.tensor.detach());
+    tensors.emplace_back(item.name, parameters.merged(item.name).detach());
   }
   return tensors;
 }
@@ -271,6 +282,14 @@ void mark_best_checkpoint(const fs::path& run, int64_t step) {
   point_link(run, kBest, step_name(step));
 }
 
+std::vector<fs::path> healthy_checkpoints(const fs::path& run) {
+  std::vector<fs::path> healthy;
+  for (const auto& [step, path] : scan(run).steps) {
+    if (!broken_reason(path) && is_healthy(path)) healthy.push_back(path);
+  }
+  return healthy;
+}
+
 void prune_checkpoints(const fs::path& run, int64_t keep_last) {
   const Run found = scan(run);
   for (const fs::path& leftover : found.leftovers) {
@@ -280,12 +299,15 @@ void prune_checkpoints(const fs::path& run, int64_t keep_last) {
   std::error_code status;
   const fs::path best = fs::read_symlink(run / kBest, status);
   int64_t whole = 0;
+  bool healthy_kept = false;
   for (const auto& [step, path] : found.steps) {
+    const bool newest_healthy = !healthy_kept && !broken_reason(path) && is_healthy(path);
+    healthy_kept = healthy_kept || newest_healthy;
     if (keep_last <= 0 || whole < keep_last) {
       if (!broken_reason(path)) ++whole;
       continue;
     }
-    if (path.filename() == best) continue;
+    if (newest_healthy || path.filename() == best) continue;
     FileLock lock;
     if (lock.exclusive(path / kCheckpointManifestName) != FileLock::Outcome::held)
       remove_checkpoint(path);
@@ -343,6 +365,25 @@ std::vector<std::string> verify_checkpoint(const fs::path& step_directory) {
 
 namespace {
 
+// Puts the averages of weights in their places; what is not trained has none.
+void take_averages(const fs::path& directory, const Manifest& manifest, TensorMap& weights) {
+  const std::string prefix = kAveragePrefix;
+  size_t found = 0;
+  for (const auto& [name, average] : read_tensors(directory, manifest.optimizer)) {
+    if (!name.starts_with(prefix)) continue;
+    const auto weight = weights.find(name.substr(prefix.size()));
+    if (weight == weights.end()) {
+      fail(ErrorKind::data, directory.string() + ": the average '" + escaped(name) +
+                                "' is of no tensor of the model.");
+    }
+    weight->second = average;
+    ++found;
+  }
+  if (found > 0) return;
+  fail(ErrorKind::data, directory.string() + ": it holds no averages of the weights.",
+       "Leave out --ema, or train with --set train.ema_decay=0.999, which keeps them");
+}
+
 // Reads a checkpoint whose bytes have been compared with the manifest.
 LoadedCheckpoint read_checkpoint(const fs::path& directory, const Manifest& manifest,
                                  at::Device device, LoadFor purpose) {
@@ -357,9 +398,10 @@ LoadedCheckpoint read_checkpoint(const fs::path& directory, const Manifest& mani
     out.documents = document_ends_from_json(*documents, (directory / "state.json").string());
   }
   out.model = std::make_unique<Model>(out.config.model, device);
-  const TensorMap weights = read_tensors(directory, manifest.model);
+  TensorMap weights = read_tensors(directory, manifest.model);
+  if (purpose == LoadFor::averages) take_averages(directory, manifest, weights);
   out.nonfinite = find_nonfinite(weights);
-  if (purpose == LoadFor::computing) {
+  if (purpose == LoadFor::computing || purpose == LoadFor::averages) {
     out.model->parameters.adopt(weights, directory.string());
   } else {
     out.model->parameters.load(weights, directory.string());
@@ -398,9 +440,10 @@ Tried try_checkpoint(const fs::path& directory, LoadFor purpose) {
     tried.fault = error.message();
     return tried;
   }
-  const auto faults = check_files(
-      directory, tried.manifest,
-      purpose == LoadFor::resuming ? std::vector<std::string>() : tried.manifest.optimizer);
+  const auto faults = check_files(directory, tried.manifest,
+                                  purpose == LoadFor::resuming || purpose == LoadFor::averages
+                                      ? std::vector<std::string>()
+                                      : tried.manifest.optimizer);
   if (faults.empty()) return tried;
   tried.fault = faults[0];
   if (faults.size() > 1) tried.fault += strprintf(" (and %u more)", faults.size() - 1);

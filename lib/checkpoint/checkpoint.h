@@ -33,7 +33,8 @@ struct CheckpointContent {
   uint64_t max_file_bytes = 4ULL << 30;  // of a tensor file; a larger tensor has a file to itself
 };
 
-// A model's tensors without their gradients, as save_checkpoint() takes them.
+// A model's tensors without their gradients, as save_checkpoint() takes them; low-rank updates are
+// merged in.
 NamedTensors named_tensors(const Parameters& parameters);
 
 // Writes RUN/step-NNNNNN under a hidden name, syncs and renames it, then moves RUN/latest. A
@@ -44,9 +45,13 @@ fs::path save_checkpoint(const fs::path& run, int64_t step, const CheckpointCont
 // Moves RUN/best to the checkpoint of `step`.
 void mark_best_checkpoint(const fs::path& run, int64_t step);
 
+// The run's whole checkpoints that the trainer called healthy (state.json; those of older versions
+// all are), newest first.
+std::vector<fs::path> healthy_checkpoints(const fs::path& run);
+
 // Removes all but the newest `keep_last` whole checkpoints (0 keeps all) and the leftovers of
-// killed saves. The checkpoint that RUN/best leads to stays, and one that a process is loading
-// stays until the next call.
+// killed saves. The newest healthy checkpoint stays, and so does the one that RUN/best leads to;
+// one that a process is loading stays until the next call.
 void prune_checkpoints(const fs::path& run, int64_t keep_last);
 
 // Removes every checkpoint of the run, whole or not, and the run's links.
@@ -59,6 +64,9 @@ std::vector<fs::path> checkpoint_directories(const fs::path& path);
 // Reads a whole checkpoint and returns a line for each fault: file, byte range, what. Weights that
 // were not finite when they were saved are no fault, but are warned of.
 std::vector<std::string> verify_checkpoint(const fs::path& step_directory);
+
+// What the names of averaged weights in the optimizer's state begin with: "ema.NAME".
+constexpr const char* kAveragePrefix = "ema.";
 
 struct LoadedCheckpoint {
   fs::path path;  // the step directory
@@ -79,6 +87,7 @@ struct LoadedCheckpoint {
 
 enum class LoadFor {
   computing,  // weights without gradients, on a CPU read-only in the mapped files
+  averages,   // as for computing, with the averages of the weights (train.ema_decay) instead
   training,   // weights with gradients, in memory of their own
   resuming,   // as for training, and the optimizer's state
 };
@@ -87,7 +96,8 @@ enum class LoadFor {
 // newest checkpoint without damage; damaged ones are skipped with a warning that names them. Fails
 // (data) if `path` holds no whole checkpoint (the error names what is there, or the file and byte
 // range of the damage), if `path` itself is a damaged step directory (it names the checkpoint
-// before), or if a tensor's name or shape does not match. A checkpoint is not pruned while it is
+// before), if a tensor's name or shape does not match, or if averages are asked for and there are
+// none. A checkpoint is not pruned while it is
 // loaded. Values that are not finite are loaded, with one warning that counts them.
 LoadedCheckpoint load_checkpoint(const fs::path& path, at::Device device,
                                  LoadFor purpose = LoadFor::computing);
