@@ -29,7 +29,9 @@ struct Options {
 
 int write_shards(Options& options, const Tokenizer& tokenizer) {
   options.build.writer.eos = !options.no_eos;
+  options.build.writer.masked = options.input.rows != "text" || !options.input.mask_field.empty();
   options.build.parse_special = options.parse_special;
+  check_chat_template(options.input, tokenizer);
   StopSignals signals;
   signals.watch();
   options.input.stop = options.build.stop = signals.token();
@@ -88,6 +90,7 @@ void declare(CLI::App& app, Options& options) {
       ->type_name("F");
   shards(app.add_flag("--bos", options.build.writer.bos, "Begin each document with BOS"));
   shards(app.add_flag("--no-eos", options.no_eos, "Do not end each document with EOS"));
+  for (CLI::Option* option : add_mask_options(app, options.input)) shards(option);
   shards(app.add_option("--jobs", options.build.jobs,
                         "Threads that encode (default: one for each processor); the result is the "
                         "same for any number"))
@@ -114,6 +117,7 @@ int main(int argc, char** argv) {
        R"(mythos tokenize --tokenizer tok.model --output shards book.txt
                          mythos tokenize --tokenizer tok.model --output shards --separator '\n%\n' fortunes
                          mythos tokenize --tokenizer tok.model --output shards --min-score 'int_score>=3' --dedup fineweb-edu/
+                         mythos tokenize --tokenizer tok.model --output shards --rows completion tasks.jsonl
                          curl -s https://example.org/dump.jsonl.zst | mythos tokenize --tokenizer tok.model --output shards --format jsonl -
                          echo hello | mythos tokenize --tokenizer tok.model --ids | mythos tokenize --tokenizer tok.model --decode)",
        [&](CLI::App& app) { declare(app, options); }, [&] { return run(options); }});

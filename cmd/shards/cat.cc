@@ -16,7 +16,7 @@ struct CatOptions {
   std::string directory, separator;
   ShardDirectory::Split split = ShardDirectory::Split::train;
   uint64_t from = 0, count = ~uint64_t{0};
-  bool ids = false;
+  bool ids = false, mask = false;
 };
 
 int cat(const CatOptions& options) {
@@ -27,8 +27,10 @@ int cat(const CatOptions& options) {
                                      split_name(options.split), total));
   }
   const uint64_t end = options.from + std::min(options.count, total - options.from);
-  print_tokens(shards, *load_tokenizer_of(shards), options.split, options.from, end,
-               {options.ids, unescape(options.separator, "--separator")}, stdout);
+  print_tokens(
+      shards, *load_tokenizer_of(shards), options.split, options.from, end,
+      {options.ids || options.mask, options.mask, unescape(options.separator, "--separator")},
+      stdout);
   return 0;
 }
 
@@ -42,7 +44,13 @@ Subcommand::Job declare_cat(CLI::App& command) {
                                .add_option("--separator", options->separator,
                                            "Print this between documents, such as '\\n'")
                                ->type_name("S");
-  command.add_flag("--ids", options->ids, "Print ids, BOS and EOS included")->excludes(separator);
+  CLI::Option* ids = command.add_flag("--ids", options->ids, "Print ids, BOS and EOS included")
+                         ->excludes(separator);
+  command
+      .add_flag("--mask", options->mask,
+                "Print 1 for each token that counts as a target and 0 for each other")
+      ->excludes(separator)
+      ->excludes(ids);
   return [options] { return cat(*options); };
 }
 

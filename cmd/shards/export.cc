@@ -24,6 +24,11 @@ int export_files(const ExportCommand& options, const CLI::App& command) {
                   "takes each for several",
                   with_commas(summary.ambiguous_documents)));
   }
+  if (summary.left_out_masks) {
+    log_warning(
+        "the masks are left out, as these files have no place for them: whoever reads them "
+        "takes every token for a target");
+  }
   log_info(strprintf("%s: %s tokens in %s", options.output, with_commas(summary.tokens),
                      join(summary.files, ", ")));
   return 0;

@@ -65,7 +65,8 @@ TEST_F(GoldenBad, ALaterVersion) {
     text.replace(text.find("mythos.shards/1"), 15, "mythos.shards/9");
   });
   EXPECT_TRUE(contains(open_error(),
-                       "'schema' is 'mythos.shards/9'; this program reads 'mythos.shards/1'"));
+                       "'schema' is 'mythos.shards/9'; this program reads 'mythos.shards/1' and "
+                       "'mythos.shards/2'"));
 }
 
 TEST_F(GoldenBad, AnotherTokenizer) {

@@ -7,6 +7,7 @@
 #include <numeric>
 #include <set>
 
+#include "data/sample/latent_targets.h"
 #include "numbered_shards.h"
 
 namespace mythos {
@@ -245,6 +246,32 @@ TEST(SequentialBatch, OverlappingWindowsGiveEveryTargetOnce) {
       expect_each_once(counts, tokens);
     }
   }
+}
+
+Batch two_rows(std::vector<int64_t> inputs, std::vector<int64_t> targets) {
+  Batch batch;
+  batch.inputs = std::move(inputs);
+  batch.targets = std::move(targets);
+  batch.batch_size = 2;
+  batch.seq_len = 4;
+  return batch;
+}
+
+TEST(LatentTargets, NothingPredictsALatentThought) {
+  const Batch given = two_rows({9, 9, 5, 6, 1, 9, 9, 2}, {9, 5, 6, 7, 9, 9, 2, -1});
+  Batch batch = given;
+  drop_latent_targets(batch, -1);
+  EXPECT_EQ(batch.targets, given.targets);
+  drop_latent_targets(batch, 9);
+  EXPECT_EQ(batch.inputs, given.inputs);
+  EXPECT_EQ(batch.targets, (std::vector<int64_t>{-1, 5, 6, 7, -1, -1, 2, -1}));
+}
+
+TEST(LatentTargets, ACutWindowDoesNotBeginWithOne) {
+  Batch batch = two_rows({9, 9, 5, 6, 9, 9, 9, 9}, {9, 5, 6, 9, 9, 9, 9, 2});
+  drop_cut_latents(batch, 9);
+  EXPECT_EQ(batch.inputs, (std::vector<int64_t>{5, 5, 5, 6, 0, 0, 0, 0}));
+  EXPECT_EQ(batch.targets, (std::vector<int64_t>{-1, -1, 6, -1, -1, -1, -1, -1}));
 }
 
 }  // namespace

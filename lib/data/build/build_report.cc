@@ -12,6 +12,17 @@
 namespace mythos {
 namespace {
 
+void warn_of_masks(const std::string& directory, const ShardManifest& manifest) {
+  if (!manifest.masked) return;
+  log_info(directory + ": " + counted_summary(manifest));
+  for (const SplitInfo* split : {&manifest.train, &manifest.val}) {
+    if (split->tokens == 0 || split->counted > 0) continue;
+    log_warning(strprintf(
+        "%s: every target of the %s split is masked: none of its %s tokens counts", directory,
+        split == &manifest.train ? "train" : "val", with_commas(split->tokens)));
+  }
+}
+
 void warn_of_empty_validation(const BuildOptions& options, const ShardManifest& manifest) {
   if (manifest.val.documents > 0 || options.val_fraction == 0) return;
   if (options.append) {
@@ -62,6 +73,7 @@ void log_build(const BuildReport& report) {
                      manifest.bos ? "with" : "without", manifest.eos ? "with" : "without",
                      text_bytes_per_token(manifest), human_duration(report.seconds),
                      human_bytes(speed)));
+  warn_of_masks(report.directory, manifest);
 }
 
 nlohmann::ordered_json to_json(const BuildReport& report) {

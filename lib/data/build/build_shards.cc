@@ -12,6 +12,7 @@
 #include "base/strings.h"
 #include "base/version.h"
 #include "data/build/build_state.h"
+#include "data/build/marked_text.h"
 #include "data/build/work_folder.h"
 #include "data/shards/manifest.h"
 #include "data/shards/parting.h"
@@ -36,7 +37,10 @@ struct Document {
   uint64_t empty_behind = 0;  // number of documents without text that followed this one
   size_t last_input = 0;      // the input of the last of those, or of the document itself
   bool is_rest = false;       // whether it was cut off the document before it
+  std::vector<TextPart> parts = {};
+  size_t mask_end = 0;
 
+  bool kept_whole() const { return !parts.empty(); }
   Document cut(size_t place) {
     std::string whole = std::exchange(text, {});  // copied once: it may be most of the memory
     Document rest = *this;
@@ -53,8 +57,9 @@ struct Document {
 
 struct DocumentBatch {
   std::vector<Document> documents;
-  std::vector<uint32_t> ids;  // the ids of all documents, one after the other
-  Tail tail;                  // set in the last batch
+  std::vector<uint32_t> ids;   // the ids of all documents, one after the other
+  std::vector<uint32_t> mask;  // the masks of those that have parts, with BOS and EOS
+  Tail tail;                   // set in the last batch
   uint64_t text_bytes = 0;
   uint64_t stored_bytes = 0;  // the reader's stored_bytes() after the batch
 };
@@ -87,6 +92,7 @@ class Build {
         directory_(std::move(directory)),
         options_(options),
         base_(base_manifest()),
+        part_encoder_(tokenizer, specials(), options.writer.bos, options.writer.eos),
         pool_(static_cast<size_t>(options.jobs)) {
     std::error_code status;
     if (!fs::exists(WorkFolder::path_for(directory_), status)) check_target();
@@ -110,7 +116,8 @@ class Build {
   void part(Document document, std::vector<Document>& out);
   void encode(DocumentBatch& batch) const;
   void write(const DocumentBatch& batch);
-  void write_document(const Document& document, std::span<const uint32_t> ids);
+  void write_document(const Document& document, std::span<const uint32_t> ids,
+                      std::span<const uint32_t> mask);
   bool is_save_due() const;
   void save(bool between_inputs = false);
   void tell_stopped() const;
@@ -125,6 +132,7 @@ class Build {
   void add_to_directory(const ShardManifest& manifest) const;
   BuildSummary summary(const ShardManifest& manifest) const;
 
+  Specials specials() const { return options_.parse_special ? Specials::parse : Specials::as_text; }
   fs::path shards_path() const { return folder_->path() / "shards"; }
 
   DocumentReader& reader_;
@@ -132,6 +140,7 @@ class Build {
   const fs::path directory_;
   const BuildOptions& options_;
   const ShardManifest base_;  // what the documents are added to
+  const PartEncoder part_encoder_;
   std::optional<WorkFolder> folder_;
   WorkerPool pool_;
   std::unique_ptr<ShardSetWriter> writer_;
@@ -168,6 +177,13 @@ ShardManifest Build::base_manifest() const {
                    "like them: %s --bos, %s --no-eos.",
                    directory_, base.bos ? "with" : "without", base.eos ? "with" : "without",
                    base.bos ? "with" : "without", base.eos ? "without" : "with"));
+  }
+  if (options_.writer.masked && !base.masked) {
+    fail(ErrorKind::usage,
+         directory_.string() +
+             " has no masks, so all of its tokens count; documents of which only a part counts "
+             "cannot be added.",
+         "Make a directory of them, and join both with 'mythos shards merge'.");
   }
   if (base.sources.empty()) add_sources(base.sources, base);
   return base;
@@ -302,7 +318,8 @@ bool Build::skip_documents(bool compare) {
     std::string text;
     for (uint64_t i = 0; i < wanted && all; ++i) {
       all = reader_.next(text);
-      hash = chained(hash, parting_hash(text));
+      const uint64_t own = parting_hash(text);
+      hash = chained(hash, text.empty() ? own : marked_hash(own, reader_.parts()));
     }
   }
   return all && hash == state_.now.text_hash;
@@ -343,6 +360,7 @@ bool Build::read(DocumentBatch& batch) {
   while (batch.text_bytes < kBatchBytes && batch.documents.size() < kBatchDocuments) {
     Document document;
     const bool more = reader_.next(document.text);
+    if (more && !document.text.empty()) document.parts = reader_.parts();
     const size_t before = batch.documents.size();
     if (more)
       part(std::move(document), batch.documents);
@@ -377,26 +395,32 @@ void Build::part(Document document, std::vector<Document>& out) {
 }
 
 void Build::encode(DocumentBatch& batch) const {
-  const Specials specials = options_.parse_special ? Specials::parse : Specials::as_text;
   for (Document& document : batch.documents) {
     if (!document.placed) {
       document.hash = parting_hash(document.text);
       document.split = split_of_hash(document.hash, options_.val_fraction);
     }
-    tokenizer_.encode(document.text, batch.ids, specials);
+    document.hash = marked_hash(document.hash, document.parts);
+    if (document.parts.empty())
+      tokenizer_.encode(document.text, batch.ids, specials());
+    else
+      part_encoder_.encode(document.text, document.parts, batch.ids, batch.mask);
     document.ids_end = batch.ids.size();
+    document.mask_end = batch.mask.size();
     document.text = {};
   }
 }
 
 void Build::write(const DocumentBatch& batch) {
-  size_t begin = 0;
+  size_t begin = 0, mask_begin = 0;
   for (const Document& document : batch.documents) {
     // If inputs are small and many, the work is saved between two of them.
     const bool is_next_input = document.input >= state_.now.read_inputs;
     if (is_next_input && state_.now.read_documents > 0 && is_save_due()) save(true);
-    write_document(document, std::span(batch.ids).subspan(begin, document.ids_end - begin));
+    write_document(document, std::span(batch.ids).subspan(begin, document.ids_end - begin),
+                   std::span(batch.mask).subspan(mask_begin, document.mask_end - mask_begin));
     begin = document.ids_end;
+    mask_begin = document.mask_end;
   }
   log_tail(batch.tail);
   text_bytes_here_ += batch.text_bytes;
@@ -405,7 +429,8 @@ void Build::write(const DocumentBatch& batch) {
   if (is_save_due() || writer_->finished_files() != saved_files_) save();
 }
 
-void Build::write_document(const Document& document, std::span<const uint32_t> ids) {
+void Build::write_document(const Document& document, std::span<const uint32_t> ids,
+                           std::span<const uint32_t> mask) {
   const auto count = [&](uint64_t hash) {
     ++state_.now.read_documents;
     state_.now.text_hash = chained(state_.now.text_hash, hash);
@@ -415,7 +440,7 @@ void Build::write_document(const Document& document, std::span<const uint32_t> i
   state_.now.empty_documents += document.empty_behind + (document.text_bytes == 0);
   for (uint64_t i = 0; i < document.empty_behind; ++i) count(parting_hash(""));
   if (document.text_bytes == 0) return;
-  const uint64_t tokens = writer_->add(document.split, ids, document.text_bytes);
+  const uint64_t tokens = writer_->add(document.split, ids, document.text_bytes, mask);
   if (tokens > 0) sources_->add(document.input, tokens, document.text_bytes);
 }
 
@@ -478,16 +503,21 @@ void Build::add_to_directory(const ShardManifest& manifest) const {
     fail(ErrorKind::data, directory_.string() + " was changed while documents were added to it.",
          "Run the command again with --force to add them to what it is now.");
   }
+  std::vector<std::string> names;
   for (const SplitInfo* split : {&manifest.train, &manifest.val}) {
     for (const ShardFileInfo& file : split->files) {
-      const fs::path from = shards_path() / file.name, to = directory_ / file.name;
-      std::error_code status;
-      if (!fs::exists(from, status)) continue;
-      fs::rename(from, to, status);
-      if (status) {
-        fail(ErrorKind::resources,
-             "cannot move " + from.string() + " to " + to.string() + ": " + status.message());
-      }
+      names.push_back(file.name);
+      if (manifest.masked) names.push_back(file.mask.name);
+    }
+  }
+  for (const std::string& name : names) {
+    const fs::path from = shards_path() / name, to = directory_ / name;
+    std::error_code status;
+    if (!fs::exists(from, status)) continue;
+    fs::rename(from, to, status);
+    if (status) {
+      fail(ErrorKind::resources,
+           "cannot move " + from.string() + " to " + to.string() + ": " + status.message());
     }
   }
   // Deletes manifests that killed runs were writing. No other run is writing one, as folder_ is

@@ -80,6 +80,7 @@ ExportSummary export_shards(const ShardDirectory& shards, const Tokenizer& token
     fail(ErrorKind::usage, out.string() + " already exists. Name another output.");
   }
   ExportSummary summary;
+  summary.left_out_masks = shards.masked();
   AtomicDirectory directory(out);
   for (const Split split : {Split::train, Split::val}) {
     if (options.format == TokenFormat::llmc) {

@@ -39,6 +39,7 @@ struct ExportSummary {
   uint64_t tokens = 0;
   // Llm.c: documents with the boundary token inside, read back as several.
   uint64_t ambiguous_documents = 0;
+  bool left_out_masks = false;  // the shards have masks, which neither format can hold
 };
 
 // Writes a new directory `out`, whole or not at all: train_000000.bin … and val_000000.bin …

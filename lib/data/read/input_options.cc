@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/strings.h"
+#include "text/tokenizer.h"
 
 namespace mythos {
 namespace {
@@ -24,6 +25,45 @@ std::vector<std::string> format_names() {
   std::vector<std::string> names;
   for (const FormatName& known : kFormatNames) names.emplace_back(known.name);
   return names;
+}
+
+struct TemplateName {
+  const char* name;
+  ChatTemplate chat;
+};
+constexpr TemplateName kTemplateNames[] = {{"chatml", ChatTemplate::chatml},
+                                           {"llama3", ChatTemplate::llama3},
+                                           {"huginn", ChatTemplate::huginn}};
+
+ChatTemplate template_named(const std::string& name) {
+  for (const TemplateName& known : kTemplateNames) {
+    if (name == known.name) return known.chat;
+  }
+  return ChatTemplate::none;
+}
+
+RowKind row_kind(const InputOptions& options) {
+  if (options.rows == "text") return RowKind::text;
+  return options.rows == "completion" ? RowKind::completion : RowKind::messages;
+}
+
+void check_mask_options(const InputOptions& options) {
+  if (options.rows != "text" && options.field != InputOptions().field) {
+    fail(ErrorKind::usage,
+         "--rows " + options.rows + " reads " +
+             (options.rows == "messages" ? "the field 'messages'"
+                                         : "the fields 'prompt' and 'completion'") +
+             "; --field is for --rows text");
+  }
+  if (options.rows != "text" && !options.mask_field.empty()) {
+    fail(ErrorKind::usage,
+         "--rows " + options.rows + " says itself what counts; --mask-field is for --rows text");
+  }
+  if ((options.rows == "messages") == options.chat_template.empty()) {
+    fail(ErrorKind::usage, options.rows == "messages"
+                               ? "--rows messages needs --chat-template chatml, llama3 or huginn"
+                               : "--chat-template is for --rows messages");
+  }
 }
 
 MinScore parse_min_score(const std::string& text) {
@@ -99,13 +139,47 @@ void add_input_options(CLI::App& app, InputOptions& options) {
   add_choice_options(app, options);
 }
 
+std::vector<CLI::Option*> add_mask_options(CLI::App& app, InputOptions& options) {
+  std::vector<std::string> templates;
+  for (const TemplateName& known : kTemplateNames) templates.emplace_back(known.name);
+  return {app.add_option("--rows", options.rows,
+                         "What rows of JSON hold: text; completion (prompt and completion, which "
+                         "alone counts); messages (of which the assistant's count) (default text)")
+              ->check(CLI::IsMember({"text", "completion", "messages"})),
+          app.add_option("--chat-template", options.chat_template,
+                         "How --rows messages writes a conversation")
+              ->check(CLI::IsMember(templates)),
+          app.add_option("--mask-field", options.mask_field,
+                         "Member of a JSON object that lists which bytes of the text count, as "
+                         "[[begin, end], …]")
+              ->type_name("NAME")};
+}
+
+void check_chat_template(const InputOptions& options, const Tokenizer& tokenizer) {
+  const ChatTemplate chat = template_named(options.chat_template);
+  if (chat == ChatTemplate::none) return;
+  const std::vector<SpecialToken> special = tokenizer.special_tokens();
+  for (const std::string& name : tokens_of_template(chat)) {
+    const auto is_it = [&](const SpecialToken& token) { return token.name == name; };
+    if (std::none_of(special.begin(), special.end(), is_it)) {
+      fail(ErrorKind::usage, "--chat-template " + options.chat_template +
+                                 ": the tokenizer has no special token '" + name +
+                                 "'. Name the template that belongs to the tokenizer.");
+    }
+  }
+}
+
 DocumentReader open_documents(const InputOptions& options) {
   std::vector<std::string> files = options.files;
   if (files.empty()) files.push_back("-");
   if (std::count(files.begin(), files.end(), "-") > 1) {
     fail(ErrorKind::usage, "standard input '-' is named more than once");
   }
+  check_mask_options(options);
   ReaderOptions reader;
+  reader.rows = row_kind(options);
+  reader.chat = template_named(options.chat_template);
+  reader.mask_field = options.mask_field;
   for (const FormatName& known : kFormatNames) {
     if (options.format == known.name) reader.format = known.format;
   }

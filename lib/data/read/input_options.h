@@ -10,6 +10,8 @@
 
 namespace mythos {
 
+class Tokenizer;
+
 // The options by which every program that reads documents names its input.
 struct InputOptions {
   std::vector<std::string> files;  // empty: standard input
@@ -21,6 +23,8 @@ struct InputOptions {
   std::optional<uint64_t> limit;
   size_t text_piece_bytes =
       0;  // this and `stop`: see ReaderOptions; no options of the command line
+  // For programs that say which targets count: text, completion or messages; a template; a field.
+  std::string rows = "text", chat_template, mask_field;
   StopToken stop;
 };
 
@@ -28,8 +32,15 @@ struct InputOptions {
 // --dedup and --limit.
 void add_input_options(CLI::App& app, InputOptions& options);
 
+// Adds --rows, --chat-template and --mask-field. Returns them for the caller to say what they need.
+std::vector<CLI::Option*> add_mask_options(CLI::App& app, InputOptions& options);
+
+// Fails (usage), naming the first, unless the tokenizer has the special tokens of --chat-template.
+void check_chat_template(const InputOptions& options, const Tokenizer& tokenizer);
+
 // Opens the input that the options name. Fails (usage) on a malformed --separator, --field or
-// --min-score, on --min-score where an input is text, and on "-" given twice.
+// --min-score, on --min-score where an input is text, on options of masks that contradict each
+// other or where an input is not JSON, and on "-" given twice.
 DocumentReader open_documents(const InputOptions& options);
 
 // Warnings of malformed rows that were skipped and of lone surrogates that were replaced, and a

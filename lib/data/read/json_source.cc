@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cstring>
+#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "base/error.h"
@@ -17,24 +18,30 @@ namespace {
 class JsonSource : public DocumentSource {
  public:
   JsonSource(std::string name, const ReaderOptions& options, RowLog& rows)
-      : name_(std::move(name)), options_(options), rows_(rows), row_(paths(options)) {}
+      : name_(std::move(name)),
+        options_(options),
+        rows_(rows),
+        fields_(fields(options)),
+        row_(paths(options)) {}
 
   bool next(std::string& document) override {
     for (std::string_view row; next_row(row);) {
-      if (!accept(row)) continue;
-      JsonRow::decode_string(row_.value(0), document);
+      if (!accept(row) || !read_document()) continue;
+      std::swap(document, marked_.text);
       return true;
     }
     return false;
   }
+  const std::vector<TextPart>& parts() const override { return marked_.parts; }
 
   uint64_t skip(uint64_t documents) override {
     uint64_t skipped = 0;
     // Unless `strict`, a row must be scanned to know whether it holds a document.
-    const bool all_rows = options_.strict && options_.min_scores.empty();
+    const bool all_rows =
+        options_.strict && options_.min_scores.empty() && options_.rows != RowKind::messages;
     for (std::string_view row; skipped < documents && next_row(row);) {
       const bool known = all_rows && row.find("\\u") == std::string_view::npos;
-      skipped += known || accept(row);
+      skipped += known || (accept(row) && (!options_.masked() || read_document()));
     }
     return skipped;
   }
@@ -50,8 +57,17 @@ class JsonSource : public DocumentSource {
   uint64_t line_number_ = 0;  // the line on which the row at hand begins
 
  private:
+  // The fields that make the document.
+  static std::vector<std::string> fields(const ReaderOptions& options) {
+    if (options.rows == RowKind::completion) return {"prompt", "completion"};
+    if (options.rows == RowKind::messages) return {"messages"};
+    if (options.mask_field.empty()) return {options.field};
+    return {options.field, options.mask_field};
+  }
   static std::vector<JsonPath> paths(const ReaderOptions& options) {
-    std::vector<JsonPath> paths = {parse_json_path(options.field, "--field")};
+    std::vector<JsonPath> paths;
+    for (const std::string& field : fields(options))
+      paths.push_back(parse_json_path(field, field == options.field ? "--field" : "--mask-field"));
     for (const MinScore& score : options.min_scores) {
       paths.push_back(parse_json_path(score.field, "--min-score"));
     }
@@ -65,32 +81,71 @@ class JsonSource : public DocumentSource {
     return false;
   }
 
-  // Whether a row gives a document.
+  // Makes the document of a row that was accepted; returns false if the row is malformed after all.
+  bool read_document() {
+    if (options_.rows == RowKind::messages) return read_messages();
+    if (options_.rows == RowKind::completion) {
+      marked_ = {};
+      for (size_t i = 0; i < 2; ++i) {
+        JsonRow::decode_string(row_.value(i), decoded_);
+        marked_.add(decoded_, /*counts=*/i == 1);
+      }
+      return true;
+    }
+    JsonRow::decode_string(row_.value(0), marked_.text);
+    return options_.mask_field.empty() || read_mask();
+  }
+
+  bool read_messages() {
+    // JsonRow takes numbers and lone surrogates that this parser refuses.
+    const auto messages = nlohmann::json::parse(row_.value(0), nullptr, false);
+    const std::string fault = messages.is_discarded()
+                                  ? "is not plain JSON: a lone surrogate, NaN or Infinity"
+                                  : write_conversation(messages, options_.chat, marked_);
+    return fault.empty() || malformed([&] { return "field 'messages' " + fault; });
+  }
+
+  bool read_mask() {
+    const auto ranges = nlohmann::json::parse(row_.value(1), nullptr, false);
+    std::string misfit;
+    const std::string fault = mark_ranges(ranges, marked_, misfit);
+    if (!misfit.empty()) fail_here("the mask '" + options_.mask_field + "': " + misfit);
+    return fault.empty() ||
+           malformed([&] { return "field '" + options_.mask_field + "' " + fault; });
+  }
+
+  // Whether a row has its fields.
   bool accept(std::string_view row) {
     if (!row_.scan(row)) {
       return malformed([&] { return fault_in(row); });
     }
-    if (row_.value(0).empty()) {
-      return malformed([&] { return missing(options_.field, row); });
-    }
-    if (row_.value(0).front() != '"') {
-      return malformed([&] {
-        return "field '" + options_.field + "' is not a string but " +
-               JsonRow::type_name(row_.value(0));
-      });
+    bool lone_surrogate = false;
+    for (size_t i = 0; i < fields_.size(); ++i) {
+      const std::string_view value = row_.value(i);
+      if (value.empty()) return malformed([&] { return missing(fields_[i], row); });
+      if (!is_string(i)) continue;
+      if (value.front() != '"') {
+        return malformed([&] {
+          return "field '" + fields_[i] + "' is not a string but " + JsonRow::type_name(value);
+        });
+      }
+      lone_surrogate = lone_surrogate ||
+                       (row_.has_lone_surrogate() && JsonRow::decode_string(value, decoded_) > 0);
     }
     if (!has_scores(row)) return false;
-    if (row_.has_lone_surrogate() && JsonRow::decode_string(row_.value(0), decoded_) > 0) {
-      rows_.lone_surrogate();
-    }
+    if (lone_surrogate) rows_.lone_surrogate();
     return true;
+  }
+  // Whether a field is to hold a string: all but conversations and masks are.
+  bool is_string(size_t field) const {
+    return options_.rows == RowKind::completion || (options_.rows == RowKind::text && field == 0);
   }
 
   bool has_scores(std::string_view row) {
     bool high = true;
     for (size_t i = 0; i < options_.min_scores.size(); ++i) {
       const MinScore& score = options_.min_scores[i];
-      const std::string_view value = row_.value(i + 1);
+      const std::string_view value = row_.value(i + fields_.size());
       if (value.empty()) return malformed([&] { return missing(score.field, row); });
       if (std::strcmp(JsonRow::type_name(value), "number") != 0) {
         return malformed([&] {
@@ -124,7 +179,9 @@ class JsonSource : public DocumentSource {
   const std::string name_;
   const ReaderOptions& options_;
   RowLog& rows_;
+  const std::vector<std::string> fields_;
   JsonRow row_;
+  MarkedText marked_;
   std::string decoded_;
 };
 

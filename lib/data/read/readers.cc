@@ -17,10 +17,11 @@
 namespace mythos {
 namespace {
 
-constexpr size_t kMostScores = 63;  // JsonRow takes 64 paths
+constexpr size_t kMostScores = 62;  // JsonRow takes 64 paths, up to two of them for the text
 
 void check_options(const ReaderOptions& options) {
   parse_json_path(options.field, "--field");
+  parse_json_path(options.mask_field, "--mask-field");
   for (const MinScore& score : options.min_scores) parse_json_path(score.field, "--min-score");
   if (options.min_scores.size() > kMostScores) {
     fail(ErrorKind::usage, strprintf("--min-score is given %u times, %u is the most",
@@ -28,7 +29,15 @@ void check_options(const ReaderOptions& options) {
   }
 }
 
-void check_scores(const std::string& path, InputFormat format, const ReaderOptions& options) {
+// Fails on options that need rows of JSON, or of any format, where an input has none.
+void check_rows(const std::string& path, InputFormat format, const ReaderOptions& options) {
+  const bool json = format == InputFormat::jsonl || format == InputFormat::json;
+  if (options.masked() && !json && format != InputFormat::automatic) {
+    fail(ErrorKind::usage,
+         std::string(options.mask_field.empty() ? "--rows" : "--mask-field") + ": " +
+             input_name(path) + " is read as " + format_title(format) +
+             "; only rows of JSON say which targets count. Name JSON lines, or say --format.");
+  }
   if (options.min_scores.empty() || format != InputFormat::text) return;
   fail(ErrorKind::usage, "--min-score: " + input_name(path) +
                              " is read as text, which has no fields. Name JSON, CSV, TSV or "
@@ -82,7 +91,7 @@ bool is_other_format(const std::string& path, InputFormat told) {
 InputFormat tell(const std::string& path, std::string_view compression, std::string_view start,
                  const ReaderOptions& options, Notes& notes) {
   const InputFormat format = tell_format(path, compression, start, options);
-  check_scores(path, format, options);
+  check_rows(path, format, options);
   if (is_other_format(path, format)) {
     if (notes.other_format.inputs == 0) notes.format = format;
     notes.other_format.add(path);
@@ -150,7 +159,7 @@ void DocumentReader::tell_formats() {
   for (size_t i = 0; i < inputs_.size(); ++i) {
     const bool told = options_.format == InputFormat::automatic && is_regular(inputs_[i]);
     if (told) formats_[i] = tell_file(inputs_[i], options_, notes);
-    if (!told) check_scores(inputs_[i], formats_[i], options_);
+    if (!told) check_rows(inputs_[i], formats_[i], options_);
   }
   notes.log();
   warn_of_options(formats_, options_);
@@ -165,6 +174,11 @@ bool DocumentReader::next(std::string& document) {
       leave_out_rest(error.message());
     }
   }
+}
+
+const std::vector<TextPart>& DocumentReader::parts() const {
+  static const std::vector<TextPart> none;
+  return source_ ? source_->parts() : none;
 }
 
 void DocumentReader::leave_out_rest(const std::string& what) {
@@ -257,6 +271,11 @@ std::string DocumentReader::identity() const {
       {"min_scores", scores},
       {"sample", options_.sample},
       {"dedup", options_.dedup}};
+  if (options_.masked()) {
+    options["rows"] = static_cast<int>(options_.rows);
+    options["chat"] = static_cast<int>(options_.chat);
+    options["mask_field"] = escaped(options_.mask_field, options_.mask_field.size());
+  }
   if (options_.limit) options["limit"] = *options_.limit;
   if (options_.text_piece_bytes > 0) options["text_piece_bytes"] = options_.text_piece_bytes;
   return options.dump() + "\n" + describe_files(inputs_);

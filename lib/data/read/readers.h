@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/stop.h"
+#include "data/read/masked_rows.h"
 
 namespace mythos {
 
@@ -31,15 +32,23 @@ struct ReaderOptions {
   // The field that holds the text: a column of Parquet, CSV or TSV, a member of a JSON object or,
   // if it begins with '/', a JSON pointer (RFC 6901) into the object.
   std::string field = "text";
+  // What rows hold; other than text only for JSON. With `messages`, `chat` writes them.
+  RowKind rows = RowKind::text;
+  ChatTemplate chat = ChatTemplate::none;
+  // If not empty, the field of a JSON object that says which bytes of the text count
+  // (mark_ranges()).
+  std::string mask_field;
   // Whether damage to an input, such as compressed data that are cut off, is no error. The rest of
   // the input is then left out, a warning says so, and ReaderCounts lists the input.
   bool skip_damaged = false;
   bool strict = false;  // a malformed row is an error instead of being skipped and counted
   std::vector<MinScore> min_scores;  // rows must meet all of them; a text has no rows
-  double sample = 1;                 // share of the documents to keep, chosen by hash of the text
-  bool dedup = false;                // whether to leave out documents whose text came before
-  std::optional<uint64_t> limit;     // most documents to give
-  StopToken stop;                    // ends the reading
+
+  bool masked() const { return rows != RowKind::text || !mask_field.empty(); }
+  double sample = 1;              // share of the documents to keep, chosen by hash of the text
+  bool dedup = false;             // whether to leave out documents whose text came before
+  std::optional<uint64_t> limit;  // most documents to give
+  StopToken stop;                 // ends the reading
 };
 
 // An input that was left out, wholly or from some byte on.
@@ -74,15 +83,18 @@ class DocumentReader {
  public:
   // Fails (data) if an input is missing, a directory holds no known file, a pattern matches no
   // file, or a file cannot be opened or is plainly no text, so that a long job does not fail
-  // half-way for such a reason. Fails (usage) on a malformed JSON pointer, and on min_scores if an
-  // input is text. The format of an input that is no ordinary file, such as a pipe, is found out
-  // when its turn comes. The constructor and the functions that read throw Stopped.
+  // half-way for such a reason. Fails (usage) on a malformed JSON pointer, on min_scores if an
+  // input is text, and on masks if one is not JSON. The format of an input that is no ordinary
+  // file, such as a pipe, is found out when its turn comes. The constructor and the functions that
+  // read throw Stopped.
   DocumentReader(std::vector<std::string> inputs, ReaderOptions options);
   ~DocumentReader();
 
   // Reads the next document. Returns false at the end. Fails (data) as open_byte_stream() does and,
   // if `strict`, on the first malformed row.
   bool next(std::string& document);
+  // The parts of the document that next() gave last; none unless ReaderOptions::masked().
+  const std::vector<TextPart>& parts() const;
   // Begins again with the first document; only for inputs that are files.
   void restart();
   // Skips documents as if next() had given them, for resuming. Returns false if the end came first.

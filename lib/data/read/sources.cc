@@ -84,6 +84,11 @@ class TextPieces : public DocumentSource {
 
 }  // namespace
 
+const std::vector<TextPart>& DocumentSource::parts() const {
+  static const std::vector<TextPart> none;
+  return none;
+}
+
 uint64_t DocumentSource::skip(uint64_t documents) {
   uint64_t skipped = 0;
   for (std::string document; skipped < documents && next(document);) ++skipped;

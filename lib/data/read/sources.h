@@ -16,6 +16,8 @@ class DocumentSource {
   // Reads the next document. Returns false at the end. Throws Stopped once ReaderOptions::stop is
   // requested.
   virtual bool next(std::string& document) = 0;
+  // The parts of the document that next() gave last.
+  virtual const std::vector<TextPart>& parts() const;
   // Skips documents, with the same effect on the RowLog as reading them. Returns their number,
   // fewer than asked for only at the end.
   virtual uint64_t skip(uint64_t documents);
@@ -48,6 +50,7 @@ class RowLog {
 std::unique_ptr<DocumentSource> open_text(std::unique_ptr<ByteStream> stream,
                                           const ReaderOptions& options);
 // Reads JSON lines. open_jsonl(), open_json() and open_csv() skip a byte order mark at the start.
+// Where rows are masked, a mask that does not fit its text is an error (data), malformed or not.
 std::unique_ptr<DocumentSource> open_jsonl(const std::string& name,
                                            std::unique_ptr<ByteStream> stream,
                                            const ReaderOptions& options, RowLog& rows);

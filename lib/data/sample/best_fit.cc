@@ -147,11 +147,15 @@ class BestFitOrder : public SequenceOrder {
 
   void read_tokens() {
     buffer_.resize(blocks_of_group() * buffered_tokens());
+    if (data_.masked()) mask_.resize(buffer_.size());
     for (uint64_t i = 0; i < blocks_of_group(); ++i) {
       const uint64_t begin = block_of_group(i) * block_tokens_;
-      data_.read(split_, begin,
-                 std::span(buffer_).subspan(i * buffered_tokens(),
-                                            std::min(buffered_tokens(), tokens_ - begin)));
+      const auto part = [&](std::vector<uint32_t>& values) {
+        return std::span(values).subspan(i * buffered_tokens(),
+                                         std::min(buffered_tokens(), tokens_ - begin));
+      };
+      data_.read(split_, begin, part(buffer_));
+      if (data_.masked()) data_.read_mask(split_, begin, part(mask_));
     }
     read_ = true;
   }
@@ -162,6 +166,10 @@ class BestFitOrder : public SequenceOrder {
     const size_t targets = piece.tokens - 1;
     std::copy_n(tokens, targets, row.inputs.begin() + at);
     std::copy_n(tokens + 1, targets, row.targets.begin() + at);
+    if (data_.masked()) {
+      leave_out_uncounted(row.targets.subspan(at, targets),
+                          std::span(mask_).subspan(piece.begin + 1, targets));
+    }
     size_t end = at + targets;
     if (last_tokens_ > 0 && end < length_) {
       row.inputs[end] = tokens[targets];
@@ -185,7 +193,7 @@ class BestFitOrder : public SequenceOrder {
   bool known_ = false, read_ = false;
   std::vector<Piece> pieces_;
   std::vector<std::vector<uint32_t>> sequences_;
-  std::vector<uint32_t> buffer_;
+  std::vector<uint32_t> buffer_, mask_;  // tokens, and their marks if the data are masked
 };
 
 }  // namespace

@@ -38,6 +38,10 @@ class ContiguousOrder : public SequenceOrder {
     data_.read(split_, first, buffer_);
     std::copy_n(buffer_.begin(), length_, row.inputs.begin());
     std::copy_n(buffer_.begin() + 1, length_, row.targets.begin());
+    if (data_.masked()) {
+      data_.read_mask(split_, first + 1, std::span(buffer_).first(length_));
+      leave_out_uncounted(row.targets, std::span(buffer_).first(length_));
+    }
     std::fill_n(row.targets.begin(), wanted - first, -1);
     if (!row.document_begins.empty()) write_begins(first, row.document_begins);
   }

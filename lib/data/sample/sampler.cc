@@ -21,7 +21,7 @@ std::string data_checksum(const ShardDirectory& data, Split split) {
   const ShardManifest& manifest = data.manifest();
   std::string all;
   for (const ShardFileInfo& file : (split == Split::train ? manifest.train : manifest.val).files) {
-    all += file.checksum;
+    all += file.checksum + file.mask.checksum;
   }
   return checksum(all);
 }
@@ -149,6 +149,7 @@ Sampler::Sampler(std::vector<DataSource> sources, Split split, const Options& op
     fail(ErrorKind::internal, "Sampler: no source, or batch, sequence, rank or world out of range");
   }
   require_one_tokenizer(sources);
+  for (const DataSource& source : sources) source.shards->require_counted(split);
   Mixture mixture(shares(sources));
   state_.reset(new State{std::move(sources), split, options, std::move(mixture), {}});
   for (size_t i = 0; i < state_->sources.size(); ++i) {
@@ -262,6 +263,11 @@ Batch sequential_batch(const ShardDirectory& data, Split split, uint64_t first_w
     const SequenceRow to = row_of(batch, row);
     std::copy(buffer.begin(), buffer.end() - 1, to.inputs.begin());
     std::copy(buffer.begin() + 1, buffer.end(), to.targets.begin());
+    if (data.masked()) {
+      const auto mask = std::span(buffer).first(buffer.size() - 1);
+      data.read_mask(split, first + 1, mask);
+      leave_out_uncounted(to.targets.first(mask.size()), mask);
+    }
     std::fill_n(to.targets.begin(), known, -1);
   }
   return batch;

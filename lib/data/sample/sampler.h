@@ -10,7 +10,7 @@
 namespace mythos {
 
 // A batch of B sequences of S tokens: targets[b,s] is the token after inputs[b,s], or -1 if nothing
-// is to be learned there.
+// is to be learned there, as in padding and where a mask says so.
 struct Batch {
   std::vector<int64_t> inputs, targets;  // [B,S]
   // [B,S]: the position in its sequence at which each token's document begins, so that attention
@@ -44,8 +44,9 @@ class Sampler {
     bool document_begins = false;  // fill Batch::document_begins
     bool shuffle = true;           // if false, stream order
   };
-  // Fails (data) if a split has too few tokens, naming their number, or if the sources were made
-  // with different tokenizers; fails (usage) on a weight that is not positive.
+  // Fails (data) if a split has too few tokens, naming their number, if masks leave a split no
+  // target, or if the sources were made with different tokenizers; fails (usage) on a weight that
+  // is not positive.
   Sampler(std::vector<DataSource> sources, ShardDirectory::Split split, const Options& options);
   ~Sampler();
   Sampler(Sampler&&) noexcept;

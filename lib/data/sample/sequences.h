@@ -23,6 +23,12 @@ struct SequenceRow {
   std::span<int32_t> document_begins;  // empty if not asked for
 };
 
+// Sets each target to -1 whose token does not count: `mask` has a mark for each target.
+inline void leave_out_uncounted(std::span<int64_t> targets, std::span<const uint32_t> mask) {
+  for (size_t i = 0; i < targets.size(); ++i)
+    if (mask[i] == 0) targets[i] = -1;
+}
+
 // Identifies a sequence: number `index` of group `group` of pass `epoch`. A group is the data that
 // must be looked at together to know the order within it: the whole pass if contiguous, a few
 // blocks of documents with best fit.

@@ -14,6 +14,9 @@ using nlohmann::ordered_json;
 
 constexpr std::string_view kSchemaPrefix = "mythos.shards/";
 constexpr std::string_view kManifestSchema = "mythos.shards/1";
+// The schema of directories with masks, which a reader of version 1 would take for text that counts
+// wholly.
+constexpr std::string_view kMaskedSchema = "mythos.shards/2";
 constexpr std::string_view kChecksumKey = "\"manifest_checksum\": \"";
 constexpr size_t kChecksumDigits = 16;
 // The largest manifest, with room for some 400,000 files: parsed JSON takes many times its size in
@@ -27,7 +30,14 @@ double bytes_per_token(uint64_t text_bytes, uint64_t tokens) {
   return std::round(ratio * 1e4) / 1e4;
 }
 
-ordered_json split_json(const SplitInfo& split) {
+ordered_json mask_json(const MaskFileInfo& mask) {
+  return {{"name", mask.name},
+          {"size_bytes", mask.size_bytes},
+          {"checksum", mask.checksum},
+          {"counted", mask.counted}};
+}
+
+ordered_json split_json(const SplitInfo& split, bool masked) {
   ordered_json files = ordered_json::array();
   for (const ShardFileInfo& file : split.files) {
     files.push_back({{"name", file.name},
@@ -35,12 +45,15 @@ ordered_json split_json(const SplitInfo& split) {
                      {"documents", file.documents},
                      {"size_bytes", file.size_bytes},
                      {"checksum", file.checksum}});
+    if (masked) files.back()["mask"] = mask_json(file.mask);
   }
-  return {{"tokens", split.tokens},
-          {"documents", split.documents},
-          {"text_bytes", split.text_bytes},
-          {"bytes_per_token", bytes_per_token(split.text_bytes, split.tokens)},
-          {"files", std::move(files)}};
+  ordered_json json = {{"tokens", split.tokens},
+                       {"documents", split.documents},
+                       {"text_bytes", split.text_bytes},
+                       {"bytes_per_token", bytes_per_token(split.text_bytes, split.tokens)}};
+  if (masked) json["counted"] = split.counted;
+  json["files"] = std::move(files);
+  return json;
 }
 
 ordered_json sources_json(const std::vector<SourceInfo>& sources) {
@@ -90,23 +103,32 @@ class Reader {
     }
     return name;
   }
-  SplitInfo split(const std::string& name) const {
+  MaskFileInfo mask(const ordered_json& file) const {
+    const ordered_json& object = at(file, "mask");
+    return {file_name(object, "name"), count(object, "size_bytes"), text(object, "checksum"),
+            count(object, "counted")};
+  }
+  SplitInfo split(const std::string& name, bool masked) const {
     const ordered_json& object = at(at(root_, "splits"), name);
     SplitInfo split = {
         count(object, "tokens"), count(object, "documents"), count(object, "text_bytes"), {}};
+    if (masked) split.counted = count(object, "counted");
     const ordered_json& files = at(object, "files");
     if (!files.is_array()) fail_key("files", "is not an array");
-    uint64_t tokens = 0, documents = 0;
+    uint64_t tokens = 0, documents = 0, counted = 0;
     for (const ordered_json& file : files) {
       split.files.push_back({file_name(file, "name"), count(file, "tokens"),
                              count(file, "documents"), count(file, "size_bytes"),
                              text(file, "checksum")});
-      if (__builtin_add_overflow(tokens, split.files.back().tokens, &tokens) ||
+      if (masked) split.files.back().mask = mask(file);
+      if (split.files.back().mask.counted > split.files.back().tokens ||
+          __builtin_add_overflow(tokens, split.files.back().tokens, &tokens) ||
           __builtin_add_overflow(documents, split.files.back().documents, &documents)) {
         fail_key(name, "has impossible counts");
       }
     }
-    if (tokens != split.tokens || documents != split.documents) {
+    for (const ShardFileInfo& file : split.files) counted += file.mask.counted;
+    if (tokens != split.tokens || documents != split.documents || counted != split.counted) {
       fail_key(name, "has counts that are not the sums over its files");
     }
     return split;
@@ -165,13 +187,15 @@ ordered_json manifest_json(const ShardManifest& manifest) {
       {"eos", manifest.eos},
       {"tokenizer",
        {{"file", manifest.tokenizer_file}, {"fingerprint", manifest.tokenizer_fingerprint}}},
-      {"splits", {{"train", split_json(manifest.train)}, {"val", split_json(manifest.val)}}}};
+      {"splits",
+       {{"train", split_json(manifest.train, manifest.masked)},
+        {"val", split_json(manifest.val, manifest.masked)}}}};
   if (!manifest.sources.empty()) json["sources"] = sources_json(manifest.sources);
   return json;
 }
 
 std::string format_manifest(const ShardManifest& manifest) {
-  ordered_json root = {{"schema", kManifestSchema}};
+  ordered_json root = {{"schema", manifest.masked ? kMaskedSchema : kManifestSchema}};
   root.update(manifest_json(manifest));
   root["manifest_checksum"] = std::string(kChecksumDigits, '0');
   std::string content = root.dump(2) + "\n";
@@ -204,12 +228,14 @@ ShardManifest parse_manifest(const std::string& content, const fs::path& path) {
   const ordered_json root = parse(path, content);
   const Reader reader(path, root);
   const std::string schema = reader.text(root, "schema");
-  if (schema != kManifestSchema) {
+  if (schema != kManifestSchema && schema != kMaskedSchema) {
     reader.fail_key("schema", "is '" + escaped(schema) + "'; this program reads '" +
-                                  std::string(kManifestSchema) + "'");
+                                  std::string(kManifestSchema) + "' and '" +
+                                  std::string(kMaskedSchema) + "'");
   }
   check_own_checksum(path, content);
   ShardManifest manifest;
+  manifest.masked = schema == kMaskedSchema;
   manifest.dtype = reader.text(root, "dtype");
   if (manifest.dtype != "u16" && manifest.dtype != "u32")
     reader.fail_key("dtype", "is neither u16 nor u32");
@@ -224,8 +250,8 @@ ShardManifest parse_manifest(const std::string& content, const fs::path& path) {
   const ordered_json& tokenizer = reader.at(root, "tokenizer");
   manifest.tokenizer_file = reader.file_name(tokenizer, "file");
   manifest.tokenizer_fingerprint = reader.text(tokenizer, "fingerprint");
-  manifest.train = reader.split("train");
-  manifest.val = reader.split("val");
+  manifest.train = reader.split("train", manifest.masked);
+  manifest.val = reader.split("val", manifest.masked);
   manifest.sources = reader.sources();
   return manifest;
 }

@@ -8,6 +8,7 @@ namespace mythos {
 
 inline constexpr std::string_view kShardManifestName = "manifest.json";
 inline constexpr std::string_view kShardSuffix = ".shard";
+inline constexpr std::string_view kMaskSuffix = ".mask";
 
 // The manifest's members that describe the data.
 nlohmann::ordered_json manifest_json(const ShardManifest& manifest);

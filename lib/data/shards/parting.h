@@ -37,7 +37,8 @@ void log_tail(const Tail& tail);
 // documents or cut by cut_place(). The result depends on the documents and their order alone.
 //
 // A Document has `text`, `split` as the hash decides it, and `Document cut(size_t place)`, which
-// cuts the text at an offset and returns the rest.
+// cuts the text at an offset and returns the rest. One whose kept_whole() is true, if it has that
+// member, is never cut.
 template <class Document>
 class Parting {
  public:
@@ -105,6 +106,13 @@ class Parting {
     released_ = true;
   }
 
+  static std::optional<size_t> place_to_cut(const Document& document, uint64_t tail_bytes) {
+    if constexpr (requires { document.kept_whole(); }) {
+      if (document.kept_whole()) return std::nullopt;
+    }
+    return cut_place(document.text, tail_bytes);
+  }
+
   Tail cut_tail() {
     const Split split = missing();
     const auto others = [&](size_t begin) { return !alone_ && (released_ || begin > 1); };
@@ -114,7 +122,7 @@ class Parting {
       left -= held_[--begin].text.size();
     const bool enough = begin < held_.size() && left < wanted() / 2;
     if (left > 0 && begin > 0 && !enough) {
-      if (const auto place = cut_place(held_[begin - 1].text, left)) {
+      if (const auto place = place_to_cut(held_[begin - 1], left)) {
         Document rest = held_[begin - 1].cut(*place);
         held_.insert(held_.begin() + static_cast<std::ptrdiff_t>(begin), std::move(rest));
       } else if (begin == held_.size() && others(begin)) {

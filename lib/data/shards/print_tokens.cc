@@ -46,11 +46,14 @@ class Printer {
 };
 
 void print_range(const ShardDirectory& shards, ShardDirectory::Split split, uint64_t first,
-                 uint64_t end, Printer& printer) {
+                 uint64_t end, bool mask, Printer& printer) {
   std::vector<uint32_t> tokens;
   for (uint64_t at = first; at < end; at += tokens.size()) {
     tokens.resize(std::min(end - at, kTokensAtOnce));
-    shards.read(split, at, tokens);
+    if (mask)
+      shards.read_mask(split, at, tokens);
+    else
+      shards.read(split, at, tokens);
     printer.print(tokens);
   }
 }
@@ -64,7 +67,7 @@ void print_tokens(const ShardDirectory& shards, const Tokenizer& tokenizer,
   uint64_t document = first < end ? shards.document_of(split, first) : 0;
   for (uint64_t at = first; at < end; ++document) {
     const uint64_t stop = std::min(end, shards.document_begin(split, document + 1));
-    print_range(shards, split, at, stop, printer);
+    print_range(shards, split, at, stop, options.mask, printer);
     at = stop;
     if (options.ids) printer.end_line();
     if (!options.ids && at < end) write_out(options.separator, out);
@@ -82,7 +85,7 @@ void print_documents(const ShardDirectory& shards, const Tokenizer& tokenizer,
                           with_commas(end - begin)),
                 out);
     }
-    print_range(shards, split, begin, end, printer);
+    print_range(shards, split, begin, end, false, printer);
     printer.end_line();
   }
 }

@@ -8,6 +8,7 @@ namespace mythos {
 
 struct PrintOptions {
   bool ids = false;       // print ids as stored, a document on each line, instead of text
+  bool mask = false;      // with `ids`: print 1 for a token that counts and 0 for each other
   std::string separator;  // printed between documents that are printed as text
 };
 

@@ -21,6 +21,7 @@ ShardWriterOptions writer_options(const ShardManifest& manifest) {
   ShardWriterOptions options;
   options.bos = manifest.bos;
   options.eos = manifest.eos;
+  options.masked = manifest.masked;
   return options;
 }
 
@@ -61,17 +62,19 @@ std::vector<uint64_t> part_begins(const ShardDirectory& shards, Split split, uin
 
 struct StoredDocument {
   std::string text;
-  std::vector<uint32_t> ids;
+  std::vector<uint32_t> ids, mask;
   const std::vector<int32_t>* byte_lengths;
   Split split = Split::train;
 
+  // A masked document is a question with its answer, of which a part would teach something else.
+  bool kept_whole() const { return !mask.empty(); }
   // Cuts at the first token that begins at the offset or after it.
   StoredDocument cut(size_t place) {
     size_t count = 0;
     for (size_t bytes = 0; bytes < place && count + 1 < ids.size(); ++count)
       bytes += static_cast<size_t>((*byte_lengths)[ids[count]]);
     const auto at = ids.begin() + static_cast<std::ptrdiff_t>(count);
-    StoredDocument rest = {text.substr(place), {at, ids.end()}, byte_lengths, split};
+    StoredDocument rest = {text.substr(place), {at, ids.end()}, {}, byte_lengths, split};
     ids.erase(at, ids.end());
     text.resize(place);
     return rest;
@@ -83,15 +86,19 @@ struct StoredDocument {
 ShardManifest merge_shards(const std::vector<ShardDirectory>& inputs, const Tokenizer& tokenizer,
                            const fs::path& out, bool replace, StopToken stop) {
   for (const ShardDirectory& input : inputs) require_same_kind(inputs.front(), input);
-  ShardWriter writer(out, tokenizer, writer_options(inputs.front().manifest()), replace);
+  ShardWriterOptions options = writer_options(inputs.front().manifest());
+  options.masked =
+      std::any_of(inputs.begin(), inputs.end(), [](const auto& input) { return input.masked(); });
+  ShardWriter writer(out, tokenizer, options, replace);
   for (const ShardDirectory& input : inputs) {
     for (const Split split : kSplits) {
       // The manifest has the exact sum of text bytes; it does not matter with which document a byte
       // is counted.
       uint64_t text_bytes =
           (split == Split::train ? input.manifest().train : input.manifest().val).text_bytes;
-      for_each_document(input, tokenizer, split, 0, input.documents(split), stop,
-                        [&](auto ids) { writer.add(split, ids, std::exchange(text_bytes, 0)); });
+      for_each_masked_document(
+          input, tokenizer, split, 0, input.documents(split), stop,
+          [&](auto ids, auto mask) { writer.add(split, ids, std::exchange(text_bytes, 0), mask); });
     }
   }
   std::vector<SourceInfo> sources;
@@ -127,9 +134,10 @@ std::vector<ShardManifest> split_into_parts(const ShardDirectory& shards,
                                                     writer_options(shards.manifest()), replace));
     for (const Split split : kSplits) {
       const auto& begins = split == Split::train ? train : val;
-      for_each_document(
-          shards, tokenizer, split, begins[part], begins[part + 1], stop,
-          [&](auto ids) { writers.back()->add(split, ids, text_bytes_of(ids, byte_lengths)); });
+      for_each_masked_document(
+          shards, tokenizer, split, begins[part], begins[part + 1], stop, [&](auto ids, auto mask) {
+            writers.back()->add(split, ids, text_bytes_of(ids, byte_lengths), mask);
+          });
     }
     writers.back()->finish();
   }
@@ -146,19 +154,24 @@ ShardManifest split_again(const ShardDirectory& shards, const Tokenizer& tokeniz
   std::vector<StoredDocument> parted;
   const auto write = [&] {
     for (const StoredDocument& document : parted)
-      writer.add(document.split, document.ids, text_bytes_of(document.ids, byte_lengths));
+      writer.add(document.split, document.ids, text_bytes_of(document.ids, byte_lengths),
+                 document.mask);
     parted.clear();
   };
   for (const Split old : kSplits) {
-    for_each_document(shards, tokenizer, old, 0, shards.documents(old), stop, [&](auto ids) {
-      StoredDocument document = {tokenizer.decode(ids), {ids.begin(), ids.end()}, &byte_lengths};
+    const auto add = [&](auto ids, auto mask) {
+      StoredDocument document = {tokenizer.decode(ids),
+                                 {ids.begin(), ids.end()},
+                                 {mask.begin(), mask.end()},
+                                 &byte_lengths};
       document.split = split_of_hash(parting_hash(document.text), val_fraction);
       if (parting.decided())
         parted.push_back(std::move(document));
       else
         parting.add(std::move(document), parted);
       write();
-    });
+    };
+    for_each_masked_document(shards, tokenizer, old, 0, shards.documents(old), stop, add);
   }
   log_tail(parting.finish(parted));
   write();

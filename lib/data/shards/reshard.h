@@ -12,7 +12,8 @@ namespace mythos {
 
 // Writes the documents of all inputs, one input after the other, into one directory; each document
 // stays in its split. Sources are recorded if all inputs record them. Fails (data), showing both
-// fingerprints or both settings, unless all inputs have one tokenizer and agree on BOS and EOS.
+// fingerprints or both settings, unless all inputs have one tokenizer and agree on BOS and EOS. If
+// an input is masked, so is the result, in which all tokens of the other inputs count.
 ShardManifest merge_shards(const std::vector<ShardDirectory>& inputs, const Tokenizer& tokenizer,
                            const fs::path& out, bool replace, StopToken stop = {});
 
@@ -28,7 +29,8 @@ std::vector<ShardManifest> split_into_parts(const ShardDirectory& shards,
                                             uint32_t parts, bool replace, StopToken stop = {});
 
 // Parts the documents, those of train before those of val, anew by the hash of their text as
-// build_shards() does (parting.h). If a document must be cut, it is cut between two tokens.
+// build_shards() does (parting.h). If a document must be cut, it is cut between two tokens;
+// documents with masks are not cut.
 ShardManifest split_again(const ShardDirectory& shards, const Tokenizer& tokenizer,
                           const fs::path& out, double val_fraction, bool replace,
                           StopToken stop = {});

@@ -18,7 +18,8 @@ std::string split_summary(const char* name, const SplitInfo& split) {
 
 std::string split_row(const char* name, const SplitInfo& split) {
   uint64_t stored_bytes = 0;
-  for (const ShardFileInfo& file : split.files) stored_bytes += file.size_bytes;
+  for (const ShardFileInfo& file : split.files)
+    stored_bytes += file.size_bytes + file.mask.size_bytes;
   return strprintf("%-6s %14s %16s %16s %12.2f %6u %12s\n", name, with_commas(split.documents),
                    with_commas(split.tokens), with_commas(split.text_bytes),
                    static_cast<double>(split.text_bytes) /
@@ -26,7 +27,21 @@ std::string split_row(const char* name, const SplitInfo& split) {
                    split.files.size(), human_bytes(static_cast<double>(stored_bytes)));
 }
 
+// The share of the tokens that count as targets, "12.3 %".
+std::string counted_share(const SplitInfo& split) {
+  return strprintf("%.1f %%", 100 * static_cast<double>(split.counted) /
+                                  static_cast<double>(std::max<uint64_t>(split.tokens, 1)));
+}
+
 }  // namespace
+
+std::string counted_summary(const ShardManifest& manifest) {
+  std::string out;
+  if (!manifest.masked) return out;
+  out = "targets that count: train " + counted_share(manifest.train);
+  if (manifest.val.tokens > 0) out += ", val " + counted_share(manifest.val);
+  return out;
+}
 
 std::string splits_summary(const ShardManifest& manifest) {
   return split_summary("train", manifest.train) + ", " + split_summary("val", manifest.val);
@@ -46,7 +61,8 @@ std::string shards_table(const fs::path& directory, const ShardManifest& manifes
                    with_or_without(manifest.bos), with_or_without(manifest.eos)) +
          strprintf("%-6s %14s %16s %16s %12s %6s %12s\n", "split", "documents", "tokens",
                    "text bytes", "bytes/token", "files", "stored") +
-         split_row("train", manifest.train) + split_row("val", manifest.val);
+         split_row("train", manifest.train) + split_row("val", manifest.val) +
+         (manifest.masked ? "\n" + counted_summary(manifest) + "\n" : "");
 }
 
 }  // namespace mythos

@@ -40,6 +40,33 @@ std::string from_hex(std::string_view hex) {
   return bytes;
 }
 
+// Marks are stored as tokens of 0 or 1.
+constexpr uint32_t kMarkBytes = 2;
+
+fs::path mask_name(fs::path shard) {
+  return shard.replace_extension(kMaskSuffix);
+}
+
+ordered_json saved_file(ShardFileWriter& file) {
+  const ShardFileState state = file.save();
+  return {{"name", file.name()},
+          {"size_bytes", state.size_bytes},
+          {"tokens", state.tokens},
+          {"documents", state.documents},
+          {"frame_table", to_hex(state.frame_table)},
+          {"frame", to_hex(state.frame)},
+          {"documents_sum", state.documents_sum}};
+}
+
+ShardFileState state_of(const ordered_json& saved) {
+  return {saved.at("size_bytes"),
+          saved.at("tokens"),
+          saved.at("documents"),
+          from_hex(saved.at("frame_table").get<std::string>()),
+          from_hex(saved.at("frame").get<std::string>()),
+          saved.at("documents_sum")};
+}
+
 }  // namespace
 
 ShardManifest empty_manifest(const Tokenizer& tokenizer, const ShardWriterOptions& options) {
@@ -52,6 +79,7 @@ ShardManifest empty_manifest(const Tokenizer& tokenizer, const ShardWriterOption
   manifest.tokenizer_file = tokenizer.file_name();
   manifest.bos = options.bos;
   manifest.eos = options.eos;
+  manifest.masked = options.masked;
   return manifest;
 }
 
@@ -74,16 +102,16 @@ ShardSetWriter::ShardSetWriter(fs::path folder, const Tokenizer& tokenizer,
   for (const Split split : {Split::train, Split::val}) {
     const ordered_json& unfinished = saved.at(split_name(split));
     if (unfinished.is_null()) continue;
-    ShardFileState state = {unfinished.at("size_bytes"),
-                            unfinished.at("tokens"),
-                            unfinished.at("documents"),
-                            from_hex(unfinished.at("frame_table").get<std::string>()),
-                            from_hex(unfinished.at("frame").get<std::string>()),
-                            unfinished.at("documents_sum")};
+    const auto go_on = [&](const ordered_json& file, uint32_t token_bytes) {
+      return std::make_unique<ShardFileWriter>(folder_ / file.at("name").get<std::string>(),
+                                               token_bytes, options_.tokens_per_frame,
+                                               options_.zstd_level, state_of(file), pool_);
+    };
     open(split).text_bytes = unfinished.at("text_bytes");
-    open(split).file = std::make_unique<ShardFileWriter>(
-        folder_ / unfinished.at("name").get<std::string>(), token_bytes_, options_.tokens_per_frame,
-        options_.zstd_level, state, pool_);
+    open(split).file = go_on(unfinished, token_bytes_);
+    if (!manifest_.masked) continue;
+    open(split).counted = unfinished.at("counted");
+    open(split).mask = go_on(unfinished.at("mask"), kMarkBytes);
   }
   delete_strangers(earlier);
 }
@@ -91,17 +119,21 @@ ShardSetWriter::ShardSetWriter(fs::path folder, const Tokenizer& tokenizer,
 void ShardSetWriter::delete_strangers(const ordered_json& earlier) {
   std::set<std::string> known = {manifest_.tokenizer_file};
   for (const SplitInfo* split : {&manifest_.train, &manifest_.val})
-    for (const ShardFileInfo& file : split->files) known.insert(file.name);
+    for (const ShardFileInfo& file : split->files) known.insert({file.name, file.mask.name});
   for (const Open& open : open_) {
-    if (!open.file) continue;
-    known.insert(open.file->name());
-    known.insert(ShardFileWriter::index_path(open.file->name()));
+    for (const ShardFileWriter* file : {open.file.get(), open.mask.get()}) {
+      if (!file) continue;
+      known.insert(file->name());
+      known.insert(ShardFileWriter::index_path(file->name()));
+    }
   }
   for (const Split split : {Split::train, Split::val}) {
     if (earlier.is_null() || earlier.at(split_name(split)).is_null()) continue;
-    const fs::path file = earlier.at(split_name(split)).at("name").get<std::string>();
-    if (known.insert(ShardFileWriter::index_path(file)).second)
-      old_.push_back(ShardFileWriter::index_path(folder_ / file));
+    const fs::path shard = earlier.at(split_name(split)).at("name").get<std::string>();
+    for (const fs::path& file : {shard, mask_name(shard)}) {
+      if (known.insert(ShardFileWriter::index_path(file)).second)
+        old_.push_back(ShardFileWriter::index_path(folder_ / file));
+    }
   }
   std::vector<fs::path> strangers;
   for (const fs::directory_entry& entry : fs::directory_iterator(folder_))
@@ -121,10 +153,15 @@ void ShardSetWriter::open_file(Split split) {
   std::string name;
   for (size_t number = info(split).files.size(); name.empty() || taken(name); ++number)
     name = strprintf("%s-%05u%s", split_name(split), number, kShardSuffix);
-  open(split) = {
-      std::make_unique<ShardFileWriter>(folder_ / name, token_bytes_, options_.tokens_per_frame,
-                                        options_.zstd_level, pool_),
-      0};
+  const auto begin = [&](const fs::path& file, uint32_t token_bytes) {
+    return std::make_unique<ShardFileWriter>(folder_ / file, token_bytes, options_.tokens_per_frame,
+                                             options_.zstd_level, pool_);
+  };
+  open(split) = {};
+  open(split).file = begin(name, token_bytes_);
+  if (!manifest_.masked) return;
+  open(split).mask = begin(mask_name(name), kMarkBytes);
+  open(split).mask->begin_document();  // the only one: documents are the shard's
 }
 
 void ShardSetWriter::finish_file(Split split) {
@@ -136,11 +173,32 @@ void ShardSetWriter::finish_file(Split split) {
   totals.documents += totals.files.back().documents;
   totals.text_bytes += unfinished.text_bytes;
   old_.push_back(ShardFileWriter::index_path(folder_ / unfinished.file->name()));
+  if (unfinished.mask) {
+    const ShardFileInfo mask = unfinished.mask->finish();
+    totals.files.back().mask = {mask.name, mask.size_bytes, mask.checksum, unfinished.counted};
+    totals.counted += unfinished.counted;
+    old_.push_back(ShardFileWriter::index_path(folder_ / mask.name));
+  }
   unfinished = {};
   ++finished_files_;
 }
 
-uint64_t ShardSetWriter::add(Split split, std::span<const uint32_t> ids, uint64_t text_bytes) {
+void ShardSetWriter::add_mask(Split split, std::span<const uint32_t> mask, uint64_t tokens) {
+  if (!mask.empty() && (!manifest_.masked || mask.size() != tokens)) {
+    fail(ErrorKind::internal, strprintf("a mask of %u tokens for a document of %u%s", mask.size(),
+                                        tokens, manifest_.masked ? "" : " without masks"));
+  }
+  if (!manifest_.masked) return;
+  if (mask.empty()) {
+    all_ones_.resize(std::max<size_t>(all_ones_.size(), tokens), 1);
+    mask = std::span(all_ones_).first(tokens);
+  }
+  open(split).counted += static_cast<uint64_t>(std::count(mask.begin(), mask.end(), 1u));
+  open(split).mask->append(mask);
+}
+
+uint64_t ShardSetWriter::add(Split split, std::span<const uint32_t> ids, uint64_t text_bytes,
+                             std::span<const uint32_t> mask) {
   const uint64_t tokens = ids.size() + manifest_.bos + manifest_.eos;
   if (tokens == 0) return 0;
   for (const uint32_t id : ids) {
@@ -155,6 +213,7 @@ uint64_t ShardSetWriter::add(Split split, std::span<const uint32_t> ids, uint64_
   if (manifest_.bos) file.append({&bos_, 1});
   file.append(ids);
   if (manifest_.eos) file.append({&eos_, 1});
+  add_mask(split, mask, tokens);
   open(split).text_bytes += text_bytes;
   if (file.tokens() >= options_.tokens_per_file) finish_file(split);
   return tokens;
@@ -168,6 +227,7 @@ SplitInfo ShardSetWriter::totals(Split split) const {
   totals.tokens += unfinished.file->tokens();
   totals.documents += unfinished.file->documents();
   totals.text_bytes += unfinished.text_bytes;
+  totals.counted += unfinished.counted;
   return totals;
 }
 
@@ -182,15 +242,11 @@ ordered_json ShardSetWriter::save() {
   for (const Split split : {Split::train, Split::val}) {
     ordered_json& unfinished = saved[split_name(split)] = nullptr;
     if (!open(split).file) continue;
-    const ShardFileState state = open(split).file->save();
-    unfinished = {{"name", open(split).file->name()},
-                  {"size_bytes", state.size_bytes},
-                  {"tokens", state.tokens},
-                  {"documents", state.documents},
-                  {"text_bytes", open(split).text_bytes},
-                  {"frame_table", to_hex(state.frame_table)},
-                  {"frame", to_hex(state.frame)},
-                  {"documents_sum", state.documents_sum}};
+    unfinished = saved_file(*open(split).file);
+    unfinished["text_bytes"] = open(split).text_bytes;
+    if (!open(split).mask) continue;
+    unfinished["counted"] = open(split).counted;
+    unfinished["mask"] = saved_file(*open(split).mask);
   }
   return saved;
 }

@@ -32,7 +32,8 @@ class ShardSetWriter {
                  WorkerPool* pool = nullptr);
 
   // Adds a document as ShardWriter::add() does. Returns its number of tokens, 0 if it is left out.
-  uint64_t add(ShardDirectory::Split split, std::span<const uint32_t> ids, uint64_t text_bytes);
+  uint64_t add(ShardDirectory::Split split, std::span<const uint32_t> ids, uint64_t text_bytes,
+               std::span<const uint32_t> mask = {});
   // The totals of all documents so far, those in unfinished files included.
   SplitInfo totals(ShardDirectory::Split split) const;
   // The manifest's list of sources, for the caller to fill.
@@ -50,9 +51,11 @@ class ShardSetWriter {
  private:
   struct Open {
     std::unique_ptr<ShardFileWriter> file;  // null if the split has no unfinished file
-    uint64_t text_bytes = 0;
+    std::unique_ptr<ShardFileWriter> mask;  // null if the directory is not masked
+    uint64_t text_bytes = 0, counted = 0;
   };
   void open_file(ShardDirectory::Split split);
+  void add_mask(ShardDirectory::Split split, std::span<const uint32_t> mask, uint64_t tokens);
   void finish_file(ShardDirectory::Split split);
   void delete_strangers(const nlohmann::ordered_json& earlier);
   Open& open(ShardDirectory::Split split) { return open_[static_cast<int>(split)]; }
@@ -64,6 +67,7 @@ class ShardSetWriter {
   uint32_t bos_, eos_, token_bytes_;
   ShardManifest manifest_;  // of the finished files
   std::array<Open, 2> open_;
+  std::vector<uint32_t> all_ones_;  // the mask of a document that counts wholly
   std::vector<fs::path> old_;
   uint64_t finished_files_ = 0;
 };

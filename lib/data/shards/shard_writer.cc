@@ -27,7 +27,8 @@ void check_shard_target(const fs::path& directory, bool replace) {
   for (const fs::directory_entry& entry : entries) {
     const std::string file = entry.path().filename().string();
     const bool ours = file == kShardManifestName || file.starts_with("tokenizer.") ||
-                      file.ends_with(kShardSuffix) || is_unfinished_manifest(entry.path());
+                      file.ends_with(kShardSuffix) || file.ends_with(kMaskSuffix) ||
+                      is_unfinished_manifest(entry.path());
     if (!ours || !entry.is_regular_file()) {
       fail(ErrorKind::usage,
            name + " holds '" + escaped(file) +
@@ -64,8 +65,8 @@ ShardWriter::ShardWriter(const fs::path& directory, const Tokenizer& tokenizer,
 ShardWriter::~ShardWriter() = default;
 
 void ShardWriter::add(ShardDirectory::Split split, std::span<const uint32_t> ids,
-                      uint64_t text_bytes) {
-  state_->files.add(split, ids, text_bytes);
+                      uint64_t text_bytes, std::span<const uint32_t> mask) {
+  state_->files.add(split, ids, text_bytes, mask);
   state_->files.drop_old();
 }
 

@@ -17,7 +17,7 @@
 namespace mythos {
 namespace {
 
-void check_presence(const fs::path& path, const ShardFileInfo& info) {
+void check_presence(const fs::path& path, uint64_t size_bytes) {
   std::error_code status;
   if (!fs::exists(path, status)) {
     fail(ErrorKind::data, path.string() + ": the shard is missing; the manifest names it");
@@ -26,19 +26,32 @@ void check_presence(const fs::path& path, const ShardFileInfo& info) {
   if (!fs::is_regular_file(path, status)) {
     fail(ErrorKind::data, path.string() + ": not a regular file");
   }
-  if (const uint64_t size = fs::file_size(path, status); !status && size != info.size_bytes) {
+  if (const uint64_t size = fs::file_size(path, status); !status && size != size_bytes) {
     fail(ErrorKind::data,
          strprintf("%s: byte %u: the file has %u bytes, the manifest says %u: it is %s", path,
-                   std::min(size, info.size_bytes), size, info.size_bytes,
-                   size < info.size_bytes ? "cut off" : "damaged"));
+                   std::min(size, size_bytes), size, size_bytes,
+                   size < size_bytes ? "cut off" : "damaged"));
   }
+}
+
+// Opens the mask of a shard file and compares it with what the manifest says about both.
+ShardFile open_mask(const fs::path& directory, const ShardFileInfo& info) {
+  const fs::path path = directory / info.mask.name;
+  check_presence(path, info.mask.size_bytes);
+  ShardFile file(path);
+  if (file.tokens() != info.tokens || file.documents() != 1 || file.token_bytes() != 2) {
+    fail(ErrorKind::data, strprintf("%s: byte %u: marks for %u tokens, but %s has %u", path,
+                                    file.size_bytes() - shard_format::kTrailerBytes, file.tokens(),
+                                    info.name, info.tokens));
+  }
+  return file;
 }
 
 // Opens a file and compares it with what the manifest says about it.
 ShardFile open_shard(const fs::path& directory, const ShardManifest& manifest,
                      const ShardFileInfo& info) {
   const fs::path path = directory / info.name;
-  check_presence(path, info);
+  check_presence(path, info.size_bytes);
   ShardFile file(path);
   const uint32_t token_bytes = manifest.dtype == "u16" ? 2 : 4;
   if (file.tokens() != info.tokens || file.documents() != info.documents ||
@@ -129,7 +142,7 @@ class LazyShard {
 struct Stream {
   // Running totals at the beginning of each file, and at the end.
   std::vector<uint64_t> token_begins = {0}, document_begins = {0};
-  mutable std::deque<LazyShard> files;
+  mutable std::deque<LazyShard> files, masks;
 
   // The index of the file that holds a token or document, by the running totals.
   static size_t file_of(const std::vector<uint64_t>& begins, uint64_t index) {
@@ -155,6 +168,14 @@ struct ShardDirectory::State {
     return stream(split).files[index].get(
         [&] { return open_shard(path, manifest, info(split).files[index]); });
   }
+  const ShardFile& mask(Split split, size_t index) const {
+    return stream(split).masks[index].get(
+        [&] { return open_mask(path, info(split).files[index]); });
+  }
+
+  // Reads values of the files that `file` gives by their index, all of which are below `limit`.
+  template <class File>
+  void read(Split split, uint64_t first, std::span<uint32_t> out, uint64_t limit, const File& file);
 };
 
 ShardDirectory::ShardDirectory(const fs::path& directory) : state_(std::make_unique<State>()) {
@@ -164,10 +185,12 @@ ShardDirectory::ShardDirectory(const fs::path& directory) : state_(std::make_uni
   for (const Split split : {Split::train, Split::val}) {
     Stream& stream = state_->streams[static_cast<int>(split)];
     for (const ShardFileInfo& file : state_->info(split).files) {
-      check_presence(directory / file.name, file);
+      check_presence(directory / file.name, file.size_bytes);
+      if (state_->manifest.masked) check_presence(directory / file.mask.name, file.mask.size_bytes);
       stream.token_begins.push_back(stream.token_begins.back() + file.tokens);
       stream.document_begins.push_back(stream.document_begins.back() + file.documents);
       stream.files.emplace_back();
+      stream.masks.emplace_back();
     }
   }
 }
@@ -191,17 +214,18 @@ void ShardDirectory::require_tokenizer(const std::string& fingerprint,
        "Make shards with the right one: mythos tokenize --tokenizer TOK --output DIR FILE");
 }
 
-void ShardDirectory::read(Split split, uint64_t first, std::span<uint32_t> out) const {
-  const Stream& stream = state_->stream(split);
-  const uint64_t total = tokens(split);
+template <class File>
+void ShardDirectory::State::read(Split split, uint64_t first, std::span<uint32_t> out,
+                                 uint64_t limit, const File& file_at) {
+  const Stream& stream = this->stream(split);
+  const uint64_t total = stream.token_begins.back();
   if (first > total || out.size() > total - first) {
-    fail(ErrorKind::internal, strprintf("%s: tokens %u to %u asked for, but there are %u",
-                                        state_->path, first, first + out.size(), total));
+    fail(ErrorKind::internal, strprintf("%s: tokens %u to %u asked for, but there are %u", path,
+                                        first, first + out.size(), total));
   }
-  const auto vocab_size = static_cast<uint64_t>(state_->manifest.vocab_size);
   while (!out.empty()) {
     const size_t index = Stream::file_of(stream.token_begins, first);
-    const ShardFile& file = state_->file(split, index);
+    const ShardFile& file = file_at(index);
     const uint64_t in_file = first - stream.token_begins[index];
     const uint64_t number = in_file / file.tokens_per_frame();
     const uint64_t in_frame = in_file % file.tokens_per_frame();
@@ -210,17 +234,49 @@ void ShardDirectory::read(Split split, uint64_t first, std::span<uint32_t> out) 
     if (size == frame_tokens) {
       // The buffer holds nothing that a later call needs.
       thread_local std::vector<std::byte> raw;
-      file.read_frame(number, vocab_size, raw);
+      file.read_frame(number, limit, raw);
       file.unpack(raw, 0, out.first(size));
     } else {
-      const Frame frame = state_->cache.get({&file, number}, [&](std::vector<std::byte>& raw) {
-        file.read_frame(number, vocab_size, raw);
+      const Frame frame = cache.get({&file, number}, [&](std::vector<std::byte>& raw) {
+        file.read_frame(number, limit, raw);
       });
       file.unpack(*frame, in_frame, out.first(size));
     }
     out = out.subspan(size);
     first += size;
   }
+}
+
+void ShardDirectory::read(Split split, uint64_t first, std::span<uint32_t> out) const {
+  state_->read(split, first, out, static_cast<uint64_t>(state_->manifest.vocab_size),
+               [&](size_t index) -> const ShardFile& { return state_->file(split, index); });
+}
+
+void ShardDirectory::read_mask(Split split, uint64_t first, std::span<uint32_t> out) const {
+  if (!masked()) {
+    std::fill(out.begin(), out.end(), 1);
+    return;
+  }
+  state_->read(split, first, out, 2,
+               [&](size_t index) -> const ShardFile& { return state_->mask(split, index); });
+}
+
+bool ShardDirectory::masked() const {
+  return state_->manifest.masked;
+}
+
+uint64_t ShardDirectory::counted(Split split) const {
+  return masked() ? state_->info(split).counted : tokens(split);
+}
+
+void ShardDirectory::require_counted(Split split) const {
+  if (tokens(split) == 0 || counted(split) > 0) return;
+  fail(ErrorKind::data,
+       strprintf("%s: every target of the %s split is masked: none of its %u tokens counts, so "
+                 "there is nothing to learn or to measure.",
+                 state_->path, split_name(split), tokens(split)),
+       "Look at the masks: mythos shards cat " + state_->path.string() + " --split " +
+           split_name(split) + " --mask");
 }
 
 uint64_t ShardDirectory::tokens(Split split) const {
@@ -269,19 +325,42 @@ std::vector<std::string> verify_shards(const fs::path& directory) {
   if (!check([&] { manifest = read_shard_manifest(directory); })) return faults;
   check([&] { check_tokenizer(directory, manifest); });
   std::vector<std::byte> raw;
+  // Reads all frames of a file, whose values are below `limit`; `use` is called for each.
+  const auto check_content = [&](const ShardFile& file, const std::string& name, uint64_t limit,
+                                 const std::string& expected, const auto& use) {
+    file.check_document_index();
+    const size_t before = faults.size();
+    for (uint64_t frame = 0; frame < file.frames(); ++frame) {
+      if (check([&] { file.read_frame(frame, limit, raw); })) use(file.frame_tokens(frame));
+    }
+    if (faults.size() == before && file.checksum() != expected) {
+      fail(ErrorKind::data,
+           strprintf("%s: byte 0: the file's checksum is %s, but the manifest says %s",
+                     directory / name, file.checksum(), expected));
+    }
+    return faults.size() == before;
+  };
   for (const SplitInfo* split : {&manifest.train, &manifest.val}) {
     for (const ShardFileInfo& info : split->files) {
       check([&] {
         const ShardFile file = open_shard(directory, manifest, info);
-        file.check_document_index();
-        const size_t before = faults.size();
-        for (uint64_t frame = 0; frame < file.frames(); ++frame) {
-          check([&] { file.read_frame(frame, static_cast<uint64_t>(manifest.vocab_size), raw); });
-        }
-        if (faults.size() == before && file.checksum() != info.checksum) {
-          fail(ErrorKind::data,
-               strprintf("%s: byte 0: the file's checksum is %s, but the manifest says %s",
-                         directory / info.name, file.checksum(), info.checksum));
+        check_content(file, info.name, static_cast<uint64_t>(manifest.vocab_size), info.checksum,
+                      [](uint64_t) {});
+      });
+      if (!manifest.masked) continue;
+      check([&] {
+        const ShardFile file = open_mask(directory, info);
+        uint64_t counted = 0;
+        std::vector<uint32_t> marks;
+        const bool whole =
+            check_content(file, info.mask.name, 2, info.mask.checksum, [&](uint64_t tokens) {
+              marks.resize(tokens);
+              file.unpack(raw, 0, marks);
+              counted += static_cast<uint64_t>(std::count(marks.begin(), marks.end(), 1u));
+            });
+        if (whole && counted != info.mask.counted) {
+          fail(ErrorKind::data, strprintf("%s: byte 0: %u tokens count, but the manifest says %u",
+                                          directory / info.mask.name, counted, info.mask.counted));
         }
       });
     }

@@ -14,16 +14,26 @@ namespace mythos {
 
 class Tokenizer;
 
+// The file that says which tokens of a shard file count.
+struct MaskFileInfo {
+  std::string name;
+  uint64_t size_bytes = 0;
+  std::string checksum;  // of the whole file
+  uint64_t counted = 0;  // number of tokens that count
+};
+
 struct ShardFileInfo {
   std::string name;
   uint64_t tokens = 0, documents = 0, size_bytes = 0;
-  std::string checksum;  // of the whole file
+  std::string checksum;    // of the whole file
+  MaskFileInfo mask = {};  // only in a masked directory
 };
 
 struct SplitInfo {
   uint64_t tokens = 0, documents = 0;
   uint64_t text_bytes = 0;  // bytes of text that the tokens stand for
   std::vector<ShardFileInfo> files;
+  uint64_t counted = 0;  // number of tokens that count; only in a masked directory
 };
 
 // What one input gave; sources are in the order of first use.
@@ -39,6 +49,8 @@ struct ShardManifest {
   bool bos = false, eos = true;  // whether each document begins with BOS and ends with EOS
   SplitInfo train, val;
   std::vector<SourceInfo> sources;  // empty if not recorded
+  // Whether a mask says which tokens count as targets. Without one, all do.
+  bool masked = false;
 
   DocumentEnds document_ends() const {
     return {bos ? Share::all : Share::none, eos ? Share::all : Share::none};
@@ -69,6 +81,14 @@ class ShardDirectory {
   void read(Split split, uint64_t first, std::span<uint32_t> out) const;
   uint64_t tokens(Split split) const;
   uint64_t documents(Split split) const;
+  bool masked() const;
+  // Sets out[i] to 1 if token first+i of the split's stream counts as a target, else to 0. All
+  // tokens count if the directory is not masked.
+  void read_mask(Split split, uint64_t first, std::span<uint32_t> out) const;
+  // The number of tokens that count.
+  uint64_t counted(Split split) const;
+  // Fails (data), naming the directory, if the split has tokens but none of them counts.
+  void require_counted(Split split) const;
   // The index in the stream of a document's first token; tokens() for documents().
   uint64_t document_begin(Split split, uint64_t document) const;
   // The document that holds a token of the stream; documents() if there is no such token. Opens
@@ -92,6 +112,7 @@ struct ShardWriterOptions {
   uint32_t tokens_per_frame = 4096;        // what one random access decompresses
   int zstd_level = 3;
   bool bos = false, eos = true;
+  bool masked = false;  // keep which tokens count
 };
 
 // Writes a shard directory through AtomicDirectory: it appears whole or not at all.
@@ -105,7 +126,10 @@ class ShardWriter {
 
   // Adds a document, given without BOS and EOS; `text_bytes` is the length of its text. A document
   // without any token is left out. Fails (data) on an id outside the tokenizer's vocabulary.
-  void add(ShardDirectory::Split split, std::span<const uint32_t> ids, uint64_t text_bytes);
+  // `mask`, only with ShardWriterOptions::masked, has 1 for each token that counts and 0 for each
+  // other, BOS and EOS included; all tokens count if it is empty.
+  void add(ShardDirectory::Split split, std::span<const uint32_t> ids, uint64_t text_bytes,
+           std::span<const uint32_t> mask = {});
   // Closes all files after the last document; for jobs with many writers at a time.
   void finish();
   // Sets the sources that commit() records; none are recorded otherwise.

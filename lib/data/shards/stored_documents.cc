@@ -13,14 +13,25 @@ std::unique_ptr<Tokenizer> load_tokenizer_of(const ShardDirectory& shards) {
 void for_each_document(const ShardDirectory& shards, const Tokenizer& tokenizer,
                        ShardDirectory::Split split, uint64_t first, uint64_t end, StopToken stop,
                        const DocumentUse& use) {
+  for_each_masked_document(shards, tokenizer, split, first, end, stop,
+                           [&](auto ids, auto) { use(ids); });
+}
+
+void for_each_masked_document(const ShardDirectory& shards, const Tokenizer& tokenizer,
+                              ShardDirectory::Split split, uint64_t first, uint64_t end,
+                              StopToken stop, const MaskedDocumentUse& use) {
   const bool bos = shards.manifest().bos, eos = shards.manifest().eos;
-  std::vector<uint32_t> ids;
+  std::vector<uint32_t> ids, mask;
   uint64_t begin = shards.document_begin(split, first);
   for (uint64_t document = first; document < end; ++document) {
     stop.throw_if_stopped();
     const uint64_t next = shards.document_begin(split, document + 1);
     ids.resize(next - begin);
     shards.read(split, begin, ids);
+    if (shards.masked()) {
+      mask.resize(ids.size());
+      shards.read_mask(split, begin, mask);
+    }
     const bool whole = ids.size() >= size_t{bos} + size_t{eos} &&
                        (!bos || ids.front() == tokenizer.bos_id()) &&
                        (!eos || ids.back() == tokenizer.eos_id());
@@ -29,7 +40,7 @@ void for_each_document(const ShardDirectory& shards, const Tokenizer& tokenizer,
            strprintf("%s: %s document %u lacks the BOS or EOS token that the manifest promises",
                      shards.path(), split_name(split), document));
     }
-    use(std::span<const uint32_t>(ids).subspan(bos, ids.size() - bos - eos));
+    use(std::span<const uint32_t>(ids).subspan(bos, ids.size() - bos - eos), mask);
     begin = next;
   }
 }
