@@ -26,6 +26,7 @@ struct Verb {
 // In the order of a pipeline; an empty name is a heading.
 constexpr Verb kVerbs[] = {
     {"", "Text to tokens"},
+    {"synth", "Write tasks of a known depth: prompts with their answers"},
     {"vocab", "Train a SentencePiece vocabulary, or compare tokenizers"},
     {"tokenize", "Turn text into token shards, or into ids on stdout"},
     {"shards", "Show, verify, print, merge, split and exchange token shards"},
