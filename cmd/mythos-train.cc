@@ -39,8 +39,11 @@ std::string summary(const TrainResult& result) {
     text += strprintf("; validation %.4f at %d loops", *result.val_bpb, *result.val_loops);
   }
   if (result.skipped_steps > 0) {
-    text += strprintf("; %d steps skipped since step 0, their gradients overflowed in fp16",
-                      result.skipped_steps);
+    text += strprintf("; %d steps skipped since step 0%s", result.skipped_steps,
+                      result.compute_type == "fp16" ? ", their gradients overflowed in fp16" : "");
+  }
+  if (result.rollbacks > 0) {
+    text += strprintf("; %d returns to an earlier checkpoint", result.rollbacks);
   }
   return text;
 }
@@ -101,7 +104,8 @@ void declare(CLI::App& app, Options& o) {
   app.add_option("--out", o.run, "Run directory: checkpoints and metrics.jsonl")
       ->type_name("RUN")
       ->required();
-  for (const char* key : {"steps", "batch_size", "seq_len", "lr", "seed", "recompute"}) {
+  for (const char* key :
+       {"steps", "length", "batch_size", "seq_len", "lr", "seed", "recompute", "freeze"}) {
     o.keys.declare(app, std::string("train.") + key);
   }
   app.add_option("--set", o.assignments, "Change any key of the configuration; may be repeated")
@@ -130,8 +134,11 @@ int main(int argc, char** argv) {
       {"mythos-train", "Train a recurrent-depth transformer on token shards.",
        R"(mythos train --preset tiny --data shards --out runs/tiny
           mythos train --preset nano --data shards --out runs/nano --steps 4000 --set train.lr=1e-3
+          mythos train --preset nano --data shards --out runs/muon --length 2e --set optimizer=muon
           mythos train --data shards --out runs/nano --resume
           mythos train --init-from runs/nano/best --data more --out runs/tuned --lr 3e-4 --steps 500
+          mythos train --init-from runs/nano --data more --out runs/late --freeze "embed.* prelude.*"
+          mythos train --init-from runs/nano --data more --out runs/lora --set tune_rank=8 --lr 1e-3
           mythos train --preset nano --data web:0.7 --data code:0.3 --out runs/mix --set packing=best-fit
           mythos train --config my.toml --data shards --out runs/my --device cuda --json)",
        [&](CLI::App& app) { declare(app, options); }, [&] { return run(options); },

@@ -13,6 +13,7 @@ void balance_router_bias(const ModelConfig& config, const Parameters& parameters
   for (size_t layer = 0; layer < expert_load.size(); ++layer) {
     const Tensor load = expert_load[layer].to(at::kDouble);
     const Tensor& bias = core.layers[layer].moe.router_bias;  // the stored buffer itself
+    if (!core.layers[layer].moe.router.requires_grad()) continue;
     const Tensor before = bias.to(at::kDouble);
     const Tensor moved = before + rate * at::sign(load.mean() - load);
     const Tensor centred = moved - moved.mean();

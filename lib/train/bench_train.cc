@@ -32,11 +32,8 @@ std::vector<Batch> random_batches(const Config& config, uint64_t seed) {
 }
 
 ModelWork work_of_step(const Config& config, int64_t loops) {
-  const Plan plan = make_plan(config.model, loops, config.train.seq_len);
   const auto tokens = static_cast<double>(config.train.tokens_per_step());
-  const auto macs = static_cast<double>(plan.matrix_macs_per_token + plan.attention_macs_per_token);
-  // The backward pass has two products for each product of the forward pass.
-  return {tokens, 3 * 2 * macs * tokens, 0};
+  return {tokens, training_flops(config, loops, config.train.seq_len) * tokens, 0};
 }
 
 }  // namespace
@@ -48,19 +45,19 @@ BenchResult bench_train(const Config& config, const Model& model, const ModelBen
   run.facts()["seq_len"] = train.seq_len;
   run.facts()["grad_accum"] = train.grad_accum;
   const std::vector<Batch> batches = random_batches(config, options.seed);
-  AdamW optimizer(model.parameters, train);
+  GroupedOptimizer optimizer(model.parameters, train);
   std::optional<LossScaler> scaler;
   if (options.compute_type == at::kHalf) {
     scaler.emplace(train, model.parameters.items().front().tensor.device());
   }
   const Tensor loss_scale = scaler ? scaler->scale() : Tensor();
-  const double lr = learning_rate(train, 0);
+  const double factor = schedule_factor(train, 0);
   for (const int64_t loops : run.loops()) {
     run.measure_row(loops, work_of_step(config, loops), [&] {
       const StepResult step =
           forward_backward(config, model.parameters, batches, train.tokens_per_step(), loops,
                            options.compute_type, loss_scale);
-      const AdamW::Update update = optimizer.step(lr, loss_scale);
+      const GroupedOptimizer::Update update = optimizer.step(factor, loss_scale);
       optimizer.zero_grad();
       balance_router_bias(model.config, model.parameters, step.expert_load, train.balance_rate,
                           update.found_inf);

@@ -34,6 +34,7 @@ BlowUpWatch::Verdict BlowUpWatch::judge(int64_t step, double loss) {
 void BlowUpWatch::save(nlohmann::json& state) const {
   state["lowest_loss"] = std::isfinite(lowest_) ? nlohmann::json(lowest_) : nlohmann::json();
   state["blown_since"] = since_ ? nlohmann::json(*since_) : nlohmann::json();
+  state["above_limit"] = above_limit_;
 }
 
 void BlowUpWatch::restore(const nlohmann::json& state) {
@@ -43,6 +44,7 @@ void BlowUpWatch::restore(const nlohmann::json& state) {
   if (const auto found = state.find("blown_since"); found != state.end() && found->is_number()) {
     since_ = found->get<int64_t>();
   }
+  above_limit_ = state.value("above_limit", false);
 }
 
 }  // namespace mythos

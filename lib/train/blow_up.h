@@ -31,8 +31,8 @@ class BlowUpWatch {
   bool above_limit() const { return above_limit_; }               // whether the newest line is
   int64_t steps() const { return since_ ? step_ - *since_ : 0; }  // since the blow-up began
 
-  // Stores lowest_loss and blown_since in the state of a checkpoint, so that a resumed run judges
-  // as the run would have. A state without them is that of a new run.
+  // Stores lowest_loss, blown_since and above_limit in the state of a checkpoint, so that a resumed
+  // run judges as the run would have. A state without them is that of a new run.
   void save(nlohmann::json& state) const;
   void restore(const nlohmann::json& state);
 

@@ -9,6 +9,12 @@
 namespace mythos {
 namespace {
 
+// Keys beside the model's that a run keeps: they decide the order of the data, and which tensors
+// the optimizer has state for.
+constexpr std::string_view kFixedKeys[] = {
+    "train.optimizer",     "train.freeze", "train.tune_rank", "train.tune_alpha",
+    "train.tune_matrices", "train.seed",   "train.seq_len",   "train.packing"};
+
 template <class Table>
 void add_changes(std::string_view table, const Table& before, const Table& after,
                  std::vector<ConfigChange>& out) {
@@ -49,20 +55,25 @@ std::vector<ConfigChange> fixed_changes(const Config& before, const Config& afte
                      before.train.masks_documents() != after.train.masks_documents();
   std::vector<ConfigChange> out = config_changes(before, after);
   std::erase_if(out, [&](const ConfigChange& change) {
-    return !change.key.starts_with("model.") && change.key != "train.seed" &&
-           change.key != "train.seq_len" && change.key != "train.packing" &&
-           !(masks && change.key == "train.document_mask");
+    const bool fixed = change.key.starts_with("model.") ||
+                       std::ranges::find(kFixedKeys, change.key) != std::end(kFixedKeys);
+    return !fixed && !(masks && change.key == "train.document_mask");
   });
   return out;
 }
 
 std::string learning_rate_jump(const TrainConfig& before, const TrainConfig& after, int64_t step) {
   if (step == 0 || step > before.steps || step >= after.steps) return {};
-  const double planned = learning_rate(before, std::min(step, before.steps - 1));
-  const double is = learning_rate(after, step);
-  if (planned <= 0 || (is < 1.25 * planned && is > 0.8 * planned)) return {};
-  return strprintf("the learning rate goes from %.2e at step %d to %.2e at the next",
-                   learning_rate(before, step - 1), step, is);
+  const auto jump = [&](const char* what, double old_peak, double peak) -> std::string {
+    const double planned = old_peak * schedule_factor(before, std::min(step, before.steps - 1));
+    const double is = peak * schedule_factor(after, step);
+    if (planned <= 0 || (is < 1.25 * planned && is > 0.8 * planned)) return {};
+    return strprintf("%s goes from %.2e at step %d to %.2e at the next", what,
+                     old_peak * schedule_factor(before, step - 1), step, is);
+  };
+  const std::string adamw = jump("the learning rate", before.lr, after.lr);
+  if (!adamw.empty() || after.optimizer != Optimizer::muon) return adamw;
+  return jump("the learning rate of muon's matrices", before.muon_lr, after.muon_lr);
 }
 
 }  // namespace mythos

@@ -17,9 +17,10 @@ std::vector<ConfigChange> config_changes(const Config& before, const Config& aft
 // "train.lr = 0.001 instead of 0.003, train.steps = 800 instead of 400"
 std::string describe(const std::vector<ConfigChange>& changes);
 
-// The changes to keys that a run cannot change when it is resumed, because its weights or the order
-// of its data depend on them: all of [model], train.seed, train.seq_len, train.packing, and with
-// best-fit packing whether attention is kept within documents.
+// The changes to keys that a run cannot change when it is resumed, because its weights, the
+// optimizer's state or the order of its data depend on them: all of [model], train.optimizer,
+// train.seed, train.seq_len, train.packing, and with best-fit packing whether attention is kept
+// within documents.
 std::vector<ConfigChange> fixed_changes(const Config& before, const Config& after);
 
 // Says how far the learning rate jumps if a run goes on at `step` with another [train]; empty if

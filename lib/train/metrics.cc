@@ -1,5 +1,6 @@
 #include "train/metrics.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cmath>
 #include <cstring>
@@ -35,6 +36,12 @@ std::string short_count(double count) {
   std::string text = human_count(count);
   std::erase(text, ' ');
   return text;
+}
+
+// As a whole number where it is one.
+nlohmann::json plain_number(double number) {
+  const auto whole = static_cast<int64_t>(number);
+  return static_cast<double>(whole) == number ? nlohmann::json(whole) : nlohmann::json(number);
 }
 
 // The text of a gradient norm, which is NaN if every step was skipped.
@@ -75,31 +82,62 @@ double Interval::bits_per_byte() const {
 }
 
 nlohmann::json to_json(const Interval& interval) {
-  return {{"steps", interval.steps},
-          {"targets", interval.targets},
-          {"bytes", interval.bytes},
-          {"loops", interval.loops},
-          {"nats", interval.nats},
-          {"grad_norm", interval.grad_norm},
-          {"places", interval.places},
-          {"skipped", interval.skipped},
-          {"lost_targets", interval.lost_targets},
-          {"lost_bytes", interval.lost_bytes}};
+  nlohmann::json json = {{"steps", interval.steps},
+                         {"targets", interval.targets},
+                         {"bytes", interval.bytes},
+                         {"loops", plain_number(interval.loops)},
+                         {"nats", interval.nats},
+                         {"grad_norm", interval.grad_norm},
+                         {"places", interval.places},
+                         {"skipped", interval.skipped},
+                         {"lost_targets", interval.lost_targets},
+                         {"lost_bytes", interval.lost_bytes}};
+  for (const auto& [name, sum] : interval.terms) json["objectives"][name] = sum;
+  if (!interval.depth.empty()) json["depth"] = interval.depth;
+  return json;
 }
 
 Interval interval_from_json(const nlohmann::json& json) {
   const int64_t targets = json.at("targets");
   // Older checkpoints do not state the positions (there was hardly any padding) and knew no fp16.
-  return {json.at("steps"),
-          targets,
-          json.at("bytes"),
-          json.at("loops"),
-          json.at("nats"),
-          json.at("grad_norm"),
-          json.value("places", targets),
-          json.value("skipped", int64_t{0}),
-          json.value("lost_targets", int64_t{0}),
-          json.value("lost_bytes", int64_t{0})};
+  Interval interval = {json.at("steps"),
+                       targets,
+                       json.at("bytes"),
+                       json.at("loops"),
+                       json.at("nats"),
+                       json.at("grad_norm"),
+                       json.value("places", targets),
+                       json.value("skipped", int64_t{0}),
+                       json.value("lost_targets", int64_t{0}),
+                       json.value("lost_bytes", int64_t{0})};
+  if (json.contains("objectives")) {
+    for (const auto& [name, sum] : json["objectives"].items()) {
+      interval.terms.emplace_back(name, sum.get<double>());
+    }
+  }
+  if (json.contains("depth")) interval.depth = json["depth"].get<std::vector<double>>();
+  return interval;
+}
+
+void Interval::put_objectives(const std::vector<std::string>& names, int64_t depths,
+                              std::span<const double> sums) {
+  terms.clear();
+  for (size_t i = 0; i < names.size(); ++i) terms.emplace_back(names[i], sums[i]);
+  const auto rest = sums.subspan(names.size(), static_cast<size_t>(depths));
+  depth.assign(rest.begin(), rest.end());
+}
+
+std::vector<double> Interval::objective_sums(const std::vector<std::string>& names,
+                                             int64_t depths) const {
+  std::vector<double> sums;
+  for (const std::string& name : names) {
+    const auto found = std::ranges::find(terms, name, &std::pair<std::string, double>::first);
+    sums.push_back(found == terms.end() ? 0 : found->second);
+  }
+  for (size_t i = 0; i < static_cast<size_t>(depths); ++i) {
+    sums.push_back(i < depth.size() ? depth[i] : 0);
+  }
+  return sums;
 }
 
 nlohmann::ordered_json to_json(const StepMetrics& metrics) {
@@ -109,16 +147,22 @@ nlohmann::ordered_json to_json(const StepMetrics& metrics) {
                                  {"bpb", metrics.interval.bits_per_byte()},
                                  {"grad_norm", metrics.interval.mean_grad_norm()},
                                  {"lr", metrics.lr},
-                                 {"loops", metrics.loops},
+                                 {"loops", plain_number(metrics.loops)},
                                  {"mean_loops", metrics.interval.mean_loops()},
                                  {"padding", metrics.interval.padding()},
                                  {"data_wait", metrics.data_wait},
                                  {"tokens_per_second", metrics.tokens_per_second},
                                  {"seconds", metrics.seconds}};
-  if (metrics.loss_scale) {
-    json["loss_scale"] = *metrics.loss_scale;
-    json["skipped_steps"] = metrics.skipped_steps;
+  const Interval& interval = metrics.interval;
+  for (const auto& [name, sum] : interval.terms) {
+    json["objectives"][name] = sum / static_cast<double>(interval.targets - interval.lost_targets);
   }
+  if (!interval.depth.empty()) {
+    nlohmann::ordered_json& depth = json["depth"] = nlohmann::ordered_json::array();
+    for (const double count : interval.depth) depth.emplace_back(plain_number(count));
+  }
+  if (metrics.loss_scale) json["loss_scale"] = *metrics.loss_scale;
+  if (metrics.skipped_steps) json["skipped_steps"] = *metrics.skipped_steps;
   return json;
 }
 

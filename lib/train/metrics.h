@@ -3,7 +3,10 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <span>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "base/files.h"
 
@@ -36,18 +39,30 @@ class MetricsFile {
 // The measurements since the last line of metrics. They are sums, so that a checkpoint between two
 // lines can carry them, and the next line is the same after a resume.
 struct Interval {
-  int64_t steps = 0, targets = 0, bytes = 0, loops = 0;
+  int64_t steps = 0, targets = 0, bytes = 0;
+  double loops = 0;  // the sum over the steps of each one's mean over its sequences
   double nats = 0, grad_norm = 0;
   int64_t places = 0;  // positions of the sequences; those without a target are padding
-  // In fp16: the steps whose gradients overflowed, which do not count in grad_norm, and the targets
-  // and bytes of those steps whose loss overflowed too, which do not count in nats.
+  // The steps that were skipped (in fp16 those whose gradients overflowed, and those of
+  // train.skip_steps), which do not count in grad_norm, and the targets and bytes of those steps
+  // whose loss was not finite either, which do not count in nats.
   int64_t skipped = 0, lost_targets = 0, lost_bytes = 0;
+  // The sums of the objective's terms by name, and of the positions that halted after 1, 2, …
+  // loops; empty where there is one term, and where the model does not halt.
+  std::vector<std::pair<std::string, double>> terms = {};
+  std::vector<double> depth = {};
+
+  // Takes the sums of the terms of these names and of `depths` depths, and gives them; terms that
+  // the interval does not have are 0.
+  void put_objectives(const std::vector<std::string>& names, int64_t depths,
+                      std::span<const double> sums);
+  std::vector<double> objective_sums(const std::vector<std::string>& names, int64_t depths) const;
 
   double loss() const { return nats / static_cast<double>(targets - lost_targets); }
   double bits_per_byte() const;
   double mean_grad_norm() const { return grad_norm / static_cast<double>(steps - skipped); }
   double padding() const { return 1 - static_cast<double>(targets) / static_cast<double>(places); }
-  double mean_loops() const { return static_cast<double>(loops) / static_cast<double>(steps); }
+  double mean_loops() const { return loops / static_cast<double>(steps); }
 };
 nlohmann::json to_json(const Interval& interval);
 Interval interval_from_json(const nlohmann::json& json);
@@ -57,14 +72,17 @@ struct StepMetrics {
   int64_t step = 0, steps = 0;  // steps done, and steps of the whole run
   int64_t tokens = 0;           // targets since the run began
   Interval interval;
-  int64_t loops = 0;  // of the last step
+  double loops = 0;  // of the last step, the mean over its sequences
   double lr = 0;
   double data_wait = 0;  // share of the time that was spent waiting for batches
   double tokens_per_second = 0, seconds = 0, seconds_left = 0;
   std::optional<double> loss_scale;  // in fp16, the scale of the next step
-  int64_t skipped_steps = 0;         // since the run began
+  // Since the run began; where steps may be skipped.
+  std::optional<int64_t> skipped_steps;
 };
-// The line as it stands in the file; in fp16 it has "loss_scale" and "skipped_steps".
+// The line as it stands in the file; in fp16 it has "loss_scale", where steps may be skipped
+// "skipped_steps", with several objectives "objectives", the mean of each term by name, and where
+// the model halts "depth", the positions that halted after 1, 2, … loops.
 nlohmann::ordered_json to_json(const StepMetrics& metrics);
 // The line for a terminal:
 //   step 120/1000  loss 3.21  bpb 1.86  |g| 0.80  lr 3.0e-03  loops 7.9  4.1K tok/s  ETA 3m05s

@@ -1,4 +1,5 @@
 #pragma once
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -10,12 +11,21 @@
 
 namespace mythos {
 
-// AdamW (Loshchilov and Hutter 2019) over the trained parameters, in LibTorch's fused form, with
-// weight decay only on matrices. Holds references to the parameters' tensors, and two fp32 moments
-// for each.
-class AdamW {
+// Updates the trained parameters (trained_tensors.h), among them the factors of low-rank updates.
+// Holds references to their tensors, and fp32 state for each:
+//   AdamW (Loshchilov and Hutter 2019), in LibTorch's fused form: two moments. All parameters, or
+//         with train.optimizer = "muon" all but the hidden matrices.
+//   Muon  (Jordan et al. 2024) with Nesterov momentum: the momentum. Hidden matrices
+//         (arch/declaration.h); each expert, and each part of a packed tensor, is a matrix of its
+//         own (muon.h).
+// Weight decay is decoupled, lr·decay·w, and of matrices only. Groups have their own learning
+// rates and decays: rates of AdamW's matrices scale by lr_base_width/dim in wider models (Yang et
+// al. 2022, the rule of Adam; Muon's scale does not depend on the width), and train.param_groups
+// sets both by name. With cautious_decay only numbers that the update moves towards zero decay
+// (Chen et al. 2025, arXiv 2510.12402). With ema_decay an average of the weights is kept beside.
+class GroupedOptimizer {
  public:
-  AdamW(const Parameters& parameters, const TrainConfig& config);
+  GroupedOptimizer(const Parameters& parameters, const TrainConfig& config);
 
   // The results of an update, [] fp32 on the parameters' device.
   struct Update {
@@ -23,34 +33,59 @@ class AdamW {
     Tensor norm;
     // With a loss scale: 1 if the norm was not finite and nothing was updated, else 0.
     Tensor found_inf;
+    // 1 if nothing was updated, else 0; undefined where every step updates: without a loss scale
+    // and `skips`.
+    Tensor skipped;
   };
-  // Updates the parameters from their gradients. These are divided by `loss_scale` [] fp32 if it is
-  // defined, then scaled so that their global norm is at most clip_norm (Pascanu et al. 2013). A
-  // parameter without a gradient counts as having a gradient of zero. Nothing here waits for the
-  // device.
-  Update step(double lr, const Tensor& loss_scale = {});
+  // Says of a step, from the norm of its gradients (without the loss scale), whether it is to
+  // change nothing: [] fp32 on the device, 1 or 0.
+  using Skips = std::function<Tensor(const Tensor& norm)>;
+
+  // Updates the parameters from their gradients, and uses those up. `factor` is the schedule's
+  // (schedule_factor()); each group multiplies its own peak by it. The gradients are divided by
+  // `loss_scale` [] fp32 if it is defined, then scaled so that their global norm is at most
+  // clip_norm (Pascanu et al. 2013). A parameter without a gradient counts as having a gradient of
+  // zero. A step that is skipped leaves parameters and state as they are. Nothing here waits for
+  // the device.
+  Update step(double factor, const Tensor& loss_scale = {}, const Skips& skips = {});
 
   // Removes all gradients.
   void zero_grad();
 
-  // The optimizer's state: "exp_avg.NAME" and "exp_avg_sq.NAME" of every trained parameter, then
-  // "step" [] fp32.
+  // The optimizer's state: "exp_avg.NAME" and "exp_avg_sq.NAME", or "momentum.NAME", of every
+  // trained parameter; "ema.NAME" of each, if averages are kept; then "step" [] fp32.
   NamedTensors state() const;
-  // Restores a state exactly. Fails (data), naming the tensor and `origin`, if one is missing or
-  // unknown, or a shape differs.
+  // Restores a state exactly. Averages begin with the parameters if the state has none, and those
+  // that are not kept any more are dropped. Fails (data), naming the tensor and `origin`, if one is
+  // missing or unknown, or a shape differs.
   void load(const TensorMap& state, const std::string& origin);
 
  private:
   struct Group {
-    double weight_decay = 0;
+    Optimizer kind = Optimizer::adamw;
+    double lr = 0, weight_decay = 0;
     std::vector<std::string> names;
-    std::vector<Tensor> parameters, exp_avg, exp_avg_sq;
+    std::vector<Tensor> parameters;
+    std::vector<Tensor> exp_avg, exp_avg_sq;  // AdamW
+    std::vector<Tensor> momentum;             // Muon
+    std::vector<std::vector<int64_t>> parts;  // Muon
+    std::vector<Tensor> ema;                  // with ema_decay
   };
-  void update(Group& group, const std::vector<Tensor>& gradients, double lr,
-              const std::optional<Tensor>& divisor, const std::optional<Tensor>& found_inf);
+  // What all groups of a step share.
+  struct Scales {
+    double factor = 1;
+    std::optional<Tensor> divisor;  // of the gradients
+    std::optional<Tensor> skipped;
+  };
+  void add(const TensorDeclaration& declaration, const Tensor& parameter);
+  Group& group_of(const TensorDeclaration& declaration);
+  void update_adamw(Group& group, const std::vector<Tensor>& gradients, const Scales& scales);
+  void update_muon(Group& group, const std::vector<Tensor>& gradients, const Scales& scales);
+  void average(Group& group, const std::optional<Tensor>& skipped);
 
   TrainConfig config_;
-  Group decayed_, plain_;
+  int64_t width_ = 0;  // dim
+  std::vector<Group> groups_;
   Tensor step_;  // [] fp32, number of updates done
 };
 

@@ -5,14 +5,18 @@
 #include <algorithm>
 #include <numeric>
 
+#include "arch/plan.h"
 #include "arch/tensors.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/strings.h"
+#include "config/param_groups.h"
 #include "device/device.h"
 #include "text/load_tokenizer.h"
 #include "train/config_changes.h"
+#include "train/length.h"
 #include "train/schedule.h"
+#include "train/trained_tensors.h"
 
 namespace mythos {
 namespace {
@@ -93,6 +97,22 @@ TrainData open_data(const std::vector<DataEntry>& entries) {
   return data;
 }
 
+// Completes the configuration of a run with what depends on its data, and checks it.
+void complete(Config& config, const TrainOptions& options, const TrainData& data) {
+  double tokens = 0;
+  for (const ShardDirectory& shards : data.shards) {
+    tokens += static_cast<double>(shards.tokens(ShardDirectory::Split::train));
+  }
+  settle_length(config, options.assignments, tokens);
+  config.validate();
+  if (config.train.tune_rank > 0) return;  // factors of matrices have names of their own
+  std::vector<std::string> names;
+  for (const TensorDeclaration& tensor : declared_tensors(config.model)) {
+    if (is_trained(tensor.use)) names.push_back(tensor.name);
+  }
+  require_matches(parse_param_groups(config.train.param_groups), names);
+}
+
 LoadedCheckpoint load_to_resume(const TrainOptions& options, at::Device device) {
   try {
     return load_checkpoint(options.run, device, LoadFor::resuming);
@@ -112,7 +132,8 @@ Config config_beside(const TrainOptions& options, const LoadedCheckpoint& loaded
   return config;
 }
 
-Config config_to_resume(const TrainOptions& options, const LoadedCheckpoint& loaded) {
+Config config_to_resume(const TrainOptions& options, const TrainData& data,
+                        const LoadedCheckpoint& loaded) {
   Config config = config_beside(options, loaded);
   const std::vector<ConfigChange> fixed = fixed_changes(loaded.config, config);
   if (!fixed.empty()) {
@@ -120,7 +141,7 @@ Config config_to_resume(const TrainOptions& options, const LoadedCheckpoint& loa
          "cannot change on --resume: " + describe(fixed) + " (" + loaded.path.string() + ").",
          "Leave out what is changed, or train a new model with another --out");
   }
-  config.validate();
+  complete(config, options, data);
   for (const ConfigChange& change : config_changes(loaded.config, config)) {
     log_info("changed: " + describe({change}));
   }
@@ -144,7 +165,7 @@ TrainSetup resume(const TrainOptions& options, TrainData data, at::Device device
   }
   data.shards[0].require_tokenizer(loaded.tokenizer->fingerprint(),
                                    "the checkpoint " + loaded.path.string());
-  const Config config = config_to_resume(options, loaded);
+  const Config config = config_to_resume(options, data, loaded);
   return {config,
           std::move(data.shards),
           std::move(data.weights),
@@ -204,8 +225,8 @@ TrainSetup start_from(const TrainOptions& options, TrainData data, at::Device de
   LoadedCheckpoint loaded = load_checkpoint(options.init_from, device, LoadFor::training);
   auto tokenizer = load_carried_tokenizer(data.shards[0].path());
   require_vocabulary(loaded, data.shards[0], *tokenizer);
-  const Config config = config_beside(options, loaded);
-  config.validate();
+  Config config = config_beside(options, loaded);
+  complete(config, options, data);
   Config kept = config;
   kept.model = loaded.config.model;
   const std::vector<ConfigChange> changes = config_changes(kept, config);
@@ -239,7 +260,7 @@ TrainSetup start(const TrainOptions& options, TrainData data, at::Device device)
   Config config = *options.config;
   for (const std::string& assignment : options.assignments) set_value(config, assignment);
   fit_vocabulary(config, data.shards[0], sets_vocab_size(options.assignments));
-  config.validate();
+  complete(config, options, data);
   auto tokenizer = load_carried_tokenizer(data.shards[0].path());
   auto model = std::make_unique<Model>(config.model, device);
   model->parameters.initialize(config.model, static_cast<uint64_t>(config.train.seed));
@@ -255,9 +276,27 @@ TrainSetup start(const TrainOptions& options, TrainData data, at::Device device)
 
 std::string loops_text(const Config& config) {
   const LoopDistribution loops = loop_distribution(config.train, config.model);
-  if (loops.min == loops.max) return strprintf("%d loops", loops.max);
-  return strprintf("%s loops, mean %g, %d to %d", enum_name(config.train.loop_sampling), loops.mean,
-                   loops.min, loops.max);
+  std::string text = strprintf("%d loops", loops.max);
+  if (loops.min != loops.max) {
+    text = strprintf("%s loops, mean %g, %d to %d", enum_name(config.train.loop_sampling),
+                     loops.mean, loops.min, loops.max);
+    if (loops.per == LoopsPer::sequence) text += " per sequence";
+  }
+  const int64_t last = backprop_loops(config.train, config.model);
+  if (last > 0) text += strprintf(", gradients of the last %d", last);
+  return text;
+}
+
+// How many numbers are trained, where those are not the model's.
+std::string trained_text(const TrainSetup& setup) {
+  const TrainConfig& train = setup.config.train;
+  if (train.freeze.empty() && train.tune_rank == 0) return {};
+  int64_t count = 0;
+  for (const TrainedTensor& item : trained_tensors(setup.model->parameters)) {
+    count += item.tensor.numel();
+  }
+  return strprintf(", %s trained%s", human_count(static_cast<double>(count)),
+                   train.tune_rank > 0 ? " in low-rank updates" : "");
 }
 
 // A line for each source of data; if there are several, each with the number of passes that the run
@@ -303,9 +342,11 @@ DocumentEnds TrainSetup::document_ends() const {
 TrainSetup prepare(const TrainOptions& options, at::Device device) {
   const bool goes_on = has_checkpoints(options) && options.resume;
   TrainData data = open_data(options.data);
-  if (goes_on) return resume(options, std::move(data), device);
-  return options.init_from.empty() ? start(options, std::move(data), device)
-                                   : start_from(options, std::move(data), device);
+  TrainSetup setup = goes_on                     ? resume(options, std::move(data), device)
+                     : options.init_from.empty() ? start(options, std::move(data), device)
+                                                 : start_from(options, std::move(data), device);
+  choose_trained(setup.model->parameters, setup.config.train);
+  return setup;
 }
 
 int64_t trained_parameters(const ModelConfig& config) {
@@ -316,8 +357,8 @@ int64_t trained_parameters(const ModelConfig& config) {
   return sum;
 }
 
-int64_t checkpoint_bytes(const ModelConfig& config) {
-  return 12 * trained_parameters(config);
+int64_t checkpoint_bytes(const Config& config) {
+  return 4 * trained_parameters(config.model) + optimizer_bytes(config.model, config.train);
 }
 
 std::string describe(const TrainSetup& setup, const TrainOptions& options, at::Device device,
@@ -327,16 +368,17 @@ std::string describe(const TrainSetup& setup, const TrainOptions& options, at::D
   const std::string threads =
       device.is_cpu() ? strprintf(", %d threads", at::get_num_threads()) : "";
   std::string text =
-      strprintf("model   %s parameters, on %s in %s%s\n",
+      strprintf("model   %s parameters%s, on %s in %s%s\n",
                 human_count(static_cast<double>(trained_parameters(setup.config.model))),
-                device.str(), compute_type_name(compute_type), threads);
+                trained_text(setup), device.str(), compute_type_name(compute_type), threads);
   if (setup.state.contains("init_from")) {
     const nlohmann::json& from = setup.state["init_from"];
     text += strprintf("from    %s, step %d\n", from.at("checkpoint").get<std::string>(),
                       from.at("step").get<int64_t>());
   }
   text += data_text(setup, total);
-  text += strprintf("steps   %s of %s tokens, %s tokens in all", with_commas(train.steps),
+  text += strprintf("steps   %s%s of %s tokens, %s tokens in all", with_commas(train.steps),
+                    train.length.empty() ? "" : " (" + train.length + ")",
                     with_commas(train.tokens_per_step()), human_count(static_cast<double>(total)));
   if (setup.data.size() == 1) {
     const auto tokens = setup.data[0].tokens(ShardDirectory::Split::train);
@@ -344,7 +386,7 @@ std::string describe(const TrainSetup& setup, const TrainOptions& options, at::D
   }
   text += "; " + loops_text(setup.config) + "\n";
   text += strprintf("saves   %s: about %s each, ", shown(options.run.string()),
-                    human_bytes(static_cast<double>(checkpoint_bytes(setup.config.model))));
+                    human_bytes(static_cast<double>(checkpoint_bytes(setup.config))));
   text += train.save_every > 0 ? strprintf("every %d steps", train.save_every)
                                : std::string("at the end only");
   text += train.keep_last > 0 ? strprintf(", the newest %d kept", train.keep_last) : "";

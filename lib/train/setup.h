@@ -37,8 +37,8 @@ TrainSetup prepare(const TrainOptions& options, at::Device device);
 std::string describe(const TrainSetup& setup, const TrainOptions& options, at::Device device,
                      at::ScalarType compute_type);
 
-// The size of a checkpoint in bytes: fp32 weights and two moments for each.
-int64_t checkpoint_bytes(const ModelConfig& config);
+// The size of a checkpoint in bytes: fp32 weights and the optimizer's state.
+int64_t checkpoint_bytes(const Config& config);
 int64_t trained_parameters(const ModelConfig& config);
 
 }  // namespace mythos

@@ -2,17 +2,24 @@
 
 #include <ATen/ATen.h>
 
+#include "config/loop_distribution.h"
+#include "train/objectives.h"
+
 namespace mythos {
 namespace {
 
-// A batch's numbers as a tensor [B,S] on the device. For a CUDA device they go through pinned
-// memory, so that the copy overlaps with the device's work; on the CPU the tensor shares the
-// batch's memory.
+// Numbers as a tensor of this shape on the device. For a CUDA device they go through pinned memory,
+// so that the copy overlaps with the device's work; on the CPU the tensor shares their memory.
+template <class T>
+Tensor to_device(const std::vector<T>& values, at::IntArrayRef shape, at::Device device) {
+  Tensor tensor =
+      at::from_blob(const_cast<T*>(values.data()), shape, c10::CppTypeToScalarType<T>::value);
+  return device.is_cpu() ? tensor : tensor.pin_memory().to(device, /*non_blocking=*/true);
+}
+// A batch's numbers [B,S].
 template <class T>
 Tensor to_device(const std::vector<T>& values, const Batch& batch, at::Device device) {
-  Tensor tensor = at::from_blob(const_cast<T*>(values.data()), {batch.batch_size, batch.seq_len},
-                                c10::CppTypeToScalarType<T>::value);
-  return device.is_cpu() ? tensor : tensor.pin_memory().to(device, /*non_blocking=*/true);
+  return to_device(values, {batch.batch_size, batch.seq_len}, device);
 }
 
 void add_loads(std::vector<Tensor>& sums, const std::vector<Tensor>& loads) {
@@ -39,16 +46,22 @@ TargetCount count_targets(const std::vector<Batch>& micro_batches,
 }
 
 StepResult forward_backward(const Config& config, const Parameters& parameters,
-                            const std::vector<Batch>& micro_batches, int64_t targets, int64_t loops,
+                            const std::vector<DepthGroup>& groups, int64_t targets,
                             at::ScalarType compute_type, const Tensor& loss_scale) {
   const auto device = parameters.items().front().tensor.device();
   ForwardOptions options;
-  options.loops = loops;
+  options.grad_loops = backprop_loops(config.train, config.model);
   options.recompute = config.train.recompute;
   options.count_experts = config.model.ffn == FeedForward::moe && config.train.balance_rate > 0;
+  Objectives objectives(config, targets, device);
+  options.collect = objectives.collect();
   StepResult out;
-  out.nats = at::zeros({}, at::dtype(at::kDouble).device(device));
-  for (const Batch& batch : micro_batches) {
+  for (const DepthGroup& group : groups) {
+    const Batch& batch = group.batch;
+    options.loops = group.loops;
+    options.state_seeds = group.state_seeds.empty()
+                              ? Tensor()
+                              : to_device(group.state_seeds, {batch.batch_size}, device);
     const Weights weights = make_weights(config.model, parameters, compute_type);
     const Tensor inputs = to_device(batch.inputs, batch, device);
     const Tensor expected = to_device(batch.targets, batch, device);
@@ -56,22 +69,23 @@ StepResult forward_backward(const Config& config, const Parameters& parameters,
     options.document_begins =
         batch.document_begins.empty() ? Tensor() : to_device(batch.document_begins, batch, device);
     const ForwardResult result = forward(config.model, weights, inputs, options);
-    const Tensor loss =
-        loss_sum(weights, result.hidden, expected, 1.0 / static_cast<double>(targets), loss_scale);
-    Tensor objective = loss;
-    if (result.ponder.defined() && config.objectives.ponder_cost > 0) {
-      Tensor ponder = result.ponder.masked_fill(expected.lt(0), 0).sum() *
-                      (config.objectives.ponder_cost / static_cast<double>(targets));
-      if (loss_scale.defined()) ponder = ponder * loss_scale;
-      objective = objective + ponder;
-    }
-    objective.backward();
-    Tensor nats = loss.detach().to(at::kDouble) * static_cast<double>(targets);
-    if (loss_scale.defined()) nats = nats / loss_scale;
-    out.nats += nats;
+    const Tensor objective = objectives.add(weights, result, expected, group.loops, loss_scale);
+    // Without trained tensors on the way there is nothing to do.
+    if (objective.requires_grad()) objective.backward();
     if (options.count_experts) add_loads(out.expert_load, result.expert_load);
   }
+  out.nats = objectives.nats();
+  out.terms = objectives.terms();
+  out.depth = objectives.depth();
   return out;
+}
+
+StepResult forward_backward(const Config& config, const Parameters& parameters,
+                            const std::vector<Batch>& micro_batches, int64_t targets, int64_t loops,
+                            at::ScalarType compute_type, const Tensor& loss_scale) {
+  std::vector<DepthGroup> groups;
+  for (const Batch& batch : micro_batches) groups.push_back({batch, loops});
+  return forward_backward(config, parameters, groups, targets, compute_type, loss_scale);
 }
 
 }  // namespace mythos

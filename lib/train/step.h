@@ -5,6 +5,7 @@
 #include "config/config.h"
 #include "data/sample/sampler.h"
 #include "model/model.h"
+#include "train/depth_groups.h"
 
 namespace mythos {
 
@@ -12,17 +13,24 @@ namespace mythos {
 // tensors lie on the parameters' device, which nothing waits for.
 struct StepResult {
   Tensor nats;  // [] fp64, sum of the targets' cross-entropy
+  // The sums of the objective's terms and of the depths at which positions halted
+  // (train/objectives.h), fp64.
+  Tensor terms, depth;
   // The load of the experts [E] of each core layer, over the positions that have a target; empty
   // without balancing.
   std::vector<Tensor> expert_load;
 };
 
-// Runs all micro-batches of a step forward and backward. The objective is the mean cross-entropy of
-// the step's `targets` targets; if the model halts, ponder_cost times the mean ponder of the
-// positions that have targets is added. Its gradients, in fp32, are added to those that the
+// Runs all groups of a step forward and backward. The objective is the sum of
+// the configuration's terms (train/objectives.h), which are means over the step's `targets`
+// targets. Its gradients, in fp32, are added to those that the
 // parameters hold. If `loss_scale` [] fp32 is defined, they are those of loss_scale times the
-// objective. Neither padding nor how positions are spread over sequences and micro-batches changes
-// the result.
+// objective. Neither padding nor how positions are spread over sequences and groups changes the
+// result.
+StepResult forward_backward(const Config& config, const Parameters& parameters,
+                            const std::vector<DepthGroup>& groups, int64_t targets,
+                            at::ScalarType compute_type, const Tensor& loss_scale = {});
+// With the same number of loops for all sequences.
 StepResult forward_backward(const Config& config, const Parameters& parameters,
                             const std::vector<Batch>& micro_batches, int64_t targets, int64_t loops,
                             at::ScalarType compute_type, const Tensor& loss_scale = {});

@@ -12,17 +12,22 @@
 #include "base/output_path.h"
 #include "base/progress.h"
 #include "base/strings.h"
+#include "data/sample/latent_targets.h"
 #include "device/device.h"
 #include "device/peaks.h"
 #include "train/balance.h"
 #include "train/blow_up.h"
+#include "train/depth_groups.h"
 #include "train/loss_scaler.h"
 #include "train/metrics.h"
+#include "train/objectives.h"
 #include "train/optimizer.h"
 #include "train/run_lock.h"
 #include "train/schedule.h"
 #include "train/setup.h"
 #include "train/step.h"
+#include "train/step_guard.h"
+#include "train/trained_tensors.h"
 #include "train/validation.h"
 
 namespace mythos {
@@ -68,6 +73,7 @@ class Trainer {
  private:
   void restore(const nlohmann::json& state);
   void train_to_the_end();
+  std::vector<DepthGroup> groups_of_step(const std::vector<Batch>& batches);
   void train_step();
   void log();
   void show_step();
@@ -76,8 +82,14 @@ class Trainer {
   void save_before_ending();
   void mark_best();
 
-  Tensor numbers_of_step(const StepResult& step, const AdamW::Update& update,
+  Tensor numbers_of_step(const StepResult& step, const GroupedOptimizer::Update& update,
                          const TargetCount& count) const;
+  int64_t counted_numbers() const { return counts_skips() ? 5 : 2; }
+  bool counts_skips() const { return scaler_ || guard_.on(); }
+  Tensor asks_to_skip(const StepResult& step, const TargetCount& count, const Tensor& norm);
+  void end_bad_steps();
+  void roll_back(const std::string& what);
+  void load_trained(TensorMap& optimizer, const std::string& origin);
   void read_sums();
   void check_finite();
   void check_scaler();
@@ -98,7 +110,7 @@ class Trainer {
   std::vector<int32_t> byte_lengths_;
   LoopDistribution loop_distribution_;
   Prefetcher batches_;
-  AdamW optimizer_;
+  GroupedOptimizer optimizer_;
   std::optional<LossScaler> scaler_;  // only in fp16
   MetricsFile metrics_;
   Progress progress_;
@@ -107,11 +119,12 @@ class Trainer {
   int64_t step_ = 0, tokens_ = 0;
   nlohmann::json cursor_;      // the sampler's cursor after the last step
   bool between_steps_ = true;  // false while a step changes the weights
-  int64_t loops_ = 0;          // of the last step
+  double loops_ = 0;           // of the last step, the mean over its sequences
   double lr_ = 0;              // of the last step
   Interval interval_;          // its nats and grad_norm lie in sums_ until they are read
-  // [2] fp64 on the device: the sums of nats and of gradient norms since the last line. In fp16
-  // [5]: after these the interval's skipped, lost_targets and lost_bytes.
+  // [2] fp64 on the device: the sums of nats and of gradient norms since the last line. Where steps
+  // may be skipped [5]: after these the interval's skipped, lost_targets and lost_bytes. Then come
+  // the sums of the objective's terms and of depths.
   Tensor sums_;
   int64_t skipped_steps_ = 0;  // up to the last line of metrics
   double waited_seconds_ = 0;  // for batches, up to the last line
@@ -122,6 +135,9 @@ class Trainer {
   // The last step that was saved, and the last that was to be.
   std::optional<int64_t> saved_step_, tried_step_;
   BlowUpWatch blow_up_;
+  StepGuard guard_;
+  std::vector<std::string> terms_;  // of the objective, where there are several
+  int64_t depths_ = 0;              // that are counted
   // The step of the saved checkpoint with the lowest loss: that of validation if there is any, else
   // that of training.
   std::optional<int64_t> best_step_;
@@ -156,32 +172,39 @@ Trainer::Trainer(const TrainOptions& options, TrainSetup setup, at::Device devic
       optimizer_(setup_.model->parameters, train_),
       metrics_(options.run / "metrics.jsonl", setup_.state.value("step", int64_t{0})),
       progress_("", train_.steps, "steps"),
-      blow_up_(setup_.config.model.vocab_size) {
+      blow_up_(setup_.config.model.vocab_size),
+      guard_(train_),
+      terms_(objective_terms(setup_.config.objectives)),
+      depths_(depth_columns(setup_.config)) {
   if (compute_type_ == at::kHalf) scaler_.emplace(train_, device);
-  sums_ = at::zeros({scaler_ ? 5 : 2}, at::dtype(at::kDouble).device(device));
+  sums_ = at::zeros({counted_numbers() + static_cast<int64_t>(terms_.size()) + depths_},
+                    at::dtype(at::kDouble).device(device));
+  for (const ShardDirectory& data : setup_.data) data.require_counted(ShardDirectory::Split::val);
   can_validate_ = std::ranges::any_of(setup_.data, has_validation_split);
   cursor_ = batches_.cursor();
   if (setup_.resumed_from) restore(setup_.state);
   result_.first_step = step_;
   result_.device = device.str();
   result_.compute_type = compute_type_name(compute_type_);
-  result_.parameters = trained_parameters(setup_.config.model);
+  for (const TrainedTensor& item : trained_tensors(setup_.model->parameters)) {
+    result_.parameters += item.tensor.numel();
+  }
 }
 
 void Trainer::restore(const nlohmann::json& state) {
-  optimizer_.load(setup_.optimizer, setup_.resumed_from->string());
+  load_trained(setup_.optimizer, setup_.resumed_from->string());
   setup_.optimizer.clear();
   step_ = state.at("step");
   tokens_ = state.at("tokens");
   seconds_ = state.at("seconds");
   interval_ = interval_from_json(state.at("interval"));
   std::vector<double> sums = {interval_.nats, interval_.grad_norm};
-  if (scaler_) {
-    for (const int64_t sum : {interval_.skipped, interval_.lost_targets, interval_.lost_bytes}) {
-      sums.push_back(static_cast<double>(sum));
-    }
-    if (state.contains("loss_scaler")) scaler_->restore(state["loss_scaler"]);
+  for (const int64_t sum : {interval_.skipped, interval_.lost_targets, interval_.lost_bytes}) {
+    if (counts_skips()) sums.push_back(static_cast<double>(sum));
   }
+  const std::vector<double> objectives = interval_.objective_sums(terms_, depths_);
+  sums.insert(sums.end(), objectives.begin(), objectives.end());
+  if (scaler_ && state.contains("loss_scaler")) scaler_->restore(state["loss_scaler"]);
   sums_ = at::tensor(sums, at::kDouble).to(device_);
   result_.skipped_steps = state.value("skipped_steps", int64_t{0});
   skipped_steps_ = result_.skipped_steps - interval_.skipped;
@@ -189,6 +212,8 @@ void Trainer::restore(const nlohmann::json& state) {
   saved_step_ = tried_step_ = step_;
   result_.checkpoint = *setup_.resumed_from;
   blow_up_.restore(state);
+  guard_.restore(state);
+  result_.rollbacks = guard_.rollbacks();
   if (state.contains("best") && state["best"].is_object()) {
     best_step_ = state["best"].at("step").get<int64_t>();
     best_loss_ = state["best"].at("loss").get<double>();
@@ -212,34 +237,61 @@ double Trainer::lap() {
 }
 
 // The numbers of a step, in the order of sums_.
-Tensor Trainer::numbers_of_step(const StepResult& step, const AdamW::Update& update,
+Tensor Trainer::numbers_of_step(const StepResult& step, const GroupedOptimizer::Update& update,
                                 const TargetCount& count) const {
   const Tensor norm = update.norm.to(at::kDouble);
-  if (!scaler_) return at::stack({step.nats, norm});
-  const Tensor skipped = update.found_inf.gt(0);
-  const Tensor lost = skipped.logical_and(step.nats.isfinite().logical_not());
+  if (!update.skipped.defined()) {
+    return at::cat({at::stack({step.nats, norm}), step.terms, step.depth});
+  }
+  const Tensor skipped = update.skipped.gt(0);
+  const Tensor finite = step.nats.isfinite().logical_and(step.terms.isfinite().all());
+  const Tensor lost = skipped.logical_and(finite.logical_not());
   const Tensor one_lost = lost.to(at::kDouble);
-  return at::stack({step.nats.masked_fill(lost, 0), norm.masked_fill(skipped, 0),
-                    skipped.to(at::kDouble), one_lost * static_cast<double>(count.targets),
-                    one_lost * static_cast<double>(count.bytes)});
+  const Tensor numbers =
+      at::stack({step.nats.masked_fill(lost, 0), norm.masked_fill(skipped, 0),
+                 skipped.to(at::kDouble), one_lost * static_cast<double>(count.targets),
+                 one_lost * static_cast<double>(count.bytes)});
+  return at::cat({numbers, step.terms.masked_fill(lost, 0), step.depth.masked_fill(lost, 0)});
+}
+
+// The sequences of the next step by depth; sets loops_.
+std::vector<DepthGroup> Trainer::groups_of_step(const std::vector<Batch>& batches) {
+  const auto seed = static_cast<uint64_t>(train_.seed);
+  const int64_t sequences = train_.batch_size * train_.grad_accum;
+  const LoopDistribution distribution = distribution_of_step(loop_distribution_, train_, step_);
+  const std::vector<int64_t> loops = loops_of_sequences(distribution, seed, step_, sequences);
+  loops_ = mean_loops(loops);
+  std::vector<int32_t> state_seeds;
+  if (setup_.config.model.initial_state == InitialState::random ||
+      setup_.config.objectives.jacobian > 0) {
+    state_seeds = state_seeds_of_step(seed, step_, sequences);
+  }
+  return depth_groups(batches, loops, state_seeds);
 }
 
 void Trainer::train_step() {
   std::vector<Batch> batches;
   for (int64_t i = 0; i < train_.grad_accum; ++i) batches.push_back(batches_.next());
+  for (Batch& batch : batches) drop_latent_targets(batch, setup_.config.model.latent_token);
+  // Masks may leave a step no target; its loss is 0, and so are its gradients.
   const TargetCount count = count_targets(batches, byte_lengths_);
-  loops_ = loops_of_step(loop_distribution_, static_cast<uint64_t>(train_.seed), step_);
-  lr_ = learning_rate(train_, step_);
+  const std::vector<DepthGroup> groups = groups_of_step(batches);
+  lr_ = guard_.rate_factor() * learning_rate(train_, step_);
 
   const Parameters& parameters = setup_.model->parameters;
   const Tensor loss_scale = scaler_ ? scaler_->scale() : Tensor();
-  const StepResult step = forward_backward(setup_.config, parameters, batches, count.targets,
-                                           loops_, compute_type_, loss_scale);
+  const StepResult step =
+      forward_backward(setup_.config, parameters, groups, std::max<int64_t>(1, count.targets),
+                       compute_type_, loss_scale);
+  if (options_.after_backward) options_.after_backward(step_, parameters);
+  GroupedOptimizer::Skips skips;
+  if (guard_.on()) skips = [&](const Tensor& norm) { return asks_to_skip(step, count, norm); };
   between_steps_ = false;
-  const AdamW::Update update = optimizer_.step(lr_, loss_scale);
+  const GroupedOptimizer::Update update =
+      optimizer_.step(guard_.rate_factor() * schedule_factor(train_, step_), loss_scale, skips);
   optimizer_.zero_grad();
   balance_router_bias(setup_.config.model, parameters, step.expert_load, train_.balance_rate,
-                      update.found_inf);
+                      update.skipped);
   sums_ += numbers_of_step(step, update, count);
   if (scaler_) scaler_->update(update.found_inf);
 
@@ -256,13 +308,88 @@ void Trainer::train_step() {
   between_steps_ = true;
   // Reading a number waits for a CUDA device, so on CUDA only steps that need a number check it.
   if (device_.is_cpu()) check_finite();
+  if (guard_.exhausted()) end_bad_steps();
+}
+
+// Whether the guard lets the step pass, [] fp32; `norm` is that of its gradients. The guard waits
+// for the device, as nothing else in a step does.
+Tensor Trainer::asks_to_skip(const StepResult& step, const TargetCount& count, const Tensor& norm) {
+  const Tensor numbers = at::stack({step.nats, norm.to(at::kDouble)}).cpu();
+  const double loss =
+      numbers[0].item<double>() / static_cast<double>(std::max<int64_t>(1, count.targets));
+  const double size = numbers[1].item<double>();
+  // In fp16 gradients overflow now and then: the scale sees to that.
+  const bool overflows = scaler_ && !std::isfinite(size);
+  return at::full({}, !overflows && guard_.judge(loss, size) ? 1.0 : 0.0, norm.options());
+}
+
+// What follows more bad steps in a row than train.skip_steps: a return to the newest healthy
+// checkpoint, or the end.
+void Trainer::end_bad_steps() {
+  const std::string what =
+      strprintf("%d steps in a row up to step %d were skipped; in the last, with %g loops, %s",
+                guard_.bad_in_row(), step_, loops_, guard_.reason());
+  if (guard_.can_roll_back()) {
+    roll_back(what);
+    return;
+  }
+  const std::vector<fs::path> healthy = healthy_checkpoints(options_.run);
+  fail(ErrorKind::diverged, "training diverged: " + what + ".",
+       (healthy.empty() ? "There is no healthy checkpoint"
+                        : "The last healthy checkpoint is " + healthy.front().string()) +
+           "; try a lower train.lr, a smaller train.clip_norm or train.rollbacks");
+}
+
+// Goes on from the weights and the optimizer of the newest healthy checkpoint; steps, data and
+// metrics go on as if nothing had happened.
+void Trainer::roll_back(const std::string& what) {
+  for (const fs::path& path : healthy_checkpoints(options_.run)) {
+    try {
+      LoadedCheckpoint loaded = load_checkpoint(path, device_, LoadFor::resuming);
+      TensorMap weights;
+      for (const auto& [name, tensor] : named_tensors(loaded.model->parameters)) {
+        weights.emplace(name, tensor);
+      }
+      setup_.model->parameters.load(weights, path.string());
+      load_trained(loaded.optimizer, path.string());
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::data) throw;
+      log_warning(error.what());
+      continue;
+    }
+    guard_.roll_back();
+    result_.rollbacks = guard_.rollbacks();
+    log_warning(
+        strprintf("%s. Going on with the weights of %s at %g of the learning rate (return "
+                  "%d of %d)",
+                  what, path, guard_.rate_factor(), guard_.rollbacks(), train_.rollbacks));
+    metrics_.append({{"step", step_},
+                     {"rollbacks", guard_.rollbacks()},
+                     {"checkpoint", path.filename().string()},
+                     {"lr_factor", guard_.rate_factor()}});
+    return;
+  }
+  fail(ErrorKind::diverged, "training diverged: " + what + ".",
+       "There is no healthy checkpoint to go back to; save more often with train.save_every, or "
+       "try a lower train.lr");
+}
+
+// Loads the optimizer's part of a checkpoint whose weights have been loaded, and with low-rank
+// updates the weights below them.
+void Trainer::load_trained(TensorMap& optimizer, const std::string& origin) {
+  restore_updates(setup_.model->parameters, optimizer, origin);
+  optimizer_.load(optimizer, origin);
 }
 
 void Trainer::read_sums() {
   const Tensor sums = sums_.cpu();
   interval_.nats = sums[0].item<double>();
   interval_.grad_norm = sums[1].item<double>();
-  if (!scaler_) return;
+  interval_.put_objectives(
+      terms_, depths_,
+      std::span(sums.data_ptr<double>(), static_cast<size_t>(sums.numel()))
+          .subspan(static_cast<size_t>(counted_numbers())));
+  if (!counts_skips()) return;
   const auto whole = [&](int64_t i) { return std::llround(sums[i].item<double>()); };
   interval_.skipped = whole(2);
   interval_.lost_targets = whole(3);
@@ -280,7 +407,7 @@ void Trainer::check_finite() {
           ? strprintf("at step %d", step_)
           : strprintf("in steps %d to %d", step_ - interval_.steps + 1, step_);
   fail(ErrorKind::diverged,
-       strprintf("training diverged: the %s is not finite %s (lr %.2e, %d loops).",
+       strprintf("training diverged: the %s is not finite %s (lr %.2e, %g loops).",
                  loss ? "loss" : "gradient norm", where, lr_, loops_),
        kept_text() +
            "; try a lower train.lr, a longer train.warmup_steps or a smaller train.clip_norm");
@@ -343,7 +470,7 @@ void Trainer::log() {
   metrics.seconds_left = session_seconds_ / static_cast<double>(session_steps_) *
                          static_cast<double>(train_.steps - step_);
   if (scaler_) metrics.loss_scale = scaler_->read_scale();
-  metrics.skipped_steps = result_.skipped_steps;
+  if (counts_skips()) metrics.skipped_steps = result_.skipped_steps;
   metrics_.append(to_json(metrics));
   progress_.line(progress_line(metrics), /*force=*/true);
   shown_ = metrics;
@@ -422,6 +549,8 @@ void Trainer::save() {
   content.tokenizer = setup_.tokenizer.get();
   content.model = named_tensors(setup_.model->parameters);
   content.optimizer = optimizer_.state();
+  const NamedTensors updates = update_state(setup_.model->parameters);
+  content.optimizer.insert(content.optimizer.end(), updates.begin(), updates.end());
   content.documents = setup_.document_ends();
   content.state = {{"step", step_},
                    {"tokens", tokens_},
@@ -430,6 +559,8 @@ void Trainer::save() {
                    {"best", nullptr},
                    {"cursor", cursor_}};
   blow_up_.save(content.state);
+  guard_.save(content.state);
+  content.state["healthy"] = !blow_up_.above_limit() && guard_.bad_in_row() == 0;
   if (scaler_) content.state["loss_scaler"] = scaler_->state();
   if (result_.skipped_steps > 0) content.state["skipped_steps"] = result_.skipped_steps;
   if (best_step_) content.state["best"] = {{"step", *best_step_}, {"loss", best_loss_}};
@@ -511,8 +642,7 @@ void warn_of_little_space(const fs::path& run, const Config& config) {
   std::error_code status;
   const auto free = static_cast<double>(fs::space(run, status).available);
   // The newest checkpoint is written before the oldest is removed.
-  const auto needed =
-      static_cast<double>((config.train.keep_last + 1) * checkpoint_bytes(config.model));
+  const auto needed = static_cast<double>((config.train.keep_last + 1) * checkpoint_bytes(config));
   if (status || free >= needed) return;
   log_warning(strprintf("%s has %s free; the checkpoints kept take about %s", run,
                         human_bytes(free), human_bytes(needed)));
@@ -555,6 +685,7 @@ nlohmann::ordered_json to_json(const TrainResult& result) {
                                  {"step", result.step},
                                  {"tokens", result.tokens},
                                  {"skipped_steps", result.skipped_steps},
+                                 {"rollbacks", result.rollbacks},
                                  {"seconds", result.seconds},
                                  {"tokens_per_second", result.tokens_per_second}};
   put_metrics(json, result);

@@ -13,6 +13,8 @@
 
 namespace mythos {
 
+class Parameters;
+
 struct TrainOptions {
   // The configuration of a preset or file. Not needed with a checkpoint to resume or to begin with,
   // whose own is then used.
@@ -27,6 +29,9 @@ struct TrainOptions {
   bool overwrite = false;  // begin anew in a run that has checkpoints, and remove those
   fs::path init_from;      // checkpoint or run with the first weights; if empty they are drawn
   std::string device = "auto";
+  // For tests: called behind each backward pass with the steps that were done before, while the
+  // parameters hold the step's gradients.
+  std::function<void(int64_t step, const Parameters& parameters)> after_backward;
   // Called once everything that can be wrong with data and configuration has been found good.
   std::function<void()> before_first_step;
   StopToken stop;  // saves and ends the run behind the step under way
@@ -38,10 +43,13 @@ struct TrainResult {
   fs::path checkpoint;  // the last one that was saved
   std::string device, compute_type;
   int64_t parameters = 0;
-  int64_t first_step = 0;        // steps that were done before this process
-  int64_t step = 0;              // steps that are done
-  int64_t tokens = 0;            // targets since the run began
-  int64_t skipped_steps = 0;     // in fp16, steps since the run began whose gradients overflowed
+  int64_t first_step = 0;  // steps that were done before this process
+  int64_t step = 0;        // steps that are done
+  int64_t tokens = 0;      // targets since the run began
+  // Steps since the run began that changed nothing: in fp16 those whose gradients overflowed, and
+  // those that train.skip_steps let pass.
+  int64_t skipped_steps = 0;
+  int64_t rollbacks = 0;         // returns to an earlier checkpoint since the run began
   double seconds = 0;            // of training since the run began
   double tokens_per_second = 0;  // of this process
   // The numbers of the newest lines of metrics; nothing before the first line.
@@ -61,8 +69,9 @@ struct TrainResult {
 //   data       the shards belong to another tokenizer, or hold too few tokens; every checkpoint of
 //              the run to be resumed is damaged
 //   diverged   the loss or the gradient norm is not finite, and nothing is saved (in fp16: for many
-//              steps in a row at the least loss scale); or the loss is far above its lowest
-//              (train.on_blow_up)
+//              steps in a row at the least loss scale); or more than train.skip_steps steps in a
+//              row are bad, and no return to a checkpoint is left (train.rollbacks); or the loss is
+//              far above its lowest (train.on_blow_up)
 TrainResult train(const TrainOptions& options);
 
 // The result as an object of schema "mythos.train/1" (mythos-train(1)).

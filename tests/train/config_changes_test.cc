@@ -36,6 +36,42 @@ TEST(ConfigChanges, WeightsAndTheOrderOfDataAreFixed) {
   EXPECT_EQ(fixed_changes(before, after).size(), 2U);
 }
 
+TEST(ConfigChanges, TheOptimizerIsFixed) {
+  Config before, after;
+  after.train.optimizer = Optimizer::muon;
+  after.train.muon_lr = 0.1;
+  ASSERT_EQ(fixed_changes(before, after).size(), 1U);
+  EXPECT_EQ(fixed_changes(before, after)[0].key, "train.optimizer");
+}
+
+TEST(LearningRateJump, KnowsEverySchedule) {
+  TrainConfig before;
+  before.steps = 1000;
+  before.warmup_steps = 100;
+  before.schedule = Schedule::wsd;
+  TrainConfig longer = before;
+  longer.steps = 2000;
+  EXPECT_EQ(learning_rate_jump(before, longer, 500), "");  // both are stable there
+  EXPECT_NE(learning_rate_jump(before, longer, 900), "");  // back up from the decay
+  before.schedule = longer.schedule = Schedule::inverse_sqrt;
+  EXPECT_EQ(learning_rate_jump(before, longer, 1000), "");  // the length plays no part
+  longer.warmup_steps = 200;
+  EXPECT_NE(learning_rate_jump(before, longer, 500), "");
+}
+
+TEST(LearningRateJump, LooksAtMuonsRateToo) {
+  TrainConfig before;
+  before.optimizer = Optimizer::muon;
+  before.schedule = Schedule::constant;
+  TrainConfig after = before;
+  after.muon_lr = 0.5 * before.muon_lr;
+  EXPECT_EQ(learning_rate_jump(before, after, 500),
+            "the learning rate of muon's matrices goes from 2.00e-02 at step 500 to 1.00e-02 at "
+            "the next");
+  before.optimizer = after.optimizer = Optimizer::adamw;
+  EXPECT_EQ(learning_rate_jump(before, after, 500), "");
+}
+
 TEST(LearningRateJump, IsSaidWhereTheScheduleChanges) {
   TrainConfig before;
   before.steps = 1000;

@@ -87,8 +87,9 @@ TEST_P(DeclaredTensors, AreRoundedByTheirUse) {
 // Without gradients an update is weight decay alone.
 TEST_P(DeclaredTensors, AreUpdatedByTheirUse) {
   TrainConfig train;
+  train.lr = 1;
   train.weight_decay = 0.5;
-  AdamW optimizer(model_.parameters, train);
+  GroupedOptimizer optimizer(model_.parameters, train);
   const Model before = sample_model(config_);
   optimizer.step(1);
   std::set<std::string> states;

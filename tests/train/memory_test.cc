@@ -37,11 +37,11 @@ int64_t measured_bytes(const Config& config, int64_t loops, at::ScalarType type)
   const int64_t before = tensor_bytes();
   Parameters parameters(config.model, at::kCPU);
   parameters.initialize(config.model, 1);
-  AdamW optimizer(parameters, config.train);
+  GroupedOptimizer optimizer(parameters, config.train);
   const std::vector<Batch> batches = random_batches(config);
   take_most_tensor_bytes();
   forward_backward(config, parameters, batches, config.train.tokens_per_step(), loops, type);
-  optimizer.step(1e-3);
+  optimizer.step(1);
   return take_most_tensor_bytes() - before;
 }
 
@@ -139,7 +139,19 @@ INSTANTIATE_TEST_SUITE_P(
                            plain(c);
                            c.model.ffn = FeedForward::dense, c.model.prelude_layers = 3;
                          }},
+                    Case{"truncated", [](Config& c) { c.train.backprop_loops = 3; }},
+                    Case{"random_state",
+                         [](Config& c) {
+                           c.model.injection = Injection::linear;
+                           c.model.initial_state = InitialState::random;
+                         }},
                     Case{"act", [](Config& c) { c.model.halting = Halting::act; }},
+                    Case{"per_loop", [](Config& c) { c.objectives.per_loop = 1; }},
+                    Case{"gate",
+                         [](Config& c) {
+                           c.model.halting = Halting::gate;
+                           c.objectives.gate = 1;
+                         }},
                     Case{"untied_large_vocabulary",
                          [](Config& c) { c.model.tied_head = false, c.model.vocab_size = 12000; }},
                     Case{"accumulating", [](Config& c) { c.train.grad_accum = 2; }}),

@@ -74,12 +74,12 @@ TEST(StepMetrics, AreShownAsOneLine) {
   metrics.interval.skipped = 0;
 }
 
-TEST(StepMetrics, TellOfTheLossScaleWhereThereIsOne) {
+TEST(StepMetrics, TellOfTheLossScaleAndOfSkippedStepsWhereThereAreAny) {
   StepMetrics metrics;
-  metrics.skipped_steps = 7;
   EXPECT_FALSE(to_json(metrics).contains("loss_scale"));
   EXPECT_FALSE(to_json(metrics).contains("skipped_steps"));
   metrics.loss_scale = 4096;
+  metrics.skipped_steps = 7;
   EXPECT_EQ(to_json(metrics).at("loss_scale"), 4096);
   EXPECT_EQ(to_json(metrics).at("skipped_steps"), 7);
 }

@@ -27,6 +27,12 @@ ModelConfig small_config() {
   return config;
 }
 
+TrainConfig train_config() {
+  TrainConfig config;
+  config.lr = 0.01;
+  return config;
+}
+
 // The same random gradients for the same seed.
 void set_gradients(const Parameters& parameters, uint64_t seed, double scale) {
   at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(seed);
@@ -68,10 +74,10 @@ TEST_P(AdamWTest, EqualsThePlainFormWithClippingAndDecayOfMatricesAlone) {
   const ModelConfig model = small_config();
   Parameters parameters(model, device_);
   parameters.initialize(model, 5);
-  TrainConfig config;
+  TrainConfig config = train_config();
   config.weight_decay = 0.3;
   config.clip_norm = 0.7;
-  AdamW optimizer(parameters, config);
+  GroupedOptimizer optimizer(parameters, config);
   std::map<std::string, PlainAdamW> plain;
   std::map<std::string, Tensor> expected;
   for (const Parameters::Item& item : parameters.items()) {
@@ -89,7 +95,7 @@ TEST_P(AdamWTest, EqualsThePlainFormWithClippingAndDecayOfMatricesAlone) {
       Tensor& value = expected[item.name];
       value = plain[item.name].step(value, clipped);
     }
-    EXPECT_NEAR(optimizer.step(0.01).norm.item<double>(), norm, 1e-4 * norm);
+    EXPECT_NEAR(optimizer.step(1).norm.item<double>(), norm, 1e-4 * norm);
     optimizer.zero_grad();
   }
   for (const Parameters::Item& item : parameters.items()) {
@@ -103,12 +109,12 @@ TEST_P(AdamWTest, LeavesSmallGradientsAndAZeroClipNormAlone) {
   for (const double clip : {0.0, 1e6}) {
     Parameters parameters(model, device_);
     parameters.initialize(model, 5);
-    TrainConfig config;
+    TrainConfig config = train_config();
     config.clip_norm = clip;
-    AdamW optimizer(parameters, config);
+    GroupedOptimizer optimizer(parameters, config);
     set_gradients(parameters, 1, 1.0);
     const Tensor gradient = parameters.at("embed.weight").grad().clone();
-    optimizer.step(0.01);
+    optimizer.step(1);
     const NamedTensors state = optimizer.state();
     const auto found = std::find_if(state.begin(), state.end(), [](const auto& item) {
       return item.first == "exp_avg.embed.weight";
@@ -122,9 +128,9 @@ TEST_P(AdamWTest, CountsAMissingGradientAsZero) {
   const ModelConfig model = small_config();
   Parameters parameters(model, device_);
   parameters.initialize(model, 5);
-  AdamW optimizer(parameters, TrainConfig{});
+  GroupedOptimizer optimizer(parameters, train_config());
   const Tensor before = parameters.at("norm.weight").detach().clone();
-  EXPECT_EQ(optimizer.step(0.01).norm.item<double>(), 0);
+  EXPECT_EQ(optimizer.step(1).norm.item<double>(), 0);
   EXPECT_TRUE(at::equal(parameters.at("norm.weight"), before));
 }
 
@@ -132,21 +138,21 @@ TEST_P(AdamWTest, StateRestoresExactly) {
   const ModelConfig model = small_config();
   Parameters one(model, device_), other(model, device_);
   one.initialize(model, 5);
-  AdamW first(one, TrainConfig{});
+  GroupedOptimizer first(one, train_config());
   for (uint64_t step = 0; step < 3; ++step) {
     set_gradients(one, step, 1.0);
-    first.step(0.01);
+    first.step(1);
   }
   TensorMap state, values;
   for (const auto& [name, tensor] : first.state()) state[name] = tensor.clone();
   for (const auto& item : one.items()) values[item.name] = item.tensor.detach().clone();
   other.load(values, "test");
-  AdamW second(other, TrainConfig{});
+  GroupedOptimizer second(other, train_config());
   second.load(state, "test");
   set_gradients(one, 9, 1.0);
   set_gradients(other, 9, 1.0);
-  first.step(0.01);
-  second.step(0.01);
+  first.step(1);
+  second.step(1);
   for (const auto& item : one.items()) {
     EXPECT_TRUE(at::equal(item.tensor, other.at(item.name))) << item.name;
   }
@@ -156,7 +162,7 @@ TEST_P(AdamWTest, StateThatDoesNotFitIsRefused) {
   const ModelConfig model = small_config();
   Parameters parameters(model, device_);
   parameters.initialize(model, 5);
-  AdamW optimizer(parameters, TrainConfig{});
+  GroupedOptimizer optimizer(parameters, train_config());
   TensorMap state;
   for (const auto& [name, tensor] : optimizer.state()) state[name] = tensor;
   TensorMap missing = state, surplus = state, reshaped = state;
@@ -178,16 +184,16 @@ TEST_P(AdamWTest, GradientsOfAScaledLossGiveTheSameUpdate) {
   Parameters plain(model, device_), scaled(model, device_);
   plain.initialize(model, 5);
   scaled.initialize(model, 5);
-  TrainConfig config;
+  TrainConfig config = train_config();
   config.clip_norm = 0.7;
-  AdamW first(plain, config), second(scaled, config);
+  GroupedOptimizer first(plain, config), second(scaled, config);
   const Tensor scale = at::full({}, 1024.0F).to(device_);
   for (uint64_t step = 0; step < 3; ++step) {
     set_gradients(plain, step, 1.0);
     set_gradients(scaled, step, 1024.0);
-    const Tensor norm = first.step(0.01).norm;
+    const Tensor norm = first.step(1).norm;
     ASSERT_GT(norm.item<double>(), config.clip_norm);
-    const AdamW::Update update = second.step(0.01, scale);
+    const GroupedOptimizer::Update update = second.step(1, scale);
     EXPECT_EQ(update.norm.item<float>(), norm.item<float>());
     EXPECT_EQ(update.found_inf.item<float>(), 0);
   }
@@ -202,19 +208,19 @@ TEST_P(AdamWTest, GradientsThatAreNotFiniteChangeNothing) {
     Parameters parameters(model, device_), undisturbed(model, device_);
     parameters.initialize(model, 5);
     undisturbed.initialize(model, 5);
-    AdamW optimizer(parameters, TrainConfig{}), other(undisturbed, TrainConfig{});
+    GroupedOptimizer optimizer(parameters, train_config()), other(undisturbed, train_config());
     const Tensor scale = at::full({}, 4.0F).to(device_);
     set_gradients(parameters, 1, 1.0);
     parameters.at("norm.weight").grad()[3] = bad;
-    EXPECT_EQ(optimizer.step(0.01, scale).found_inf.item<float>(), 1);
+    EXPECT_EQ(optimizer.step(1, scale).found_inf.item<float>(), 1);
     for (const auto& [name, tensor] : optimizer.state()) {
       EXPECT_EQ(tensor.abs().max().item<float>(), 0) << name;
     }
     // The next is the first.
     set_gradients(parameters, 2, 1.0);
     set_gradients(undisturbed, 2, 1.0);
-    optimizer.step(0.01, scale);
-    other.step(0.01, scale);
+    optimizer.step(1, scale);
+    other.step(1, scale);
     for (const auto& item : parameters.items()) {
       EXPECT_TRUE(at::equal(item.tensor, undisturbed.at(item.name))) << item.name;
     }
@@ -228,7 +234,7 @@ Tensor found_inf(bool found, at::Device device) {
 }
 
 TEST_P(LossScalerTest, FallsAtOnceAndGrowsAfterFiniteStepsInARow) {
-  TrainConfig config;
+  TrainConfig config = train_config();
   EXPECT_EQ(LossScaler(config, device_).read_scale(), 65536);
   config.loss_scale = 64;
   config.loss_scale_interval = 3;
@@ -246,7 +252,7 @@ TEST_P(LossScalerTest, FallsAtOnceAndGrowsAfterFiniteStepsInARow) {
 }
 
 TEST_P(LossScalerTest, CountsOverflowsInARowAtTheLeastScale) {
-  TrainConfig config;
+  TrainConfig config = train_config();
   config.loss_scale = 2;
   LossScaler scaler(config, device_);
   for (const int64_t stuck : {0, 1, 2, 3}) {
@@ -259,7 +265,7 @@ TEST_P(LossScalerTest, CountsOverflowsInARowAtTheLeastScale) {
 }
 
 TEST_P(LossScalerTest, GoesOnFromItsState) {
-  TrainConfig config;
+  TrainConfig config = train_config();
   config.loss_scale = 3e4 / 7;
   config.loss_scale_interval = 3;
   LossScaler scaler(config, device_);

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <map>
 
 namespace mythos {
 namespace {
@@ -19,8 +20,8 @@ TrainConfig config_of(Schedule schedule) {
 }
 
 TEST(LearningRate, WarmsUpLinearlyToThePeak) {
-  for (const Schedule schedule :
-       {Schedule::cosine, Schedule::linear_cooldown, Schedule::constant}) {
+  for (const Schedule schedule : {Schedule::cosine, Schedule::linear_cooldown, Schedule::constant,
+                                  Schedule::wsd, Schedule::inverse_sqrt}) {
     const TrainConfig config = config_of(schedule);
     EXPECT_DOUBLE_EQ(learning_rate(config, 0), 0.2);
     EXPECT_DOUBLE_EQ(learning_rate(config, 4), 1.0);
@@ -43,6 +44,35 @@ TEST(LearningRate, LinearCooldownIsFlatAndThenFallsInAStraightLine) {
   EXPECT_DOUBLE_EQ(learning_rate(config, 59), 2.0);
   EXPECT_NEAR(learning_rate(config, 79), 1.1, 1e-12);
   EXPECT_NEAR(learning_rate(config, 99), 0.2, 1e-12);
+}
+
+// Warm-up, stable, then 1 − sqrt of the share of the 40 steps that is done.
+TEST(LearningRate, WsdIsFlatAndThenFallsByTheSquareRoot) {
+  const TrainConfig config = config_of(Schedule::wsd);
+  EXPECT_DOUBLE_EQ(learning_rate(config, 10), 2.0);
+  EXPECT_DOUBLE_EQ(learning_rate(config, 59), 2.0);
+  EXPECT_NEAR(learning_rate(config, 60), 2.0 - 1.8 * std::sqrt(1.0 / 40), 1e-12);
+  EXPECT_NEAR(learning_rate(config, 69), 2.0 - 1.8 * 0.5, 1e-12);
+  EXPECT_NEAR(learning_rate(config, 99), 0.2, 1e-12);
+}
+
+TEST(LearningRate, InverseSqrtFallsFromThePeakWhateverTheLength) {
+  TrainConfig config = config_of(Schedule::inverse_sqrt);
+  EXPECT_NEAR(learning_rate(config, 10), 2.0 * std::sqrt(10.0 / 11), 1e-12);
+  EXPECT_NEAR(learning_rate(config, 39), 1.0, 1e-12);
+  config.steps = 100000;
+  EXPECT_NEAR(learning_rate(config, 39), 1.0, 1e-12);
+  EXPECT_NEAR(learning_rate(config, 99999), 0.2, 1e-12);  // never below min_lr_ratio
+  config.warmup_steps = 0;
+  EXPECT_NEAR(learning_rate(config, 0), 2.0, 1e-12);
+  EXPECT_NEAR(learning_rate(config, 3), 1.0, 1e-12);
+}
+
+TEST(LearningRate, IsThePeakTimesTheFactor) {
+  TrainConfig config = config_of(Schedule::cosine);
+  for (int64_t step = 0; step < 100; ++step) {
+    EXPECT_DOUBLE_EQ(learning_rate(config, step), 2.0 * schedule_factor(config, step));
+  }
 }
 
 TEST(LearningRate, ConstantStays) {
@@ -114,6 +144,94 @@ TEST(LoopsOfStepAlone, DependsOnSeedAndStepOnly) {
   // Independent draws of this distribution agree about one time in nine.
   EXPECT_LT(same_as_next, 200);
   EXPECT_LT(same_as_other_seed, 200);
+}
+
+// Drawn 20000 times: the number of times that each count came up.
+std::map<int64_t, int64_t> histogram(const LoopDistribution& loops) {
+  std::map<int64_t, int64_t> times;
+  for (int64_t step = 0; step < 20000; ++step) ++times[loops_of_step(loops, 7, step)];
+  return times;
+}
+
+// Before the cut: the mean and the variance of 1 + Poisson(λ), λ log-normal with mean m, are 1 + m
+// and m + m²(exp σ² − 1).
+TEST(LoopsOfStepAlone, LognormalPoissonHasTheMomentsOfGeipingEtAl) {
+  LoopDistribution loops{LoopSampling::lognormal_poisson, 12, 1, 1 << 20};
+  for (const double sigma : {0.0, 0.5}) {
+    loops.sigma = sigma;
+    double sum = 0, squares = 0;
+    for (const auto& [count, times] : histogram(loops)) {
+      sum += static_cast<double>(count * times);
+      squares += static_cast<double>(count * count * times);
+    }
+    const double mean = sum / 20000, variance = squares / 20000 - mean * mean;
+    EXPECT_NEAR(mean, 13, 0.15) << sigma;
+    const double want = 12 + 144 * (std::exp(sigma * sigma) - 1);
+    EXPECT_NEAR(variance, want, 0.08 * want) << sigma;
+  }
+  loops.max = 20;
+  const auto times = histogram(loops);
+  EXPECT_EQ(times.rbegin()->first, 20);
+  EXPECT_GE(times.begin()->first, 1);
+  loops.sigma = 10;  // of which many rates are far beyond the cut
+  EXPECT_LE(histogram(loops).rbegin()->first, 20);
+}
+
+TEST(LoopsOfStepAlone, TheCountsOfASetAreEquallyLikely) {
+  LoopDistribution loops{LoopSampling::set, 0, 1, 8};
+  loops.counts = {1, 2, 4, 8};
+  const auto times = histogram(loops);
+  ASSERT_EQ(times.size(), 4U);
+  for (const int64_t count : loops.counts) {
+    EXPECT_NEAR(static_cast<double>(times.at(count)), 5000, 300) << count;
+  }
+}
+
+TEST(LoopsOfSequences, AreThoseOfTheStepOrADrawForEach) {
+  LoopDistribution loops{LoopSampling::poisson, 8, 1, 16};
+  const int64_t step = loops_of_step(loops, 3, 5);
+  EXPECT_EQ(loops_of_sequences(loops, 3, 5, 3), (std::vector<int64_t>{step, step, step}));
+  loops.per = LoopsPer::sequence;
+  const std::vector<int64_t> drawn = loops_of_sequences(loops, 3, 5, 2000);
+  // A sequence's number does not depend on how many there are.
+  const std::vector<int64_t> few = loops_of_sequences(loops, 3, 5, 10);
+  EXPECT_TRUE(std::equal(few.begin(), few.end(), drawn.begin()));
+  EXPECT_NE(loops_of_sequences(loops, 3, 6, 10), few);
+  EXPECT_NE(loops_of_sequences(loops, 4, 5, 10), few);
+  double sum = 0;
+  int same_as_next = 0;
+  for (size_t i = 0; i < drawn.size(); ++i) {
+    sum += static_cast<double>(drawn[i]);
+    EXPECT_GE(drawn[i], 1);
+    EXPECT_LE(drawn[i], 16);
+    same_as_next += i > 0 && drawn[i] == drawn[i - 1];
+  }
+  EXPECT_NEAR(sum / 2000, 8, 0.25);
+  EXPECT_LT(same_as_next, 400);  // one in nine of independent draws
+}
+
+TEST(LoopCurriculum, GrowsTheMeanOverItsShareOfTheSteps) {
+  TrainConfig train;
+  train.steps = 200;
+  train.loop_curriculum_fraction = 0.5;
+  const LoopDistribution whole = loop_distribution(train, ModelConfig{});  // mean 8, up to 16
+  const auto mean = [&](int64_t step) { return distribution_of_step(whole, train, step).mean; };
+  EXPECT_EQ(mean(0), 8);
+  train.loop_curriculum = LoopCurriculum::linear;
+  EXPECT_EQ(mean(0), 1);
+  EXPECT_DOUBLE_EQ(mean(50), 4.5);
+  EXPECT_EQ(distribution_of_step(whole, train, 50).max, 9);
+  EXPECT_EQ(mean(100), 8);
+  EXPECT_EQ(mean(150), 8);
+  EXPECT_EQ(distribution_of_step(whole, train, 100).max, 16);
+  train.loop_curriculum = LoopCurriculum::one_minus_sqrt;
+  EXPECT_EQ(mean(0), 1);
+  EXPECT_DOUBLE_EQ(mean(75), 4.5);
+  EXPECT_DOUBLE_EQ(mean(50), 1 + 7 * (1 - std::sqrt(0.5)));
+  EXPECT_EQ(mean(100), 8);
+  for (int64_t step = 1; step <= 100; ++step) EXPECT_GT(mean(step), mean(step - 1));
+  train.loop_curriculum_fraction = 0;
+  EXPECT_EQ(mean(0), 8);
 }
 
 }  // namespace

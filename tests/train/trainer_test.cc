@@ -137,6 +137,72 @@ TEST_P(TrainerTest, AResumedRunEqualsAnUninterruptedOneBitForBit) {
   expect_same_run(scratch_ / "whole", cut, "step-000012");
 }
 
+// The sums of terms and depths go on too: step 6 lies between two lines of metrics.
+TEST_P(TrainerTest, AResumedRunWithObjectivesEqualsAnUninterruptedOne) {
+  TrainOptions options = this->options("whole");
+  options.config->model.halting = Halting::gate;
+  options.config->model.halt_loops = 1.5;
+  ObjectivesConfig& objectives = options.config->objectives;
+  objectives.ponder = 0.5, objectives.jacobian = 0.1, objectives.balance = 0.01;
+  train(options);
+  const fs::path cut = scratch_ / "cut";
+  fs::copy(scratch_ / "whole", cut, fs::copy_options::recursive | fs::copy_options::copy_symlinks);
+  fs::remove_all(cut / "step-000012");
+  fs::remove(cut / "latest");
+  TrainOptions resume = this->options("cut");
+  resume.resume = true;
+  resume.config.reset();
+  EXPECT_EQ(train(resume).first_step, 6);
+  expect_same_run(scratch_ / "whole", cut, "step-000012");
+  for (const nlohmann::json& line : untimed(cut / "metrics.jsonl")) {
+    if (!line.contains("loss")) continue;
+    ASSERT_EQ(line["objectives"].size(), 4U) << line;
+    EXPECT_NEAR(line["objectives"]["next_token"].get<double>(), line["loss"].get<double>(), 1e-9);
+    EXPECT_GT(line["objectives"]["jacobian"].get<double>(), 0);
+    ASSERT_EQ(line["depth"].size(), 4U) << line;  // twice the mean of 2
+    double depth = 0;
+    for (const nlohmann::json& count : line["depth"]) depth += count.get<double>();
+    EXPECT_NEAR(depth, 4 * 2 * 2 * 16, 1e-3);
+  }
+}
+
+// Depths of sequences, their random first states and the curriculum are functions of the step.
+TEST_P(TrainerTest, AResumedRunOfManyDepthsEqualsAnUninterruptedOne) {
+  TrainOptions options = this->options("whole");
+  options.assignments = {"initial_state=random",
+                         "injection=add",
+                         "loop_sampling=lognormal-poisson",
+                         "loops_per=sequence",
+                         "mean_loops=3",
+                         "backprop_loops=-1",
+                         "loop_curriculum=linear",
+                         "loop_curriculum_fraction=0.9"};
+  train(options);
+  const fs::path cut = scratch_ / "cut";
+  fs::copy(scratch_ / "whole", cut, fs::copy_options::recursive | fs::copy_options::copy_symlinks);
+  fs::remove_all(cut / "step-000012");
+  fs::remove(cut / "latest");
+  TrainOptions resume = this->options("cut");
+  resume.resume = true;
+  resume.config.reset();
+  EXPECT_EQ(train(resume).first_step, 6);
+  expect_same_run(scratch_ / "whole", cut, "step-000012");
+  std::vector<double> means;
+  bool whole = true;
+  for (const nlohmann::json& line : untimed(cut / "metrics.jsonl")) {
+    if (!line.contains("mean_loops")) continue;
+    means.push_back(line["mean_loops"].get<double>());
+    // Four sequences have a mean in quarters.
+    const double quarters = 4 * line["loops"].get<double>();
+    EXPECT_EQ(quarters, std::round(quarters));
+    whole = whole && line["loops"].is_number_integer();
+  }
+  ASSERT_EQ(means.size(), 3U);
+  EXPECT_GE(means[0], 1);
+  EXPECT_LT(means[0], means[2]);
+  EXPECT_FALSE(whole);
+}
+
 // A second source, with the tokenizer of the first: documents of its own, some for validation.
 void write_more_shards(const fs::path& directory, const fs::path& first, bool val = true,
                        bool bos = false) {
