@@ -9,17 +9,18 @@
 #include "config/key_options.h"
 #include "device/compute_options.h"
 #include "eval/evaluation.h"
+#include "eval/task_score.h"
 
 using namespace mythos;
 
 namespace {
 
 struct Options {
-  std::string checkpoint, loops, split = "val";
+  std::string checkpoint, loops, split = "val", tasks;
   ComputeOptions compute;
   DecodeOptions decode_options;
   EvalOptions eval;
-  bool decode = false, as_json = false;
+  bool ema = false, decode = false, as_json = false;
 };
 
 // Completes what is measured by what the checkpoint's own [decode] says.
@@ -42,12 +43,38 @@ void require_finite(const EvalReport& report, const NonFinite& weights) {
        weights.cause());
 }
 
+// Scores tasks. Answers are computed in one pass, without a cache.
+int run_tasks(const Options& options, const LoadedCheckpoint& loaded, at::Device device) {
+  for (const char* key : {"weights", "cache_type", "cache_sharing"}) {
+    if (options.decode_options.given(key)) {
+      fail(ErrorKind::usage,
+           std::string("--tasks has plain weights and no cache; leave out decode.") + key);
+    }
+  }
+  EvalOptions eval = options.eval;
+  take_decode(options, loaded.config.decode, eval);
+  TaskScoreOptions score;
+  score.tasks = options.tasks;
+  score.loops = eval.loops;
+  score.batch_size = eval.batch_size;
+  score.compute_type = eval.compute_type;
+  if (eval.decode) score.exit = {eval.decode->exit, eval.decode->exit_threshold};
+  const TaskReport report = score_tasks(loaded, device, score);
+  options.as_json ? print_json(to_json(report)) : print_lines(task_table(report));
+  return 0;
+}
+
 int run(Options& options) {
+  if (options.tasks.empty() == options.eval.data.empty()) {
+    fail(ErrorKind::usage, "give one of --data DIR and --tasks FILE");
+  }
   if (!options.loops.empty()) options.eval.loops = parse_int_list(options.loops, "--loops");
   if (options.split == "train") options.eval.split = ShardDirectory::Split::train;
   options.decode_options.resolve({});  // mistakes are told before the checkpoint is read
   const at::Device device = options.compute.select();
-  const LoadedCheckpoint loaded = load_checkpoint(options.checkpoint, device);
+  const LoadedCheckpoint loaded = load_checkpoint(
+      options.checkpoint, device, options.ema ? LoadFor::averages : LoadFor::computing);
+  if (!options.tasks.empty()) return run_tasks(options, loaded, device);
   take_decode(options, loaded.config.decode, options.eval);
   const EvalReport report = evaluate_checkpoint(loaded, device, options.eval);
   if (options.as_json) {
@@ -65,9 +92,15 @@ void declare(CLI::App& app, Options& o) {
   app.add_option("--checkpoint", o.checkpoint, "Run folder or step folder of a trained model")
       ->type_name("RUN")
       ->required();
+  app.add_flag("--ema", o.ema,
+               "The averages of the weights that train.ema_decay kept, instead of the weights");
   app.add_option("--data", o.eval.data, "Shard directory made with the model's tokenizer")
-      ->type_name("DIR")
-      ->required();
+      ->type_name("DIR");
+  CLI::Option* tasks =
+      app.add_option("--tasks", o.tasks,
+                     "Score tasks by exact match instead: JSON lines with prompt, completion and "
+                     "difficulty, as 'mythos synth' writes them")
+          ->type_name("FILE");
   app.add_option("--loops", o.loops,
                  "Loop counts, more than trained allowed; default: 1,2,4,… max_loop_iters")
       ->type_name("N,N,…");
@@ -97,7 +130,12 @@ void declare(CLI::App& app, Options& o) {
       app, {"dtype", "weights", "cache_type", "cache_sharing", "exit", "exit_threshold"});
   app.add_flag("--baseline", o.eval.baseline, "Add the unigram distribution of the training split");
   app.add_flag("--untrained", o.eval.untrained, "Add the same configuration with fresh weights");
-  app.add_flag("--json", o.as_json, "Print one JSON object (mythos.eval/1)");
+  for (const char* name : {"--split", "--max-tokens", "--seq-len", "--stride", "--decode",
+                           "--baseline", "--untrained"}) {
+    tasks->excludes(app.get_option(name));
+  }
+  app.add_flag("--json", o.as_json,
+               "Print one JSON object (mythos.eval/1; with --tasks mythos.eval-tasks/1)");
 }
 
 }  // namespace
@@ -110,7 +148,8 @@ int main(int argc, char** argv) {
        R"(mythos eval --checkpoint runs/nano --data shards
           mythos eval --checkpoint runs/nano --data shards --loops 1,2,4,8,16,32 --baseline
           mythos eval --checkpoint runs/nano --data shards --untrained --json
-          mythos eval --checkpoint runs/nano --data shards --weights int4 --cache-type int8)",
+          mythos eval --checkpoint runs/nano --data shards --weights int4 --cache-type int8
+          mythos eval --checkpoint runs/hops --tasks test.jsonl --loops 1,2,4,8)",
        [&](CLI::App& app) { declare(app, options); }, [&] { return run(options); },
        "A smaller --batch-size or --seq-len needs less."});
 }

@@ -3,6 +3,8 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
+#include "base/error.h"
+#include "base/strings.h"
 #include "eval/windows.h"
 
 namespace mythos {
@@ -13,6 +15,15 @@ class Windows {
  public:
   Windows(Decoder& decoder, int64_t count, int64_t loops, int64_t seq_len)
       : decoder_(decoder), logits_(at::empty({count, decoder.config().vocab_size})) {
+    const int64_t latent = decoder.config().latent_token;
+    if (latent >= 0 && decoder.options().exit == ExitRule::kl) {
+      fail(ErrorKind::usage,
+           strprintf("exit by kl leaves no last hidden state, which the latent token of this model "
+                     "(model.latent_token = %d) needs.",
+                     latent),
+           "Choose --exit latent");
+    }
+    if (latent >= 0) thoughts_ = at::empty({count, decoder.config().dim});
     for (int64_t i = 0; i < count; ++i) caches_.push_back(decoder.make_cache(loops, seq_len));
   }
 
@@ -46,6 +57,11 @@ class Windows {
       rows.push_back({caches_[static_cast<size_t>(window)].get(),
                       static_cast<uint32_t>(batch.inputs[place]), 0,
                       scored ? logits_.data_ptr<float>() + row * logits_.size(1) : nullptr, 0});
+      if (thoughts_.defined()) {
+        float* thought = thoughts_.data_ptr<float>() + window * thoughts_.size(1);
+        rows.back().hidden = thought;
+        if (batch.inputs[place] == decoder_.config().latent_token) rows.back().input = thought;
+      }
       if (scored) targets.push_back(batch.targets[place]);
     }
     if (rows.empty()) return 0;
@@ -63,6 +79,7 @@ class Windows {
 
   Decoder& decoder_;
   Tensor logits_;
+  Tensor thoughts_;  // [count,D] last hidden states; undefined without a latent token
   std::vector<std::unique_ptr<KvCache>> caches_;
   std::vector<int64_t> ends_;  // for each window of the batch, the position after its last target
 };
@@ -80,7 +97,7 @@ Likelihood evaluate_decode(Decoder& decoder, const ShardDirectory& data,
   out.loops = options.loops > 0 ? options.loops : config.max_loop_iters;
   out.loops_run.resize(static_cast<size_t>(out.loops));
   Windows windows(decoder, batch_size, out.loops, options.seq_len);
-  for_each_batch(data, byte_lengths, options, batch_size, out,
+  for_each_batch(data, byte_lengths, options, batch_size, config.latent_token, out,
                  [&](Batch& batch) { out.nats += windows.nats(batch, out.loops_run); });
   out.cache_bytes_per_token = windows.cache_bytes_per_token();
   const ExitRule exit = decoder.options().exit;

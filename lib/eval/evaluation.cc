@@ -11,16 +11,10 @@
 #include "config/loop_distribution.h"
 #include "device/device.h"
 #include "eval/decode_likelihood.h"
+#include "eval/loop_counts.h"
 
 namespace mythos {
 namespace {
-
-std::vector<int64_t> doubling_loops(int64_t max_loop_iters) {
-  std::vector<int64_t> loops;
-  for (int64_t n = 1; n < max_loop_iters; n *= 2) loops.push_back(n);
-  loops.push_back(max_loop_iters);
-  return loops;
-}
 
 const Tokenizer& carried_tokenizer(const LoadedCheckpoint& loaded) {
   if (loaded.tokenizer) return *loaded.tokenizer;

@@ -19,14 +19,20 @@ void count_loops(const Tensor& loops_run, const Tensor& targets, Tensor& counts)
   counts += loops_run.masked_select(targets >= 0).bincount({}, counts.numel());
 }
 
-// Calls f(first, ids) for tokens begin … end-1 of a split, piece by piece.
+// Calls f(ids) for the tokens that count among begin … end-1 of a split, piece by piece.
 template <class F>
 void for_each_piece(const ShardDirectory& data, ShardDirectory::Split split, uint64_t begin,
                     uint64_t end, F&& f) {
-  std::vector<uint32_t> ids;
-  for (uint64_t first = begin; first < end; first += ids.size()) {
+  std::vector<uint32_t> ids, mask;
+  for (uint64_t first = begin; first < end; first += kReadTokens) {
     ids.resize(std::min(kReadTokens, end - first));
+    mask.resize(ids.size());
     data.read(split, first, ids);
+    data.read_mask(split, first, mask);
+    size_t counted = 0;
+    for (size_t i = 0; i < ids.size(); ++i)
+      if (mask[i] != 0) ids[counted++] = ids[i];
+    ids.resize(counted);
     f(ids);
   }
 }
@@ -68,19 +74,22 @@ Likelihood evaluate(const ModelConfig& config, const Weights& weights, const Sha
   forward_options.loops = out.loops;
   Tensor nats = at::zeros({}, at::dtype(at::kDouble).device(device));
   Tensor counts = at::zeros({out.loops + 1}, at::dtype(at::kLong).device(device));
-  for_each_batch(data, byte_lengths, options, batch_size, out, [&](Batch& batch) {
-    const std::vector<int64_t> shape = {batch.batch_size, batch.seq_len};
-    const Tensor inputs = at::from_blob(batch.inputs.data(), shape, at::kLong).to(device);
-    const Tensor targets = at::from_blob(batch.targets.data(), shape, at::kLong).to(device);
-    const ForwardResult result = forward(config, weights, inputs, forward_options);
-    // No window of the batch has targets at its first positions, which therefore need no logits.
-    const int64_t known = batch.targets[0] < 0 ? options.seq_len - options.stride : 0;
-    const int64_t scored = options.seq_len - known;
-    nats += token_losses(weights, result.hidden.narrow(1, known, scored),
-                         targets.narrow(1, known, scored))
-                .sum(at::kDouble);
-    if (result.loops_run.defined()) count_loops(result.loops_run, targets, counts);
-  });
+  bool first = true;
+  for_each_batch(
+      data, byte_lengths, options, batch_size, config.latent_token, out, [&](Batch& batch) {
+        const std::vector<int64_t> shape = {batch.batch_size, batch.seq_len};
+        const Tensor inputs = at::from_blob(batch.inputs.data(), shape, at::kLong).to(device);
+        const Tensor targets = at::from_blob(batch.targets.data(), shape, at::kLong).to(device);
+        const ForwardResult result = forward(config, weights, inputs, forward_options);
+        // Only the first window has targets at positions that windows share, which need no logits.
+        const int64_t known = options.stride > 0 && !first ? options.seq_len - options.stride : 0;
+        first = false;
+        const int64_t scored = options.seq_len - known;
+        nats += token_losses(weights, result.hidden.narrow(1, known, scored),
+                             targets.narrow(1, known, scored))
+                    .sum(at::kDouble);
+        if (result.loops_run.defined()) count_loops(result.loops_run, targets, counts);
+      });
   out.nats = nats.item<double>();
   if (config.halting == Halting::act) {
     const Tensor from_one = counts.slice(0, 1).to(at::kCPU).contiguous();
@@ -96,17 +105,18 @@ Likelihood unigram_baseline(const ShardDirectory& data, const std::vector<int32_
                             ShardDirectory::Split split, int64_t max_tokens) {
   const Stopwatch watch;
   Likelihood out;
-  out.tokens = target_count(data, split, max_tokens);
+  const auto end = static_cast<uint64_t>(target_count(data, split, max_tokens)) + 1;
   std::vector<double> counts(byte_lengths.size(), 1);
   const auto train = ShardDirectory::Split::train;
   for_each_piece(data, train, 0, data.tokens(train), [&](const std::vector<uint32_t>& ids) {
     for (const uint32_t id : ids) ++counts.at(id);
   });
-  const double total = static_cast<double>(data.tokens(train)) + static_cast<double>(counts.size());
-  const auto end = static_cast<uint64_t>(out.tokens) + 1;
+  const double total =
+      static_cast<double>(data.counted(train)) + static_cast<double>(counts.size());
   for_each_piece(data, split, 1, end, [&](const std::vector<uint32_t>& ids) {
     for (const uint32_t id : ids) {
       out.nats -= std::log(counts.at(id) / total);
+      ++out.tokens;
       out.bytes += byte_lengths.at(id);
     }
   });

@@ -4,19 +4,20 @@
 
 #include "arch/plan.h"
 #include "base/error.h"
+#include "base/strings.h"
+#include "data/sample/latent_targets.h"
 
 namespace mythos {
 namespace {
 
-// Counts the batch's targets and their bytes into `out`, and sets targets beyond `limit` to -1.
-void count_targets(Batch& batch, const std::vector<int32_t>& byte_lengths, int64_t limit,
-                   Likelihood& out) {
-  for (int64_t& target : batch.targets) {
+// Counts the batch's targets and their bytes into `out`, and sets targets beyond token `limit` of
+// the split to -1. The batch begins with window `first`; windows are `step` tokens apart.
+void count_targets(Batch& batch, const std::vector<int32_t>& byte_lengths, int64_t first,
+                   int64_t step, int64_t limit, Likelihood& out) {
+  for (int64_t i = 0; i < batch.batch_size * batch.seq_len; ++i) {
+    int64_t& target = batch.targets[static_cast<size_t>(i)];
+    if ((first + i / batch.seq_len) * step + i % batch.seq_len >= limit) target = -1;
     if (target < 0) continue;
-    if (out.tokens == limit) {
-      target = -1;
-      continue;
-    }
     ++out.tokens;
     out.bytes += byte_lengths.at(static_cast<size_t>(target));
   }
@@ -44,12 +45,13 @@ int64_t target_count(const ShardDirectory& data, ShardDirectory::Split split, in
          (val ? "Part the text anew: mythos shards split " + path + " NEW --val-fraction 0.05"
               : "Give 'mythos tokenize' more text."));
   }
+  data.require_counted(split);
   return max_tokens > 0 ? std::min(all, max_tokens) : all;
 }
 
 void for_each_batch(const ShardDirectory& data, const std::vector<int32_t>& byte_lengths,
-                    const LikelihoodOptions& options, int64_t batch_size, Likelihood& out,
-                    const std::function<void(Batch& batch)>& f) {
+                    const LikelihoodOptions& options, int64_t batch_size, int64_t latent_token,
+                    Likelihood& out, const std::function<void(Batch& batch)>& f) {
   const int64_t limit = target_count(data, options.split, options.max_tokens);
   const auto windows = static_cast<int64_t>(
       count_windows(static_cast<uint64_t>(limit) + 1, options.seq_len, options.stride));
@@ -57,9 +59,17 @@ void for_each_batch(const ShardDirectory& data, const std::vector<int32_t>& byte
     Batch batch =
         sequential_batch(data, options.split, static_cast<uint64_t>(window),
                          std::min(batch_size, windows - window), options.seq_len, options.stride);
-    count_targets(batch, byte_lengths, limit, out);
+    drop_cut_latents(batch, latent_token);
+    count_targets(batch, byte_lengths, window,
+                  options.stride > 0 ? options.stride : options.seq_len, limit, out);
     f(batch);
     if (options.on_progress) options.on_progress(out.tokens);
+  }
+  if (out.tokens == 0) {
+    fail(ErrorKind::data,
+         strprintf("%s: none of the first %d targets of the %s split counts.", data.path(), limit,
+                   split_name(options.split)),
+         "Evaluate more of it, or all.");
   }
 }
 

@@ -4,6 +4,7 @@
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 
+#include <algorithm>
 #include <numeric>
 
 #include "../model/sample_model.h"
@@ -104,6 +105,29 @@ TEST_F(DecodeLikelihood, EqualsWindowsThatOverlap) {
   exits.exit = ExitRule::latent;
   exits.exit_threshold = 1e30;
   EXPECT_EQ(decoded(model_, exits).loops_run, (std::vector<int64_t>{100, 0, 0}));
+}
+
+// The most frequent token of the text is a latent thought, at the beginning of windows too; nothing
+// predicts one.
+TEST_F(DecodeLikelihood, EqualsWindowsWithLatentThoughts) {
+  const Likelihood all = plain(model_);
+  Model thinks = make_model(small_config());
+  std::vector<uint32_t> ids(100);
+  data_->read(options_.split, 0, ids);
+  thinks.config.latent_token = *std::max_element(ids.begin(), ids.end(), [&](auto a, auto b) {
+    return std::count(ids.begin(), ids.end(), a) < std::count(ids.begin(), ids.end(), b);
+  });
+  for (const int64_t stride : {0, 5}) {
+    options_.stride = stride;
+    const Likelihood found = decoded(thinks), want = plain(thinks);
+    EXPECT_LT(want.tokens, all.tokens);
+    EXPECT_GT(want.tokens, all.tokens / 2);
+    EXPECT_EQ(found.tokens, want.tokens);
+    EXPECT_NEAR(found.nats, want.nats, 1e-5 * want.nats);
+  }
+  Decoder::Options exits;
+  exits.exit = ExitRule::kl;
+  EXPECT_THROW(decoded(thinks, exits), Error);
 }
 
 // Fewer bits cost more, by little.
