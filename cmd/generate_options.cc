@@ -1,6 +1,7 @@
 #include "generate_options.h"
 
 #include "base/error.h"
+#include "base/log.h"
 #include "base/strings.h"
 #include "config/field_value.h"
 
@@ -22,6 +23,8 @@ void GenerateCommand::declare_model(CLI::App& app) {
   app.add_option("--checkpoint", checkpoint, "Run folder or step folder of a trained model")
       ->type_name("RUN")
       ->required();
+  app.add_flag("--ema", ema,
+               "The averages of the weights that train.ema_decay kept, instead of the weights");
   compute.declare(app);
   decode.declare(app);
 }
@@ -168,6 +171,11 @@ void GenerateCommand::complete(const Config& config) {
   if (!max_loops) max_loops = config.model.max_loop_iters;
   if (auto_loops()) session.loops = *max_loops;
   if (session.loops == 0) session.loops = config.model.max_loop_iters;
+  if (session.latent_steps > 0 && config.model.latent_token < 0) {
+    log_warning(
+        "--latent-steps: the model was trained without latent thoughts (model.latent_token is -1), "
+        "so its text will rather get worse");
+  }
 }
 
 }  // namespace mythos

@@ -13,7 +13,7 @@ namespace mythos {
 struct GenerateCommand {
   std::string checkpoint, prompt_file, stdin_mark, jsonl;
   std::optional<std::string> prompt;
-  bool as_json = false, echo = false, unordered = false;
+  bool ema = false, as_json = false, echo = false, unordered = false;
   int64_t num_samples = 1, batch_size = 16;
   ComputeOptions compute;
   DecodeOptions decode;

@@ -106,7 +106,8 @@ int run(GenerateCommand& options) {
   const bool prompted = !options.is_conversation() && !options.is_batch();
   const std::string prompt = prompted ? choose_prompt(options) : "";
   const at::Device device = options.compute.select();
-  LoadedCheckpoint loaded = load_checkpoint(options.checkpoint, device);
+  LoadedCheckpoint loaded = load_checkpoint(options.checkpoint, device,
+                                            options.ema ? LoadFor::averages : LoadFor::computing);
   if (!loaded.tokenizer) {
     fail(ErrorKind::data,
          loaded.path.string() + ": carries no tokenizer, so text cannot be read or written.",

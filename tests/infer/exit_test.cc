@@ -172,9 +172,52 @@ TEST(ExitByHalting, StopsTokensThatTheHeadHasHalted) {
   }
 }
 
+// A gate's tokens leave in the first loop by which they have left with the threshold's probability,
+// and not before min_halt_loops; what they give is the state of that loop, not a mixture.
+TEST(ExitByHalting, ReadsOutTheStateAtWhichAGateLeaves) {
+  ModelConfig config = small_config();
+  config.halting = Halting::gate;
+  config.init_std = 0.2;
+  config.act_threshold = 0.7;
+  for (const int64_t min_loops : {1, 2}) {
+    config.min_halt_loops = min_loops;
+    Model model = sample_model(config);
+    Tensor(model.parameters.at("recurrent.halt.weight")).detach().zero_();
+    // Each loop leaves half of those that are left: 0.5, 0.75.
+    Tensor(model.parameters.at("recurrent.halt.bias")).detach().zero_();
+    const int64_t loops = min_loops + 1;
+    const Steps got = steps(model, exiting(ExitRule::halting, 0));
+    EXPECT_EQ(got.loops_run, std::vector<int64_t>(kTokens, std::min(loops, kLoops)));
+    // The first token sees no other: its logits are those of a model of as many loops.
+    const at::NoGradGuard no_grad;
+    const Weights weights = make_weights(config, model.parameters, at::kFloat);
+    ForwardOptions options;
+    options.loops = loops;
+    const Tensor id = at::full({1, 1}, 3 % config.vocab_size, at::kLong);
+    const Tensor want = logits(weights, forward(config, weights, id, options).hidden)[0][0];
+    for (int64_t i = 0; i < config.vocab_size; ++i) {
+      ASSERT_NEAR(got.logits[0][static_cast<size_t>(i)], want[i].item<float>(), 2e-3);
+    }
+  }
+}
+
 // Tensors, which serve every device, against the program of rows: depths, logits and what the
 // tokens that stopped leave in every kind of cache.
 class ExitOnDevice : public OnDeviceTest<NamedConfig> {};
+
+// The mechanisms, and heads that read out one state or wait for some loops.
+std::vector<NamedConfig> exit_mechanisms() {
+  std::vector<NamedConfig> out = all_mechanisms();
+  const auto add = [&](const std::string& name, Halting halting, int64_t min_loops) {
+    out.push_back({name, small_config()});
+    out.back().config.halting = halting;
+    out.back().config.min_halt_loops = min_loops;
+  };
+  add("gate", Halting::gate, 1);
+  add("gate_from_loop_2", Halting::gate, 2);
+  add("act_from_loop_2", Halting::act, 2);
+  return out;
+}
 
 // The tokens of steps() in one step.
 Steps together(const Model& model, const Decoder::Options& options) {
@@ -224,7 +267,8 @@ TEST_P(ExitOnDevice, TensorsStopTokensAsRowsDo) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Mechanisms, ExitOnDevice,
-                         testing::ValuesIn(on_each_device(all_mechanisms())), [](const auto& info) {
+                         testing::ValuesIn(on_each_device(exit_mechanisms())),
+                         [](const auto& info) {
                            return info.param.device + "_" + info.param.value.name;
                          });
 

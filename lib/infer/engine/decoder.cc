@@ -48,9 +48,9 @@ Tensor to_tensor(std::span<const uint32_t> ids, at::Device device) {
 // whose products are blocked.
 constexpr int64_t kPromptRows = 16;
 
-void copy_logits(const Tensor& logits, float* to) {
-  const Tensor scores = logits.to(at::kCPU, at::kFloat).contiguous();
-  std::copy_n(scores.data_ptr<float>(), scores.numel(), to);
+void copy_numbers(const Tensor& from, float* to) {
+  const Tensor numbers = from.to(at::kCPU, at::kFloat).contiguous();
+  std::copy_n(numbers.data_ptr<float>(), numbers.numel(), to);
 }
 
 }  // namespace
@@ -119,24 +119,35 @@ void Decoder::row_step(std::span<Row> rows) {
   }
 }
 
-void Decoder::row_feed(KvCache& cache, std::span<const uint32_t> ids, float* logits) {
+void Decoder::row_feed(KvCache& cache, std::span<const uint32_t> ids, float* logits,
+                       float* hidden) {
   std::array<Row, kPromptRows> rows;
   for (size_t i = 0; i < ids.size(); ++i) {
-    rows[i] = {&cache, ids[i], 0, i + 1 == ids.size() ? logits : nullptr, 0, true};
+    rows[i] = {&cache, ids[i], 0, nullptr, 0, true};
   }
+  rows[ids.size() - 1].logits = logits;
+  rows[ids.size() - 1].hidden = hidden;
   row_step(std::span(rows).first(ids.size()));
 }
 
 // One forward pass for each sequence's rows of equal depth.
 void Decoder::tensor_step(std::span<Row> rows) {
   const auto alike = [](const Row& a, const Row& b) {
-    return a.cache == b.cache && a.loops == b.loops && a.full_depth == b.full_depth;
+    return !a.input && !b.input && a.cache == b.cache && a.loops == b.loops &&
+           a.full_depth == b.full_depth;
   };
   for (size_t begin = 0, end = 0; begin < rows.size(); begin = end) {
     KvCache& cache = *rows[begin].cache;
     std::vector<uint32_t> ids;
-    for (; end < rows.size() && alike(rows[begin], rows[end]); ++end) ids.push_back(rows[end].id);
+    for (; end == begin || (end < rows.size() && alike(rows[begin], rows[end])); ++end) {
+      ids.push_back(rows[end].id);
+    }
     ForwardOptions options;
+    if (const float* input = rows[begin].input) {
+      options.inputs =
+          at::from_blob(const_cast<float*>(input), {1, 1, config_.dim}, at::kFloat)
+              .to(device(), weights_.compute_type, /*non_blocking=*/false, /*copy=*/true);
+    }
     options.cache = &cache;
     options.loops = rows[begin].loops > 0 ? rows[begin].loops : cache.loops();
     if (!rows[begin].full_depth) options.exit = {options_.exit, options_.exit_threshold};
@@ -145,15 +156,16 @@ void Decoder::tensor_step(std::span<Row> rows) {
     for (size_t i = begin; i < end; ++i) {
       const auto token = static_cast<int64_t>(i - begin);
       rows[i].loops_run = run.defined() ? run[0][token].item<int64_t>() : options.loops;
+      if (rows[i].hidden) copy_numbers(result.hidden.select(1, token), rows[i].hidden);
       if (!rows[i].logits) continue;
-      copy_logits(result.logits.defined() ? result.logits.select(1, token)
-                                          : logits(weights_, result.hidden.select(1, token)),
-                  rows[i].logits);
+      copy_numbers(result.logits.defined() ? result.logits.select(1, token)
+                                           : logits(weights_, result.hidden.select(1, token)),
+                   rows[i].logits);
     }
   }
 }
 
-void Decoder::prefill(KvCache& cache, std::span<const uint32_t> ids, float* logits) {
+void Decoder::prefill(KvCache& cache, std::span<const uint32_t> ids, float* logits, float* hidden) {
   const c10::InferenceMode guard;
   const WithoutCudnnAttention without_plans;
   const auto count = static_cast<int64_t>(ids.size());
@@ -166,13 +178,15 @@ void Decoder::prefill(KvCache& cache, std::span<const uint32_t> ids, float* logi
     const int64_t size = std::min(options_.prefill_chunk, count - first);
     const auto chunk = ids.subspan(static_cast<size_t>(first), static_cast<size_t>(size));
     first += size;
+    const bool is_last = first == count;
     if (program_ && size <= kPromptRows) {
-      row_feed(cache, chunk, first == count ? logits : nullptr);
+      row_feed(cache, chunk, is_last ? logits : nullptr, is_last ? hidden : nullptr);
       continue;
     }
-    const Tensor hidden = forward(config_, weights_, to_tensor(chunk, device()), options).hidden;
-    if (first != count || !logits) continue;
-    copy_logits(mythos::logits(weights_, hidden.select(1, 0)), logits);
+    const Tensor state =
+        forward(config_, weights_, to_tensor(chunk, device()), options).hidden.select(1, 0);
+    if (is_last && hidden) copy_numbers(state, hidden);
+    if (is_last && logits) copy_numbers(mythos::logits(weights_, state), logits);
   }
 }
 

@@ -42,8 +42,10 @@ class Decoder {
   // RowProgram.
   void step(std::span<Row> rows);
   // Feeds one sequence any number of tokens at full depth, whatever the exit rule, in chunks of
-  // prefill_chunk; the logits of the last are written to `logits` [V], unless that is null.
-  void prefill(KvCache& cache, std::span<const uint32_t> ids, float* logits);
+  // prefill_chunk; the logits of the last are written to `logits` [V], and its state behind coda
+  // and final norm to `hidden` [D], unless those are null.
+  void prefill(KvCache& cache, std::span<const uint32_t> ids, float* logits,
+               float* hidden = nullptr);
 
   const ModelConfig& config() const { return config_; }
   const Weights& weights() const { return weights_; }
@@ -55,7 +57,7 @@ class Decoder {
   void tensor_step(std::span<Row> rows);
   void row_step(std::span<Row> rows);
   // A few tokens of one sequence as rows.
-  void row_feed(KvCache& cache, std::span<const uint32_t> ids, float* logits);
+  void row_feed(KvCache& cache, std::span<const uint32_t> ids, float* logits, float* hidden);
 
   ModelConfig config_;
   Weights weights_;

@@ -3,6 +3,7 @@
 #include <c10/core/InferenceMode.h>
 
 #include <algorithm>
+#include <limits>
 
 #include "base/clock.h"
 #include "base/memory.h"
@@ -10,6 +11,12 @@
 
 namespace mythos {
 namespace {
+
+// A latent token is an input alone: no text holds it.
+void forbid_latent(const ModelConfig& config, std::span<float> logits) {
+  if (config.latent_token < 0) return;
+  logits[static_cast<size_t>(config.latent_token)] = -std::numeric_limits<float>::infinity();
+}
 
 // Room for an answer before a cache has to grow.
 constexpr int64_t kSpareTokens = 256;
@@ -22,6 +29,9 @@ struct Engine::Sequence {
   int64_t prompt_tokens;
   std::unique_ptr<KvCache> cache;    // null until the prompt begins to enter
   std::vector<float> prompt_logits;  // [V] behind the prompt; empty until all of it has entered
+  std::vector<float> prompt_state;   // [D] at its last token, where latent thoughts follow it
+  std::vector<float> thought;        // [D], the input of the next latent step
+  int64_t latent_steps = 0;          // that are still to come
   std::optional<Speculator> speculator;
   uint32_t last = 0;  // drawn, and not fed yet
   Clock::time_point start;
@@ -34,7 +44,7 @@ double EngineCounts::mean_rows() const {
   return steps > 0 ? static_cast<double>(rows) / static_cast<double>(steps) : 0;
 }
 
-void check_prompt(const ModelConfig& config, std::span<const uint32_t> ids) {
+void check_prompt(const ModelConfig& config, std::span<const uint32_t> ids, int64_t latent_steps) {
   if (ids.empty()) fail(ErrorKind::data, "the prompt has no tokens");
   const auto count = static_cast<int64_t>(ids.size());
   if (count > config.max_seq_len) {
@@ -44,7 +54,20 @@ void check_prompt(const ModelConfig& config, std::span<const uint32_t> ids) {
          strprintf("Shorten the prompt by %s tokens, or use a model with a longer max_seq_len",
                    with_commas(count - config.max_seq_len)));
   }
+  if (count + latent_steps > config.max_seq_len) {
+    fail(
+        ErrorKind::data,
+        strprintf("the prompt has %s tokens and %s latent steps follow it, but the model's context "
+                  "holds %s (max_seq_len).",
+                  with_commas(count), with_commas(latent_steps), with_commas(config.max_seq_len)),
+        "Shorten the prompt, or ask for fewer --latent-steps");
+  }
   for (const uint32_t id : ids) {
+    if (config.latent_token == static_cast<int64_t>(id)) {
+      fail(ErrorKind::data,
+           strprintf("the prompt holds the latent token, id %u (model.latent_token).", id),
+           "Latent thoughts follow a prompt: leave the token out and give --latent-steps N");
+    }
     if (id >= config.vocab_size) {
       fail(ErrorKind::data, strprintf("token id %u is outside the model's vocabulary of %s tokens; "
                                       "is this the tokenizer it was trained with?",
@@ -82,18 +105,21 @@ void Engine::submit(Request request) {
     if (request.options.speculation.draft_loops > 0) {
       check_speculation(decoder_, request.options.speculation, request.loops, request.exits);
     }
-    check_prompt(config, request.ids);
+    check_prompt(config, request.ids, decoder_.options().latent_steps);
   } catch (const Error& error) {
     ++counts_.failed;
     if (request.failed) request.failed(error);
     return;
   }
   const auto count = static_cast<int64_t>(request.ids.size());
-  Continuation text(tokenizer_, request.options, count, config.max_seq_len, request.text);
+  const int64_t latent_steps = decoder_.options().latent_steps;
+  Continuation text(tokenizer_, request.options, count, config.max_seq_len - latent_steps,
+                    request.text);
   text.result().loops = request.loops;
   text.result().exits = request.exits;
-  waiting_.push_back(std::make_unique<Sequence>(
-      Sequence{std::move(request), std::move(text), count, {}, {}, {}, 0, {}}));
+  text.result().latent_steps = latent_steps;
+  waiting_.push_back(std::make_unique<Sequence>(Sequence{
+      std::move(request), std::move(text), count, {}, {}, {}, {}, latent_steps, {}, 0, {}}));
 }
 
 Generation Engine::complete(Request request) {
@@ -115,6 +141,7 @@ bool Engine::step() {
     waiting_.pop_front();
   }
   enter_prompts();
+  think();
   decode();
   return requests() > 0;
 }
@@ -210,7 +237,10 @@ void Engine::take_prefix(Sequence& to) {
   std::for_each(active_.begin(), active_.end(), consider);
   std::for_each(entering_.begin(), entering_.end(), consider);
   consider(ended_);
-  if (from && most == to.prompt_tokens) to.prompt_logits = from->prompt_logits;
+  if (from && most == to.prompt_tokens) {
+    to.prompt_logits = from->prompt_logits;
+    to.prompt_state = from->prompt_state;
+  }
   if (!to.cache) {
     if (from && from == ended_.get()) {
       to.cache = std::move(ended_->cache);
@@ -221,7 +251,7 @@ void Engine::take_prefix(Sequence& to) {
   }
   if (!to.cache) {
     const int64_t capacity =
-        std::min(decoder_.config().max_seq_len, to.prompt_tokens + kSpareTokens);
+        std::min(decoder_.config().max_seq_len, to.prompt_tokens + to.latent_steps + kSpareTokens);
     to.cache = decoder_.make_cache(to.request.loops, capacity);
   }
   if (from) to.cache->copy_prefix(*from->cache, most);
@@ -236,11 +266,15 @@ bool Engine::enter(Sequence& sequence, int64_t tokens) {
     const auto start = Clock::now();
     const int64_t before = sequence.cache->length();
     const bool is_last = before + tokens == sequence.prompt_tokens;
-    std::vector<float> logits(is_last ? static_cast<size_t>(decoder_.config().vocab_size) : 0);
+    const ModelConfig& config = decoder_.config();
+    std::vector<float> logits(is_last ? static_cast<size_t>(config.vocab_size) : 0);
+    const bool thinks = is_last && sequence.latent_steps > 0;
+    sequence.prompt_state.resize(thinks ? static_cast<size_t>(config.dim) : 0);
     decoder_.prefill(*sequence.cache,
                      std::span(sequence.request.ids)
                          .subspan(static_cast<size_t>(before), static_cast<size_t>(tokens)),
-                     is_last ? logits.data() : nullptr);
+                     is_last ? logits.data() : nullptr,
+                     thinks ? sequence.prompt_state.data() : nullptr);
     sequence.prompt_logits = std::move(logits);
     out.prefill_seconds += seconds_since(start);
     out.computed_prompt_tokens += tokens;
@@ -248,6 +282,14 @@ bool Engine::enter(Sequence& sequence, int64_t tokens) {
     if (!is_last) return true;
   }
   counts_.prompt_tokens += sequence.prompt_tokens;
+  sequence.thought = sequence.prompt_state;
+  if (sequence.latent_steps > 0) return true;
+  std::vector<float> logits = sequence.prompt_logits;
+  return begin_text(sequence, logits);
+}
+
+// Draws the first token from the logits before it. False when the text ends with it.
+bool Engine::begin_text(Sequence& sequence, std::span<float> logits) const {
   sequence.start = Clock::now();
   const Request& request = sequence.request;
   if (request.options.speculation.draft_loops > 0) {
@@ -255,10 +297,11 @@ bool Engine::enter(Sequence& sequence, int64_t tokens) {
                                 request.options.sampling, request.options.stream,
                                 tokenizer_.vocab_size());
   }
-  return advance(sequence, sequence.prompt_logits);
+  return advance(sequence, logits);
 }
 
-void Engine::decode() {
+// Makes room for the next token of every text.
+void Engine::reserve_next() {
   for (SequencePointer& sequence : active_) {
     on_behalf(sequence, [](Sequence& s) {
       s.cache->reserve(s.cache->length() + 1);
@@ -266,11 +309,44 @@ void Engine::decode() {
     });
   }
   std::erase(active_, nullptr);
-  const auto vocab = static_cast<size_t>(decoder_.config().vocab_size);
   rows_.clear();
+}
+
+// Where the logits of a row of this step go, [V].
+std::span<float> Engine::next_logits(size_t row) {
+  const auto vocab = static_cast<size_t>(decoder_.config().vocab_size);
+  return std::span(logits_).subspan(row * vocab, vocab);
+}
+
+// One latent step of every text that has some to come; behind the last one the text begins.
+void Engine::think() {
+  const auto thinks = [](const SequencePointer& s) { return s->latent_steps > 0; };
+  if (std::none_of(active_.begin(), active_.end(), thinks)) return;
+  reserve_next();
   for (const SequencePointer& sequence : active_) {
-    if (sequence->speculator) continue;
-    float* to = logits_.data() + rows_.size() * vocab;
+    if (!thinks(sequence)) continue;
+    float* logits = sequence->latent_steps == 1 ? next_logits(rows_.size()).data() : nullptr;
+    float* thought = sequence->thought.data();
+    rows_.push_back({sequence->cache.get(), 0, 0, logits, 0, true, thought, thought});
+  }
+  if (!rows_.empty()) decoder_.step(rows_);
+  size_t row = 0;
+  for (SequencePointer& sequence : active_) {
+    if (!thinks(sequence)) continue;
+    on_behalf(sequence, [&](Sequence& s) {
+      const std::span<float> logits = next_logits(row++);
+      return --s.latent_steps > 0 || begin_text(s, logits);
+    });
+  }
+  std::erase(active_, nullptr);
+}
+
+void Engine::decode() {
+  reserve_next();
+  const auto draws = [](const Sequence& s) { return !s.speculator && s.latent_steps == 0; };
+  for (const SequencePointer& sequence : active_) {
+    if (!draws(*sequence)) continue;
+    float* to = next_logits(rows_.size()).data();
     rows_.push_back({sequence->cache.get(), sequence->last, 0, to, 0, !sequence->request.exits});
   }
   if (!rows_.empty()) {
@@ -282,15 +358,17 @@ void Engine::decode() {
   for (SequencePointer& sequence : active_) {
     on_behalf(sequence, [&](Sequence& s) {
       if (s.speculator) return speculate(s);
+      if (!draws(s)) return true;
       s.text.result().loops_run += rows_[row].loops_run;
-      return advance(s, std::span(logits_).subspan(row++ * vocab, vocab));
+      return advance(s, next_logits(row++));
     });
   }
   std::erase(active_, nullptr);
 }
 
 // Draws a token. False when the text ends with it.
-bool Engine::advance(Sequence& sequence, std::span<const float> logits) const {
+bool Engine::advance(Sequence& sequence, std::span<float> logits) const {
+  forbid_latent(decoder_.config(), logits);
   sequence.last = sequence.text.sample(logits);
   return sequence.text.push(sequence.last);
 }

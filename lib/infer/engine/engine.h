@@ -41,15 +41,18 @@ struct EngineCounts {
   double mean_rows() const;  // of a step
 };
 
-// Fails (data) when the prompt is empty, a token is not in the vocabulary or the tokens exceed the
-// context, stating both lengths.
-void check_prompt(const ModelConfig& config, std::span<const uint32_t> ids);
+// Fails (data) when the prompt is empty, a token is not in the vocabulary or is the latent token,
+// or the tokens and the latent steps behind them exceed the context, stating both lengths.
+void check_prompt(const ModelConfig& config, std::span<const uint32_t> ids,
+                  int64_t latent_steps = 0);
 
 // Generates any number of texts with one model. Texts take each step together, and one that ends
 // makes room for the next request at once (continuous batching: Yu et al. 2022, "Orca"). A long
 // prompt enters in pieces between the steps (chunked prefill: Agrawal et al. 2023, "Sarathi"), so
 // that texts under way wait for one piece at most. A beginning that two prompts share is computed
-// once and copied. A text has the same tokens whatever else is generated beside it.
+// once and copied. A text has the same tokens whatever else is generated beside it. Between prompt
+// and text come the decoder's latent_steps: passes whose input is the last hidden state of the
+// position before (COCONUT; model/latent.h), at full depth.
 class Engine {
  public:
   // Decoder and tokenizer must outlive it. At most `batch_size` texts share a step, itself at most
@@ -85,8 +88,12 @@ class Engine {
   void take_prefix(Sequence& sequence);
   int64_t shared_tokens(const Sequence& to, const Sequence& from) const;
   bool enter(Sequence& sequence, int64_t tokens);
+  void reserve_next();
+  std::span<float> next_logits(size_t row);
+  void think();
   void decode();
-  bool advance(Sequence& sequence, std::span<const float> logits) const;
+  bool begin_text(Sequence& sequence, std::span<float> logits) const;
+  bool advance(Sequence& sequence, std::span<float> logits) const;
   bool speculate(Sequence& sequence) const;
   // Does work on behalf of one sequence that says whether its text goes on. Where it does not, and
   // where the work fails, the sequence is given away and the pointer null.

@@ -42,9 +42,10 @@ struct Generation {
   double prefill_seconds = 0;          // that both took
   int64_t decode_steps = 0;  // tokens drawn after the first, which the prompt itself gives
   double decode_seconds = 0;
-  int64_t loops = 0;      // most of a token
-  bool exits = false;     // the decoder's exit rule applied
-  int64_t loops_run = 0;  // of decode_steps passes in all; 0 with speculation
+  int64_t latent_steps = 0;  // between prompt and text
+  int64_t loops = 0;         // most of a token
+  bool exits = false;        // the decoder's exit rule applied
+  int64_t loops_run = 0;     // of decode_steps passes in all; 0 with speculation
   int64_t cache_bytes_per_token = 0;
   SpeculationCounts speculation;
 

@@ -1,6 +1,7 @@
 #include "infer/engine/speculate.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "base/error.h"
 #include "base/rng.h"
@@ -93,6 +94,10 @@ void Speculator::feed(std::span<const uint32_t> ids, int64_t loops) {
     rows_.push_back({&cache_, ids[i], loops, logits_.data() + i * vocab, 0, true});
   }
   decoder_.step(rows_);
+  const int64_t latent = decoder_.config().latent_token;  // an input alone: no text holds it
+  for (size_t i = 0; i < ids.size() && latent >= 0; ++i) {
+    logits_[i * vocab + static_cast<size_t>(latent)] = -std::numeric_limits<float>::infinity();
+  }
 }
 
 std::vector<TokenProbability> Speculator::distribution(std::span<const float> logits) const {

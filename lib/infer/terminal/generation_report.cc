@@ -39,6 +39,11 @@ std::string prompt_text(const Generation& generation) {
   return strprintf("%.1f tok/s", generation.prefill_tokens_per_second());
 }
 
+std::string latent_text(const Generation& generation) {
+  if (generation.latent_steps == 0) return "";
+  return strprintf(", %d latent steps", generation.latent_steps);
+}
+
 json exit_json(const Generation& generation, const Decoder::Options& options) {
   if (!generation.exits) return nullptr;
   const bool by_head = options.exit == ExitRule::halting;
@@ -71,11 +76,12 @@ json speculation_json(const SpeculationCounts& counts, const SpeculationOptions&
 
 std::string describe(const Generation& generation, const Decoder& decoder) {
   return strprintf(
-      "%s tokens in %s (%.1f tok/s), prompt %s tokens (%s), %s%s, cache %s a token, "
+      "%s tokens in %s (%.1f tok/s), prompt %s tokens (%s)%s, %s%s, cache %s a token, "
       "stopped: %s",
       with_commas(generation.ids.size()), human_duration(generation.decode_seconds),
       generation.decode_tokens_per_second(), with_commas(generation.prompt_tokens),
-      prompt_text(generation), loops_text(generation), speculation_text(generation.speculation),
+      prompt_text(generation), latent_text(generation), loops_text(generation),
+      speculation_text(generation.speculation),
       human_bytes(static_cast<double>(generation.cache_bytes_per_token)),
       why_stopped(generation, decoder));
 }
@@ -113,6 +119,7 @@ json to_json(const Generation& generation, const Decoder& decoder, const Generat
           {"stop_reason", stop_reason_name(generation.reason)},
           {"stop", stopped ? json(generation.stop) : json()},
           {"loops", generation.loops},
+          {"latent_steps", generation.latent_steps},
           {"mean_loops", speculative ? json() : json(generation.mean_loops())},
           {"exit", exit_json(generation, decoder.options())},
           {"speculation", speculation_json(generation.speculation, options.speculation)},
