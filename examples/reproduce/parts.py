@@ -1,0 +1,76 @@
+#!/usr/bin/env python3
+"""Kinds of attention and of feed-forward inside the loop, and which experts each loop uses.
+
+The claims (DeepSeek-AI 2024, DeepSeek-V2, arXiv 2405.04434): latent attention keeps a small part of the cache of
+multi-head attention and is no worse; (Dai et al. 2024, DeepSeekMoE, arXiv 2401.06066): experts are better than a dense
+feed-forward that costs as much."""
+import json
+
+from lab import Lab, mean
+
+
+def text_rows(lab):
+    """Lines of text as rows whose second half is the answer, to count experts over."""
+    path = lab.out / "text-rows.jsonl"
+    if not path.exists():
+        lines = [line.strip() for file in lab.text_files() for line in
+                 file.read_text(errors="replace").splitlines()]
+        lines = [line for line in lines if 20 <= len(line) <= 80][:lab.pick(40, 1000, 5000)]
+        halves = [(line[:len(line) // 2], line[len(line) // 2:]) for line in lines]
+        lab.write(path, "".join(json.dumps({"prompt": a, "completion": b}) + "\n" for a, b in halves))
+    return path
+
+
+def main():
+    lab = Lab("parts", __doc__)
+    data, vocabulary = lab.text_data()
+    width, heads = lab.pick((32, 2), (128, 4), (512, 8))
+    loops = lab.pick(2, 4, 8)
+    expert = lab.pick(16, 96, 384)
+    steps = lab.steps(4, 1200, 30_000)
+    base = dict(vocab_size=vocabulary, dim=width, n_heads=heads, n_kv_heads=heads, attention="gqa", ffn="dense",
+                ffn_dim=4 * expert, n_experts=8, n_experts_per_tok=2, n_shared_experts=1, expert_dim=expert,
+                kv_lora_rank=width // 4, q_lora_rank=width // 2, qk_rope_head_dim=8,
+                qk_nope_head_dim=width // heads // 2, v_head_dim=width // heads, max_loop_iters=loops,
+                loop_embedding="none", lora_rank=0)
+    # Two routed experts and a shared one of twice their width cost what a dense one of four times the width does.
+    models = {
+        "multi-head, dense": {}, "grouped-query, dense": dict(n_kv_heads=max(1, heads // 4)),
+        "latent (MLA), dense": dict(attention="mla"), "multi-head, experts": dict(ffn="moe"),
+    }
+    paper = {"grouped-query, dense": "smaller cache, slightly worse", "latent (MLA), dense": "small cache, no worse",
+             "multi-head, experts": "better than dense"}
+    training = dict(steps=steps, batch_size=lab.pick(2, 8, 64), seq_len=lab.pick(32, 128, 1024),
+                    lr=lab.pick(1e-3, 2e-3, 6e-4), loop_sampling="poisson", val_every=0, save_every=0, val_tokens=4096,
+                    warmup_steps=steps // 20)
+    rows, points, routed = [], {}, []
+    for name, changes in models.items():
+        config = lab.config(name.translate(str.maketrans(" ", "-", ",()")), {**base, **changes}, training)
+        plan = json.loads(lab.mythos("plan", "--config", config, "--json")[1])
+        cache = plan["cache_per_token"]["bytes"]["bf16"]
+        runs = [run for seed in lab.seeds if (run := lab.train(config.stem, config, data, seed))]
+        bits = [lab.likelihood(run, data, [loops])[loops]["bits_per_byte"] for run in runs]
+        spread = f" ({min(bits):.4f} to {max(bits):.4f})" if len(bits) > 1 else ""
+        rows.append([name, f"{plan['parameters']:,}", f"{plan['macs_per_token']['total']:,}", f"{cache:,}",
+                     f"{mean(bits):.4f}{spread}" if bits else "diverged", paper.get(name, "")])
+        if bits:
+            points[name] = [(cache, mean(bits))]
+        if "experts" in name:
+            routed = runs
+    lab.table("Parts of the core on text", ["model", "parameters", "MACs per token", "cache bytes per token",
+                                            "bits per byte, measured", "paper"], rows)
+    lab.plot("parts", "Bits per byte over the size of the cache", "bytes per token, bf16", "bits per byte", points)
+    if routed:
+        # The load at T loops less that at T - 1 is what the last loop adds.
+        report = lab.score(routed[0], text_rows(lab), range(1, loops + 1))[1]
+        loads = [[sum(column) for column in zip(*row["expert_load"])] for row in report["loops"]]
+        each = [loads[0]] + [[b - a for a, b in zip(loads[t - 1], loads[t])] for t in range(1, loops)]
+        shares = [[load / sum(loop) for load in loop] for loop in each]
+        lab.table("Share of tokens that each expert takes, by loop", ["loop", *[f"expert {e}" for e in range(8)]],
+                  [[t + 1, *[f"{100 * share:.1f}%" for share in loop]] for t, loop in enumerate(shares)])
+        lab.plot("experts", "Experts by loop", "loop", "share of the routed tokens",
+                 {f"expert {e}": [(t + 1, loop[e]) for t, loop in enumerate(shares)] for e in range(8)})
+
+
+if __name__ == "__main__":
+    main()

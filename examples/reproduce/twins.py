@@ -1,0 +1,48 @@
+#!/usr/bin/env python3
+"""A looped model beside its plain twins on text: equal in parameters, and equal in FLOPs.
+
+The claim (Saunshi et al. 2025, arXiv 2502.17416; Prairie et al. 2026, arXiv 2604.12946): a looped model predicts text
+better than a plain one with as many parameters, and not quite as well as one that costs as much."""
+import json
+
+from lab import Lab, mean
+
+
+def main():
+    lab = Lab("twins", __doc__)
+    data, vocabulary = lab.text_data()
+    width, heads = lab.pick((32, 2), (128, 4), (768, 12))
+    loops = lab.pick(2, 4, 8)
+    steps = lab.steps(4, 2000, 50_000)
+    looped = lab.config("looped", dict(
+        vocab_size=vocabulary, dim=width, n_heads=heads, n_kv_heads=heads, attention="gqa", qk_norm=True, ffn="dense",
+        ffn_dim=4 * width, max_loop_iters=loops, injection="zoh", initial_state="zero", loop_embedding="none",
+        lora_rank=0), dict(
+        steps=steps, batch_size=lab.pick(2, 8, 64), seq_len=lab.pick(32, 128, 1024), lr=lab.pick(1e-3, 2e-3, 6e-4),
+        loop_sampling="fixed", val_every=0, save_every=0, val_tokens=4096, warmup_steps=steps // 20))
+    configs = {"looped": looped}
+    for by in ("params", "flops"):
+        configs[f"plain, equal {by}"] = lab.write(
+            lab.out / f"plain-{by}.toml", lab.mythos("plan", f"--match-{by}", looped, "--toml")[1])
+    rows, bars = [], {}
+    for name, config in configs.items():
+        plan = json.loads(lab.mythos("plan", "--config", config, "--json")[1])
+        bits = []
+        for seed in lab.seeds:
+            run = lab.train(config.stem, config, data, seed)
+            if run:
+                depth = loops if name == "looped" else 1
+                bits.append(lab.likelihood(run, data, [depth])[depth]["bits_per_byte"])
+        macs = plan["macs_per_token"]["total"]
+        spread = f" ({min(bits):.4f} to {max(bits):.4f})" if len(bits) > 1 else ""
+        rows.append([name, f"{plan['parameters']:,}", f"{macs:,}", f"{mean(bits):.4f}{spread}" if bits else "diverged",
+                     {"looped": "between the two"}.get(name, "better than looped" if "flops" in name else
+                                                       "worse than looped")])
+        if bits:
+            bars[name] = [(macs / 1e6, mean(bits))]
+    lab.table("Bits per byte of text not seen", ["model", "parameters", "MACs per token", "measured", "paper"], rows)
+    lab.plot("twins", "Looped model and plain twins", "million multiply-accumulates per token", "bits per byte", bars)
+
+
+if __name__ == "__main__":
+    main()
