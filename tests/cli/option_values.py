@@ -37,6 +37,13 @@ BASES = {
     "tokenize": [["--tokenizer", "tok.model", "--output", "out", "--json", "{FILE=text.txt}"],
                  ["--tokenizer", "tok.model", "--ids", "{FILE=text.txt}"],
                  ["--tokenizer", "tok.model", "--decode", "{FILE=ids.txt}"]],
+    "synth p-hop": [["--count", "3"]],
+    "synth addition": [["--count", "3"]],
+    "synth modular": [["--count", "3"]],
+    "synth pointer": [["--count", "3"], ["--count", "3", "--to-end"]],
+    "synth parity": [["--count", "3"]],
+    "synth i-gsm": [["--count", "3"]],
+    "synth tokenizer": [[]],
     "shards info": [["{DIR=data}"], ["--json", "{DIR=data}"]],
     "shards verify": [["{DIR=data}"], ["--json", "{DIR=data}"]],
     "shards cat": [["{DIR=data}"]],
@@ -48,7 +55,7 @@ BASES = {
                       ["{DIR=data}", "{OUT=out}", "--format", "megatron"]],
     "presets list": [[]],
     "presets show": [["{NAME=nano}"]],
-    "plan": [["--preset", "nano"], ["--config", "small.toml", "--json"]],
+    "plan": [["--preset", "nano"], ["--config", "small.toml", "--json"], ["--match-flops", "small.toml", "--toml"]],
     "bench tokenize": [["--repeat", "1", "--warmup", "0", "--tokenizer", "tok.model", "{FILE=text.txt}"]],
     "bench data": [["--repeat", "1", "--warmup", "0", "--tokens", "2000", "--seq-len", "64", "{DIR=data}"]],
     "bench train": [["--repeat", "1", "--warmup", "0", "--config", "small.toml"]],
@@ -117,7 +124,7 @@ def parameters(text):
 def values_for(name, kind):
     if name == "FILE":  # read to their end, which /dev/full does not have
         return [path for path in PATHS if path != "/dev/full"]
-    if name == "--steps":  # as many as asked for are taken
+    if name in ("--steps", "--count"):  # as many as asked for are taken
         return [number for number in NUMBERS if number != "2147483648"]
     if NUMBER.match(kind):
         return NUMBERS
