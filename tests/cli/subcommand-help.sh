@@ -1,4 +1,5 @@
 # The help of each subcommand shows the examples that call it, and no other's.
+# needs: torch
 for program in shards checkpoint presets bench; do
   subcommands=$(mythos $program --help | sed -n '/^Subcommands:/,/^$/p' | sed -n 's/^  \([a-z-]*\) .*/\1/p')
   for name in $subcommands; do
