@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/strings.h"
 #include "config/field_value.h"
+#include "ema_option.h"
 
 namespace mythos {
 namespace {
@@ -23,8 +24,7 @@ void GenerateCommand::declare_model(CLI::App& app) {
   app.add_option("--checkpoint", checkpoint, "Run folder or step folder of a trained model")
       ->type_name("RUN")
       ->required();
-  app.add_flag("--ema", ema,
-               "The averages of the weights that train.ema_decay kept, instead of the weights");
+  add_ema_option(app, load_for);
   compute.declare(app);
   decode.declare(app);
 }

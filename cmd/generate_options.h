@@ -3,6 +3,7 @@
 #include <optional>
 #include <string>
 
+#include "checkpoint/checkpoint.h"
 #include "config/key_options.h"
 #include "device/compute_options.h"
 #include "infer/engine/engine.h"
@@ -13,7 +14,8 @@ namespace mythos {
 struct GenerateCommand {
   std::string checkpoint, prompt_file, stdin_mark, jsonl;
   std::optional<std::string> prompt;
-  bool ema = false, as_json = false, echo = false, unordered = false;
+  LoadFor load_for = LoadFor::computing;
+  bool as_json = false, echo = false, unordered = false;
   int64_t num_samples = 1, batch_size = 16;
   ComputeOptions compute;
   DecodeOptions decode;

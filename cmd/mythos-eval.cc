@@ -8,6 +8,7 @@
 #include "base/strings.h"
 #include "config/key_options.h"
 #include "device/compute_options.h"
+#include "ema_option.h"
 #include "eval/evaluation.h"
 #include "eval/task_score.h"
 
@@ -20,7 +21,8 @@ struct Options {
   ComputeOptions compute;
   DecodeOptions decode_options;
   EvalOptions eval;
-  bool ema = false, decode = false, as_json = false;
+  LoadFor load_for = LoadFor::computing;
+  bool decode = false, as_json = false;
 };
 
 // Completes what is measured by what the checkpoint's own [decode] says.
@@ -72,8 +74,7 @@ int run(Options& options) {
   if (options.split == "train") options.eval.split = ShardDirectory::Split::train;
   options.decode_options.resolve({});  // mistakes are told before the checkpoint is read
   const at::Device device = options.compute.select();
-  const LoadedCheckpoint loaded = load_checkpoint(
-      options.checkpoint, device, options.ema ? LoadFor::averages : LoadFor::computing);
+  const LoadedCheckpoint loaded = load_checkpoint(options.checkpoint, device, options.load_for);
   if (!options.tasks.empty()) return run_tasks(options, loaded, device);
   take_decode(options, loaded.config.decode, options.eval);
   const EvalReport report = evaluate_checkpoint(loaded, device, options.eval);
@@ -92,8 +93,7 @@ void declare(CLI::App& app, Options& o) {
   app.add_option("--checkpoint", o.checkpoint, "Run folder or step folder of a trained model")
       ->type_name("RUN")
       ->required();
-  app.add_flag("--ema", o.ema,
-               "The averages of the weights that train.ema_decay kept, instead of the weights");
+  add_ema_option(app, o.load_for);
   app.add_option("--data", o.eval.data, "Shard directory made with the model's tokenizer")
       ->type_name("DIR");
   CLI::Option* tasks =

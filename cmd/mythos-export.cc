@@ -9,13 +9,15 @@
 #include "base/strings.h"
 #include "checkpoint/export.h"
 #include "device/compute_options.h"
+#include "ema_option.h"
 
 namespace mythos {
 namespace {
 
 struct Options {
   std::string checkpoint, format = "safetensors", output, dtype = "fp32";
-  bool ema = false, force = false, json = false;
+  LoadFor load_for = LoadFor::computing;
+  bool force = false, json = false;
 };
 
 at::ScalarType stored_type(const std::string& name) {
@@ -57,8 +59,8 @@ int run(const Options& options) {
   const ExportOptions wanted{options.output, exchange_format(options.format),
                              stored_type(options.dtype), options.force};
   check_export_output(wanted);
-  const LoadedCheckpoint checkpoint = load_checkpoint(
-      options.checkpoint, at::kCPU, options.ema ? LoadFor::averages : LoadFor::computing);
+  const LoadedCheckpoint checkpoint =
+      load_checkpoint(options.checkpoint, at::kCPU, options.load_for);
   log_info("read " + checkpoint.path.string());
   print_result(options, export_model(checkpoint, wanted));
   return 0;
@@ -78,8 +80,7 @@ int main(int argc, char** argv) {
       "mythos export --checkpoint runs/nano --output exports/nano --dtype bf16 --force";
   command.options = [&](CLI::App& app) {
     app.add_option("--checkpoint", options.checkpoint, "Run or step directory")->required();
-    app.add_flag("--ema", options.ema,
-                 "The averages of the weights that train.ema_decay kept, instead of the weights");
+    add_ema_option(app, options.load_for);
     app.add_option("--format", options.format, "safetensors or openmythos")->capture_default_str();
     app.add_option("--output", options.output, "Directory to write")->required();
     app.add_option("--dtype", options.dtype, "Type of stored matrices: fp32 or bf16")

@@ -106,8 +106,7 @@ int run(GenerateCommand& options) {
   const bool prompted = !options.is_conversation() && !options.is_batch();
   const std::string prompt = prompted ? choose_prompt(options) : "";
   const at::Device device = options.compute.select();
-  LoadedCheckpoint loaded = load_checkpoint(options.checkpoint, device,
-                                            options.ema ? LoadFor::averages : LoadFor::computing);
+  LoadedCheckpoint loaded = load_checkpoint(options.checkpoint, device, options.load_for);
   if (!loaded.tokenizer) {
     fail(ErrorKind::data,
          loaded.path.string() + ": carries no tokenizer, so text cannot be read or written.",

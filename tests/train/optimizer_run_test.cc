@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/strings.h"
 #include "checkpoint/checkpoint.h"
+#include "tiny_run.h"
 #include "train/trainer.h"
 
 namespace mythos {
@@ -25,24 +26,10 @@ class OptimizerRun : public DeviceTest {
     write_small_shards(scratch_ / "shards", 40);
   }
   TrainOptions options(const std::string& run, std::vector<std::string> assignments) const {
-    Config config;
-    config.model.dim = 32;
-    config.model.max_seq_len = 64;
-    config.model.max_loop_iters = 2;
-    config.model.n_heads = 2;
-    config.model.kv_lora_rank = config.model.q_lora_rank = 16;
-    config.model.qk_rope_head_dim = 4;
-    config.model.qk_nope_head_dim = config.model.v_head_dim = 8;
-    config.model.n_experts = 4;
-    config.model.expert_dim = 16;
-    config.model.lora_rank = 2;
+    Config config = tiny_run();
     config.train.steps = 6;
-    config.train.batch_size = 2;
-    config.train.seq_len = 16;
-    config.train.warmup_steps = 2;
     config.train.save_every = 3;
     config.train.val_every = 0;
-    config.train.keep_last = 0;
     config.train.optimizer = Optimizer::muon;
     config.train.ema_decay = 0.5;
     config.train.cautious_decay = true;

@@ -19,32 +19,14 @@
 #include "base/signals.h"
 #include "base/strings.h"
 #include "checkpoint/checkpoint.h"
+#include "tiny_run.h"
 
 namespace mythos {
 namespace {
 
 Config tiny_config() {
-  Config config;
-  config.model.dim = 32;
-  config.model.max_seq_len = 64;
-  config.model.max_loop_iters = 2;
-  config.model.n_heads = 2;
-  config.model.kv_lora_rank = config.model.q_lora_rank = 16;
-  config.model.qk_rope_head_dim = 4;
-  config.model.qk_nope_head_dim = config.model.v_head_dim = 8;
-  config.model.n_experts = 4;
-  config.model.expert_dim = 16;
-  config.model.lora_rank = 2;
-  config.train.steps = 12;
-  config.train.batch_size = 2;
-  config.train.seq_len = 16;
+  Config config = tiny_run();
   config.train.grad_accum = 2;
-  config.train.warmup_steps = 2;
-  config.train.log_every = 4;
-  config.train.val_every = 5;
-  config.train.val_tokens = 64;
-  config.train.save_every = 6;
-  config.train.keep_last = 0;
   return config;
 }
 
@@ -65,6 +47,20 @@ class TrainerTest : public DeviceTest {
     options.run = scratch_ / run;
     options.device = GetParam();
     return options;
+  }
+  // Resumes a copy of "whole", "cut", that lacks these checkpoints, the ones behind step 6.
+  TrainResult resume_without(const std::vector<std::string>& checkpoints) const {
+    const fs::path cut = scratch_ / "cut";
+    fs::copy(scratch_ / "whole", cut,
+             fs::copy_options::recursive | fs::copy_options::copy_symlinks);
+    for (const std::string& name : checkpoints) fs::remove_all(cut / name);
+    fs::remove(cut / "latest");
+    TrainOptions resume = options("cut");
+    resume.resume = true;
+    resume.config.reset();
+    const TrainResult resumed = train(resume);
+    EXPECT_EQ(resumed.first_step, 6);
+    return resumed;
   }
   // The newest checkpoint of "run" again, to go on to `steps`, with a weight that is not a number.
   void save_with_nan(int64_t steps) const {
@@ -123,15 +119,7 @@ TEST_P(TrainerTest, AResumedRunEqualsAnUninterruptedOneBitForBit) {
 
   // As if the process had been killed after step 6 was saved: the metrics have gone further.
   const fs::path cut = scratch_ / "cut";
-  fs::copy(scratch_ / "whole", cut, fs::copy_options::recursive | fs::copy_options::copy_symlinks);
-  fs::remove_all(cut / "step-000009");
-  fs::remove_all(cut / "step-000012");
-  fs::remove(cut / "latest");
-  TrainOptions resume = this->options("cut");
-  resume.resume = true;
-  resume.config.reset();
-  const TrainResult resumed = train(resume);
-  EXPECT_EQ(resumed.first_step, 6);
+  const TrainResult resumed = resume_without({"step-000009", "step-000012"});
   EXPECT_EQ(resumed.tokens, whole.tokens);
   expect_same_run(scratch_ / "whole", cut, "step-000009");
   expect_same_run(scratch_ / "whole", cut, "step-000012");
@@ -145,14 +133,8 @@ TEST_P(TrainerTest, AResumedRunWithObjectivesEqualsAnUninterruptedOne) {
   ObjectivesConfig& objectives = options.config->objectives;
   objectives.ponder = 0.5, objectives.jacobian = 0.1, objectives.balance = 0.01;
   train(options);
+  resume_without({"step-000012"});
   const fs::path cut = scratch_ / "cut";
-  fs::copy(scratch_ / "whole", cut, fs::copy_options::recursive | fs::copy_options::copy_symlinks);
-  fs::remove_all(cut / "step-000012");
-  fs::remove(cut / "latest");
-  TrainOptions resume = this->options("cut");
-  resume.resume = true;
-  resume.config.reset();
-  EXPECT_EQ(train(resume).first_step, 6);
   expect_same_run(scratch_ / "whole", cut, "step-000012");
   for (const nlohmann::json& line : untimed(cut / "metrics.jsonl")) {
     if (!line.contains("loss")) continue;
@@ -178,14 +160,8 @@ TEST_P(TrainerTest, AResumedRunOfManyDepthsEqualsAnUninterruptedOne) {
                          "loop_curriculum=linear",
                          "loop_curriculum_fraction=0.9"};
   train(options);
+  resume_without({"step-000012"});
   const fs::path cut = scratch_ / "cut";
-  fs::copy(scratch_ / "whole", cut, fs::copy_options::recursive | fs::copy_options::copy_symlinks);
-  fs::remove_all(cut / "step-000012");
-  fs::remove(cut / "latest");
-  TrainOptions resume = this->options("cut");
-  resume.resume = true;
-  resume.config.reset();
-  EXPECT_EQ(train(resume).first_step, 6);
   expect_same_run(scratch_ / "whole", cut, "step-000012");
   std::vector<double> means;
   bool whole = true;
