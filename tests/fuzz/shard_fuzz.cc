@@ -1,5 +1,6 @@
 // Fuzz target for everything that reads token files: shard files, manifests of shard directories,
-// and the files of llm.c and Megatron, told apart by their first bytes. Whatever the input, the
+// and the files of llm.c and Megatron; and for PyTorch's files of weights. Their first bytes tell
+// them apart. Whatever the input, the
 // reader either reads it or fails with an Error of kind `data`.
 //
 //   shard_fuzz CORPUS [MUTATIONS [SEED]]
@@ -18,6 +19,7 @@
 
 #include "base/error.h"
 #include "base/rng.h"
+#include "base/torch_archive.h"
 #include "data/exchange/llmc.h"
 #include "data/exchange/megatron.h"
 #include "data/number_tokenizer.h"
@@ -33,11 +35,12 @@ namespace {
 constexpr uint64_t kVocabSize = 300;
 constexpr uint32_t kLlmcMagics[] = {20240520, 20240801};
 
-enum class Kind { shard, manifest, llmc, megatron };
+enum class Kind { shard, manifest, llmc, megatron, torch };
 
 Kind kind_of(const std::string& input) {
   if (input.starts_with('{')) return Kind::manifest;
   if (input.starts_with("MMIDIDX")) return Kind::megatron;
+  if (is_torch_archive(input)) return Kind::torch;
   for (const uint32_t magic : kLlmcMagics) {
     if (input.size() >= 4 && std::memcmp(input.data(), &magic, 4) == 0) return Kind::llmc;
   }
@@ -132,10 +135,27 @@ void read_index(const fs::path& path, const std::string& index) {
     file.read(document, kVocabSize, ids);
 }
 
+void read_weights(const fs::path& path) {
+  const MappedFile file(path);
+  for (const TorchTensor& tensor : read_torch_archive(file)) {
+    uint64_t last = 0;
+    bool empty = false;
+    require(tensor.shape.size() == tensor.strides.size(), "a shape has other strides");
+    for (size_t i = 0; i < tensor.shape.size(); ++i) {
+      empty = empty || tensor.shape[i] == 0;
+      last += static_cast<uint64_t>(tensor.shape[i] - 1) * static_cast<uint64_t>(tensor.strides[i]);
+    }
+    if (empty) continue;
+    const uint64_t end = tensor.begin + (last + 1) * element_bytes(tensor.type);
+    require(tensor.begin < end && end <= file.bytes().size(), "a tensor is outside the file");
+  }
+}
+
 void run_one(const std::string& input) {
   static const test::NumberTokenizer tokenizer(kVocabSize);
   const Kind kind = kind_of(input);
-  const char* const names[] = {"input.shard", "shards/manifest.json", "input.llmc", "input.idx"};
+  const char* const names[] = {"input.shard", "shards/manifest.json", "input.llmc", "input.idx",
+                               "input.bin"};
   const fs::path path = workplace() / names[static_cast<int>(kind)];
   write_plain(path, input);
   try {
@@ -148,6 +168,8 @@ void run_one(const std::string& input) {
         return read_llmc({path}, tokenizer, {}, {}, [](std::span<const uint32_t>) {});
       case Kind::megatron:
         return read_index(path, input);
+      case Kind::torch:
+        return read_weights(path);
     }
   } catch (const Error& error) {
     if (error.kind() == ErrorKind::data) return;
