@@ -44,8 +44,8 @@ int converse(Engine& engine, const Repl::Settings& settings, DepthWarning& depth
       engine, settings,
       {print_text, [](const std::string& message) { std::fputs((message + "\n").c_str(), stderr); },
        [](const std::string& statistics) { log_info(statistics); }});
-  log_info(strprintf("%s%d loops. Type a prompt, or :help", repl.settings().exits ? "at most " : "",
-                     repl.settings().loops));
+  log_info(strprintf("%s%d loops. Type a %s, or :help", repl.settings().exits ? "at most " : "",
+                     repl.settings().loops, settings.chat ? "message" : "prompt"));
   std::optional<PromptEditor> editor;
   if (PromptEditor::possible()) {
     const auto file = history_file();

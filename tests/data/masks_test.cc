@@ -42,32 +42,32 @@ std::string shown(const MarkedText& marked) {
 TEST(MaskedRows, ConversationsFollowTheirTemplates) {
   const json messages = json::parse(R"([{"role": "system", "content": "Be brief."},
     {"role": "user", "content": " 2+2? "}, {"role": "assistant", "content": "4 "}])");
-  const auto written = [&](ChatTemplate chat) {
+  const auto written = [&](const char* name) {
     MarkedText out;
-    EXPECT_EQ(write_conversation(messages, chat, out), "");
+    EXPECT_EQ(write_conversation(messages, read_chat_format(name), out), "");
     return shown(out);
   };
-  EXPECT_EQ(written(ChatTemplate::chatml),
+  EXPECT_EQ(written("chatml"),
             "{<|im_start|>system\n}Be brief.{<|im_end|>}\n{<|im_start|>user\n} 2+2? {<|im_end|>}\n"
             "{<|im_start|>assistant\n}[4 ][{<|im_end|>}]\n");
-  EXPECT_EQ(written(ChatTemplate::llama3),
+  EXPECT_EQ(written("llama3"),
             "{<|start_header_id|>system<|end_header_id|>\n\n}Be brief.{<|eot_id|>}"
             "{<|start_header_id|>user<|end_header_id|>\n\n}2+2?{<|eot_id|>}"
             "{<|start_header_id|>assistant<|end_header_id|>\n\n}[4][{<|eot_id|>}]");
-  EXPECT_EQ(written(ChatTemplate::huginn),
+  EXPECT_EQ(written("huginn"),
             "{<|begin_header|>system<|end_header|>\n\n}Be brief.{<|end_turn|>}"
             "{<|begin_header|>user<|end_header|>\n\n}2+2?{<|end_turn|>}"
             "{<|begin_header|>Huginn<|end_header|>\n\n}[4][{<|end_turn|>}]");
-  EXPECT_EQ(tokens_of_template(ChatTemplate::chatml),
+  EXPECT_EQ(tokens_of(read_chat_format("chatml")),
             (std::vector<std::string>{"<|im_start|>", "<|im_end|>"}));
-  EXPECT_EQ(tokens_of_template(ChatTemplate::llama3),
+  EXPECT_EQ(tokens_of(read_chat_format("llama3")),
             (std::vector<std::string>{"<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"}));
 }
 
 TEST(MaskedRows, RefusesConversationsOfOtherForms) {
   const auto fault = [](const char* messages) {
     MarkedText out;
-    return write_conversation(json::parse(messages), ChatTemplate::chatml, out);
+    return write_conversation(json::parse(messages), read_chat_format("chatml"), out);
   };
   EXPECT_EQ(fault("{}"), "is not a list of messages");
   const std::string lacks = "has a message 0 without 'role' and 'content' as strings";
@@ -248,7 +248,7 @@ TEST_F(Masks, AFieldSaysWhichBytesCount) {
 TEST_F(Masks, ConversationsCountTheAssistant) {
   ReaderOptions reader_options;
   reader_options.rows = RowKind::messages;
-  reader_options.chat = ChatTemplate::huginn;
+  reader_options.chat = read_chat_format("huginn");
   build("s",
         R"({"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "ho"}]}
 )",
@@ -316,7 +316,7 @@ TEST_F(Masks, MalformedRowsAreCountedOrRefused) {
                        "field 'prompt' is not a string but number"));
   ReaderOptions messages;
   messages.rows = RowKind::messages;
-  messages.chat = ChatTemplate::chatml;
+  messages.chat = read_chat_format("chatml");
   EXPECT_TRUE(contains(documents(R"({"messages": "x"})", messages), "is not a list of messages"));
   EXPECT_TRUE(
       contains(documents(R"({"messages": [{"role": "user", "content": "\ud800"}]})", messages),

@@ -212,6 +212,23 @@ TEST(Splitter, ReadsAPatternAsItsEngineDoes) {
             (Pieces{"x", "a", "1", "b", "\u0661", "-"}));
 }
 
+// Letters, marks, digits and "_"; circled letters and raised digits too, other symbols and numbers
+// not.
+TEST(Splitter, KnowsOnigurumasWords) {
+  const auto cut = [](std::string_view pattern, std::string_view text) {
+    return pieces(*make_splitter(pattern, Dialect::oniguruma), text);
+  };
+  const std::string_view text = "ab_1\u0301-\u24d0\u00b2\u2460 \u203f\u0661\u216b!";
+  EXPECT_EQ(cut(R"(\w+)", text),
+            (Pieces{"ab_1\u0301", "-", "\u24d0\u00b2", "\u2460 ", "\u203f\u0661\u216b", "!"}));
+  EXPECT_EQ(cut(R"(\b)", text), cut(R"(\w+)", text));
+  EXPECT_EQ(cut(R"(\W+)", text), cut(R"(\w+)", text));
+  EXPECT_EQ(cut(R"([\w-]+)", text),
+            (Pieces{"ab_1\u0301-\u24d0", "\u00b2\u2460 ", "\u203f\u0661\u216b", "!"}));
+  EXPECT_EQ(cut(R"(\B)", "ab-- c"), (Pieces{"a", "b-", "-", " c"}));
+  EXPECT_EQ(cut(R"(not\b|not)", "not nota"), (Pieces{"not", " ", "not", "a"}));
+}
+
 TEST(Splitter, RefusesWhatEnginesReadDifferently) {
   const auto message = [](std::string_view pattern, Dialect dialect) -> std::string {
     try {
@@ -230,7 +247,8 @@ TEST(Splitter, RefusesWhatEnginesReadDifferently) {
        {R"(\w+)", R"([a\h])", "[a[^b]]", "[+-[a]]", "[a[b-]-z]", "[a--b]"}) {
     EXPECT_NE(message(pattern, Dialect::rust), "accepted") << pattern;
   }
-  for (std::string_view pattern : {std::string_view("(?m:.)"), kCl100kPattern}) {
+  for (std::string_view pattern : {std::string_view("(?m:.)"), kCl100kPattern,
+                                   std::string_view(R"([\W])"), std::string_view(R"([\b])")}) {
     EXPECT_NE(message(pattern, Dialect::oniguruma), "accepted") << pattern;
   }
 }

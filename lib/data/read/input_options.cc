@@ -27,21 +27,6 @@ std::vector<std::string> format_names() {
   return names;
 }
 
-struct TemplateName {
-  const char* name;
-  ChatTemplate chat;
-};
-constexpr TemplateName kTemplateNames[] = {{"chatml", ChatTemplate::chatml},
-                                           {"llama3", ChatTemplate::llama3},
-                                           {"huginn", ChatTemplate::huginn}};
-
-ChatTemplate template_named(const std::string& name) {
-  for (const TemplateName& known : kTemplateNames) {
-    if (name == known.name) return known.chat;
-  }
-  return ChatTemplate::none;
-}
-
 RowKind row_kind(const InputOptions& options) {
   if (options.rows == "text") return RowKind::text;
   return options.rows == "completion" ? RowKind::completion : RowKind::messages;
@@ -61,7 +46,8 @@ void check_mask_options(const InputOptions& options) {
   }
   if ((options.rows == "messages") == options.chat_template.empty()) {
     fail(ErrorKind::usage, options.rows == "messages"
-                               ? "--rows messages needs --chat-template chatml, llama3 or huginn"
+                               ? "--rows messages needs --chat-template " + known_chat_names() +
+                                     ", or a file that describes the format"
                                : "--chat-template is for --rows messages");
   }
 }
@@ -140,15 +126,14 @@ void add_input_options(CLI::App& app, InputOptions& options) {
 }
 
 std::vector<CLI::Option*> add_mask_options(CLI::App& app, InputOptions& options) {
-  std::vector<std::string> templates;
-  for (const TemplateName& known : kTemplateNames) templates.emplace_back(known.name);
   return {app.add_option("--rows", options.rows,
                          "What rows of JSON hold: text; completion (prompt and completion, which "
                          "alone counts); messages (of which the assistant's count) (default text)")
               ->check(CLI::IsMember({"text", "completion", "messages"})),
           app.add_option("--chat-template", options.chat_template,
-                         "How --rows messages writes a conversation")
-              ->check(CLI::IsMember(templates)),
+                         "How --rows messages writes a conversation: " + known_chat_names() +
+                             ", or a file that describes the format (mythos-generate(1))")
+              ->type_name("FORMAT|FILE"),
           app.add_option("--mask-field", options.mask_field,
                          "Member of a JSON object that lists which bytes of the text count, as "
                          "[[begin, end], …]")
@@ -156,17 +141,9 @@ std::vector<CLI::Option*> add_mask_options(CLI::App& app, InputOptions& options)
 }
 
 void check_chat_template(const InputOptions& options, const Tokenizer& tokenizer) {
-  const ChatTemplate chat = template_named(options.chat_template);
-  if (chat == ChatTemplate::none) return;
-  const std::vector<SpecialToken> special = tokenizer.special_tokens();
-  for (const std::string& name : tokens_of_template(chat)) {
-    const auto is_it = [&](const SpecialToken& token) { return token.name == name; };
-    if (std::none_of(special.begin(), special.end(), is_it)) {
-      fail(ErrorKind::usage, "--chat-template " + options.chat_template +
-                                 ": the tokenizer has no special token '" + name +
-                                 "'. Name the template that belongs to the tokenizer.");
-    }
-  }
+  if (options.chat_template.empty()) return;
+  const ChatFormat format = read_chat_format(options.chat_template);
+  check_chat_format(format, tokenizer, "--chat-template " + options.chat_template);
 }
 
 DocumentReader open_documents(const InputOptions& options) {
@@ -178,7 +155,7 @@ DocumentReader open_documents(const InputOptions& options) {
   check_mask_options(options);
   ReaderOptions reader;
   reader.rows = row_kind(options);
-  reader.chat = template_named(options.chat_template);
+  if (!options.chat_template.empty()) reader.chat = read_chat_format(options.chat_template);
   reader.mask_field = options.mask_field;
   for (const FormatName& known : kFormatNames) {
     if (options.format == known.name) reader.format = known.format;

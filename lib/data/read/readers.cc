@@ -273,7 +273,9 @@ std::string DocumentReader::identity() const {
       {"dedup", options_.dedup}};
   if (options_.masked()) {
     options["rows"] = static_cast<int>(options_.rows);
-    options["chat"] = static_cast<int>(options_.chat);
+    const ChatFormat& chat = options_.chat;
+    const bool from_file = !chat.name.empty() && chat.number == 0;
+    options["chat"] = from_file ? chat.to_json() : nlohmann::ordered_json(chat.number);
     options["mask_field"] = escaped(options_.mask_field, options_.mask_field.size());
   }
   if (options_.limit) options["limit"] = *options_.limit;

@@ -34,7 +34,7 @@ struct ReaderOptions {
   std::string field = "text";
   // What rows hold; other than text only for JSON. With `messages`, `chat` writes them.
   RowKind rows = RowKind::text;
-  ChatTemplate chat = ChatTemplate::none;
+  ChatFormat chat;
   // If not empty, the field of a JSON object that says which bytes of the text count
   // (mark_ranges()).
   std::string mask_field;

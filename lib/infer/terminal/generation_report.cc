@@ -48,7 +48,7 @@ json exit_json(const Generation& generation, const Decoder::Options& options) {
   if (!generation.exits) return nullptr;
   const bool by_head = options.exit == ExitRule::halting;
   return {{"rule", enum_name(options.exit)},
-          {"threshold", by_head ? json() : json(options.exit_threshold)}};
+          {"threshold", by_head ? json() : json(options.threshold())}};
 }
 
 json cache_json(const Generation& generation, const Decoder& decoder) {
@@ -56,9 +56,17 @@ json cache_json(const Generation& generation, const Decoder& decoder) {
   const std::string type = cache.type == CacheType::automatic
                                ? compute_type_name(decoder.weights().compute_type)
                                : std::string(enum_name(cache.type));
-  return {{"type", type},
-          {"sharing", enum_name(cache.sharing)},
-          {"bytes_per_token", generation.cache_bytes_per_token}};
+  json out = {{"type", type},
+              {"sharing", enum_name(cache.sharing)},
+              {"bytes_per_token", generation.cache_bytes_per_token}};
+  if (cache.sharing == CacheSharing::modulo) out["modulo"] = cache.modulo;
+  return out;
+}
+
+json confidence_json(const Confidence& confidence) {
+  if (confidence.tokens == 0) return nullptr;
+  const auto tokens = static_cast<double>(confidence.tokens);
+  return {{"top_probability", confidence.top / tokens}, {"margin", confidence.margin / tokens}};
 }
 
 json speculation_json(const SpeculationCounts& counts, const SpeculationOptions& options) {
@@ -122,6 +130,7 @@ json to_json(const Generation& generation, const Decoder& decoder, const Generat
           {"latent_steps", generation.latent_steps},
           {"mean_loops", speculative ? json() : json(generation.mean_loops())},
           {"exit", exit_json(generation, decoder.options())},
+          {"confidence", confidence_json(generation.confidence)},
           {"speculation", speculation_json(generation.speculation, options.speculation)},
           {"sampling",
            {{"temperature", sampling.temperature},

@@ -53,13 +53,11 @@ void set_loops(const json& value, int64_t auto_loops, JsonlPrompt& to) {
 
 void set_member(const std::string& key, const json& value, JsonlPrompt& to) {
   constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
-  const std::vector<std::string> known = {"prompt", "id",    "max_tokens", "temperature", "top_k",
-                                          "top_p",  "min_p", "seed",       "loops",       "stop"};
+  const std::vector<std::string> known = {"prompt",      "messages", "id",    "max_tokens",
+                                          "temperature", "top_k",    "top_p", "min_p",
+                                          "seed",        "loops",    "stop"};
   SamplingOptions& sampling = to.options.sampling;
-  if (key == "prompt") {
-    if (!value.is_string()) fail_member(key, value, "a string");
-    to.prompt = value.get<std::string>();
-  } else if (key == "max_tokens") {
+  if (key == "max_tokens") {
     to.options.max_tokens = whole_number(key, value, 1, kMost, "a whole number, 1 or more");
   } else if (key == "temperature") {
     sampling.temperature = number(key, value);
@@ -75,10 +73,40 @@ void set_member(const std::string& key, const json& value, JsonlPrompt& to) {
     to.options.stream = 0;
   } else if (key == "stop") {
     to.options.stop = stops(key, value);
+    if (to.chat) {
+      const std::vector<std::string>& ends = to.chat->stop_texts();
+      to.options.stop.insert(to.options.stop.end(), ends.begin(), ends.end());
+    }
   } else {
     fail(ErrorKind::data, "unknown key \"" + escaped(key, 60) + "\"." + did_you_mean(key, known) +
                               " Known: " + join(known, ", "));
   }
+}
+
+// The members "prompt" and "messages", of which a line has one.
+void read_prompt(const json& object, JsonlPrompt& to) {
+  const bool has_prompt = object.contains("prompt"), has_messages = object.contains("messages");
+  if (!has_prompt && !has_messages) {
+    fail(ErrorKind::data,
+         to.chat ? "has neither a member \"messages\" nor \"prompt\"" : "has no member \"prompt\"");
+  }
+  if (has_prompt && has_messages) {
+    fail(ErrorKind::data, "has both \"prompt\" and \"messages\": give one of them");
+  }
+  if (has_messages && !to.chat) {
+    fail(ErrorKind::data, "\"messages\" are a conversation: give --chat");
+  }
+  const json& value = object[has_prompt ? "prompt" : "messages"];
+  if (has_prompt) {
+    if (!value.is_string()) fail_member("prompt", value, "a string");
+    to.prompt = value.get<std::string>();
+    to.messages = {{"user", to.prompt}};
+  } else if (const std::string fault = read_messages(value, to.messages); !fault.empty()) {
+    fail(ErrorKind::data, "\"messages\" " + fault);
+  } else if (to.messages.empty() || to.messages.back().role == "assistant") {
+    fail(ErrorKind::data, "\"messages\" must end with a message to answer, not the assistant's");
+  }
+  if (to.chat) to.prompt = to.chat->prompt_text(to.messages);
 }
 
 json parse(const std::string& line) {
@@ -156,7 +184,9 @@ class Run {
     request.exits = prompt->exits;
     request.stop = run_.stop;
     try {
-      request.ids = prompt_ids(engine_.tokenizer(), prompt->prompt, prompt->options.documents);
+      request.ids =
+          prompt->chat ? prompt->chat->prompt_ids(prompt->messages)
+                       : prompt_ids(engine_.tokenizer(), prompt->prompt, prompt->options.documents);
     } catch (const Error& error) {
       return fail_prompt(*prompt, error);
     }
@@ -229,9 +259,9 @@ void JsonlPrompts::read_line(const std::string& line, JsonlPrompt& prompt) const
   }
   const json object = parse(line);
   if (const auto id = object.find("id"); id != object.end()) prompt.id = *id;
-  if (!object.contains("prompt")) fail(ErrorKind::data, "has no member \"prompt\"");
+  read_prompt(object, prompt);
   for (const auto& [key, value] : object.items()) {
-    if (key == "id") continue;
+    if (key == "id" || key == "prompt" || key == "messages") continue;
     if (key == "loops") {
       set_loops(value, auto_loops_, prompt);
     } else {

@@ -9,12 +9,15 @@
 #include "base/stop.h"
 #include "infer/engine/engine.h"
 #include "infer/terminal/line_reader.h"
+#include "text/chat/chat.h"
 
 namespace mythos {
 
 // One line of 'mythos generate --jsonl'.
 struct JsonlPrompt {
-  std::string prompt;
+  std::string prompt;                 // with a chat: the text of the conversation
+  std::vector<ChatMessage> messages;  // with a chat
+  const Chat* chat = nullptr;         // answers are asked for, not continuations
   GenerateOptions options;
   int64_t loops = 0;           // 0 means the model's max_loop_iters
   bool exits = false;          // at most that many: the decoder's exit rule applies

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -11,10 +12,14 @@
 namespace mythos {
 namespace {
 
-const std::vector<std::string> kCommands = {":loops", ":temperature", ":seed",
-                                            ":max",   ":help",        ":quit"};
+const std::vector<std::string> kCommands = {":loops", ":temperature", ":seed", ":max",
+                                            ":new",   ":help",        ":quit"};
+constexpr std::string_view kPromptHelp =
+    "Each line is a prompt; the model continues it. Commands:\n";
+constexpr std::string_view kChatHelp =
+    "Each line is your next message; the model answers. Commands:\n"
+    "  :new            forget the conversation and begin another\n";
 constexpr std::string_view kHelp =
-    "Each line is a prompt; the model continues it. Commands:\n"
     "  :loops N        apply the recurrent core N times per token\n"
     "  :loops auto     as often as each token needs\n"
     "  :temperature X  0 takes the most likely token\n"
@@ -31,6 +36,15 @@ int64_t whole_number(const std::string& name, std::string_view value, int64_t lo
       highest == std::numeric_limits<int64_t>::max() ? " or more" : strprintf(" to %d", highest);
   fail(ErrorKind::usage,
        strprintf("%s is '%s'; allowed: a whole number, %d%s", name, value, lowest, most));
+}
+
+// Shows what the format begins answers with ahead of the answer's first text.
+void begin_answer(const ChatFormat& format, Request& request) {
+  if (format.answer.empty()) return;
+  request.text = [text = request.text, start = format.answer](std::string_view part) mutable {
+    if (!start.empty()) text(std::exchange(start, {}));
+    text(part);
+  };
 }
 
 }  // namespace
@@ -57,7 +71,9 @@ bool Repl::run_command_line(std::string_view line) {
   const std::string name(line.substr(0, space));
   if (name == ":quit") return false;
   if (name == ":help") {
-    output_.message(std::string(kHelp));
+    output_.message(std::string(settings_.chat ? kChatHelp : kPromptHelp) + std::string(kHelp));
+  } else if (name == ":new" && settings_.chat) {
+    conversation_.clear();
   } else {
     set(name, trim(line.substr(space)));
   }
@@ -91,17 +107,37 @@ void Repl::set(const std::string& name, std::string_view value) {
   }
 }
 
+std::vector<uint32_t> Repl::chat_ids(std::string_view message) const {
+  if (conversation_.empty()) return settings_.chat->prompt_ids({{"user", std::string(message)}});
+  std::vector<uint32_t> ids = conversation_;
+  const std::vector<uint32_t> turn = settings_.chat->next_turn_ids(message);
+  ids.insert(ids.end(), turn.begin(), turn.end());
+  return ids;
+}
+
 void Repl::continue_prompt(std::string_view prompt, StopToken stop) {
   GenerateOptions& options = settings_.options;
   Request request;
-  request.ids = prompt_ids(engine_.tokenizer(), prompt, options.documents);
+  request.ids = settings_.chat ? chat_ids(prompt)
+                               : prompt_ids(engine_.tokenizer(), prompt, options.documents);
+  request.continues = settings_.chat.has_value();
   request.options = options;
   request.loops = settings_.loops;
   request.exits = settings_.exits;
   request.stop = stop;
   request.text = output_.text;
+  std::vector<uint32_t> ids = settings_.chat ? request.ids : std::vector<uint32_t>();
+  if (settings_.chat) begin_answer(settings_.chat->format(), request);
   const Generation generation = engine_.complete(std::move(request));
   if (generation.stopped_in_prompt()) return;
+  if (settings_.chat) {
+    // Behind a stop string that the user did not see the conversation goes on from what was shown.
+    const bool cut = generation.reason == StopReason::stop;
+    const std::vector<uint32_t> answer =
+        cut ? engine_.tokenizer().encode(generation.text) : generation.ids;
+    ids.insert(ids.end(), answer.begin(), answer.end());
+    conversation_ = std::move(ids);
+  }
   if (!generation.text.ends_with('\n')) output_.text("\n");
   output_.statistics(describe(generation, engine_.decoder()));
   ++options.stream;  // the same prompt again gives another text

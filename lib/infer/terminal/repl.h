@@ -2,17 +2,21 @@
 #include <cstdint>
 #include <functional>
 #include <iosfwd>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/stop.h"
 #include "infer/engine/engine.h"
+#include "text/chat/chat.h"
 
 namespace mythos {
 
 // The conversation of 'mythos generate' on a terminal: every line is a prompt that the model
-// continues, and lines that begin with ':' are commands (:help lists them). Knows no terminal
-// itself.
+// continues, and lines that begin with ':' are commands (:help lists them). With a chat format,
+// every line is the user's next message, which the model answers; the conversation keeps its cache
+// from turn to turn. Knows no terminal itself.
 class Repl {
  public:
   struct Output {
@@ -26,6 +30,7 @@ class Repl {
     int64_t loops = 0;       // 0 means the model's max_loop_iters
     bool exits = false;      // the decoder's exit rule may end a token's loops earlier
     int64_t auto_loops = 0;  // the most loops of ':loops auto'
+    std::optional<Chat> chat = {};
   };
   // The engine must outlive the conversation.
   Repl(Engine& engine, Settings settings, Output output);
@@ -40,10 +45,13 @@ class Repl {
   bool run_command_line(std::string_view line);
   void set(const std::string& name, std::string_view value);
   void continue_prompt(std::string_view prompt, StopToken stop);
+  // The ids of the conversation so far and the user's message.
+  std::vector<uint32_t> chat_ids(std::string_view message) const;
 
   Engine& engine_;
   Settings settings_;
   Output output_;
+  std::vector<uint32_t> conversation_;  // with a chat format: all of it, without the last end
 };
 
 }  // namespace mythos

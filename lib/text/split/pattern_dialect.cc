@@ -11,6 +11,14 @@ namespace {
 // in Oniguruma, \v is one character in Rust.
 constexpr std::string_view kOtherEscapes = "wWbBhHvVRXZGNQE";
 
+// Oniguruma's \w in a set: letters, other characters with the property Alphabetic (among them the
+// circled and squared letters, which are symbols by category), marks, decimal digits and connecting
+// punctuation. Alone and in \b it has Latin-1's raised digits and fractions too.
+constexpr std::string_view kWordInSet =
+    "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{24B6}-\\x{24E9}\\x{1F130}-\\x{1F149}\\x{1F150}-\\x{1F169}"
+    "\\x{1F170}-\\x{1F189}";
+constexpr std::string_view kWordAlone = "\\x{B2}\\x{B3}\\x{B9}\\x{BC}-\\x{BE}";
+
 class Speller {
  public:
   Speller(std::string_view pattern, Dialect dialect) : pattern_(pattern), dialect_(dialect) {}
@@ -37,6 +45,7 @@ class Speller {
 
   void escape() {
     const char letter = at_ + 1 < pattern_.size() ? pattern_[at_ + 1] : '\\';
+    if (dialect_ == Dialect::oniguruma && take_word(letter)) return;
     if (kOtherEscapes.find(letter) != kOtherEscapes.npos) refuse(2);
     take(2);
     // The braces of \p{L} and \x{A0} are not those of a quantifier.
@@ -44,6 +53,27 @@ class Speller {
       const size_t end = pattern_.find('}', at_);
       take(end == pattern_.npos ? 1 : end + 1 - at_);
     }
+  }
+
+  // Writes out what stands for words and their borders.
+  bool take_word(char letter) {
+    const bool in_set = depth_ > 0;
+    const std::string words = std::string(kWordInSet) + std::string(in_set ? "" : kWordAlone);
+    const std::string is = "[" + words + "]", begins = "(?<!" + is + ")(?=" + is + ")",
+                      ends = "(?<=" + is + ")(?!" + is + ")";
+    if (letter == 'w') {
+      result_ += in_set ? words : is;
+    } else if (letter == 'W' && !in_set) {
+      result_ += "[^" + words + "]";
+    } else if (letter == 'b' && !in_set) {
+      result_ += "(?:" + begins + "|" + ends + ")";
+    } else if (letter == 'B' && !in_set) {
+      result_ += "(?!" + begins + "|" + ends + ")";
+    } else {
+      return false;
+    }
+    at_ += 2;
+    return true;
   }
 
   void open_set() {
