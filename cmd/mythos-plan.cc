@@ -1,6 +1,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "arch/cluster.h"
 #include "arch/plan_report.h"
 #include "arch/twin.h"
 #include "base/cli.h"
@@ -16,7 +17,8 @@ struct Options {
   std::string preset, file, match_params, match_flops, contexts;
   std::vector<std::string> assignments;
   PlanOptions plan;
-  bool all = false, as_toml = false, as_json = false;
+  ClusterOptions cluster;
+  bool with_cluster = false, all = false, as_toml = false, as_json = false;
 };
 
 Config changed(Config config, const Options& options) {
@@ -53,11 +55,21 @@ void print_config(const Config& config, const std::string& comment) {
   print_lines((comment.empty() ? "" : "# " + comment + "\n") + to_toml(config));
 }
 
-void print_report(const PlanReport& planned, const Options& options, const nlohmann::json& twin) {
+void print_report(const PlanReport& planned, const Config& config, const Options& options,
+                  const nlohmann::json& twin) {
   nlohmann::json out = to_json(planned);
   out["schema"] = "mythos.plan/1";
   if (!twin.is_null()) out["twin"] = twin;
-  options.as_json ? print_json(out) : print_lines(plan_text(planned));
+  std::string text = plan_text(planned);
+  if (options.with_cluster) {
+    ClusterOptions cluster = options.cluster;
+    cluster.loops = planned.plan.loops;
+    cluster.seq_len = planned.seq_len;
+    const ClusterPlan many = make_cluster_plan(config, cluster);
+    out["cluster"] = to_json(many);
+    text += cluster_text(many);
+  }
+  options.as_json ? print_json(out) : print_lines(text);
 }
 
 void plan_one(const Options& options) {
@@ -68,7 +80,7 @@ void plan_one(const Options& options) {
     print_config(config, "");
   } else {
     const std::string& name = from_preset ? options.preset : options.file;
-    print_report(make_plan_report(name, config, options.plan), options, nullptr);
+    print_report(make_plan_report(name, config, options.plan), config, options, nullptr);
   }
 }
 
@@ -86,7 +98,7 @@ void plan_twin(const Options& options) {
   PlanOptions plan = options.plan;
   plan.loops = 1;
   if (!options.as_json) print_lines(twin_line(twin, name) + "\n\n");
-  print_report(make_plan_report("plain twin of " + name, twin.config, plan), options,
+  print_report(make_plan_report("plain twin of " + name, twin.config, plan), twin.config, options,
                twin_json(twin, name));
 }
 
@@ -116,6 +128,9 @@ int run(Options& options) {
   }
   if (!options.contexts.empty()) {
     options.plan.contexts = parse_int_list(options.contexts, "--context");
+  }
+  if (options.with_cluster && options.all) {
+    fail(ErrorKind::usage, "--gpus is of one model: give --preset or --config with it, not --all");
   }
   options.all ? plan_all(options) : twin ? plan_twin(options) : plan_one(options);
   return 0;
@@ -151,6 +166,22 @@ void declare(CLI::App& app, Options& o) {
                  "Tokens of a training sequence; default: train.seq_len")
       ->type_name("N")
       ->check(kCount);
+  CLI::Option* gpus =
+      app.add_option("--gpus", o.cluster.gpus,
+                     "Plan training on as many GPUs too: memory, communication and time by layout")
+          ->type_name("N")
+          ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
+          ->each([&o](const std::string&) { o.with_cluster = true; });
+  app.add_option("--gpu", o.cluster.gpu,
+                 "Their kind: a100-80g, h100-80g, h200-141g, b200-180g, l40s-48g or rtx4090-24g "
+                 "(default h100-80g)")
+      ->type_name("KIND")
+      ->needs(gpus);
+  app.add_option("--efficiency", o.cluster.efficiency,
+                 "Share of the peak that a GPU is assumed to reach (default 0.4)")
+      ->type_name("X")
+      ->check(CLI::Range(0.01, 1.0))
+      ->needs(gpus);
   CLI::Option* json = app.add_flag("--json", o.as_json,
                                    "Print one JSON object (mythos.plan/1; with --all "
                                    "mythos.plans/1)");
@@ -170,6 +201,7 @@ int main(int argc, char** argv) {
        R"(mythos plan --preset mythos-1b
           mythos plan --preset nano --loops 16 --set ffn=dense
           mythos plan --config my.toml --context 512,1024 --batch-size 16 --seq-len 512 --json
+          mythos plan --preset mythos-3b --gpus 64 --gpu h100-80g
           mythos plan --match-params tiny --toml > twin.toml
           mythos plan --all)",
        [&](CLI::App& app) { declare(app, options); }, [&] { return run(options); }});

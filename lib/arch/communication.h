@@ -1,0 +1,31 @@
+#pragma once
+#include <cstdint>
+
+#include "config/config.h"
+
+namespace mythos {
+
+// The bytes that one rank sends in a step, by collective, as rings send them: among n ranks, a sum
+// over ranks of b bytes sends 2b(n−1)/n, a reduce-scatter or an all-gather b(n−1)/n. With W the
+// bytes of the fp32 weights, shares padded to one length:
+//   replicated         a sum of W
+//   sharded-optimizer  a reduce-scatter of W and an all-gather of W
+//   fully-sharded      the same two in every pass
+// `agreement` is what ranks tell each other beside: targets, losses, loads of experts, norms.
+struct StepVolume {
+  int64_t sum = 0, reduce_scatter = 0, all_gather = 0;
+  int64_t agreement_sum = 0, agreement_all_gather = 0;
+};
+
+// A step in which all tensors are trained. `passes` are those over a rank's micro-batches, one for
+// each number of loops where train.loops_per = sequence; the rank with most of them counts.
+StepVolume step_volume(const Config& config, int64_t ranks, int64_t passes);
+
+// The bytes that a rank holds between steps: fp32 weights and gradients, and the optimizer's state,
+// on the rank that has most.
+struct RankState {
+  int64_t weights = 0, gradients = 0, optimizer = 0;
+};
+RankState rank_state(const Config& config, int64_t ranks);
+
+}  // namespace mythos

@@ -1,0 +1,89 @@
+#include "arch/shard_layout.h"
+
+#include <algorithm>
+#include <numeric>
+
+namespace mythos {
+namespace {
+
+size_t least(const std::vector<int64_t>& loads) {
+  return static_cast<size_t>(std::ranges::min_element(loads) - loads.begin());
+}
+
+// Gives each rank a run of the tensor's units, so many that all ranks have about equally much.
+void place_units(const std::vector<ShardedTensor>& tensors, size_t i, std::vector<int64_t>& loads,
+                 std::vector<ShardPiece>& pieces) {
+  const ShardedTensor& tensor = tensors[i];
+  std::vector<int64_t> taken(loads.size(), 0);
+  std::vector<int64_t> after = loads;
+  for (int64_t unit = 0; unit < tensor.numel / tensor.unit; ++unit) {
+    const size_t rank = least(after);
+    taken[rank] += tensor.unit;
+    after[rank] += tensor.unit;
+  }
+  int64_t begin = 0;
+  for (size_t rank = 0; rank < loads.size(); ++rank) {
+    if (taken[rank] == 0) continue;
+    pieces.push_back({i, begin, taken[rank], static_cast<int64_t>(rank), loads[rank]});
+    begin += taken[rank];
+  }
+  loads = std::move(after);
+}
+
+}  // namespace
+
+ShardLayout divide(const std::vector<ShardedTensor>& tensors, int64_t ranks) {
+  std::vector<int64_t> loads(static_cast<size_t>(ranks), 0);
+  std::vector<size_t> in_units;
+  int64_t total = 0;
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    total += tensors[i].numel;
+    if (tensors[i].unit > 1) in_units.push_back(i);
+  }
+  std::ranges::stable_sort(in_units,
+                           [&](size_t a, size_t b) { return tensors[a].unit > tensors[b].unit; });
+  ShardLayout layout;
+  for (const size_t i : in_units) place_units(tensors, i, loads, layout.pieces);
+  layout.share = std::max(*std::ranges::max_element(loads), (total + ranks - 1) / ranks);
+  size_t rank = 0;
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    for (int64_t begin = 0; tensors[i].unit == 1 && begin < tensors[i].numel;) {
+      while (loads[rank] == layout.share) ++rank;
+      const int64_t count = std::min(tensors[i].numel - begin, layout.share - loads[rank]);
+      layout.pieces.push_back({i, begin, count, static_cast<int64_t>(rank), loads[rank]});
+      begin += count;
+      loads[rank] += count;
+    }
+  }
+  return layout;
+}
+
+int64_t shard_unit(const TensorDeclaration& tensor, const TrainConfig& config) {
+  if (config.optimizer != Optimizer::muon || !is_hidden_matrix(tensor)) return 1;
+  const size_t dims = tensor.shape.size();
+  return tensor.shape[dims - 2] * tensor.shape[dims - 1];
+}
+
+std::string block_of(const std::string& tensor) {
+  if (tensor.starts_with("core.") || tensor.starts_with("recurrent.")) return "core";
+  if (!tensor.starts_with("prelude.") && !tensor.starts_with("coda.")) return "";
+  return tensor.substr(0, tensor.find('.', tensor.find('.') + 1));
+}
+
+std::vector<ShardedBlock> blocks_of(const std::vector<std::string>& tensors) {
+  std::vector<ShardedBlock> blocks;
+  const auto block_named = [&](const std::string& name) -> ShardedBlock& {
+    const auto found = std::ranges::find(blocks, name, &ShardedBlock::name);
+    if (found != blocks.end()) return *found;
+    blocks.push_back({name, {}});
+    return blocks.back();
+  };
+  block_named("");
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    block_named(block_of(tensors[i])).tensors.push_back(i);
+  }
+  std::erase_if(blocks, [](const ShardedBlock& block) { return block.tensors.empty(); });
+  return blocks;
+}
+
+}  // namespace mythos
