@@ -8,6 +8,8 @@
 
 #include "base/error.h"
 #include "base/strings.h"
+#include "report/prometheus.h"
+#include "report/run_metrics.h"
 
 namespace mythos {
 namespace {
@@ -52,7 +54,9 @@ std::string norm_text(double norm) {
 
 }  // namespace
 
-MetricsFile::MetricsFile(const fs::path& path, int64_t resumed_step) : path_(path) {
+MetricsFile::MetricsFile(const fs::path& path, int64_t resumed_step, const MetricsCopies& copies)
+    : path_(path), prometheus_(copies.prometheus) {
+  if (path.empty()) return;
   std::string kept;
   if (resumed_step > 0 && fs::exists(path)) {
     kept = lines_up_to(read_file(path), resumed_step, last_validation_);
@@ -62,18 +66,38 @@ MetricsFile::MetricsFile(const fs::path& path, int64_t resumed_step) : path_(pat
   if (!file_) {
     fail(ErrorKind::resources, "cannot open " + path.string() + ": " + std::strerror(errno));
   }
+  if (copies.tensorboard) events_.emplace(path.parent_path() / "tensorboard", resumed_step);
 }
 
 MetricsFile::~MetricsFile() {
-  std::fclose(file_);
+  if (file_) std::fclose(file_);
 }
 
 void MetricsFile::append(const nlohmann::ordered_json& line) {
+  if (!file_) return;
   // Names of data directories need not be UTF-8, but JSON must be.
   const std::string text =
       line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
   if (std::fwrite(text.data(), 1, text.size(), file_) != text.size() || std::fflush(file_) != 0) {
     fail(ErrorKind::resources, "cannot write " + path_.string() + ": " + std::strerror(errno));
+  }
+  if (!events_ && !prometheus_) return;
+  const int64_t step = line.at("step");
+  const auto numbers = flat_numbers(line);
+  if (events_) events_->append(step, numbers);
+  if (prometheus_) {
+    for (const auto& number : numbers) {
+      const auto known =
+          std::ranges::find(newest_, number.first, &std::pair<std::string, double>::first);
+      if (known == newest_.end()) {
+        newest_.push_back(number);
+      } else {
+        known->second = number.second;
+      }
+    }
+    const fs::path run = path_.parent_path();
+    write_file_atomic(run / "metrics.prom",
+                      prometheus_text(fs::weakly_canonical(run).filename(), step, newest_));
   }
 }
 

@@ -9,8 +9,15 @@
 #include <vector>
 
 #include "base/files.h"
+#include "report/event_file.h"
 
 namespace mythos {
+
+// Where metrics go beside RUN/metrics.jsonl.
+struct MetricsCopies {
+  bool tensorboard = false;  // RUN/tensorboard/, event files
+  bool prometheus = false;   // RUN/metrics.prom, the newest numbers
+};
 
 // RUN/metrics.jsonl: a JSON object on each line, appended while a run goes on.
 class MetricsFile {
@@ -18,8 +25,8 @@ class MetricsFile {
   // Opens the file and keeps the lines of steps up to `resumed_step`, the step from which the run
   // goes on; 0 begins an empty file. Later lines, which a killed run wrote after its last
   // checkpoint, are removed, as the resumed run writes them again; so is a last line that was cut
-  // short.
-  MetricsFile(const fs::path& path, int64_t resumed_step);
+  // short. An empty path is no file: what is appended is dropped.
+  MetricsFile(const fs::path& path, int64_t resumed_step, const MetricsCopies& copies = {});
   ~MetricsFile();
   MetricsFile(const MetricsFile&) = delete;
   MetricsFile& operator=(const MetricsFile&) = delete;
@@ -34,6 +41,10 @@ class MetricsFile {
   fs::path path_;
   nlohmann::json last_validation_;
   std::FILE* file_ = nullptr;
+  std::optional<EventFile> events_;
+  bool prometheus_ = false;
+  // The numbers of the newest lines: a line of validation does not take away those of training.
+  std::vector<std::pair<std::string, double>> newest_;
 };
 
 // The measurements since the last line of metrics. They are sums, so that a checkpoint between two

@@ -244,9 +244,9 @@ Tensor Objectives::add(const Weights& weights, const ForwardResult& result, cons
   if (!result.loop_hidden.empty()) {
     std::vector<Tensor> losses;
     for (const Tensor& hidden : result.loop_hidden) {
-      losses.push_back(
-          linear_cross_entropy_each(hidden.flatten(0, 1), weights.head.values, expected.flatten())
-              .view_as(expected));
+      losses.push_back(linear_cross_entropy_each(hidden.flatten(0, 1), weights.head.values,
+                                                 expected.flatten(), weights.logit_softcap)
+                           .view_as(expected));
     }
     piece.losses = at::stack(losses, -1);
   }

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/slices.h"
 #include "config/param_groups.h"
 #include "train/muon.h"
 #include "train/trained_tensors.h"
@@ -57,9 +58,14 @@ bool scales_with_width(Use use) {
 }  // namespace
 
 GroupedOptimizer::GroupedOptimizer(const Parameters& parameters, const TrainConfig& config)
-    : config_(config) {
-  width_ = width_of(parameters);
-  for (const TrainedTensor& item : trained_tensors(parameters)) add(item, item.tensor);
+    : GroupedOptimizer(parameters, trained_tensors(parameters), config, {}) {}
+
+GroupedOptimizer::GroupedOptimizer(const Parameters& parameters,
+                                   const std::vector<TrainedTensor>& own, const TrainConfig& config,
+                                   NormOfAll norm_of_all)
+    : config_(config), norm_of_all_(std::move(norm_of_all)), width_(width_of(parameters)) {
+  step_ = at::zeros({}, at::dtype(at::kFloat).device(parameters.device()));
+  for (const TrainedTensor& item : own) add(item, item.tensor);
 }
 
 void GroupedOptimizer::add(const TensorDeclaration& declaration, const Tensor& parameter) {
@@ -75,7 +81,6 @@ void GroupedOptimizer::add(const TensorDeclaration& declaration, const Tensor& p
     group.exp_avg_sq.push_back(at::zeros_like(value));
   }
   if (config_.ema_decay > 0) group.ema.push_back(value.clone());
-  if (!step_.defined()) step_ = at::zeros({}, value.options());
 }
 
 GroupedOptimizer::Group& GroupedOptimizer::group_of(const TensorDeclaration& declaration) {
@@ -92,7 +97,7 @@ GroupedOptimizer::Group& GroupedOptimizer::group_of(const TensorDeclaration& dec
     }
   }
   const ParamGroup chosen =
-      param_group_of(declaration.name, parse_param_groups(config_.param_groups));
+      param_group_of(whole_name(declaration.name), parse_param_groups(config_.param_groups));
   wanted.lr *= chosen.lr_factor.value_or(1);
   wanted.weight_decay = chosen.decay.value_or(wanted.weight_decay);
   for (Group& group : groups_) {
@@ -173,7 +178,9 @@ GroupedOptimizer::Update GroupedOptimizer::step(double factor, const Tensor& los
     all.insert(all.end(), gradients.back().begin(), gradients.back().end());
   }
   Update out;
-  out.norm = at::linalg_vector_norm(at::stack(at::_foreach_norm(all, 2)));
+  out.norm = all.empty() ? at::zeros_like(step_)
+                         : at::linalg_vector_norm(at::stack(at::_foreach_norm(all, 2)));
+  if (norm_of_all_) out.norm = norm_of_all_(out.norm);
   // The fused update divides every gradient by the divisor as it reads it, so neither clipping nor
   // the loss scale needs a pass over memory of its own.
   Scales scales;
@@ -226,7 +233,7 @@ NamedTensors GroupedOptimizer::state() const {
       if (!group.ema.empty()) out.emplace_back(kAveragePrefix + name, group.ema[i]);
     }
   }
-  if (step_.defined()) out.emplace_back("step", step_);
+  out.emplace_back("step", step_);
   return out;
 }
 

@@ -8,6 +8,7 @@
 #include "checkpoint/safetensors.h"
 #include "config/train_config.h"
 #include "model/weights.h"
+#include "train/trained_tensors.h"
 
 namespace mythos {
 
@@ -26,6 +27,11 @@ namespace mythos {
 class GroupedOptimizer {
  public:
   GroupedOptimizer(const Parameters& parameters, const TrainConfig& config);
+  // The part of one rank, which updates `own` of the trained tensors (sharding.h); `norm_of_all`
+  // makes the norm of all gradients, alike on all ranks, from that of its own.
+  using NormOfAll = std::function<Tensor(const Tensor& own)>;
+  GroupedOptimizer(const Parameters& parameters, const std::vector<TrainedTensor>& own,
+                   const TrainConfig& config, NormOfAll norm_of_all);
 
   // The results of an update, [] fp32 on the parameters' device.
   struct Update {
@@ -84,7 +90,8 @@ class GroupedOptimizer {
   void average(Group& group, const std::optional<Tensor>& skipped);
 
   TrainConfig config_;
-  int64_t width_ = 0;  // dim
+  NormOfAll norm_of_all_;  // null: there is but one rank
+  int64_t width_ = 0;      // dim
   std::vector<Group> groups_;
   Tensor step_;  // [] fp32, number of updates done
 };

@@ -390,6 +390,9 @@ std::string describe(const TrainSetup& setup, const TrainOptions& options, at::D
   text += train.save_every > 0 ? strprintf("every %d steps", train.save_every)
                                : std::string("at the end only");
   text += train.keep_last > 0 ? strprintf(", the newest %d kept", train.keep_last) : "";
+  if (train.keep_last > 0 && train.keep_every > 0) {
+    text += strprintf(", and those of every %d steps", train.keep_every);
+  }
   return text;
 }
 

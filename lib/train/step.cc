@@ -47,7 +47,8 @@ TargetCount count_targets(const std::vector<Batch>& micro_batches,
 
 StepResult forward_backward(const Config& config, const Parameters& parameters,
                             const std::vector<DepthGroup>& groups, int64_t targets,
-                            at::ScalarType compute_type, const Tensor& loss_scale) {
+                            at::ScalarType compute_type, const Tensor& loss_scale,
+                            const std::function<void()>& before_last, const PassCalls& passes) {
   const auto device = parameters.items().front().tensor.device();
   ForwardOptions options;
   options.grad_loops = backprop_loops(config.train, config.model);
@@ -58,11 +59,13 @@ StepResult forward_backward(const Config& config, const Parameters& parameters,
   StepResult out;
   for (const DepthGroup& group : groups) {
     const Batch& batch = group.batch;
+    if (passes.before) passes.before();
     options.loops = group.loops;
     options.state_seeds = group.state_seeds.empty()
                               ? Tensor()
                               : to_device(group.state_seeds, {batch.batch_size}, device);
     const Weights weights = make_weights(config.model, parameters, compute_type);
+    if (passes.made) passes.made();
     const Tensor inputs = to_device(batch.inputs, batch, device);
     const Tensor expected = to_device(batch.targets, batch, device);
     options.counted = expected.ge(0);
@@ -70,8 +73,10 @@ StepResult forward_backward(const Config& config, const Parameters& parameters,
         batch.document_begins.empty() ? Tensor() : to_device(batch.document_begins, batch, device);
     const ForwardResult result = forward(config.model, weights, inputs, options);
     const Tensor objective = objectives.add(weights, result, expected, group.loops, loss_scale);
+    if (before_last && &group == &groups.back()) before_last();
     // Without trained tensors on the way there is nothing to do.
     if (objective.requires_grad()) objective.backward();
+    if (passes.after) passes.after();
     if (options.count_experts) add_loads(out.expert_load, result.expert_load);
   }
   out.nats = objectives.nats();

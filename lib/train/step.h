@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "config/config.h"
@@ -21,15 +22,24 @@ struct StepResult {
   std::vector<Tensor> expert_load;
 };
 
+// What is called around every group's pass, where ranks share weights: before these are read, once
+// the pass has weights made of them, and behind its backward pass.
+struct PassCalls {
+  std::function<void()> before, made, after;
+};
+
 // Runs all groups of a step forward and backward. The objective is the sum of
 // the configuration's terms (train/objectives.h), which are means over the step's `targets`
 // targets. Its gradients, in fp32, are added to those that the
 // parameters hold. If `loss_scale` [] fp32 is defined, they are those of loss_scale times the
 // objective. Neither padding nor how positions are spread over sequences and groups changes the
-// result.
+// result. `before_last` is called before the backward pass of the last group, which completes the
+// gradients.
 StepResult forward_backward(const Config& config, const Parameters& parameters,
                             const std::vector<DepthGroup>& groups, int64_t targets,
-                            at::ScalarType compute_type, const Tensor& loss_scale = {});
+                            at::ScalarType compute_type, const Tensor& loss_scale = {},
+                            const std::function<void()>& before_last = {},
+                            const PassCalls& passes = {});
 // With the same number of loops for all sequences.
 StepResult forward_backward(const Config& config, const Parameters& parameters,
                             const std::vector<Batch>& micro_batches, int64_t targets, int64_t loops,

@@ -1,6 +1,7 @@
 #include "train/trainer.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 #include <algorithm>
 #include <cmath>
@@ -9,15 +10,20 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/log_file.h"
 #include "base/output_path.h"
 #include "base/progress.h"
 #include "base/strings.h"
 #include "data/sample/latent_targets.h"
 #include "device/device.h"
 #include "device/peaks.h"
+#include "dist/single_rank.h"
+#include "report/run_record.h"
+#include "train/across_ranks.h"
 #include "train/balance.h"
 #include "train/blow_up.h"
 #include "train/depth_groups.h"
+#include "train/gradient_sum.h"
 #include "train/loss_scaler.h"
 #include "train/metrics.h"
 #include "train/objectives.h"
@@ -25,6 +31,7 @@
 #include "train/run_lock.h"
 #include "train/schedule.h"
 #include "train/setup.h"
+#include "train/sharding.h"
 #include "train/step.h"
 #include "train/step_guard.h"
 #include "train/trained_tensors.h"
@@ -67,7 +74,7 @@ bool every(int64_t interval, int64_t step) {
 
 class Trainer {
  public:
-  Trainer(const TrainOptions& options, TrainSetup setup, at::Device device);
+  Trainer(const TrainOptions& options, TrainSetup setup, at::Device device, Ranks& ranks);
   TrainResult run();
 
  private:
@@ -75,10 +82,11 @@ class Trainer {
   void train_to_the_end();
   std::vector<DepthGroup> groups_of_step(const std::vector<Batch>& batches);
   void train_step();
+  Wishes own_wishes() const;
   void log();
   void show_step();
   void validate();
-  void save();
+  void save(bool alone = false);
   void save_before_ending();
   void mark_best();
 
@@ -90,12 +98,16 @@ class Trainer {
   void end_bad_steps();
   void roll_back(const std::string& what);
   void load_trained(TensorMap& optimizer, const std::string& origin);
+  GroupedOptimizer::NormOfAll norm_of_all() const;
+  void put_tensors(CheckpointContent& content, bool alone);
   void read_sums();
   void check_finite();
   void check_scaler();
   void watch_for_blow_up(double loss);
   std::string kept_text() const;
   bool last_step() const { return step_ == train_.steps; }
+  bool is_one_of_many() const { return ranks_.size() > 1; }
+  bool writes() const { return ranks_.rank() == 0; }
   bool validation_due() const {
     return can_validate_ && step_ > 0 && (every(train_.val_every, step_) || last_step());
   }
@@ -105,13 +117,18 @@ class Trainer {
   const TrainOptions& options_;
   TrainSetup setup_;
   const TrainConfig& train_;
+  Ranks& ranks_;
+  RankShare share_;
   at::Device device_;
   at::ScalarType compute_type_;
   std::vector<int32_t> byte_lengths_;
   LoopDistribution loop_distribution_;
   Prefetcher batches_;
+  Sharding sharding_;
   GroupedOptimizer optimizer_;
-  std::optional<LossScaler> scaler_;  // only in fp16
+  std::optional<GradientSum> gradient_sum_;  // of many ranks
+  Wishes wishes_;                            // of all ranks, for the end of the step
+  std::optional<LossScaler> scaler_;         // only in fp16
   MetricsFile metrics_;
   Progress progress_;
 
@@ -130,6 +147,7 @@ class Trainer {
   double waited_seconds_ = 0;  // for batches, up to the last line
   double interval_seconds_ = 0, session_seconds_ = 0, seconds_ = 0;
   Clock::time_point mark_;
+  const Clock::time_point process_start_ = Clock::now();
   int64_t session_tokens_ = 0, session_steps_ = 0;
   int64_t logged_tokens_ = 0;  // session_tokens_ at the last line of metrics
   // The last step that was saved, and the last that was to be.
@@ -147,11 +165,13 @@ class Trainer {
   TrainResult result_;
 };
 
-Sampler make_sampler(const TrainSetup& setup) {
+Sampler make_sampler(const TrainSetup& setup, const RankShare& share, const Ranks& ranks) {
   const TrainConfig& train = setup.config.train;
   Sampler::Options options;
-  options.batch_size = train.batch_size;
+  options.batch_size = share.batch_size;
   options.seq_len = train.seq_len;
+  options.rank = ranks.rank();
+  options.world = ranks.size();
   options.seed = static_cast<uint64_t>(train.seed);
   options.packing = train.packing;
   options.document_begins = train.masks_documents();
@@ -160,29 +180,37 @@ Sampler make_sampler(const TrainSetup& setup) {
   return sampler;
 }
 
-Trainer::Trainer(const TrainOptions& options, TrainSetup setup, at::Device device)
+Trainer::Trainer(const TrainOptions& options, TrainSetup setup, at::Device device, Ranks& ranks)
     : options_(options),
       setup_(std::move(setup)),
       train_(setup_.config.train),
+      ranks_(ranks),
+      share_(rank_share(train_, ranks.size())),
       device_(device),
       compute_type_(training_compute_type(train_.compute_type, device)),
       byte_lengths_(setup_.tokenizer->byte_lengths()),
       loop_distribution_(loop_distribution(train_, setup_.config.model)),
-      batches_(make_sampler(setup_), 2 * static_cast<size_t>(train_.grad_accum)),
-      optimizer_(setup_.model->parameters, train_),
-      metrics_(options.run / "metrics.jsonl", setup_.state.value("step", int64_t{0})),
+      batches_(make_sampler(setup_, share_, ranks), 2 * static_cast<size_t>(share_.grad_accum)),
+      sharding_(setup_.config, setup_.model->parameters, ranks),
+      optimizer_(setup_.model->parameters, sharding_.own(), train_, norm_of_all()),
+      metrics_(writes() ? options.run / "metrics.jsonl" : fs::path(),
+               setup_.state.value("step", int64_t{0}), {train_.tensorboard, train_.prometheus}),
       progress_("", train_.steps, "steps"),
       blow_up_(setup_.config.model.vocab_size),
       guard_(train_),
       terms_(objective_terms(setup_.config.objectives)),
       depths_(depth_columns(setup_.config)) {
   if (compute_type_ == at::kHalf) scaler_.emplace(train_, device);
+  if (is_one_of_many() && !sharding_.shares_optimizer()) {
+    gradient_sum_.emplace(setup_.model->parameters, ranks_, train_.bucket_bytes);
+  }
   sums_ = at::zeros({counted_numbers() + static_cast<int64_t>(terms_.size()) + depths_},
                     at::dtype(at::kDouble).device(device));
   for (const ShardDirectory& data : setup_.data) data.require_counted(ShardDirectory::Split::val);
   can_validate_ = std::ranges::any_of(setup_.data, has_validation_split);
   cursor_ = batches_.cursor();
   if (setup_.resumed_from) restore(setup_.state);
+  sharding_.release();
   result_.first_step = step_;
   result_.device = device.str();
   result_.compute_type = compute_type_name(compute_type_);
@@ -220,7 +248,8 @@ void Trainer::restore(const nlohmann::json& state) {
   }
   // A step is saved before it is validated, so the metrics may have a validation that the state
   // does not have.
-  const nlohmann::json& line = metrics_.last_validation();
+  const nlohmann::json line =
+      nlohmann::json::parse(ranks_.gather(metrics_.last_validation().dump())[0]);
   if (line.is_object() && line.at("step") == step_) {
     result_.val_loss = line.at("val_loss").get<double>();
     result_.val_bpb = line.at("val_bpb").get<double>();
@@ -247,10 +276,9 @@ Tensor Trainer::numbers_of_step(const StepResult& step, const GroupedOptimizer::
   const Tensor finite = step.nats.isfinite().logical_and(step.terms.isfinite().all());
   const Tensor lost = skipped.logical_and(finite.logical_not());
   const Tensor one_lost = lost.to(at::kDouble);
-  const Tensor numbers =
-      at::stack({step.nats.masked_fill(lost, 0), norm.masked_fill(skipped, 0),
-                 skipped.to(at::kDouble), one_lost * static_cast<double>(count.targets),
-                 one_lost * static_cast<double>(count.bytes)});
+  const Tensor numbers = at::stack(
+      {step.nats.masked_fill(lost, 0), norm.masked_fill(skipped, 0), skipped.to(at::kDouble),
+       one_lost * static_cast<double>(count.targets), one_lost * static_cast<double>(count.bytes)});
   return at::cat({numbers, step.terms.masked_fill(lost, 0), step.depth.masked_fill(lost, 0)});
 }
 
@@ -261,34 +289,57 @@ std::vector<DepthGroup> Trainer::groups_of_step(const std::vector<Batch>& batche
   const LoopDistribution distribution = distribution_of_step(loop_distribution_, train_, step_);
   const std::vector<int64_t> loops = loops_of_sequences(distribution, seed, step_, sequences);
   loops_ = mean_loops(loops);
+  const std::vector<int64_t> own_loops = own_sequences(loops, ranks_);
   std::vector<int32_t> state_seeds;
   if (setup_.config.model.initial_state == InitialState::random ||
       setup_.config.objectives.jacobian > 0) {
-    state_seeds = state_seeds_of_step(seed, step_, sequences);
+    state_seeds = own_sequences(state_seeds_of_step(seed, step_, sequences), ranks_);
   }
-  return depth_groups(batches, loops, state_seeds);
+  return depth_groups(batches, own_loops, state_seeds);
+}
+
+Wishes Trainer::own_wishes() const {
+  Wishes wishes;
+  wishes.save = options_.take_save_request && options_.take_save_request();
+  wishes.stop = options_.stop.stop_requested();
+  wishes.out_of_time =
+      train_.max_hours > 0 && seconds_since(process_start_) >= train_.max_hours * 3600;
+  return wishes;
 }
 
 void Trainer::train_step() {
   std::vector<Batch> batches;
-  for (int64_t i = 0; i < train_.grad_accum; ++i) batches.push_back(batches_.next());
+  for (int64_t i = 0; i < share_.grad_accum; ++i) batches.push_back(batches_.next());
   for (Batch& batch : batches) drop_latent_targets(batch, setup_.config.model.latent_token);
   // Masks may leave a step no target; its loss is 0, and so are its gradients.
-  const TargetCount count = count_targets(batches, byte_lengths_);
+  TargetCount count = count_targets(batches, byte_lengths_);
+  if (is_one_of_many()) {
+    wishes_ = own_wishes();
+    agree_on_step(ranks_, count, wishes_);
+  }
   const std::vector<DepthGroup> groups = groups_of_step(batches);
   lr_ = guard_.rate_factor() * learning_rate(train_, step_);
 
   const Parameters& parameters = setup_.model->parameters;
   const Tensor loss_scale = scaler_ ? scaler_->scale() : Tensor();
-  const StepResult step =
-      forward_backward(setup_.config, parameters, groups, std::max<int64_t>(1, count.targets),
-                       compute_type_, loss_scale);
+  const auto before_last = [&] {
+    gradient_sum_ ? gradient_sum_->begin_last_pass() : sharding_.begin_last_backward();
+  };
+  sharding_.begin_step(groups.size());
+  StepResult step = forward_backward(
+      setup_.config, parameters, groups, std::max<int64_t>(1, count.targets), compute_type_,
+      loss_scale, before_last,
+      {[&] { sharding_.begin_pass(); }, [&] { sharding_.weights_made(compute_type_); },
+       [&] { sharding_.end_pass(); }});
+  gradient_sum_ ? gradient_sum_->finish() : sharding_.finish_gradients();
+  if (is_one_of_many()) sum_over_ranks(ranks_, step);
   if (options_.after_backward) options_.after_backward(step_, parameters);
   GroupedOptimizer::Skips skips;
   if (guard_.on()) skips = [&](const Tensor& norm) { return asks_to_skip(step, count, norm); };
   between_steps_ = false;
   const GroupedOptimizer::Update update =
       optimizer_.step(guard_.rate_factor() * schedule_factor(train_, step_), loss_scale, skips);
+  sharding_.finish_update();
   optimizer_.zero_grad();
   balance_router_bias(setup_.config.model, parameters, step.expert_load, train_.balance_rate,
                       update.skipped);
@@ -350,8 +401,10 @@ void Trainer::roll_back(const std::string& what) {
       for (const auto& [name, tensor] : named_tensors(loaded.model->parameters)) {
         weights.emplace(name, tensor);
       }
+      sharding_.allocate();
       setup_.model->parameters.load(weights, path.string());
       load_trained(loaded.optimizer, path.string());
+      sharding_.release();
     } catch (const Error& error) {
       if (error.kind() != ErrorKind::data) throw;
       log_warning(error.what());
@@ -378,17 +431,23 @@ void Trainer::roll_back(const std::string& what) {
 // updates the weights below them.
 void Trainer::load_trained(TensorMap& optimizer, const std::string& origin) {
   restore_updates(setup_.model->parameters, optimizer, origin);
-  optimizer_.load(optimizer, origin);
+  sharding_.take();
+  optimizer_.load(sharding_.own_state(optimizer, optimizer_.state(), origin), origin);
+}
+
+// The norm of all ranks' gradients where each has some of them.
+GroupedOptimizer::NormOfAll Trainer::norm_of_all() const {
+  if (!sharding_.shares_optimizer()) return {};
+  return [this](const Tensor& own) { return sharding_.norm(own); };
 }
 
 void Trainer::read_sums() {
   const Tensor sums = sums_.cpu();
   interval_.nats = sums[0].item<double>();
   interval_.grad_norm = sums[1].item<double>();
-  interval_.put_objectives(
-      terms_, depths_,
-      std::span(sums.data_ptr<double>(), static_cast<size_t>(sums.numel()))
-          .subspan(static_cast<size_t>(counted_numbers())));
+  interval_.put_objectives(terms_, depths_,
+                           std::span(sums.data_ptr<double>(), static_cast<size_t>(sums.numel()))
+                               .subspan(static_cast<size_t>(counted_numbers())));
   if (!counts_skips()) return;
   const auto whole = [&](int64_t i) { return std::llround(sums[i].item<double>()); };
   interval_.skipped = whole(2);
@@ -502,11 +561,19 @@ void Trainer::validate() {
   options.seq_len = train_.seq_len;
   options.batch_size = train_.batch_size;
   options.max_tokens = train_.val_tokens;
-  options.on_progress = [this](int64_t) { options_.stop.throw_if_stopped(); };
+  if (is_one_of_many()) {  // a stop is agreed on behind the next step
+    options.part = ranks_.rank();
+    options.parts = ranks_.size();
+    options.combine = [this](Tensor& sums) { ranks_.start_sum(sums)->wait(); };
+  } else {
+    options.on_progress = [this](int64_t) { options_.stop.throw_if_stopped(); };
+  }
   const Model& model = *setup_.model;
+  sharding_.gather();
   const Weights weights = make_weights(model.config, model.parameters, compute_type_);
   const Validation found =
       mythos::validate(model.config, weights, setup_.sources(), byte_lengths_, options);
+  sharding_.release();
   nlohmann::ordered_json line = {{"step", step_},
                                  {"val_loss", found.loss},
                                  {"val_bpb", found.bits_per_byte},
@@ -537,20 +604,48 @@ void Trainer::mark_best() {
   if (saved_step_ != step_ || !loss || !(*loss < best_loss_)) return;
   best_loss_ = *loss;
   best_step_ = step_;
-  mark_best_checkpoint(options_.run, step_);
+  if (writes()) mark_best_checkpoint(options_.run, step_);
 }
 
-void Trainer::save() {
+// The tensors that this rank writes: all of them where it saves alone.
+void Trainer::put_tensors(CheckpointContent& content, bool alone) {
+  const Parameters& parameters = setup_.model->parameters;
+  content.optimizer = optimizer_.state();
+  if (alone || !is_one_of_many()) {
+    content.model = named_tensors(parameters);
+    const NamedTensors updates = update_state(parameters);
+    content.optimizer.insert(content.optimizer.end(), updates.begin(), updates.end());
+    return;
+  }
+  // Low-rank updates are merged, which takes whole weights.
+  const bool gathered = sharding_.shares_weights() && !parameters.updates().empty();
+  if (gathered) sharding_.gather();
+  content.model = sharding_.shares_weights() && !gathered
+                      ? sharding_.own_weights(parameters)
+                      : sharding_.part_of(named_tensors(parameters));
+  NamedTensors updates;
+  for (const auto& [name, tensor] : sharding_.part_of(update_state(parameters))) {
+    updates.emplace_back(name, tensor.clone());
+  }
+  if (gathered) sharding_.release();
+  if (!sharding_.shares_optimizer()) {
+    content.optimizer = sharding_.part_of(content.optimizer);
+  } else if (!writes()) {
+    std::erase_if(content.optimizer, [](const auto& item) { return item.first == "step"; });
+  }
+  content.optimizer.insert(content.optimizer.end(), updates.begin(), updates.end());
+  content.sliced = sharding_.sliced(content.model);
+  content.sliced.merge(sharding_.sliced(content.optimizer));
+}
+
+void Trainer::save(bool alone) {
   tried_step_ = step_;
   check_finite();
   interval_seconds_ += lap();
   CheckpointContent content;
   content.config = setup_.config;
   content.tokenizer = setup_.tokenizer.get();
-  content.model = named_tensors(setup_.model->parameters);
-  content.optimizer = optimizer_.state();
-  const NamedTensors updates = update_state(setup_.model->parameters);
-  content.optimizer.insert(content.optimizer.end(), updates.begin(), updates.end());
+  put_tensors(content, alone);
   content.documents = setup_.document_ends();
   content.state = {{"step", step_},
                    {"tokens", tokens_},
@@ -566,19 +661,23 @@ void Trainer::save() {
   if (best_step_) content.state["best"] = {{"step", *best_step_}, {"loss", best_loss_}};
   if (setup_.state.contains("init_from")) content.state["init_from"] = setup_.state["init_from"];
   put_metrics(content.state, result_);
-  result_.checkpoint = save_checkpoint(options_.run, step_, content);
+  result_.checkpoint = alone ? save_checkpoint(options_.run, step_, content)
+                             : save_checkpoint(options_.run, step_, content, ranks_);
   saved_step_ = step_;
   mark_best();
-  prune_checkpoints(options_.run, train_.keep_last);
+  if (writes()) prune_checkpoints(options_.run, train_.keep_last, train_.keep_every);
   log_debug("saved " + result_.checkpoint.string());
   lap();
 }
 
 // Saves the steps since the last checkpoint when something other than the model goes wrong.
 void Trainer::save_before_ending() {
-  if (!between_steps_ || step_ == 0 || saved_step_ == step_ || tried_step_ == step_) return;
+  if (!between_steps_ || step_ == 0 || saved_step_ == step_) return;
+  if (tried_step_ == step_ && !is_one_of_many()) return;
+  // Others may have ended: what is left to save is what this rank has whole.
+  if (is_one_of_many() && (!writes() || sharding_.shares_optimizer())) return;
   try {
-    save();
+    save(/*alone=*/true);
     log_info("saved " + result_.checkpoint.string() +
              " before ending; --resume goes on from there");
   } catch (const std::exception& error) {
@@ -594,11 +693,17 @@ void Trainer::train_to_the_end() {
       log();
     else
       show_step();
-    const bool asked = options_.take_save_request && options_.take_save_request();
-    const bool stops = options_.stop.stop_requested();
+    if (!is_one_of_many()) wishes_ = own_wishes();
+    const bool asked = wishes_.save;
+    const bool out_of_time = wishes_.out_of_time && step_ < train_.steps;
+    const bool stops = wishes_.stop || out_of_time;
     if (every(train_.save_every, step_) || last_step() || asked || stops) save();
     if (asked) log_info("saved " + result_.checkpoint.string() + " on SIGUSR1");
-    options_.stop.throw_if_stopped();
+    if (wishes_.stop) throw Stopped();
+    if (out_of_time) {
+      log_info(strprintf("stopped after train.max_hours = %g; --resume goes on", train_.max_hours));
+      return;
+    }
     if (validation_due()) validate();
   }
 }
@@ -648,17 +753,50 @@ void warn_of_little_space(const fs::path& run, const Config& config) {
                         human_bytes(free), human_bytes(needed)));
 }
 
+// RUN/train.log while a run goes on.
+class RunLog {
+ public:
+  RunLog(const fs::path& path, bool fresh) {
+    if (fresh) fs::remove(path);
+    log_to_file(path);
+  }
+  ~RunLog() { end_log_file(); }
+  RunLog(const RunLog&) = delete;
+  RunLog& operator=(const RunLog&) = delete;
+};
+
+// What RUN/run.json tells of this process, beside what record_session() adds.
+nlohmann::ordered_json session_of(const TrainSetup& setup, at::Device device,
+                                  at::ScalarType compute, const Ranks& ranks) {
+  nlohmann::ordered_json data = nlohmann::ordered_json::array();
+  for (const ShardDirectory& shards : setup.data) data.push_back(shards.path().string());
+  return {{"device", device.str()},
+          {"compute_type", std::string(compute_type_name(compute))},
+          {"threads", at::get_num_threads()},
+          {"ranks", ranks.size()},
+          {"first_step", setup.state.value("step", int64_t{0})},
+          {"data", std::move(data)}};
+}
+
 }  // namespace
 
 TrainResult train(const TrainOptions& options) {
   check_output(options.run, OutputKind::contents);
   const at::Device device = resolve_device(options.device);
-  const RunLock lock(options.run);
+  const std::unique_ptr<Ranks> alone = single_rank();
+  Ranks& ranks = options.ranks ? *options.ranks : *alone;
+  const bool writes = ranks.rank() == 0;
+  std::optional<RunLock> lock;
+  if (writes) lock.emplace(options.run);
   TrainSetup setup = prepare(options, device);
   const TrainConfig& train = setup.config.train;
   const at::ScalarType compute = training_compute_type(train.compute_type, device);
-  for (const std::string& line : split(describe(setup, options, device, compute), '\n')) {
-    log_info(line);
+  const std::string description = describe(setup, options, device, compute);
+  for (const std::string& line : split(description, '\n')) log_info(line);
+  if (ranks.size() > 1) {
+    const RankShare share = rank_share(train, ranks.size());
+    log_info(strprintf("ranks   %d, layout %s; each has %d micro-batches of %d sequences",
+                       ranks.size(), enum_name(train.layout), share.grad_accum, share.batch_size));
   }
   if (setup.resumed_from) log_info("resuming from " + setup.resumed_from->string());
   for (const ShardDirectory& data : setup.data) {
@@ -667,11 +805,20 @@ TrainResult train(const TrainOptions& options) {
                 (setup.data.size() > 1 ? "it is not validated" : "nothing is validated") +
                 "; 'mythos shards split --val-fraction' makes one");
   }
-  warn_of_little_space(options.run, setup.config);
+  require_equal_runs(ranks, setup, device, compute);
+  if (writes) warn_of_little_space(options.run, setup.config);
   if (options.before_first_step) options.before_first_step();
-  Trainer trainer(options, std::move(setup), device);
-  // Old checkpoints are removed only after all checks of the data and the configuration.
-  if (options.overwrite) remove_checkpoints(options.run);
+  const nlohmann::ordered_json session = session_of(setup, device, compute, ranks);
+  const std::string configuration = to_toml(setup.config);
+  Trainer trainer(options, std::move(setup), device, ranks);
+  // Old files are replaced only after all checks of the data and the configuration.
+  if (options.overwrite && writes) remove_checkpoints(options.run);
+  std::optional<RunLog> log;
+  if (writes) {
+    record_session(options.run, !options.resume, configuration, session);
+    log.emplace(options.run / "train.log", !options.resume);
+    for (const std::string& line : split(description, '\n')) log_file_line(line);
+  }
   return trainer.run();
 }
 

@@ -14,6 +14,7 @@
 namespace mythos {
 
 class Parameters;
+class Ranks;
 
 struct TrainOptions {
   // The configuration of a preset or file. Not needed with a checkpoint to resume or to begin with,
@@ -29,6 +30,9 @@ struct TrainOptions {
   bool overwrite = false;  // begin anew in a run that has checkpoints, and remove those
   fs::path init_from;      // checkpoint or run with the first weights; if empty they are drawn
   std::string device = "auto";
+  // The processes that train together, this one among them; null: it trains alone. The first of
+  // them writes metrics and checkpoints.
+  Ranks* ranks = nullptr;
   // For tests: called behind each backward pass with the steps that were done before, while the
   // parameters hold the step's gradients.
   std::function<void(int64_t step, const Parameters& parameters)> after_backward;
@@ -62,8 +66,11 @@ struct TrainResult {
 // checkpoints. A run that was stopped and resumed has the same result, bit for bit, as one that was
 // not. If something other than the model ends the run, such as the data, the disk or a lack of
 // memory, the steps since the last checkpoint are saved first. The run directory belongs to one
-// process at a time. Fails with
-//   usage      the run has checkpoints and neither resume nor overwrite is asked for; another
+// process at a time, or to the ranks of one job, whose number may change whenever the run is
+// resumed: a step takes train.batch_size·train.grad_accum sequences, and computes the same up to
+// rounding, on any number of ranks. Fails with
+//   usage      ranks do not divide the sequences of a step, or do not train alike; the run has
+//              checkpoints and neither resume nor overwrite is asked for; another
 //              process trains in it; a key that cannot change is changed on resume; the
 //              configuration is invalid or does not fit the checkpoint to begin with
 //   data       the shards belong to another tokenizer, or hold too few tokens; every checkpoint of

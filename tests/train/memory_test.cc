@@ -116,10 +116,37 @@ INSTANTIATE_TEST_SUITE_P(
                            c.model.attention = Attention::gqa, c.model.qk_norm = true;
                            c.model.ffn = FeedForward::dense;
                          }},
+                    Case{"biases_and_values",
+                         [](Config& c) {
+                           c.model.attention = Attention::gqa, c.model.ffn = FeedForward::dense;
+                           c.model.attention_bias = AttentionBias::qkv;
+                           c.model.core_kv_heads = 3, c.model.head_width = 24;
+                           c.model.value_embeddings = "0,1,2";
+                         }},
                     Case{"sandwich",
                          [](Config& c) {
                            c.model.norm_placement = NormPlacement::sandwich;
                            c.model.ffn = FeedForward::dense;
+                         }},
+                    Case{"norms_of_sums",
+                         [](Config& c) {
+                           c.model.norm_placement = NormPlacement::residual;
+                           c.model.ffn = FeedForward::dense;
+                           c.model.final_norm = FinalNorm::twice;
+                           c.model.injection = Injection::linear, c.model.injection_norm = false;
+                         }},
+                    Case{"relu2_readout",
+                         [](Config& c) {
+                           c.model.activation = Activation::relu2, c.model.readout = true;
+                           c.model.ffn = FeedForward::dense, c.model.core_ffn_dim = 640;
+                           c.model.logit_softcap = 30;
+                         }},
+                    Case{"norm_in_the_loop",
+                         [](Config& c) {
+                           plain(c);
+                           c.model.ffn = FeedForward::dense, c.model.core_layers = 3;
+                           c.model.prelude_layers = c.model.coda_layers = 0;
+                           c.model.final_norm = FinalNorm::loop;
                          }},
                     Case{"zoh_dense",
                          [](Config& c) {

@@ -24,6 +24,23 @@ TEST(MetricsFile, KeepsTheLinesUpToTheResumedStep) {
             "{\"step\":25}\n");
 }
 
+TEST(MetricsFile, CopiesLinesToTensorBoardAndPrometheus) {
+  const Scratch scratch;
+  fs::create_directory(scratch / "run");
+  MetricsFile metrics(scratch / "run" / "metrics.jsonl", 0, {true, true});
+  metrics.append({{"step", 10}, {"loss", 2.5}});
+  metrics.append({{"step", 10}, {"val_loss", 3}});
+  metrics.append({{"step", 20}, {"loss", 2}});
+  EXPECT_EQ(read_file(scratch / "run" / "metrics.prom"),
+            "# TYPE mythos_step gauge\nmythos_step{run=\"run\"} 20\n"
+            "# TYPE mythos_loss gauge\nmythos_loss{run=\"run\"} 2\n"
+            "# TYPE mythos_val_loss gauge\nmythos_val_loss{run=\"run\"} 3\n");
+  const auto event_files = fs::directory_iterator(scratch / "run" / "tensorboard");
+  const std::string events = read_file(event_files->path());
+  EXPECT_NE(events.find("loss"), std::string::npos);
+  EXPECT_NE(events.find("val_loss"), std::string::npos);
+}
+
 TEST(MetricsFile, BeginsEmptyAtStepZero) {
   const Scratch scratch;
   const fs::path path = scratch / "metrics.jsonl";
