@@ -1,5 +1,6 @@
 #pragma once
 #include "arch/declaration.h"
+#include "arch/section.h"
 #include "base/whole.h"
 
 namespace mythos {
@@ -36,27 +37,35 @@ struct LatentAttentionTensors {
 // Grouped-query attention (Ainslie et al. 2023).
 template <class T, class M>
 struct GroupedAttentionTensors {
-  M qkv;             // [(H+2K)·head_dim, D]
-  T q_norm, k_norm;  // [head_dim], with qk_norm
-  M wo;              // [D,D]
+  M qkv;                     // [(H+2K)·head_dim, D]
+  T q_bias, k_bias, v_bias;  // [H·head_dim], [K·head_dim], [K·head_dim]
+  T q_norm, k_norm;          // [head_dim], with qk_norm_weight
+  M wo;                      // [D, H·head_dim]
 
   template <class Self, class F>
-  static void visit(Self& self, const ModelConfig& c, F&& f) {
-    const int64_t D = c.dim, d = c.head_dim();
-    f(self.qkv, {.name = "qkv.weight",
-                 .shape = {(c.n_heads + 2 * c.n_kv_heads) * d, D},
-                 .parts = {c.n_heads * d, c.n_kv_heads * d, c.n_kv_heads * d}});
-    if (c.qk_norm) {
+  static void visit(Self& self, const ModelConfig& c, Section section, F&& f) {
+    const int64_t D = c.dim, d = c.head_dim(), queries = c.n_heads * d;
+    const int64_t keys = key_heads_of(c, section) * d;
+    f(self.qkv,
+      {.name = "qkv.weight", .shape = {queries + 2 * keys, D}, .parts = {queries, keys, keys}});
+    if (c.attention_bias != AttentionBias::none) {
+      f(self.q_bias, {"q_bias", {queries}, Use::vector, Init::zeros});
+      f(self.k_bias, {"k_bias", {keys}, Use::vector, Init::zeros});
+    }
+    if (c.attention_bias == AttentionBias::qkv) {
+      f(self.v_bias, {"v_bias", {keys}, Use::vector, Init::zeros});
+    }
+    if (c.qk_norm && c.qk_norm_weight) {
       f(self.q_norm, {"q_norm.weight", {d}, Use::vector, Init::ones});
       f(self.k_norm, {"k_norm.weight", {d}, Use::vector, Init::ones});
     }
-    f(self.wo, {.name = "wo.weight", .shape = {D, c.n_heads * d}, .writes_residual = true});
+    f(self.wo, {.name = "wo.weight", .shape = {D, queries}, .writes_residual = true});
   }
 };
 
-// Bytes of one token that attention keeps for its backward pass, and what that pass holds beside
-// them; `c` is the size of a number in the compute type.
-Whole attention_kept(const ModelConfig& config, int64_t c);
-Whole attention_work(const ModelConfig& config, int64_t c);
+// Bytes of one token that a layer's attention keeps for its backward pass, and what that pass holds
+// beside them; `c` is the size of a number in the compute type.
+Whole attention_kept(const ModelConfig& config, const LayerId& layer, int64_t c);
+Whole attention_work(const ModelConfig& config, const LayerId& layer, int64_t c);
 
 }  // namespace mythos

@@ -3,25 +3,22 @@
 #include <numeric>
 #include <vector>
 
-#include "config/model_config.h"
+#include "arch/section.h"
 
 namespace mythos {
 
-// The three sections of a model, in the order of the forward pass.
-enum class Section { prelude, core, coda };
-
-// What a layer keeps of each token for later ones, stated once: `a` and `b` are rows of numbers in
-// groups, whose widths stand here; with int8 each group has an fp32 scale of its own. mla: a is the
-// normalised latent (width kv_lora_rank) and the rotated key that all heads share, b is nothing.
-// gqa: a and b are the rotated keys and the values, a group for each key head.
+// What a layer of a section keeps of each token for later ones, stated once: `a` and `b` are rows
+// of numbers in groups, whose widths stand here; with int8 each group has an fp32 scale of its own.
+// mla: a is the normalised latent (width kv_lora_rank) and the rotated key that all heads share, b
+// is nothing. gqa: a and b are the rotated keys and the values, a group for each key head.
 struct CacheLayout {
   std::vector<int64_t> a, b;
 
-  explicit CacheLayout(const ModelConfig& c) {
+  CacheLayout(const ModelConfig& c, Section section) {
     if (c.attention == Attention::mla) {
       a = {c.kv_lora_rank, c.qk_rope_head_dim};
     } else {
-      a.assign(static_cast<size_t>(c.n_kv_heads), c.head_dim());
+      a.assign(static_cast<size_t>(key_heads_of(c, section)), c.head_dim());
       b = a;
     }
   }

@@ -22,6 +22,7 @@ enum class Use {
   exact_product,  // a product that is cast and decayed, never rounded
   fp32_product,   // a small product that stays in fp32, not decayed
   lookup,         // a row for each token: cast and decayed; the head's product when that is tied
+  table,          // a row for each token: cast, decayed and rounded; no product reads it
   loop_table,     // a row for each loop, in fp32
   vector,         // fp32, not decayed
   buffer,         // fp32, saved, without gradient
@@ -32,7 +33,7 @@ constexpr bool is_trained(Use use) {
 // Whether computing reads a copy in the compute type.
 constexpr bool is_cast(Use use) {
   return use == Use::product || use == Use::experts || use == Use::head ||
-         use == Use::exact_product || use == Use::lookup;
+         use == Use::exact_product || use == Use::lookup || use == Use::table;
 }
 // Whether weight decay shrinks it.
 constexpr bool is_decayed(Use use) {
@@ -40,7 +41,7 @@ constexpr bool is_decayed(Use use) {
 }
 // Whether --weights may round it: such members are of type M.
 constexpr bool is_rounded(Use use) {
-  return use == Use::product || use == Use::experts || use == Use::head;
+  return use == Use::product || use == Use::experts || use == Use::head || use == Use::table;
 }
 
 enum class Init {
@@ -52,8 +53,8 @@ enum class Init {
   halt_bias,       // uniform in ±1/sqrt(dim), or that of model.halt_loops
 };
 
-// Which side of a matrix is the hidden width of a SwiGLU, which some devices pad: the rows of
-// gate_up [2F,D], two parts, or the columns of down [D,F].
+// Which side of a matrix is the hidden width of a dense feed-forward, which some devices pad: the
+// rows of gate_up [2F,D], two parts, or of up [F,D], one; or the columns of down [D,F].
 enum class HiddenSide { none, rows, columns };
 
 struct TensorDeclaration {
@@ -101,7 +102,7 @@ constexpr int64_t kFloatBytes = 4, kIndexBytes = 8;
 // Stands for T and M where only the declarations are wanted.
 struct NoTensor {};
 
-// The declarations of a part: declarations_of<LayerTensors>(config, ffn).
+// The declarations of a part: declarations_of<LayerTensors>(config, layer).
 template <template <class, class> class Part, class... Arguments>
 std::vector<TensorDeclaration> declarations_of(const Arguments&... arguments) {
   std::vector<TensorDeclaration> found;

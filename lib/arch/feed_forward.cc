@@ -10,11 +10,15 @@ constexpr int64_t kPaddingRows = 16;
 
 }  // namespace
 
-// The residual sum and its norm; gate, up and their product. A mixture keeps scores and places of
-// its experts, gate and up of the chosen ones, and a copy for the router where it is not in fp32.
-Whole feed_forward_kept(const ModelConfig& config, FeedForward ffn, int64_t c) {
+// The residual sum and its norm; gate, up and their product, or the positive part of up and its
+// square. A mixture keeps scores and places of its experts, gate and up of the chosen ones, and a
+// copy for the router where it is not in fp32.
+Whole feed_forward_kept(const ModelConfig& config, Section section, int64_t c) {
   const Whole D = config.dim, norm = 2 * D * c + kFloatBytes;
-  if (ffn == FeedForward::dense) return norm + 3 * Whole(config.dense_ffn_dim()) * c;
+  if (feed_forward_of(config, section) == FeedForward::dense) {
+    const int64_t widths = config.activation == Activation::swiglu ? 3 : 2;
+    return norm + widths * Whole(ffn_width_of(config, section)) * c;
+  }
   const Whole k = config.n_experts_per_tok;
   const Whole router = (config.n_experts + 3 * k + 1) * kFloatBytes + 4 * k * kIndexBytes;
   const Whole wide_input = c < kFloatBytes ? D * kFloatBytes : Whole(0);
@@ -22,10 +26,12 @@ Whole feed_forward_kept(const ModelConfig& config, FeedForward ffn, int64_t c) {
          3 * Whole(config.shared_ffn_dim()) * c;
 }
 
-// The gradients of the sum, of gate and up, and of the input.
-Whole feed_forward_work(const ModelConfig& config, FeedForward ffn, int64_t c) {
+// The gradients of the sum, of gate and up (or of the square and its root), and of the input.
+Whole feed_forward_work(const ModelConfig& config, Section section, int64_t c) {
   const Whole D = config.dim;
-  if (ffn == FeedForward::dense) return (D + 2 * Whole(config.dense_ffn_dim())) * c;
+  if (feed_forward_of(config, section) == FeedForward::dense) {
+    return (D + 2 * Whole(ffn_width_of(config, section))) * c;
+  }
   const Whole k = config.n_experts_per_tok, shared = config.shared_ffn_dim();
   // Rows of the experts, their gradients and those of their inputs; beside them one expert's own.
   const Whole expert = (4 * k * config.expert_dim).value() / config.n_experts;

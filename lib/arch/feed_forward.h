@@ -1,21 +1,31 @@
 #pragma once
 #include "arch/declaration.h"
+#include "arch/section.h"
 #include "base/whole.h"
 
 namespace mythos {
 
-// SwiGLU (Shazeer 2020) of hidden width F.
+// A dense feed-forward of hidden width F: SwiGLU (Shazeer 2020), or ½ relu² without a gate
+// (Parcae).
 template <class T, class M>
 struct DenseTensors {
-  M gate_up;  // [2F,D]
+  M gate_up;  // [2F,D] swiglu
+  M up;       // [F,D] relu2
   M down;     // [D,F]
 
   template <class Self, class F>
-  static void visit(Self& self, int64_t dim, int64_t hidden, F&& f) {
-    f(self.gate_up, {.name = "gate_up.weight",
-                     .shape = {2 * hidden, dim},
-                     .hidden = HiddenSide::rows,
-                     .parts = {hidden, hidden}});
+  static void visit(Self& self, Activation activation, int64_t dim, int64_t hidden, F&& f) {
+    if (activation == Activation::swiglu) {
+      f(self.gate_up, {.name = "gate_up.weight",
+                       .shape = {2 * hidden, dim},
+                       .hidden = HiddenSide::rows,
+                       .parts = {hidden, hidden}});
+    } else {
+      f(self.up, {.name = "up.weight",
+                  .shape = {hidden, dim},
+                  .hidden = HiddenSide::rows,
+                  .parts = {hidden}});
+    }
     f(self.down, {.name = "down.weight",
                   .shape = {dim, hidden},
                   .hidden = HiddenSide::columns,
@@ -48,16 +58,16 @@ struct MixtureTensors {
                        .use = Use::experts,
                        .writes_residual = true});
     if (c.n_shared_experts > 0) {
-      DenseTensors<T, M>::visit(self.shared, D, c.shared_ffn_dim(),
+      DenseTensors<T, M>::visit(self.shared, Activation::swiglu, D, c.shared_ffn_dim(),
                                 within(f, "shared.", "shared experts"));
     }
   }
 };
 
-// Bytes of one token that a feed-forward keeps for its backward pass, and what that pass holds
-// beside them; `c` is the size of a number in the compute type.
-Whole feed_forward_kept(const ModelConfig& config, FeedForward ffn, int64_t c);
-Whole feed_forward_work(const ModelConfig& config, FeedForward ffn, int64_t c);
+// Bytes of one token that the feed-forward of a section's layers keeps for its backward pass, and
+// what that pass holds beside them; `c` is the size of a number in the compute type.
+Whole feed_forward_kept(const ModelConfig& config, Section section, int64_t c);
+Whole feed_forward_work(const ModelConfig& config, Section section, int64_t c);
 // Bytes that are kept beside them for rows that fill up the routed experts of a micro-batch.
 Whole expert_padding(const ModelConfig& config, Whole tokens, int64_t c);
 

@@ -35,7 +35,7 @@ HaltingMemory halting_memory(const ModelConfig& config, int64_t c) {
   if (!mixes_states(config)) return {};
   HaltingMemory memory = {.loop = 12 * kFloatBytes, .state = true, .gradients = 2};
   if (config.halting == Halting::act) {
-    memory.keys = config.core_layers * Whole(CacheLayout(config).numbers()) * c;
+    memory.keys = config.core_layers * Whole(CacheLayout(config, Section::core).numbers()) * c;
   }
   return memory;
 }

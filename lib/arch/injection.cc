@@ -16,7 +16,8 @@ InjectionMemory injection_memory(const ModelConfig& config, int64_t c) {
       memory.drive = state + (c < kFloatBytes ? D * c : Whole(0));
       break;
     case Injection::linear:
-      memory.loop = 2 * D * c + state + kFloatBytes;
+      memory.loop = 2 * D * c;
+      if (config.injection_norm) memory.loop += state + kFloatBytes;
       break;
     case Injection::gated:
       memory.loop = 2 * state;

@@ -7,7 +7,7 @@ namespace mythos {
 // What brings the input e into every loop; model/injection.h has the equations.
 template <class T, class M>
 struct InjectionTensors {
-  T norm;                  // [D] lti: of h+e; linear: of the new state
+  T norm;                  // [D] lti: of h+e; linear: of the new state, if injection_norm
   T log_A, log_dt, B;      // lti [D], [1], [D]
   T log_a, dt_bias, B_in;  // zoh [D], [D], [D,D]
   T weight;                // linear [D,2D] over [h|e]
@@ -16,7 +16,7 @@ struct InjectionTensors {
   template <class Self, class F>
   static void visit(Self& self, const ModelConfig& c, F&& f) {
     const int64_t D = c.dim;
-    if (c.injection == Injection::lti || c.injection == Injection::linear) {
+    if (c.injection == Injection::lti || (c.injection == Injection::linear && c.injection_norm)) {
       f(self.norm, {"norm.weight", {D}, Use::vector, Init::ones});
     }
     if (c.injection == Injection::lti) {

@@ -22,6 +22,7 @@ bool is_multiplied(const ModelConfig& config, Use use) {
       return true;
     case Use::lookup:
       return config.tied_head;
+    case Use::table:
     case Use::loop_table:
     case Use::vector:
     case Use::buffer:
@@ -34,7 +35,8 @@ int64_t used_by_token(const ModelConfig& config, const TensorDeclaration& tensor
   if (tensor.use == Use::experts) {
     return tensor.numel() / config.n_experts * config.n_experts_per_tok;
   }
-  if (tensor.use == Use::lookup && !config.tied_head) return tensor.shape[1];
+  const bool looked_up = tensor.use == Use::lookup && !config.tied_head;
+  if (looked_up || tensor.use == Use::table) return tensor.shape[1];
   return tensor.numel();
 }
 
@@ -79,13 +81,31 @@ Plan make_plan(const ModelConfig& config, int64_t loops, int64_t context_tokens)
   return plan;
 }
 
-SlotBytes slot_bytes(const ModelConfig& config) {
-  const CacheLayout layout(config);
+SlotBytes slot_bytes(const ModelConfig& config, Section section) {
+  const CacheLayout layout(config, section);
   SlotBytes out;
   out.bf16 = 2 * layout.numbers();
   out.int8 = layout.numbers() + kFloatBytes * layout.scales();
-  out.mha_bf16 = 2 * 2 * config.dim;
-  out.gqa_bf16 = out.mha_bf16 * config.n_kv_heads / config.n_heads;
+  const bool grouped = config.attention == Attention::gqa;
+  const int64_t width = grouped ? config.n_heads * config.head_dim() : config.dim;
+  out.mha_bf16 = 2 * 2 * width;
+  out.gqa_bf16 = out.mha_bf16 * key_heads_of(config, section) / config.n_heads;
+  return out;
+}
+
+SlotBytes token_bytes(const ModelConfig& config, int64_t loops) {
+  SlotBytes out;
+  const auto add = [&](Section section, Whole layers) {
+    const SlotBytes slot = slot_bytes(config, section);
+    const auto onto = [&](int64_t SlotBytes::*part) {
+      out.*part = (out.*part + layers * (slot.*part)).value();
+    };
+    onto(&SlotBytes::bf16), onto(&SlotBytes::int8);
+    onto(&SlotBytes::mha_bf16), onto(&SlotBytes::gqa_bf16);
+  };
+  add(Section::prelude, config.prelude_layers);
+  add(Section::core, Whole(loops) * config.core_layers);
+  add(Section::coda, config.coda_layers);
   return out;
 }
 
@@ -109,9 +129,13 @@ int64_t cache_slots(const ModelConfig& config, int64_t loops) {
 
 int64_t cache_bytes(const ModelConfig& config, int64_t loops, int64_t context_tokens,
                     int64_t bytes_per_number) {
-  return (Whole(cache_slots(config, loops)) * CacheLayout(config).numbers() * context_tokens *
-          bytes_per_number)
-      .value();
+  const auto numbers = [&](int64_t layers, Section section) {
+    return Whole(layers) * CacheLayout(config, section).numbers();
+  };
+  const Whole token = numbers(config.prelude_layers, Section::prelude) +
+                      loops * numbers(config.core_layers, Section::core) +
+                      numbers(config.coda_layers, Section::coda);
+  return (token * context_tokens * bytes_per_number).value();
 }
 
 int64_t weight_bytes(const ModelConfig& config, bool bf16) {

@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "arch/section.h"
 #include "config/config.h"
 
 namespace mythos {
@@ -41,22 +42,24 @@ double training_flops(const Config& config, int64_t loops, int64_t context_token
 // The loops out of `loops` that gradients flow through.
 int64_t recorded_loops(const Config& config, int64_t loops);
 
-// What one token adds to one slot of the key/value cache.
+// What one token adds to slots of the key/value cache.
 struct SlotBytes {
   int64_t bf16 = 0;
-  int64_t int8 = 0;  // with the fp32 scales of KvCache: 2 (mla), or 2·n_kv_heads (gqa)
+  int64_t int8 = 0;  // with the fp32 scales of KvCache: 2 (mla), or 2 for each key head (gqa)
   // What attention of the same width would add in bf16: multi-head 2·dim numbers, grouped-query
-  // with n_kv_heads 2·dim·n_kv_heads/n_heads.
+  // with K key heads 2·dim·K/n_heads; gqa with a head_dim has n_heads·head_dim for dim.
   int64_t mha_bf16 = 0, gqa_bf16 = 0;
 };
-SlotBytes slot_bytes(const ModelConfig& config);
+// To one slot of the section, and to all slots.
+SlotBytes slot_bytes(const ModelConfig& config, Section section = Section::core);
+SlotBytes token_bytes(const ModelConfig& config, int64_t loops);
 
 // Slots of one sequence's cache: one for each prelude layer, loop × core layer and coda layer.
 // Where the loops share (KvCache) they are those of 1 loop.
 int64_t cache_slots(const ModelConfig& config, int64_t loops);
 
 // Bytes of the key/value cache of one sequence. MLA keeps kv_lora_rank + qk_rope_head_dim numbers
-// per token and slot, GQA 2·n_kv_heads·head_dim.
+// per token and slot, GQA 2·head_dim for each key head.
 int64_t cache_bytes(const ModelConfig& config, int64_t loops, int64_t context_tokens,
                     int64_t bytes_per_number);
 // Bytes of the stored values: in fp32, or with matrices in bf16 as computing needs them.

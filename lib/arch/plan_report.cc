@@ -56,9 +56,9 @@ double ratio(int64_t large, int64_t small) {
 }
 
 json cache_json(const PlanReport& r) {
-  const SlotBytes slot = slot_bytes(r.model);
+  const SlotBytes slot = slot_bytes(r.model, Section::core);
+  const SlotBytes all = token_bytes(r.model, r.plan.loops), few = token_bytes(r.model, 1);
   const int64_t slots = cache_slots(r.model, r.plan.loops), shared = cache_slots(r.model, 1);
-  const auto bytes = [](int64_t count, int64_t size) { return (Whole(count) * size).value(); };
   return {{"slots", slots},
           {"slots_shared", shared},
           {"slot_bytes",
@@ -67,12 +67,12 @@ json cache_json(const PlanReport& r) {
             {"mha_bf16", slot.mha_bf16},
             {"gqa_bf16", slot.gqa_bf16}}},
           {"bytes",
-           {{"bf16", bytes(slots, slot.bf16)},
-            {"int8", bytes(slots, slot.int8)},
-            {"mha_bf16", bytes(slots, slot.mha_bf16)},
-            {"gqa_bf16", bytes(slots, slot.gqa_bf16)},
-            {"bf16_shared", bytes(shared, slot.bf16)},
-            {"int8_shared", bytes(shared, slot.int8)}}},
+           {{"bf16", all.bf16},
+            {"int8", all.int8},
+            {"mha_bf16", all.mha_bf16},
+            {"gqa_bf16", all.gqa_bf16},
+            {"bf16_shared", few.bf16},
+            {"int8_shared", few.int8}}},
           {"mha_ratio",
            {{"bf16", ratio(slot.mha_bf16, slot.bf16)}, {"int8", ratio(slot.mha_bf16, slot.int8)}}},
           {"gqa_ratio",
@@ -81,10 +81,9 @@ json cache_json(const PlanReport& r) {
 
 // One token's keys and values, beside those of other kinds of attention.
 std::string cache_text(const PlanReport& r) {
-  const SlotBytes slot = slot_bytes(r.model);
-  const auto line = [&](const std::string& what, int64_t slots) {
-    return row(what, bytes((Whole(slots) * slot.bf16).value()),
-               bytes((Whole(slots) * slot.int8).value()) + " in int8");
+  const SlotBytes slot = slot_bytes(r.model, Section::core);
+  const auto line = [&](const std::string& what, const SlotBytes& size) {
+    return row(what, bytes(size.bf16), bytes(size.int8) + " in int8");
   };
   const auto other = [&](const std::string& what, int64_t size) {
     return row(what, bytes(size),
@@ -93,8 +92,10 @@ std::string cache_text(const PlanReport& r) {
   };
   const int64_t slots = cache_slots(r.model, r.plan.loops), shared = cache_slots(r.model, 1);
   std::string out = "\nCache of keys and values in bf16, one token\n";
-  out += line("a slot", 1) + line(with_commas(slots) + " slots", slots);
-  out += line(with_commas(shared) + " slots, loops sharing", shared);
+  const bool core_differs = r.model.core_kv_heads > 0;
+  out += line(core_differs ? "a slot of the core" : "a slot", slot);
+  out += line(with_commas(slots) + " slots", token_bytes(r.model, r.plan.loops));
+  out += line(with_commas(shared) + " slots, loops sharing", token_bytes(r.model, 1));
   out += other("multi-head attention", slot.mha_bf16);
   if (r.model.attention == Attention::mla) {
     out += other(strprintf("grouped, %d of %d heads", r.model.n_kv_heads, r.model.n_heads),

@@ -38,9 +38,10 @@ class StepMemory {
   Whole loop_work() const;
 
   Piece embedding() const;
-  Piece layer(FeedForward ffn) const;
+  Piece layer(const LayerId& id) const;
   Piece input() const;
   std::vector<Piece> loop() const;
+  Piece read_out() const;
   Piece loss() const;
 
   const ModelConfig& m_;
@@ -76,17 +77,18 @@ StepMemory::StepMemory(const ModelConfig& config, const StepShape& shape)
 
 // The layer's input, which its first norm keeps, and its two halves; when attention's turn comes in
 // the backward pass, the feed-forward has let go of its own.
-Piece StepMemory::layer(FeedForward ffn) const {
-  const Whole input = D_ * c_, ffn_kept = feed_forward_kept(m_, ffn, c_);
+Piece StepMemory::layer(const LayerId& id) const {
+  const FeedForward ffn = feed_forward_of(m_, id.section);
+  const Whole input = D_ * c_, ffn_kept = feed_forward_kept(m_, id.section, c_);
   const Whole padding = ffn == FeedForward::moe ? expert_padding(m_, tokens_, c_) : Whole(0);
-  // Norms behind the sublayers keep those's outputs and a number each.
-  const bool sandwich = m_.norm_placement == NormPlacement::sandwich;
-  const Whole norms = sandwich ? 2 * (input + kFloatBytes) : Whole(0);
-  const Whole kept = tokens_ * (input + attention_kept(m_, c_) + ffn_kept + norms) + padding;
-  const Whole work =
-      tokens_ * std::max(feed_forward_work(m_, ffn, c_), attention_work(m_, c_) - ffn_kept);
+  // Norms behind the sublayers keep what they normalise and a number each.
+  const bool out_norms = m_.norm_placement != NormPlacement::pre;
+  const Whole norms = out_norms ? 2 * (input + kFloatBytes) : Whole(0);
+  const Whole kept = tokens_ * (input + attention_kept(m_, id, c_) + ffn_kept + norms) + padding;
+  const Whole work = tokens_ * std::max(feed_forward_work(m_, id.section, c_),
+                                        attention_work(m_, id, c_) - ffn_kept);
   Whole gradients = 0;
-  for (const TensorDeclaration& tensor : declarations_of<LayerTensors>(m_, ffn)) {
+  for (const TensorDeclaration& tensor : declarations_of<LayerTensors>(m_, id)) {
     gradients += gradient_bytes(tensor);
   }
   if (!recomputes(Recompute::block)) return {kept, work, gradients};
@@ -127,7 +129,7 @@ Piece StepMemory::input() const {
 std::vector<Piece> StepMemory::loop() const {
   std::vector<Piece> pieces;
   for (int64_t i = 0; i < m_.core_layers; ++i) {
-    pieces.push_back(layer(m_.ffn));
+    pieces.push_back(layer({Section::core, i}));
     pieces.back().work += tokens_ * loop_work();
   }
   Whole rest = 0;
@@ -135,8 +137,13 @@ std::vector<Piece> StepMemory::loop() const {
       gradients_.core, m_,
       [&](const Whole& gradient, const TensorDeclaration&) { rest += gradient; });
   pieces.push_back({tokens_ * loop_kept(), tokens_ * loop_work(), rest});
-  if (!recomputes(Recompute::loop)) return pieces;
-  Piece whole = {tokens_ * (state() + halting_.keys)};
+  // The norm of a loop's state stands behind what is recomputed.
+  const Whole normed = m_.final_norm == FinalNorm::loop ? state() + kFloatBytes : Whole(0);
+  if (!recomputes(Recompute::loop)) {
+    pieces.back().kept += tokens_ * normed;
+    return pieces;
+  }
+  Piece whole = {tokens_ * (state() + halting_.keys + normed)};
   for (const Piece& piece : pieces) {
     whole.work += piece.kept;
     whole.gradients += piece.gradients;
@@ -145,17 +152,26 @@ std::vector<Piece> StepMemory::loop() const {
   return {whole};
 }
 
+// What stands before the coda: the last state where it is normalised, and what a matrix reads.
+Piece StepMemory::read_out() const {
+  Whole kept = 0;
+  if (m_.final_norm == FinalNorm::twice) kept += state() + kFloatBytes;
+  if (m_.readout) kept += D_ * c_;
+  return {tokens_ * kept, kept.value() > 0 ? tokens_ * state() : Whole(0), gradients_.readout};
+}
+
 // The last layer's output, which the final norm keeps; a block of logits, the gradient of the
 // hidden state, and a narrow copy of the head's; a copy of the logits where oneDNN sums the head's
-// gradient, which it does on CPUs that are not Intel's.
+// gradient, which it does on CPUs that are not Intel's, and another of bounded ones.
 Piece StepMemory::loss() const {
   const Whole rows = std::min(tokens_, Whole(std::max<int64_t>(1, kLogits / m_.vocab_size)));
   const Whole numbers = Whole(m_.vocab_size) * D_;
   const Whole head = narrow() ? numbers * c_ : Whole(0);
   const bool copies = !narrow() && numbers <= kOneDnnNumbers;
   const Whole beside = copies ? std::max(Whole(m_.vocab_size), D_) : D_;
+  const Whole bounded = m_.logit_softcap > 0 ? Whole(m_.vocab_size) : Whole(0);
   return {tokens_ * (D_ * c_ + kFloatBytes),
-          rows * (m_.vocab_size + beside) * c_ + tokens_ * D_ * c_ + head,
+          rows * (m_.vocab_size + beside + bounded) * c_ + tokens_ * D_ * c_ + head,
           (m_.tied_head ? gradients_.embed : gradients_.head) + gradients_.norm};
 }
 
@@ -187,12 +203,13 @@ Whole sum_kept(const std::vector<Piece>& pieces) {
 Whole StepMemory::beside_gradients() const {
   std::vector<Piece> before = {embedding()}, after;
   for (int64_t i = 0; i < m_.prelude_layers; ++i) {
-    before.push_back(layer(FeedForward::dense));
+    before.push_back(layer({Section::prelude, i}));
   }
   before.push_back(input());
   const std::vector<Piece> loop = this->loop();
+  after.push_back(read_out());
   for (int64_t i = 0; i < m_.coda_layers; ++i) {
-    after.push_back(layer(FeedForward::dense));
+    after.push_back(layer({Section::coda, i}));
   }
   after.push_back(loss());
   const int64_t outputs = shape_.loop_outputs ? loops_ : 1;

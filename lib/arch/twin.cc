@@ -21,7 +21,13 @@ Config without_loops(const Config& looped) {
   model.prelude_layers = model.coda_layers = 0;
   model.core_layers = model.max_loop_iters = 1;
   model.ffn = FeedForward::dense;
+  model.core_ffn_dim = fresh.core_ffn_dim;
+  model.value_embeddings = fresh.value_embeddings;
   model.injection = Injection::none;
+  model.injection_norm = fresh.injection_norm;
+  model.zoh_gain = fresh.zoh_gain;
+  model.readout = fresh.readout;
+  model.final_norm = fresh.final_norm;
   model.initial_state = InitialState::input;
   model.prelude_norm = true;  // as in gpt-nano: the embedding alone is too small beside a layer
   model.loop_embedding = LoopEmbedding::none;

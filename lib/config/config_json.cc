@@ -57,8 +57,8 @@ constexpr std::string_view kSharedKeys[] = {"vocab_size",        "dim",
                                             "rope_theta",        "lora_rank",
                                             "max_output_tokens"};
 // Keys that decide values before training alone: a trained model means the same with any of them.
-constexpr std::string_view kInitialKeys[] = {"init_std", "matrix_init", "residual_init",
-                                             "halt_loops"};
+constexpr std::string_view kInitialKeys[] = {"init_std", "embedding_std", "matrix_init",
+                                             "residual_init", "halt_loops"};
 constexpr std::string_view kAttentionKey = "attn_type";
 constexpr std::string_view kDropoutKey = "dropout";
 

@@ -10,8 +10,9 @@ namespace mythos {
 enum class WeightFormat { plain, int8, int4 };
 
 // The type in which a cache stores its numbers; `automatic` is the compute type. int8 keeps an fp32
-// scale for each latent and rotated key (mla), or for each key and value head (gqa).
-enum class CacheType { automatic, fp32, bf16, int8 };
+// scale for each latent and rotated key (mla), or for each key and value head (gqa); int4 a bf16
+// scale for every 32 numbers of those.
+enum class CacheType { automatic, fp32, bf16, int8, int4 };
 
 // Which loops of the core have keys and values of their own.
 enum class CacheSharing {
@@ -19,6 +20,7 @@ enum class CacheSharing {
   last_loop,  // every loop attends to what the last loop left of them (Geiping et al. 2025,
               // section 6): 1/T of the memory
   average,    // every loop attends to the mean over the loops
+  modulo,     // loop t attends to what the newest loop congruent to t modulo cache_modulo left
 };
 
 // The rule by which a token stops before its last loop. The state of a token that has stopped does
@@ -31,6 +33,15 @@ enum class ExitRule {
   latent,  // ‖h'−h‖/‖h‖ of the last loop is below the threshold (Geiping et al. 2025, section 6)
   kl,  // KL(p' ‖ p) of the next-token distributions after the last two loops, in nats, is
        // below the threshold; each loop costs a pass through coda and head
+  // Ouro's gate: the exit distribution has summed up to exit_quantile (Zhu et al. 2025).
+  gate,
+  // Huginn's criteria, as its code defines them (Geiping et al. 2025; model/exit_criteria.h).
+  entropy_diff,
+  latent_diff,
+  cosine,
+  huginn_kl,
+  minp_kl,
+  argmax_stability,
 };
 
 template <>
@@ -39,21 +50,31 @@ struct EnumNames<WeightFormat> {
 };
 template <>
 struct EnumNames<CacheType> {
-  static constexpr std::array<std::string_view, 4> names = {"auto", "fp32", "bf16", "int8"};
+  static constexpr std::array<std::string_view, 5> names = {"auto", "fp32", "bf16", "int8", "int4"};
 };
 template <>
 struct EnumNames<CacheSharing> {
-  static constexpr std::array<std::string_view, 3> names = {"per-loop", "last", "average"};
+  static constexpr std::array<std::string_view, 4> names = {"per-loop", "last", "average",
+                                                            "modulo"};
 };
 template <>
 struct EnumNames<ExitRule> {
-  static constexpr std::array<std::string_view, 4> names = {"none", "halting", "latent", "kl"};
+  static constexpr std::array<std::string_view, 11> names = {
+      "none",      "halting",      "latent",          "kl",
+      "gate",      "entropy-diff", "latent-diff",     "cosine",
+      "huginn-kl", "minp-kl",      "argmax-stability"};
 };
 
 struct CacheOptions {
   CacheSharing sharing = CacheSharing::per_loop;
   CacheType type = CacheType::automatic;
+  int64_t modulo = 4;  // modulo: loops that have keys of their own
 
+  // The loops with keys of their own when so many are run.
+  int64_t own_loops(int64_t loops) const {
+    if (sharing == CacheSharing::modulo) return loops < modulo ? loops : modulo;
+    return sharing == CacheSharing::per_loop ? loops : 1;
+  }
   bool operator==(const CacheOptions&) const = default;
 };
 
@@ -64,18 +85,38 @@ struct DecodeConfig {
   WeightFormat weights = WeightFormat::plain;
   CacheOptions cache;
   ExitRule exit = ExitRule::none;
-  double exit_threshold = -1;   // of latent and kl; below 0: threshold() of the rule
+  double exit_threshold = -1;   // of rules with has_threshold(); below 0: threshold() of the rule
+  double exit_quantile = 1;     // gate: share of the exit distribution
+  bool warm_start = false;      // a token's first state is the last one of that before
+  int64_t state_seed = 0;       // of random first states
+  double state_scale = 1;       // factor of random first states; 0: zero states
   int64_t latent_steps = 0;     // latent thoughts between the prompt and the text (COCONUT)
   int64_t prefill_chunk = 512;  // tokens of one forward pass: bounds the memory of a long prompt
 
-  // Thresholds at which text does not get worse; man/mythos-generate.1 says how they were compared.
-  static constexpr double kLatentThreshold = 0.05, kKlThreshold = 0.001;
-
   // Whether the exit rule compares with exit_threshold.
-  bool has_threshold() const { return exit == ExitRule::latent || exit == ExitRule::kl; }
+  bool has_threshold() const {
+    return exit != ExitRule::none && exit != ExitRule::halting && exit != ExitRule::gate;
+  }
+  // What the rule compares with. The defaults of latent and kl are those at which text does not get
+  // worse (man/mythos-generate.1 says how they were compared), the others those of Huginn's code.
   double threshold() const {
+    if (exit == ExitRule::gate) return exit_quantile;
     if (exit_threshold >= 0) return exit_threshold;
-    return exit == ExitRule::kl ? kKlThreshold : kLatentThreshold;
+    switch (exit) {
+      case ExitRule::latent_diff:
+        return 0.03;
+      case ExitRule::kl:
+      case ExitRule::entropy_diff:
+      case ExitRule::cosine:
+      case ExitRule::huginn_kl:
+        return 0.001;
+      case ExitRule::minp_kl:
+        return 1e-5;
+      case ExitRule::argmax_stability:
+        return 5;
+      default:
+        return 0.05;
+    }
   }
 
   template <class Self, class F>
@@ -95,12 +136,20 @@ void DecodeConfig::visit(Self& self, F&& f) {
           "keys and values that serve a loop (its own are exact; the last loop's, or the average, "
           "take the memory of one loop)"},
     self.cache.sharing);
+  f(Field{"cache_modulo", "modulo: loops that have keys of their own", 1, 1 << 20},
+    self.cache.modulo);
   f(Field{"exit", "rule that ends the loops of a token early"}, self.exit);
   f(Field{"exit_threshold",
-          "change of state (latent) or nats (kl) below which loops end; -1 is the rule's own, "
-          "0.05 and 0.001",
+          "value of the exit rule below which loops end (argmax-stability: at which); -1 is the "
+          "rule's own",
           -1, 1e9},
     self.exit_threshold);
+  f(Field{"exit_quantile", "gate: share of the exit distribution at which loops end", 0, 1},
+    self.exit_quantile);
+  f(Field{"warm_start", "begin a token's loops with the last state of the token before"},
+    self.warm_start);
+  f(Field{"state_seed", "seed of random first states", 0, 2147483647}, self.state_seed);
+  f(Field{"state_scale", "factor of random first states; 0: zero", 0, 1e6}, self.state_scale);
   f(Field{"latent_steps", "latent thoughts between the prompt and the text", 0, 1 << 20},
     self.latent_steps);
   f(Field{"prefill_chunk", "prompt tokens of one forward pass", 1, 1 << 30}, self.prefill_chunk);

@@ -29,7 +29,7 @@ std::string help_text(const std::string& key, const Field& field, const T& initi
   if (key.starts_with("decode.")) {
     if constexpr (std::is_enum_v<T>) {
       text += "; default: " + std::string(enum_name(initial));
-    } else if constexpr (!std::is_same_v<T, std::string>) {
+    } else if constexpr (!std::is_same_v<T, std::string> && !std::is_same_v<T, bool>) {
       text += strprintf("; default: %g", static_cast<double>(initial));
     }
   }
@@ -66,8 +66,13 @@ void KeyOptions::declare(CLI::App& app, std::string_view key, const std::string&
       assign(field, name, parse_value(text), "", checked);
       assignments_.push_back(key + "=" + text);
     };
-    app.add_option_function<std::string>(name, take, help_text(std::string(key), field, initial))
-        ->type_name(value_name<T>());
+    const std::string help = help_text(std::string(key), field, initial);
+    if constexpr (std::is_same_v<T, bool>) {
+      app.add_flag_function(
+          name, [take](int64_t count) { take(count > 0 ? "true" : "false"); }, help);
+    } else {
+      app.add_option_function<std::string>(name, take, help)->type_name(value_name<T>());
+    }
   });
 }
 
@@ -104,6 +109,9 @@ DecodeConfig DecodeOptions::resolve(const DecodeConfig& of_checkpoint) const {
   config.decode = config_file_.empty() ? of_checkpoint : load_config_file(config_file_).decode;
   for (const std::string& assignment : keys_.assignments()) set_value(config, assignment);
   config.decode.validate();
+  if (given("cache_modulo") && config.decode.cache.sharing != CacheSharing::modulo) {
+    fail(ErrorKind::usage, "--cache-modulo belongs to --cache-sharing modulo");
+  }
   return config.decode;
 }
 

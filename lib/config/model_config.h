@@ -12,7 +12,23 @@ enum class Injection { lti, zoh, linear, gated, add, none };
 enum class NormPlacement {
   pre,       // x += sublayer(norm x)
   sandwich,  // x += norm(sublayer(norm x))
+  residual,  // x = norm(x + sublayer(norm x)) (Huginn, Geiping et al. 2025)
 };
+enum class RopePairing {
+  adjacent,  // channels 2i and 2i+1 of a head turn together
+  halves,    // channels i and i + width/2
+};
+enum class AttentionBias { none, qk, qkv };
+enum class Activation {
+  swiglu,  // down(silu(gate x) ⊙ up x) (Shazeer 2020)
+  relu2,   // down(½ relu(up x)²) (Parcae)
+};
+enum class FinalNorm {
+  output,  // of what leaves the coda
+  loop,    // of the state at the end of every loop, and nowhere else (Ouro)
+  twice,   // of the last state before the coda, and of what leaves the coda (Huginn)
+};
+enum class ZohGain { exact, euler };
 enum class Halting { none, act, act_reference, gate };
 enum class LoopEmbedding { none, sinusoid };
 enum class InitialState { input, zero, random };
@@ -34,7 +50,27 @@ struct EnumNames<Injection> {
 };
 template <>
 struct EnumNames<NormPlacement> {
-  static constexpr std::array<std::string_view, 2> names = {"pre", "sandwich"};
+  static constexpr std::array<std::string_view, 3> names = {"pre", "sandwich", "residual"};
+};
+template <>
+struct EnumNames<RopePairing> {
+  static constexpr std::array<std::string_view, 2> names = {"adjacent", "halves"};
+};
+template <>
+struct EnumNames<AttentionBias> {
+  static constexpr std::array<std::string_view, 3> names = {"none", "qk", "qkv"};
+};
+template <>
+struct EnumNames<Activation> {
+  static constexpr std::array<std::string_view, 2> names = {"swiglu", "relu2"};
+};
+template <>
+struct EnumNames<FinalNorm> {
+  static constexpr std::array<std::string_view, 3> names = {"output", "loop", "twice"};
+};
+template <>
+struct EnumNames<ZohGain> {
+  static constexpr std::array<std::string_view, 2> names = {"exact", "euler"};
 };
 template <>
 struct EnumNames<Halting> {
@@ -80,18 +116,32 @@ struct ModelConfig {
   int64_t qk_rope_head_dim = 16;  // mla
   int64_t qk_nope_head_dim = 32;  // mla
   int64_t v_head_dim = 32;        // mla
+  int64_t head_width = 0;         // gqa, key head_dim: width of a head; 0 means dim/n_heads
+  int64_t core_kv_heads = 0;      // gqa: K of the core; 0 means n_kv_heads
   double rope_theta = 500000;
-  bool qk_norm = false;  // gqa: RMSNorm of each query and key head
+  RopePairing rope_pairing = RopePairing::adjacent;
+  AttentionBias attention_bias = AttentionBias::none;  // gqa: added before the rotation
+  bool qk_norm = false;                                // gqa: RMSNorm of each query and key head
+  bool qk_norm_weight = true;                          // with a weight for each channel
+  double qk_norm_eps = 0;                              // 0 means norm_eps
+  // gqa: numbers of the layers, counted over prelude, core and coda, whose values have a table of
+  // token embeddings added through a gate (Parcae), such as "1,3,5"; empty: none.
+  std::string value_embeddings;
 
   NormPlacement norm_placement = NormPlacement::pre;
-  FeedForward ffn = FeedForward::moe;  // of the core; prelude and coda are dense SwiGLU
-  int64_t ffn_dim = 0;                 // dense width; 0 means floor(4·dim/3)
-  int64_t n_experts = 8;               // E, routed
-  int64_t n_shared_experts = 1;        // each of width expert_dim·n_experts_per_tok
-  int64_t n_experts_per_tok = 2;       // k
-  int64_t expert_dim = 256;            // F, width of one routed expert
+  FeedForward ffn = FeedForward::moe;          // of the core; prelude and coda are dense SwiGLU
+  int64_t ffn_dim = 0;                         // dense width; 0 means floor(4·dim/3)
+  int64_t core_ffn_dim = 0;                    // dense width of the core; 0 means as ffn_dim
+  Activation activation = Activation::swiglu;  // of dense layers
+  int64_t n_experts = 8;                       // E, routed
+  int64_t n_shared_experts = 1;                // each of width expert_dim·n_experts_per_tok
+  int64_t n_experts_per_tok = 2;               // k
+  int64_t expert_dim = 256;                    // F, width of one routed expert
 
   Injection injection = Injection::lti;
+  bool injection_norm = true;  // linear: RMSNorm of each new state
+  ZohGain zoh_gain = ZohGain::exact;
+  bool readout = false;  // a matrix [D,D] on the last state before the coda (Parcae's C)
   InitialState initial_state = InitialState::input;
   double state_std = 1;      // random: standard deviation of the initial state (Huginn)
   bool prelude_norm = true;  // RMSNorm of e before it is injected
@@ -108,20 +158,26 @@ struct ModelConfig {
   int64_t latent_token = -1;
 
   bool tied_head = true;  // the output head is the embedding
+  FinalNorm final_norm = FinalNorm::output;
+  double embedding_scale = 1;  // factor of embeddings that enter the first layer
+  double logit_softcap = 0;    // s·tanh(logits/s); 0: none
   double norm_eps = 1e-6;
   double init_std = 0.02;
+  double embedding_std = 0;  // initial weights of the embedding; 0 means init_std
   MatrixInit matrix_init = MatrixInit::normal;
   // The matrices that write into the residual stream: as the others, 0, or 1/(loops·sqrt(layers))
   // of the others, so that sums over loops keep their size (arXiv 2606.18524).
   ResidualInit residual_init = ResidualInit::normal;
 
-  int64_t head_dim() const { return dim / n_heads; }  // gqa
+  int64_t head_dim() const { return head_width ? head_width : dim / n_heads; }  // gqa
   int64_t qk_head_dim() const {
     return attention == Attention::mla ? qk_nope_head_dim + qk_rope_head_dim : head_dim();
   }
   int64_t value_head_dim() const { return attention == Attention::mla ? v_head_dim : head_dim(); }
   int64_t rope_dim() const { return attention == Attention::mla ? qk_rope_head_dim : head_dim(); }
   int64_t dense_ffn_dim() const { return ffn_dim ? ffn_dim : 4 * dim / 3; }
+  int64_t core_dense_ffn_dim() const { return core_ffn_dim ? core_ffn_dim : dense_ffn_dim(); }
+  int64_t core_key_heads() const { return core_kv_heads ? core_kv_heads : n_kv_heads; }  // gqa
   int64_t shared_ffn_dim() const { return n_shared_experts * expert_dim * n_experts_per_tok; }
   int64_t loop_channels() const { return loop_embedding_dim ? loop_embedding_dim : dim / 8; }
 
@@ -160,18 +216,33 @@ void ModelConfig::visit(Self& self, F&& f) {
   f(Field{"qk_nope_head_dim", "width of its unrotated part (mla)", 1, 1 << 16},
     self.qk_nope_head_dim);
   f(Field{"v_head_dim", "width of a value head (mla)", 1, 1 << 16}, self.v_head_dim);
+  f(Field{"head_dim", "width of a head (gqa); 0 means dim/n_heads", 0, 1 << 16}, self.head_width);
+  f(Field{"core_kv_heads", "key/value heads of the core (gqa); 0 means n_kv_heads", 0, 1 << 16},
+    self.core_kv_heads);
   f(Field{"rope_theta", "base of the rotary frequencies", 1, 1e12}, self.rope_theta);
+  f(Field{"rope_pairing", "channels that the rotation turns together"}, self.rope_pairing);
+  f(Field{"attention_bias", "biases of queries, keys and values (gqa)"}, self.attention_bias);
   f(Field{"qk_norm", "normalise query and key heads (gqa)"}, self.qk_norm);
-  f(Field{"norm_placement", "norms before sublayers, or before and behind them"},
+  f(Field{"qk_norm_weight", "with a weight for each channel"}, self.qk_norm_weight);
+  f(Field{"qk_norm_eps", "its epsilon; 0 means norm_eps", 0, 1}, self.qk_norm_eps);
+  f(Field{"value_embeddings", "layers with gated embeddings of values (gqa), such as \"1,3\""},
+    self.value_embeddings);
+  f(Field{"norm_placement", "norms before sublayers, also behind them, or of the residual sum"},
     self.norm_placement);
   f(Field{"ffn", "feed-forward of the core"}, self.ffn);
   f(Field{"ffn_dim", "dense feed-forward width; 0 means 4/3 of dim", 0, 1 << 24}, self.ffn_dim);
+  f(Field{"core_ffn_dim", "dense width of the core; 0 means as ffn_dim", 0, 1 << 24},
+    self.core_ffn_dim);
+  f(Field{"activation", "activation of dense layers"}, self.activation);
   f(Field{"n_experts", "routed experts", 1, 1 << 20}, self.n_experts);
   f(Field{"n_shared_experts", "experts that every token uses", 0, 1 << 16}, self.n_shared_experts);
   f(Field{"n_experts_per_tok", "routed experts that a token uses", 1, 1 << 16},
     self.n_experts_per_tok);
   f(Field{"expert_dim", "width of one routed expert", 1, 1 << 24}, self.expert_dim);
   f(Field{"injection", "how the input enters each loop"}, self.injection);
+  f(Field{"injection_norm", "normalise each new state (linear)"}, self.injection_norm);
+  f(Field{"zoh_gain", "gain of the input (zoh)"}, self.zoh_gain);
+  f(Field{"readout", "a matrix on the last state before the coda"}, self.readout);
   f(Field{"initial_state", "state before the first loop"}, self.initial_state);
   f(Field{"state_std", "random: standard deviation of the first state", 0, 1e6}, self.state_std);
   f(Field{"prelude_norm", "normalise the injected input"}, self.prelude_norm);
@@ -191,8 +262,13 @@ void ModelConfig::visit(Self& self, F&& f) {
   f(Field{"latent_token", "id that stands for a latent thought; -1: none", -1, 1 << 24},
     self.latent_token);
   f(Field{"tied_head", "output head shares the embedding"}, self.tied_head);
+  f(Field{"final_norm", "what the final norm normalises"}, self.final_norm);
+  f(Field{"embedding_scale", "factor of embeddings", 0, 1e6}, self.embedding_scale);
+  f(Field{"logit_softcap", "bound of logits, by tanh; 0: none", 0, 1e6}, self.logit_softcap);
   f(Field{"norm_eps", "epsilon of RMSNorm", 0, 1}, self.norm_eps);
   f(Field{"init_std", "standard deviation of initial weights", 0, 10}, self.init_std);
+  f(Field{"embedding_std", "deviation of initial embeddings; 0 means init_std", 0, 10},
+    self.embedding_std);
   f(Field{"matrix_init", "distribution of initial matrices"}, self.matrix_init);
   f(Field{"residual_init", "matrices that write into the residual stream"}, self.residual_init);
 }

@@ -16,6 +16,12 @@ enum class ComputeType { automatic, fp32, bf16, fp16, tf32 };
 enum class DocumentMask { automatic, on, off };
 enum class Recompute { none, loop, block };
 enum class OnBlowUp { stop, warn };
+// What each of many ranks holds. The step's result does not depend on it.
+enum class Layout {
+  replicated,         // weights, gradients and optimizer state whole
+  sharded_optimizer,  // weights whole; a share of the optimizer state (ZeRO, stage 1)
+  fully_sharded,      // a share of all three; a block's weights are gathered while it computes
+};
 
 template <>
 struct EnumNames<Schedule> {
@@ -55,6 +61,12 @@ struct EnumNames<Recompute> {
 template <>
 struct EnumNames<OnBlowUp> {
   static constexpr std::array<std::string_view, 2> names = {"stop", "warn"};
+};
+
+template <>
+struct EnumNames<Layout> {
+  static constexpr std::array<std::string_view, 3> names = {"replicated", "sharded-optimizer",
+                                                            "fully-sharded"};
 };
 
 // How a model is trained. One step takes batch_size·grad_accum sequences of seq_len tokens.
@@ -125,12 +137,18 @@ struct TrainConfig {
   double loss_scale_backoff = 0.5;
   int64_t loss_scale_interval = 2000;     // steps with finite gradients between two growths
   Recompute recompute = Recompute::none;  // what the backward pass computes again to save memory
+  Layout layout = Layout::replicated;
+  int64_t bucket_bytes = 25 << 20;  // gradients that are summed over ranks in one message
   int64_t seed = 1;
   int64_t log_every = 10;      // steps
   int64_t val_every = 100;     // steps; 0 validates only at the end
   int64_t val_tokens = 65536;  // tokens of one validation; 0 means the whole split
   int64_t save_every = 200;    // steps; 0 saves only at the end
   int64_t keep_last = 3;       // checkpoints kept; 0 keeps all
+  int64_t keep_every = 0;      // steps whose multiples are kept as well; 0: none
+  double max_hours = 0;        // time after which the run saves and ends; 0: none
+  bool tensorboard = false;    // metrics to RUN/tensorboard as well
+  bool prometheus = false;     // newest metrics to RUN/metrics.prom as well
 
   // Whether attention stays within documents; `automatic` means so with best-fit packing only.
   bool masks_documents() const {
@@ -217,12 +235,21 @@ void TrainConfig::visit(Self& self, F&& f) {
   f(Field{"loss_scale_interval", "fp16: finite steps before the scale grows", 1, 1 << 30},
     self.loss_scale_interval);
   f(Field{"recompute", "activations computed again in the backward pass"}, self.recompute);
+  f(Field{"layout", "what each of many ranks holds"}, self.layout);
+  f(Field{"bucket_bytes", "bytes of gradients summed over ranks in one message", 1, kMax},
+    self.bucket_bytes);
   f(Field{"seed", "seed of weights, data order and loop counts", 0, 9e15}, self.seed);
   f(Field{"log_every", "steps between lines of metrics", 1, kMax}, self.log_every);
   f(Field{"val_every", "steps between validations; 0: only at the end", 0, kMax}, self.val_every);
   f(Field{"val_tokens", "tokens of one validation; 0: all", 0, kMax}, self.val_tokens);
   f(Field{"save_every", "steps between checkpoints; 0: only at the end", 0, kMax}, self.save_every);
   f(Field{"keep_last", "checkpoints kept; 0 keeps all", 0, kMax}, self.keep_last);
+  f(Field{"keep_every", "checkpoints of these steps are kept too; 0: none", 0, kMax},
+    self.keep_every);
+  f(Field{"max_hours", "hours after which the run saves and ends; 0: none", 0, 1e6},
+    self.max_hours);
+  f(Field{"tensorboard", "metrics to RUN/tensorboard as well"}, self.tensorboard);
+  f(Field{"prometheus", "newest metrics to RUN/metrics.prom as well"}, self.prometheus);
 }
 
 }  // namespace mythos

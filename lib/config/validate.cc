@@ -1,6 +1,7 @@
 #include "base/strings.h"
 #include "config/config.h"
 #include "config/field_value.h"
+#include "config/layer_list.h"
 #include "config/loop_distribution.h"
 #include "config/param_groups.h"
 #include "config/run_length.h"
@@ -22,15 +23,31 @@ void check_attention(const ModelConfig& c) {
             "must be even, as rotary embedding turns pairs of channels");
     require(!c.qk_norm, "model.qk_norm", c.qk_norm,
             "only with model.attention = \"gqa\"; mla normalises its latents already");
+    const std::string grouped = "only with model.attention = \"gqa\"";
+    require(c.head_width == 0, "model.head_dim", c.head_width, grouped);
+    require(c.core_kv_heads == 0, "model.core_kv_heads", c.core_kv_heads, grouped);
+    require(c.attention_bias == AttentionBias::none, "model.attention_bias",
+            std::string(enum_name(c.attention_bias)), grouped);
+    require(c.value_embeddings.empty(), "model.value_embeddings", c.value_embeddings, grouped);
     return;
   }
-  require(c.dim % c.n_heads == 0, "model.n_heads", c.n_heads,
-          "must divide model.dim = " + number(c.dim) + " with gqa");
+  require(c.head_width > 0 || c.dim % c.n_heads == 0, "model.n_heads", c.n_heads,
+          "must divide model.dim = " + number(c.dim) + " with gqa, unless model.head_dim is set");
   require(c.n_heads % c.n_kv_heads == 0, "model.n_kv_heads", c.n_kv_heads,
           "must divide model.n_heads = " + number(c.n_heads));
-  require(c.head_dim() % 2 == 0, "model.n_heads", c.n_heads,
+  require(c.n_heads % c.core_key_heads() == 0, "model.core_kv_heads", c.core_kv_heads,
+          "must divide model.n_heads = " + number(c.n_heads));
+  require(c.head_width % 2 == 0, "model.head_dim", c.head_width,
+          "must be even, as rotary embedding turns pairs of channels");
+  require(c.head_dim() > 0 && c.head_dim() % 2 == 0, "model.n_heads", c.n_heads,
           "leaves a head of dim/n_heads = " + number(c.head_dim()) +
               " channels; rotary embedding needs an even number");
+  const int64_t layers = c.prelude_layers + c.core_layers + c.coda_layers;
+  for (const int64_t layer : parse_layer_list(c.value_embeddings)) {
+    require(layer < layers, "model.value_embeddings", c.value_embeddings,
+            "there is no layer " + number(layer) +
+                "; prelude, core and coda have the layers 0 to " + number(layers - 1));
+  }
 }
 
 void check_feed_forward(const ModelConfig& c) {
@@ -39,12 +56,18 @@ void check_feed_forward(const ModelConfig& c) {
             "at most model.n_experts = " + number(c.n_experts));
   }
   require(c.dense_ffn_dim() >= 1, "model.ffn_dim", c.ffn_dim, "at least 1");
+  require(c.core_ffn_dim == 0 || c.ffn == FeedForward::dense, "model.core_ffn_dim", c.core_ffn_dim,
+          "only with model.ffn = \"dense\"; a mixture has model.expert_dim");
 }
 
 void check_recurrence(const ModelConfig& c) {
   require(c.injection != Injection::none || c.initial_state == InitialState::input,
           "model.initial_state", std::string(enum_name(c.initial_state)),
           "with model.injection = \"none\" no input would reach the core; allowed: input");
+  require(c.injection_norm || c.injection == Injection::linear, "model.injection_norm",
+          c.injection_norm, "true unless model.injection = \"linear\"");
+  require(c.zoh_gain == ZohGain::exact || c.injection == Injection::zoh, "model.zoh_gain",
+          std::string(enum_name(c.zoh_gain)), "only with model.injection = \"zoh\"");
   if (c.loop_embedding == LoopEmbedding::none) return;
   require(c.loop_embedding_dim <= c.dim, "model.loop_embedding_dim", c.loop_embedding_dim,
           "at most model.dim = " + number(c.dim));
@@ -126,8 +149,9 @@ void ModelConfig::validate() const {
   check_halting(*this);
   require(residual_init == ResidualInit::normal || norm_placement == NormPlacement::pre,
           "model.residual_init", std::string(enum_name(residual_init)),
-          "\"normal\" with model.norm_placement = \"sandwich\", whose norms behind the "
-          "sublayers undo any other");
+          "\"normal\" with model.norm_placement = \"" + std::string(enum_name(norm_placement)) +
+              "\", whose norms behind the sublayers undo any other");
+  require(embedding_scale > 0, "model.embedding_scale", embedding_scale, "above 0");
   require(latent_token < vocab_size, "model.latent_token", latent_token,
           "an id below model.vocab_size = " + number(vocab_size) + ", or -1");
 }
@@ -156,9 +180,12 @@ void ObjectivesConfig::validate() const {
 
 void DecodeConfig::validate() const {
   check_ranges("decode", *this);
-  require(exit != ExitRule::halting || exit_threshold < 0, "decode.exit_threshold", exit_threshold,
-          "only with decode.exit = \"latent\" or \"kl\"; the halting head's is "
-          "model.act_threshold");
+  require((exit != ExitRule::halting && exit != ExitRule::gate) || exit_threshold < 0,
+          "decode.exit_threshold", exit_threshold,
+          "not with decode.exit = \"halting\", whose threshold is model.act_threshold, nor with "
+          "\"gate\", whose threshold is decode.exit_quantile");
+  require(!warm_start || latent_steps == 0, "decode.warm_start", warm_start,
+          "not with decode.latent_steps, whose passes have no token before them");
 }
 
 void Config::validate() const {

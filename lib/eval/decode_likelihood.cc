@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/strings.h"
 #include "eval/windows.h"
+#include "model/exit_criteria.h"
 
 namespace mythos {
 namespace {
@@ -16,14 +17,16 @@ class Windows {
   Windows(Decoder& decoder, int64_t count, int64_t loops, int64_t seq_len)
       : decoder_(decoder), logits_(at::empty({count, decoder.config().vocab_size})) {
     const int64_t latent = decoder.config().latent_token;
-    if (latent >= 0 && decoder.options().exit == ExitRule::kl) {
+    const ExitRule exit = decoder.options().exit;
+    if (latent >= 0 && compares_outputs(exit)) {
       fail(ErrorKind::usage,
-           strprintf("exit by kl leaves no last hidden state, which the latent token of this model "
+           strprintf("exit by %s leaves no last hidden state, which the latent token of this model "
                      "(model.latent_token = %d) needs.",
-                     latent),
+                     enum_name(exit), latent),
            "Choose --exit latent");
     }
     if (latent >= 0) thoughts_ = at::empty({count, decoder.config().dim});
+    if (decoder.options().warm_start) states_ = at::empty({count, decoder.config().dim});
     for (int64_t i = 0; i < count; ++i) caches_.push_back(decoder.make_cache(loops, seq_len));
   }
 
@@ -62,6 +65,11 @@ class Windows {
         rows.back().hidden = thought;
         if (batch.inputs[place] == decoder_.config().latent_token) rows.back().input = thought;
       }
+      if (states_.defined()) {
+        float* state = states_.data_ptr<float>() + window * states_.size(1);
+        rows.back().last_state = state;
+        if (at > 0) rows.back().first_state = state;
+      }
       if (scored) targets.push_back(batch.targets[place]);
     }
     if (rows.empty()) return 0;
@@ -80,6 +88,7 @@ class Windows {
   Decoder& decoder_;
   Tensor logits_;
   Tensor thoughts_;  // [count,D] last hidden states; undefined without a latent token
+  Tensor states_;    // [count,D] what the next tokens start from; undefined without warm_start
   std::vector<std::unique_ptr<KvCache>> caches_;
   std::vector<int64_t> ends_;  // for each window of the batch, the position after its last target
 };
@@ -104,7 +113,7 @@ Likelihood evaluate_decode(Decoder& decoder, const ShardDirectory& data,
   if (exit == ExitRule::none && config.halting != Halting::act) {
     out.loops_run.clear();
   } else {
-    count_saved(config, options.seq_len, exit == ExitRule::kl, out);
+    count_saved(config, options.seq_len, compares_outputs(exit), out);
   }
   out.seconds = watch.seconds();
   return out;

@@ -75,8 +75,13 @@ Likelihood evaluate(const ModelConfig& config, const Weights& weights, const Sha
   Tensor nats = at::zeros({}, at::dtype(at::kDouble).device(device));
   Tensor counts = at::zeros({out.loops + 1}, at::dtype(at::kLong).device(device));
   bool first = true;
+  int64_t number = 0;
   for_each_batch(
       data, byte_lengths, options, batch_size, config.latent_token, out, [&](Batch& batch) {
+        if (number++ % options.parts != options.part) {
+          first = false;
+          return;
+        }
         const std::vector<int64_t> shape = {batch.batch_size, batch.seq_len};
         const Tensor inputs = at::from_blob(batch.inputs.data(), shape, at::kLong).to(device);
         const Tensor targets = at::from_blob(batch.targets.data(), shape, at::kLong).to(device);
@@ -90,6 +95,10 @@ Likelihood evaluate(const ModelConfig& config, const Weights& weights, const Sha
                     .sum(at::kDouble);
         if (result.loops_run.defined()) count_loops(result.loops_run, targets, counts);
       });
+  if (options.combine) {
+    options.combine(nats);
+    options.combine(counts);
+  }
   out.nats = nats.item<double>();
   if (config.halting == Halting::act) {
     const Tensor from_one = counts.slice(0, 1).to(at::kCPU).contiguous();

@@ -19,6 +19,10 @@ struct LikelihoodOptions {
   int64_t batch_size = 0;  // windows of a batch; 0 means as many as hold 8192 tokens
   int64_t max_tokens = 0;  // targets to read; 0 means the whole split
   std::function<void(int64_t tokens)> on_progress;
+  // A process that shares evaluate() with others runs batch number part, part+parts, …; then
+  // `combine` adds up the sums of all parts, on the device.
+  int64_t part = 0, parts = 1;
+  std::function<void(Tensor& sums)> combine = {};
 };
 
 // How well a model or a distribution predicts a split.

@@ -97,6 +97,11 @@ std::string cache_type(const EvalReport& report) {
   return type == CacheType::automatic ? report.compute_type : name_of(type);
 }
 
+std::string sharing_text(const CacheOptions& cache) {
+  if (cache.sharing != CacheSharing::modulo) return name_of(cache.sharing);
+  return strprintf("modulo %d", cache.modulo);
+}
+
 nlohmann::ordered_json decode_json(const EvalReport& report) {
   const DecodeConfig& decode = *report.decode;
   nlohmann::ordered_json json;
@@ -104,8 +109,13 @@ nlohmann::ordered_json decode_json(const EvalReport& report) {
   json["weight_bytes"] = report.weight_bytes;
   json["cache_type"] = cache_type(report);
   json["cache_sharing"] = name_of(decode.cache.sharing);
+  if (decode.cache.sharing == CacheSharing::modulo) json["cache_modulo"] = decode.cache.modulo;
   json["exit"] = name_of(decode.exit);
   if (decode.has_threshold()) json["exit_threshold"] = decode.exit_threshold;
+  if (decode.exit == ExitRule::gate) json["exit_quantile"] = decode.exit_quantile;
+  if (decode.warm_start) json["warm_start"] = true;
+  if (decode.state_seed != 0) json["state_seed"] = decode.state_seed;
+  if (decode.state_scale != 1) json["state_scale"] = decode.state_scale;
   return json;
 }
 
@@ -121,10 +131,15 @@ std::string decode_text(const EvalReport& report) {
   std::string text =
       strprintf("\nweights  %s, %s\ncache    %s, %s; a token at so many loops: %s\n",
                 name_of(decode.weights), human_bytes(static_cast<double>(report.weight_bytes)),
-                cache_type(report), name_of(decode.cache.sharing), join(sizes, ", "));
+                cache_type(report), sharing_text(decode.cache), join(sizes, ", "));
   if (decode.exit == ExitRule::none) return text;
   text += "exit     " + name_of(decode.exit);
-  if (decode.has_threshold()) text += strprintf(" below %g", decode.exit_threshold);
+  if (decode.exit == ExitRule::argmax_stability) {
+    text += strprintf(" from %g on", decode.exit_threshold);
+  } else if (decode.has_threshold()) {
+    text += strprintf(" below %g", decode.exit_threshold);
+  }
+  if (decode.exit == ExitRule::gate) text += strprintf(" at %g", decode.exit_quantile);
   return text + "\n";
 }
 

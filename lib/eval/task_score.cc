@@ -11,6 +11,7 @@
 #include "config/loop_distribution.h"
 #include "device/device.h"
 #include "eval/loop_counts.h"
+#include "model/exit_criteria.h"
 #include "tasks/task_file.h"
 
 namespace mythos {
@@ -153,6 +154,8 @@ TaskScore score_rows(const Model& model, const Weights& weights, std::span<const
   ForwardOptions forward_options;
   forward_options.loops = loops;
   forward_options.exit = options.exit;
+  forward_options.state_seed = options.state.seed;
+  forward_options.state_scale = options.state.scale;
   forward_options.count_experts = model.config.ffn == FeedForward::moe;
   Progress progress(strprintf("%d loops:", loops), static_cast<int64_t>(rows.size()), "rows");
   for (size_t begin = 0, end = 0; begin < rows.size(); begin = end) {
@@ -192,6 +195,7 @@ TaskReport score_tasks(const LoadedCheckpoint& loaded, at::Device device,
   const RowEncoder encoder(loaded);
   const std::vector<EncodedRow> rows = encode_rows(encoder, options.tasks);
   const ModelConfig& config = loaded.config.model;
+  check_exit(config, options.exit.rule);
   const at::ScalarType type = resolve_compute_type(options.compute_type, device);
   const Weights weights = make_weights(config, loaded.model->parameters, type);
 

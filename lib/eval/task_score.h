@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "checkpoint/checkpoint.h"
+#include "model/initial_state.h"
 #include "model/kv_cache.h"
 
 namespace mythos {
@@ -15,6 +16,7 @@ struct TaskScoreOptions {
   int64_t batch_size = 0;      // rows; 0: as many as hold 8192 tokens
   ComputeType compute_type = ComputeType::automatic;
   Exit exit;  // when positions stop before their last loop
+  StateDraw state;
 };
 
 // The rows of one difficulty, or all rows, at one loop count.

@@ -42,7 +42,7 @@ void check_loops(const ModelBench& options) {
 ModelBenchRun::ModelBenchRun(const std::string& subject, const Model& model,
                              const ModelBench& options)
     : options_(options),
-      device_(model.parameters.items().front().tensor.device()),
+      device_(model.parameters.device()),
       peaks_(device_, options.compute_type),
       result_{subject, machine_facts(), {}} {
   if (options_.loops.empty()) options_.loops = {model.config.max_loop_iters};

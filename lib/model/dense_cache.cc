@@ -1,7 +1,9 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
+#include <numeric>
 
 #include "base/error.h"
 #include "model/kv_cache.h"
@@ -20,17 +22,54 @@ at::ScalarType storage_type(CacheType type, at::ScalarType compute_type) {
       return at::kBFloat16;
     case CacheType::int8:
       return at::kChar;
+    case CacheType::int4:
+      return at::kByte;
     case CacheType::automatic:
       break;
   }
   return compute_type;
 }
 
+// int4 (cpu::CachedRows): bytes and scales of a group of so many numbers.
+int64_t int4_bytes(int64_t width) {
+  return (width + 1) / 2;
+}
+int64_t int4_scales(int64_t width) {
+  return (width + kWeightGroup - 1) / kWeightGroup;
+}
+
+// x [..,width] in groups of kWeightGroup, the last one filled up with zeros, [..,groups,32].
+Tensor in_weight_groups(const Tensor& x) {
+  const int64_t groups = int4_scales(x.size(-1));
+  return at::constant_pad_nd(x, {0, groups * kWeightGroup - x.size(-1)})
+      .unflatten(-1, {groups, kWeightGroup});
+}
+
+// Scales [..,groups] of x [..,width] fp32 and its numbers [..,bytes].
+std::pair<Tensor, Tensor> to_int4(const Tensor& x) {
+  const Tensor parts = in_weight_groups(x);
+  const Tensor scales = (parts.abs().amax(-1).clamp_min(1e-30) / 7.0).to(at::kBFloat16);
+  const Tensor numbers = (parts / scales.to(at::kFloat).unsqueeze(-1)).round().clamp(-7, 7) + 8;
+  const Tensor pairs = numbers.flatten(-2)
+                           .narrow(-1, 0, 2 * int4_bytes(x.size(-1)))
+                           .to(at::kByte)
+                           .unflatten(-1, {-1, 2});
+  return {scales, pairs.select(-1, 0) + pairs.select(-1, 1) * 16};
+}
+
+Tensor from_int4(const Tensor& scales, const Tensor& bytes, int64_t width) {
+  const Tensor pairs = at::stack({bytes.bitwise_and(15), bytes.bitwise_right_shift(4)}, -1);
+  const Tensor numbers = pairs.flatten(-2).narrow(-1, 0, width).to(at::kFloat) - 8;
+  return (in_weight_groups(numbers) * scales.to(at::kFloat).unsqueeze(-1))
+      .flatten(-2)
+      .narrow(-1, 0, width);
+}
+
 // One of the two things that a slot stores of each token.
 struct Store {
   const std::vector<int64_t>* groups;  // widths of the parts that share an int8 scale
-  Tensor numbers;                      // [B,capacity,width] fp32, bf16 or int8
-  Tensor scales;                       // int8: [B,capacity,groups] fp32
+  Tensor numbers;  // [B,capacity,width] fp32, bf16 or int8; int4: [B,capacity,bytes] uint8
+  Tensor scales;   // int8: [B,capacity,groups] fp32; int4: [B,capacity,·] bf16
 
   // f(member) for the tensors that the store has.
   template <class F>
@@ -39,28 +78,47 @@ struct Store {
     if (store.scales.defined()) f(&Store::scales);
   }
 
-  // Writes value [B,S,...] at the tokens from `begin` on; returns tokens 0 … begin+S-1 in value's
-  // shape and `type`.
-  Tensor put(int64_t begin, const Tensor& value, at::ScalarType type) const {
+  bool is_int4() const { return numbers.scalar_type() == at::kByte; }
+
+  // Writes value [B,S,...] at the tokens from `begin` on, where `running` [B,S] bool is undefined
+  // or true; returns tokens 0 … begin+S-1 in value's shape and `type`.
+  Tensor put(int64_t begin, const Tensor& value, at::ScalarType type,
+             const Tensor& running = {}) const {
     const int64_t count = value.size(1), end = begin + count;
     std::vector<int64_t> shape = value.sizes().vec();
     shape[1] = end;
     const Tensor rows = value.reshape({value.size(0), count, -1});
-    const Tensor to = numbers.narrow(1, begin, count);
+    const Tensor mask = running.defined() ? running.unsqueeze(-1) : Tensor();
+    const auto write = [&](const Tensor& all, int64_t column, const Tensor& fresh) {
+      const Tensor to = all.narrow(1, begin, count).narrow(2, column, fresh.size(2));
+      to.copy_(mask.defined() ? at::where(mask, fresh.to(to.scalar_type()), to) : fresh);
+    };
+    const auto stored = [&](const Tensor& all, int64_t column, int64_t width) {
+      return all.narrow(1, 0, end).narrow(2, column, width);
+    };
     if (!scales.defined()) {
-      to.copy_(rows);
+      write(numbers, 0, rows);
       return numbers.narrow(1, 0, end).to(type).view(shape);
     }
     std::vector<Tensor> all;
-    int64_t first = 0, group = 0;
+    int64_t first = 0, column = 0, group = 0;
     for (const int64_t width : *groups) {
       const Tensor part = rows.narrow(2, first, width).to(at::kFloat);
+      first += width;
+      if (is_int4()) {
+        const auto [fresh_scales, bytes] = to_int4(part);
+        write(scales, group, fresh_scales);
+        write(numbers, column, bytes);
+        all.push_back(from_int4(stored(scales, group, fresh_scales.size(2)),
+                                stored(numbers, column, bytes.size(2)), width));
+        column += bytes.size(2), group += fresh_scales.size(2);
+        continue;
+      }
       const Tensor scale = part.abs().amax(2, true).clamp_min(1e-30) / 127.0;
-      scales.narrow(1, begin, count).narrow(2, group, 1).copy_(scale);
-      to.narrow(2, first, width).copy_((part / scale).round());
-      all.push_back(numbers.narrow(1, 0, end).narrow(2, first, width) *
-                    scales.narrow(1, 0, end).narrow(2, group, 1));
-      first += width, ++group;
+      write(scales, group, scale);
+      write(numbers, column, (part / scale).round());
+      all.push_back(stored(numbers, column, width) * stored(scales, group, 1));
+      column += width, ++group;
     }
     return at::cat(all, 2).to(type).view(shape);
   }
@@ -76,30 +134,42 @@ struct Store {
     rows.group = group;
     rows.split = split;
     rows.kind = numbers.scalar_type() == at::kFloat ? Kind::fp32 : Kind::bf16;
-    if (scales.defined()) {
+    if (!scales.defined()) return rows;
+    rows.groups = scales.size(2);
+    if (!is_int4()) {
       rows.kind = Kind::int8;
       rows.scales = scales.data_ptr<float>();
-      rows.groups = scales.size(2);
+      return rows;
+    }
+    rows.kind = Kind::int4;
+    rows.small_scales = scales.data_ptr<at::BFloat16>();
+    rows.first = rows.group = 0;
+    for (int64_t i = 0; i < group; ++i) {
+      rows.first += int4_bytes((*groups)[static_cast<size_t>(i)]);
+      rows.group += int4_scales((*groups)[static_cast<size_t>(i)]);
     }
     return rows;
   }
   void store(int64_t token, const float* x) const {
-    const int64_t width = numbers.size(2);
+    const int64_t width = std::accumulate(groups->begin(), groups->end(), int64_t{0});
     cpu::store_row(x, rows(0, width, 0, width), groups->data(), token);
   }
 };
 
 // Memory for a number of tokens that doubles when it is full, with a slot for each prelude layer,
-// loop × core layer and coda layer, in that order; CacheSharing leaves one slot a core layer.
+// loop × core layer and coda layer, in that order; CacheSharing leaves one slot a core layer, or
+// `modulo` of them.
 class DenseCache final : public KvCache {
  public:
   DenseCache(const ModelConfig& config, int64_t loops, int64_t batch, int64_t capacity_tokens,
              at::Device device, at::ScalarType compute_type, const CacheOptions& options)
-      : layout_(config),
+      : layouts_{CacheLayout(config, Section::prelude), CacheLayout(config, Section::core),
+                 CacheLayout(config, Section::coda)},
         prelude_(config.prelude_layers),
         core_(config.core_layers),
         loops_(loops),
         sharing_(options.sharing),
+        slot_loops_(options.own_loops(loops)),
         compute_type_(compute_type) {
     const auto tensors =
         at::TensorOptions().dtype(storage_type(options.type, compute_type)).device(device);
@@ -107,6 +177,13 @@ class DenseCache final : public KvCache {
     const auto make = [&](const std::vector<int64_t>& groups, int64_t width) {
       Store store{&groups, {}, {}};
       if (width == 0) return store;
+      if (tensors.dtype() == at::kByte) {
+        int64_t bytes = 0, scales = 0;
+        for (const int64_t group : groups) bytes += int4_bytes(group), scales += int4_scales(group);
+        store.numbers = at::empty({batch, capacity, bytes}, tensors);
+        store.scales = at::empty({batch, capacity, scales}, tensors.dtype(at::kBFloat16));
+        return store;
+      }
       store.numbers = at::empty({batch, capacity, width}, tensors);
       if (tensors.dtype() == at::kChar) {
         store.scales = at::empty({batch, capacity, static_cast<int64_t>(groups.size())},
@@ -114,10 +191,15 @@ class DenseCache final : public KvCache {
       }
       return store;
     };
-    const int64_t slots = index({Section::coda, config.coda_layers, 0});
-    for (int64_t i = 0; i < slots; ++i) {
-      slots_.push_back({make(layout_.a, layout_.width_a()), make(layout_.b, layout_.width_b())});
-    }
+    const auto add_slots = [&](Section section, int64_t count) {
+      const CacheLayout& of = layout(section);
+      for (int64_t i = 0; i < count; ++i) {
+        slots_.push_back({make(of.a, of.width_a()), make(of.b, of.width_b())});
+      }
+    };
+    add_slots(Section::prelude, prelude_);
+    add_slots(Section::core, slot_loops_ * core_);
+    add_slots(Section::coda, config.coda_layers);
     if (sharing_ == CacheSharing::average) sums_.resize(static_cast<size_t>(core_));
   }
 
@@ -128,7 +210,7 @@ class DenseCache final : public KvCache {
 
   void reserve(int64_t tokens) override {
     if (sharing_ == CacheSharing::average) {
-      const auto numbers = static_cast<size_t>(core_ * (tokens - length_) * layout_.numbers());
+      const auto numbers = static_cast<size_t>(core_ * (tokens - length_) * core_numbers());
       if (row_sums_.size() < numbers) row_sums_.resize(numbers);
     }
     if (tokens <= capacity()) return;
@@ -142,7 +224,8 @@ class DenseCache final : public KvCache {
 
   void copy_prefix(const KvCache& other, int64_t tokens) override {
     const auto* from = dynamic_cast<const DenseCache*>(&other);
-    if (!from || from->loops_ != loops_ || from->sharing_ != sharing_ || from->length_ < tokens) {
+    if (!from || from->loops_ != loops_ || from->sharing_ != sharing_ ||
+        from->slot_loops_ != slot_loops_ || from->length_ < tokens) {
       fail(ErrorKind::internal, "copy_prefix: the caches do not fit");
     }
     reserve(tokens);
@@ -165,8 +248,11 @@ class DenseCache final : public KvCache {
       add_to_sum(sums_[static_cast<size_t>(slot.layer)], a, b, running);
     }
     const Slot& to = at(slot);
-    const Tensor all = to[0].put(length_, a, compute_type_);
-    return {all, b.defined() ? to[1].put(length_, b, compute_type_) : Tensor()};
+    // What an earlier loop left of positions that do not run this one stays.
+    const bool again = sharing_ == CacheSharing::modulo && slot.loop >= slot_loops_;
+    const Tensor writes = again ? running : Tensor();
+    const Tensor all = to[0].put(length_, a, compute_type_, writes);
+    return {all, b.defined() ? to[1].put(length_, b, compute_type_, writes) : Tensor()};
   }
 
   void advance(int64_t tokens) override {
@@ -197,22 +283,24 @@ class DenseCache final : public KvCache {
     if (b) to[1].store(token, b);
     if (sharing_ != CacheSharing::average || slot.section != Section::core) return;
     float* sum = row_sum(slot.layer, token);
-    const int64_t width = layout_.width_a();
-    if (slot.loop == 0) std::fill(sum, sum + layout_.numbers(), 0.0f);
+    const CacheLayout& of = layout(Section::core);
+    const int64_t width = of.width_a();
+    if (slot.loop == 0) std::fill(sum, sum + of.numbers(), 0.0f);
     cpu::add_scaled(sum, 1, a, width);
-    if (b) cpu::add_scaled(sum + width, 1, b, layout_.width_b());
+    if (b) cpu::add_scaled(sum + width, 1, b, of.width_b());
   }
 
   void attend(const CacheSlot& slot, int64_t key_head, const float* q, int64_t heads,
               int64_t tokens, float* out, float* work) const override {
     const Slot& from = at(slot);
-    if (layout_.b.empty()) {
-      const int64_t rank = layout_.a[0], width = rank + layout_.a[1];
+    const CacheLayout& of = layout(slot.section);
+    if (of.b.empty()) {
+      const int64_t rank = of.a[0], width = rank + of.a[1];
       const auto keys = from[0].rows(0, width, 0, rank), values = from[0].rows(0, rank, 0, rank);
       cpu::attend(q, heads, keys, values, tokens, out, work);
       return;
     }
-    const int64_t d = layout_.a[0], first = key_head * d;
+    const int64_t d = of.a[0], first = key_head * d;
     const auto keys = from[0].rows(first, d, key_head, d),
                values = from[1].rows(first, d, key_head, d);
     cpu::attend(q, heads, keys, values, tokens, out, work);
@@ -221,14 +309,16 @@ class DenseCache final : public KvCache {
   void settle(int64_t token, int64_t loops_run, int64_t loops) override {
     for (int64_t layer = 0; layer < core_; ++layer) {
       const Slot& last = at({Section::core, layer, loops_run - 1});
-      if (sharing_ == CacheSharing::per_loop) {
-        for (int64_t t = loops_run; t < loops; ++t)
+      if (sharing_ == CacheSharing::per_loop || sharing_ == CacheSharing::modulo) {
+        for (int64_t t = loops_run; t < std::min(loops, slot_loops_); ++t) {
           repeat(last, at({Section::core, layer, t}), token);
+        }
       } else if (sharing_ == CacheSharing::average) {
         float* sum = row_sum(layer, token);
-        for (int64_t i = 0; i < layout_.numbers(); ++i) sum[i] /= static_cast<float>(loops_run);
+        const CacheLayout& of = layout(Section::core);
+        for (int64_t i = 0; i < of.numbers(); ++i) sum[i] /= static_cast<float>(loops_run);
         last[0].store(token, sum);
-        if (!layout_.b.empty()) last[1].store(token, sum + layout_.width_a());
+        if (!of.b.empty()) last[1].store(token, sum + of.width_a());
       }
     }
   }
@@ -241,17 +331,20 @@ class DenseCache final : public KvCache {
     Tensor a, b, loops;  // [B,S,...], loops broadcasts against both
   };
 
-  int64_t slot_loops() const { return sharing_ == CacheSharing::per_loop ? loops_ : 1; }
+  const CacheLayout& layout(Section section) const {
+    return layouts_[static_cast<size_t>(section)];
+  }
+  int64_t core_numbers() const { return layout(Section::core).numbers(); }
   int64_t index(const CacheSlot& slot) const {
     switch (slot.section) {
       case Section::prelude:
         return slot.layer;
       case Section::core:
-        return prelude_ + (sharing_ == CacheSharing::per_loop ? slot.loop * core_ : 0) + slot.layer;
+        return prelude_ + slot.loop % slot_loops_ * core_ + slot.layer;
       case Section::coda:
         break;
     }
-    return prelude_ + slot_loops() * core_ + slot.layer;
+    return prelude_ + slot_loops_ * core_ + slot.layer;
   }
   const Slot& at(const CacheSlot& slot) const { return slots_[static_cast<size_t>(index(slot))]; }
 
@@ -288,13 +381,15 @@ class DenseCache final : public KvCache {
     }
   }
   float* row_sum(int64_t layer, int64_t token) {
-    const int64_t tokens = static_cast<int64_t>(row_sums_.size()) / (core_ * layout_.numbers());
-    return &row_sums_[static_cast<size_t>((layer * tokens + token - length_) * layout_.numbers())];
+    const int64_t numbers = core_numbers();
+    const int64_t tokens = static_cast<int64_t>(row_sums_.size()) / (core_ * numbers);
+    return &row_sums_[static_cast<size_t>((layer * tokens + token - length_) * numbers)];
   }
 
-  CacheLayout layout_;
+  std::array<CacheLayout, 3> layouts_;  // by section
   int64_t prelude_, core_, loops_, length_ = 0;
   CacheSharing sharing_;
+  int64_t slot_loops_;  // loops of the core that have slots of their own
   at::ScalarType compute_type_;
   std::vector<Slot> slots_;
   std::vector<Sum> sums_;        // of each core layer

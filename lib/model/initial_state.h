@@ -5,6 +5,13 @@
 
 namespace mythos {
 
+// How random first states are drawn for decoding: the seed of every sequence, and a factor of the
+// configuration's deviation; with 0 the states are zero.
+struct StateDraw {
+  int64_t seed = 0;
+  double scale = 1;
+};
+
 // Random first states h_0 of the recurrence (model.initial_state = random; Geiping et al. 2025,
 // section 3.1): each channel is drawn from a normal distribution with the deviation std, cut at
 // ±3·std as Huginn cuts it. A number is a function of (seed, position in the document, channel)

@@ -12,10 +12,12 @@ Tensor decay_rate(const InjectionWeights& w) {
   return at::exp(at::clamp(w.log_a, -20.0, 20.0));
 }
 
-// What zoh multiplies its input by, (1 - A) / a, [D].
-Tensor input_gain(const InjectionWeights& w) {
+// What zoh multiplies its input by, [D]: (1 - A) / a, or the step Δ.
+Tensor input_gain(const ModelConfig& config, const InjectionWeights& w) {
+  const Tensor step = at::softplus(w.dt_bias);
+  if (config.zoh_gain == ZohGain::euler) return step;
   const Tensor a = decay_rate(w);
-  return -at::expm1(-at::softplus(w.dt_bias) * a) / a;
+  return -at::expm1(-step * a) / a;
 }
 
 // The diagonal A of lti, zoh and gated, [D].
@@ -42,7 +44,7 @@ std::vector<Value> InjectionRule::prepare(Verbs& v, const ModelConfig& config,
       return {e, decay(config, w)};
     case Injection::zoh: {
       const Value input = v.product(v.narrow(e), w.B_in);
-      return {e, decay(config, w), v.sum({{v.wide(input), input_gain(w)}})};
+      return {e, decay(config, w), v.sum({{v.wide(input), input_gain(config, w)}})};
     }
     case Injection::gated: {
       const Tensor A = decay(config, w);
@@ -85,6 +87,7 @@ Value InjectionRule::leave(const Value& h, const Value& core) const {
     case Injection::lti:
       return v_.sum({{h, prepared_[1]}, {prepared_[0], w_.B}, {core}});
     case Injection::linear:
+      if (!c_.injection_norm) break;
       return v_.norm(v_.wide(core), w_.norm, Precision::state);
     case Injection::gated:
       return v_.sum({{h, prepared_[1]}, {core, prepared_[2]}});

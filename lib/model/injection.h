@@ -9,8 +9,10 @@ using InjectionWeights = InjectionTensors<at::Tensor, Matrix>;
 // injection stands here and in arch/injection.h:
 //   lti     x = norm(h + e + mark), h' = A⊙h + B⊙e + core(x)      (Parcae, Prairie et al. 2026)
 //   zoh     x = A⊙h + gain⊙(B e) + mark, h' = core(x): the exact discretisation of a diagonal
-//           system over a step, A = exp(-Δ a), gain = (1 - A) / a
-//   linear  x = W [h + mark | e], h' = norm(core(x))              (Huginn, Geiping et al. 2025)
+//           system over a step, A = exp(-Δ a), gain = (1 - A) / a; with zoh_gain = euler, gain = Δ
+//           (Parcae's published models)
+//   linear  x = W [h + mark | e], h' = norm(core(x))              (Huginn, Geiping et al. 2025);
+//           with injection_norm = false, h' = core(x)             (Huginn's published model)
 //   gated   x = h + e + mark, h' = A⊙h + (1-A)⊙core(x), A = σ(gate)
 //   add     x = h + e + mark, h' = core(x)
 //   none    x = h + mark, h' = core(x)

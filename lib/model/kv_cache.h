@@ -13,7 +13,7 @@ namespace mythos {
 // When tokens stop looping before their last loop, beside what the model's own halting does.
 struct Exit {
   ExitRule rule = ExitRule::none;
-  double threshold = 0;
+  double threshold = 0;  // gate: the quantile
 };
 
 // Where a layer's keys are kept: the layers of the core have a place for each loop.

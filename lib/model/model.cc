@@ -5,6 +5,7 @@
 #include "model/latent.h"
 #include "model/tensor_verbs.h"
 #include "ops/linear/linear.h"
+#include "ops/loss/cross_entropy.h"
 #include "ops/loss/linear_cross_entropy.h"
 
 namespace mythos {
@@ -27,18 +28,24 @@ ForwardResult forward(const ModelConfig& config, const Weights& w, const Tensor&
 }
 
 Tensor logits(const Weights& weights, const Tensor& hidden) {
-  return apply_linear(hidden, weights.head).to(at::kFloat);
+  const Tensor plain = apply_linear(hidden, weights.head).to(at::kFloat);
+  return weights.logit_softcap > 0 ? softcapped(plain, weights.logit_softcap) : plain;
 }
 
 Tensor token_losses(const Weights& weights, const Tensor& hidden, const Tensor& targets) {
-  return linear_cross_entropy_rows(hidden.flatten(0, 1), weights.head, targets.flatten())
+  return linear_cross_entropy_rows(hidden.flatten(0, 1), weights.head, targets.flatten(),
+                                   weights.logit_softcap)
       .view_as(targets);
 }
 
 Tensor loss_sum(const Weights& weights, const Tensor& hidden, const Tensor& targets, double scale,
                 const Tensor& device_scale) {
   return linear_cross_entropy(hidden.flatten(0, 1), weights.head.values, targets.flatten(), scale,
-                              device_scale);
+                              device_scale, weights.logit_softcap);
+}
+
+Tensor scaled_embedding(const ModelConfig& config, const Tensor& rows) {
+  return config.embedding_scale == 1 ? rows : rows * config.embedding_scale;
 }
 
 }  // namespace mythos

@@ -1,5 +1,6 @@
 #pragma once
 #include <functional>
+#include <utility>
 #include <vector>
 
 #include "config/train_config.h"
@@ -49,6 +50,7 @@ struct ForwardOptions {
   bool last_only = false;
   // When positions stop before their last loop; without gradient.
   Exit exit;
+  bool keep_state = false;  // fill ForwardResult::last_state
   // [B,S,D] in the compute type: what enters the first layer instead of the ids' embeddings.
   // Undefined: those, with latent thoughts at the positions of the configuration's latent_token.
   Tensor inputs;
@@ -62,15 +64,23 @@ struct ForwardOptions {
   // state nor the core's weights have a gradient through them. 0: all loops. Not where the model
   // halts, whose probabilities need every loop.
   int64_t grad_loops = 0;
+  // [B,S,D] fp32: the state before the first loop. Undefined: as model.initial_state says.
+  Tensor initial_state;
   // [B] int32 on the weights' device: what each sequence's random first state is drawn from
-  // (initial_state.h). Undefined: 0, as for decoding.
+  // (initial_state.h). Undefined: state_seed for all, as for decoding.
   Tensor state_seeds;
+  int64_t state_seed = 0;
+  double state_scale = 1;  // factor of random first states; 0: zero states
   CollectOptions collect;  // with gradients, without cache and exit
 };
 
 struct ForwardResult {
-  Tensor hidden;        // [B,S or 1,D] after the final norm, in the compute type
-  Tensor logits;        // [B,S,V] fp32 instead of hidden where positions exit by kl
+  Tensor hidden;  // [B,S or 1,D] after the final norm, in the compute type
+  // [B,S,V] fp32 instead of hidden where positions exit by a rule that compares outputs.
+  Tensor logits;
+  // [B,S,D] fp32: the state after each position's last loop, from which the next token may start
+  // (final_norm = twice: normalised).
+  Tensor last_state;
   Tensor halt_weights;  // [B,S,T] fp32 share of each loop's state; undefined if no halting
   // [B,S] int64 loops until each position stopped; defined with halting = act or an exit.
   Tensor loops_run;
@@ -111,6 +121,9 @@ Tensor token_losses(const Weights& weights, const Tensor& hidden, const Tensor& 
 Tensor loss_sum(const Weights& weights, const Tensor& hidden, const Tensor& targets,
                 double scale = 1, const Tensor& device_scale = {});
 
+// Rows of the embedding as the first layer gets them: times model.embedding_scale.
+Tensor scaled_embedding(const ModelConfig& config, const Tensor& rows);
+
 // The sinusoid of each loop's index on the first channels, [T,D] fp32.
 Tensor loop_embeddings(const ModelConfig& config, int64_t loops, at::Device device);
 
@@ -118,6 +131,8 @@ Tensor loop_embeddings(const ModelConfig& config, int64_t loops, at::Device devi
 struct Model {
   Model(const ModelConfig& config, at::Device device = at::kCPU)
       : config(config), parameters(config, device) {}
+  Model(const ModelConfig& config, Parameters parameters)
+      : config(config), parameters(std::move(parameters)) {}
   ModelConfig config;
   Parameters parameters;
 };

@@ -63,6 +63,7 @@ struct Lane {
   std::vector<int64_t> active;               // rows that compute now
   std::array<int64_t, kMaxRows> position{};  // each row's place in its sequence
   std::array<float, kMaxRows> cumulative{};  // probability of having halted
+  std::array<double, kMaxRows> criterion{};  // an exit rule's value after the loop before
   std::array<bool, kMaxRows> stops{};        // with this loop
   std::array<const float*, 2> rotation{};    // cos and sin of position 0, rope_dim/2 each
   int64_t rotation_width = 0;

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 
-#include "model/initial_state.h"
 #include "model/row_lane.h"
 #include "model/tensor_verbs.h"
 #include "ops/attention/rope.h"
@@ -13,8 +12,8 @@
 namespace mythos {
 
 struct RowProgram::State {
-  State(const ModelConfig& config, const Weights& weights, const Exit& exit)
-      : config(config), steps(record_rows(config, weights, exit)) {
+  State(const ModelConfig& config, const Weights& weights, const Exit& exit, const StateDraw& draw)
+      : config(config), draw(draw), steps(record_rows(config, weights, exit)) {
     for (const ScratchMemory& memory : steps.memory) {
       shared.emplace_back(memory.shared ? memory.rows : 0, memory.width);
     }
@@ -28,6 +27,7 @@ struct RowProgram::State {
   void run(Lane& lane, std::span<DecodeRow> rows, const Team::Member& member) const;
 
   const ModelConfig& config;
+  const StateDraw draw;
   RecordedSteps steps;
   std::vector<FloatRows> shared;  // by memory; empty where each thread has its own
   FloatRows first_states;         // of the rows in flight, where they are random
@@ -37,8 +37,9 @@ struct RowProgram::State {
   Team team;
 };
 
-RowProgram::RowProgram(const ModelConfig& config, const Weights& weights, const Exit& exit)
-    : state_(std::make_unique<State>(config, weights, exit)) {}
+RowProgram::RowProgram(const ModelConfig& config, const Weights& weights, const Exit& exit,
+                       const StateDraw& draw)
+    : state_(std::make_unique<State>(config, weights, exit, draw)) {}
 
 RowProgram::~RowProgram() = default;
 
@@ -62,8 +63,9 @@ void RowProgram::State::reserve(int64_t loop_count, int64_t position_count) {
 
 void RowProgram::State::draw_states(int64_t begin, int64_t count, int64_t position) {
   const Tensor states =  // [1,count,D]
-      initial_states(at::zeros({1}, at::kInt), at::arange(position, position + count, at::kInt),
-                     config.dim, config.state_std);
+      initial_states(at::full({1}, draw.seed, at::kInt),
+                     at::arange(position, position + count, at::kInt), config.dim,
+                     config.state_std * draw.scale);
   for (int64_t i = 0; i < count; ++i) {
     std::copy_n(states.data_ptr<float>() + i * config.dim, config.dim, first_states[begin + i]);
   }

@@ -3,6 +3,7 @@
 #include <memory>
 #include <span>
 
+#include "model/initial_state.h"
 #include "model/transformer.h"
 
 namespace mythos {
@@ -19,8 +20,13 @@ struct DecodeRow {
   // [D]: what enters the first layer instead of the id's embedding; null: that.
   const float* input = nullptr;
   // [D]: the state behind coda and final norm is written here, where `input` may be; null: not
-  // wanted. Not where the program exits by kl.
+  // wanted. Not where the program exits by a rule that compares outputs (exit_criteria.h).
   float* hidden = nullptr;
+  // [D]: the state before the first loop; null: the configuration's.
+  const float* first_state = nullptr;
+  // [D]: takes the state that the next token may start from, after the last loop, where
+  // `first_state` may be; null: not wanted.
+  float* last_state = nullptr;
 };
 
 // The text of the model as a flat list of steps that a team of threads goes through for each token
@@ -32,7 +38,8 @@ class RowProgram {
   static constexpr int64_t kMaxRows = 32;
 
   // Configuration and weights must outlive the program.
-  RowProgram(const ModelConfig& config, const Weights& weights, const Exit& exit);
+  RowProgram(const ModelConfig& config, const Weights& weights, const Exit& exit,
+             const StateDraw& draw = {});
   ~RowProgram();
 
   // Computes at most kMaxRows rows, appends their keys and values to their caches and advances

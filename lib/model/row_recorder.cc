@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "model/exit_criteria.h"
 
 namespace mythos {
 namespace {
@@ -14,22 +15,22 @@ void copy_row(const float* from, int64_t width, float* to) {
   std::copy_n(from, width, to);
 }
 
-// log softmax at the largest logit and the log of the sum.
-double log_sum(const float* logits, int64_t count) {
-  const float most = *std::max_element(logits, logits + count);
-  double sum = 0;
-  for (int64_t i = 0; i < count; ++i) sum += std::exp(static_cast<double>(logits[i] - most));
-  return most + std::log(sum);
+// bound · tanh(x / bound) of the numbers begin … end-1.
+void cap_row(float* x, int64_t begin, int64_t end, float bound) {
+  for (int64_t i = begin; i < end; ++i) x[i] = bound * std::tanh(x[i] / bound);
 }
 
-// KL(softmax p ‖ softmax q) in nats.
-double divergence(const float* p, const float* q, int64_t count) {
-  const double p_sum = log_sum(p, count), q_sum = log_sum(q, count);
-  double sum = 0;
-  for (int64_t i = 0; i < count; ++i) {
-    sum += std::exp(p[i] - p_sum) * ((p[i] - p_sum) - (q[i] - q_sum));
+// One row of a table in any format.
+void read_row(cpu::RowMatrix table, int64_t index, float* to) {
+  using Kind = cpu::RowMatrix::Kind;
+  table.values += index * table.row_bytes;
+  if (table.scales) table.scales += index * table.row_scales;
+  if (table.kind == Kind::int8 || table.kind == Kind::int4) {
+    cpu::expand_rows(table, 0, 1, to);
+  } else {
+    const float one = 1;
+    cpu::column_products(table, 0, 1, &one, to);
   }
-  return sum;
 }
 
 // The halting head's numbers and what they do to a row.
@@ -164,18 +165,45 @@ Value RowRecorder::embed(const at::Tensor& table) {
   const int64_t width = c_.dim;
   const bool wide = table.scalar_type() == at::kFloat;
   const void* numbers = table.data_ptr();
+  const auto scale = static_cast<float>(c_.embedding_scale);
   emit({}, [=](Lane& lane) {
     for (const int64_t row : lane.active) {
       const int64_t begin = static_cast<int64_t>(lane.row(row).id) * width;
+      float* out = lane.at(to, row);
       if (const float* input = lane.row(row).input) {
-        copy_row(input, width, lane.at(to, row));
-      } else if (wide) {
-        std::copy_n(static_cast<const float*>(numbers) + begin, width, lane.at(to, row));
+        copy_row(input, width, out);
+        continue;
+      }
+      if (wide) {
+        std::copy_n(static_cast<const float*>(numbers) + begin, width, out);
       } else {
-        std::copy_n(static_cast<const at::BFloat16*>(numbers) + begin, width, lane.at(to, row));
+        std::copy_n(static_cast<const at::BFloat16*>(numbers) + begin, width, out);
+      }
+      if (scale == 1) continue;
+      for (int64_t i = 0; i < width; ++i) out[i] *= scale;
+    }
+  });
+  return out;
+}
+
+Value RowRecorder::add_embedding(const Value& x, const Value& gate, const Matrix& table) {
+  const cpu::RowMatrix rows(table);
+  const int64_t heads = x.heads, width = x.width / x.heads;
+  Value out = own(x.width);
+  const Value part = own(x.width);
+  emit({reads(x), reads(gate)}, [=, from = operand(x), factors = operand(gate), to = operand(out),
+                                 found = operand(part)](Lane& lane) {
+    for (const int64_t row : lane.active) {
+      float *sum = lane.at(to, row), *added = lane.at(found, row);
+      read_row(rows, lane.row(row).id, added);
+      copy_row(lane.at(from, row), heads * width, sum);
+      for (int64_t head = 0; head < heads; ++head) {
+        const float factor = 2 / (1 + std::exp(-lane.at(factors, row)[head]));
+        cpu::add_scaled(sum + head * width, factor, added + head * width, width);
       }
     }
   });
+  out.heads = heads;
   return out;
 }
 
@@ -201,6 +229,35 @@ Value RowRecorder::gated_product(const Value& x, const Matrix& gate_up) {
                up);
   });
   return out;
+}
+
+Value RowRecorder::relu2_product(const Value& x, const Matrix& up) {
+  const cpu::RowMatrix matrix(up);
+  const Value out = shared(matrix.rows);
+  const Operand from = operand(x), to = operand(out);
+  emit({reads(x), writes(out, Sharing::columns(matrix.rows, 4))}, [=](Lane& lane) {
+    const auto [begin, end] = lane.member->share(matrix.rows, 4);
+    cpu::row_products(matrix, begin, end, lane.lines(from).data(), lane.active_rows(),
+                      lane.targets(to).data());
+    for (const int64_t row : lane.active) {
+      float* y = lane.at(to, row);
+      for (int64_t i = begin; i < end; ++i) {
+        const float positive = std::max(y[i], 0.0f);
+        y[i] = 0.5f * positive * positive;
+      }
+    }
+  });
+  return out;
+}
+
+// Each thread changes the columns that it has computed.
+Value RowRecorder::softcap(const Value& x, double bound) {
+  emit({writes(x, Sharing::columns(x.width, 4))},
+       [width = x.width, bound = static_cast<float>(bound), at = operand(x)](Lane& lane) {
+         const auto [begin, end] = lane.member->share(width, 4);
+         for (const int64_t row : lane.active) cap_row(lane.at(at, row), begin, end, bound);
+       });
+  return x;
 }
 
 Value RowRecorder::add_low_rank(const Value& x, const at::Tensor& down, const Value& scale,
@@ -231,12 +288,8 @@ Value RowRecorder::add_low_rank(const Value& x, const at::Tensor& down, const Va
 }
 
 Value RowRecorder::norm(const Value& x, const at::Tensor& weight, Precision) {
+  if (x.heads > 0) return norm_heads(x, weight, c_.norm_eps);
   const float* factors = numbers(weight);
-  if (x.heads > 0) {
-    Value out = x;
-    out.norm_weight = factors;
-    return out;
-  }
   const Value out = own(x.width);
   const Operand from = operand(x), to = operand(out);
   emit({reads(x)}, [=, width = x.width, eps = c_.norm_eps](Lane& lane) {
@@ -342,6 +395,13 @@ Value RowRecorder::heads(const Value& x, int64_t count) {
   return out;
 }
 
+Value RowRecorder::norm_heads(const Value& x, const at::Tensor& weight, double eps) {
+  Value out = x;
+  out.norm_weight = numbers(weight.defined() ? weight : at::ones({x.width / x.heads}));
+  out.norm_eps = eps;
+  return out;
+}
+
 Value RowRecorder::rope(const Value& x) {
   Value out = x;
   out.rotated = true;
@@ -376,18 +436,19 @@ Value RowRecorder::at_loop(const at::Tensor& table) {
 
 Value RowRecorder::repeat(Value h, const std::function<Value(const Value&)>& body) {
   const Value state = own(h.width);
-  const auto copy_state = [&](const Value& x) {
-    emit({reads(x)}, [from = operand(x), to = operand(state), width = x.width](Lane& lane) {
+  const auto copy_state = [&](const Value& x, bool first) {
+    emit({reads(x)}, [=, from = operand(x), to = operand(state), width = x.width](Lane& lane) {
       for (const int64_t row : lane.active) {
-        copy_row(lane.at(from, row), width, lane.at(to, row));
+        const float* given = first ? lane.row(row).first_state : nullptr;
+        copy_row(given ? given : lane.at(from, row), width, lane.at(to, row));
       }
     });
   };
-  copy_state(h);
+  copy_state(h, true);
   h = {};
   if (mixes_states(c_)) output_ = zeros_like(state);
   section_ = &steps_.loop;
-  copy_state(body(state));
+  copy_state(body(state), false);
   std::vector<Access> caches;
   for (int64_t layer = 0; layer < c_.core_layers; ++layer) {
     caches.push_back({cache_of({Section::core, layer}), true, Sharing::own_rows()});
@@ -408,37 +469,50 @@ Value RowRecorder::repeat(Value h, const std::function<Value(const Value&)>& bod
   return state;
 }
 
-void RowRecorder::stop_settled(const Value& before, const Value& after, double threshold) {
+void RowRecorder::stop_settled(const Value& before, const Value& after, const Exit& exit) {
   const Value difference = own(before.width);
   const Operand from = operand(before), to = operand(after), between = operand(difference);
   emit({reads(before), reads(after)}, [=, width = before.width](Lane& lane) {
     for (const int64_t row : lane.active) {
       if (lane.row(row).full_depth) continue;
-      const float* h = lane.at(from, row);
-      float* change = lane.at(between, row);
-      copy_row(lane.at(to, row), width, change);
-      cpu::add_scaled(change, -1, h, width);
-      const float size = std::max(cpu::dot(h, h, width), 1e-30f);
-      lane.stops[static_cast<size_t>(row)] =
-          std::sqrt(cpu::dot(change, change, width) / size) < threshold;
+      const double value = state_criterion(exit.rule, lane.at(from, row), lane.at(to, row), width,
+                                           lane.at(between, row));
+      lane.stops[static_cast<size_t>(row)] = meets(exit.rule, value, exit.threshold);
     }
   });
 }
 
-void RowRecorder::stop_agreed(const Value& logits, double threshold) {
+void RowRecorder::stop_agreed(const Value& logits, const Exit& exit) {
   agreed_ = shared(logits.width);
   const Operand now = operand(logits), last = operand(agreed_);
   const int64_t count = logits.width;
   emit({reads(logits), reads(agreed_)}, [=](Lane& lane) {
     for (const int64_t row : lane.active) {
-      if (lane.row(row).full_depth || lane.loop == 0) continue;
-      lane.stops[static_cast<size_t>(row)] =
-          divergence(lane.at(now, row), lane.at(last, row), count) < threshold;
+      if (lane.row(row).full_depth) continue;
+      const float* before = lane.loop == 0 ? nullptr : lane.at(last, row);
+      double& value = lane.criterion[static_cast<size_t>(row)];
+      value = output_criterion(exit.rule, before, lane.at(now, row), count, value);
+      lane.stops[static_cast<size_t>(row)] = meets(exit.rule, value, exit.threshold);
     }
   });
   emit({reads(logits, Sharing::own_rows()), writes(agreed_, Sharing::own_rows())}, [=](Lane& lane) {
     for (const int64_t row : lane.active) {
       if (lane.mine(row)) copy_row(lane.at(now, row), count, lane.at(last, row));
+    }
+  });
+}
+
+void RowRecorder::leave_state(const Value& h, const at::Tensor& norm) {
+  const float* factors = norm.defined() ? numbers(norm) : nullptr;
+  emit({reads(h)}, [=, from = operand(h), width = h.width, eps = c_.norm_eps](Lane& lane) {
+    for (const int64_t row : lane.active) {
+      float* to = lane.row(row).last_state;
+      if (!to || !lane.mine(row)) continue;
+      if (factors) {
+        cpu::norm_row(lane.at(from, row), factors, width, eps, to);
+      } else {
+        copy_row(lane.at(from, row), width, to);
+      }
     }
   });
 }
@@ -462,8 +536,11 @@ void RowRecorder::halt(const Value& h, const HaltingWeights& w) {
 }
 
 void RowRecorder::gate(const Value& h, const HaltingWeights& w) {
-  if (exit_.rule != ExitRule::halting) return;
-  const HaltingHead head = halting_head(c_, numbers(w.weight), w);
+  const bool by_quantile = exit_.rule == ExitRule::gate;
+  if (!by_quantile && exit_.rule != ExitRule::halting) return;
+  HaltingHead head = halting_head(c_, numbers(w.weight), w);
+  if (by_quantile) head.threshold = static_cast<float>(exit_.threshold);
+  if (by_quantile && head.threshold >= 1) return;
   emit({reads(h)}, [=, from = operand(h)](Lane& lane) {
     for (const int64_t row : lane.active) {
       const auto at = static_cast<size_t>(row);
@@ -507,7 +584,8 @@ RecordedSteps RowRecorder::finish(const Output& output, const Matrix& head) {
     return std::move(steps_);
   }
   const cpu::RowMatrix matrix(head);
-  emit({reads(output.hidden)}, [matrix, from = operand(output.hidden)](Lane& lane) {
+  const auto bound = static_cast<float>(c_.logit_softcap);
+  emit({reads(output.hidden)}, [matrix, bound, from = operand(output.hidden)](Lane& lane) {
     Lane::Pointers x{};
     Lane::Targets to{};
     int64_t wanted = 0;
@@ -520,6 +598,9 @@ RecordedSteps RowRecorder::finish(const Output& output, const Matrix& head) {
     }
     const auto [begin, end] = lane.member->share(matrix.rows, 4);
     cpu::row_products(matrix, begin, end, x.data(), wanted, to.data());
+    for (int64_t i = 0; bound > 0 && i < wanted; ++i) {
+      cap_row(to[static_cast<size_t>(i)], begin, end, bound);
+    }
   });
   return std::move(steps_);
 }

@@ -20,14 +20,18 @@ class RowRecorder final : public Verbs {
   RecordedSteps finish(const Output& output, const Matrix& head);
 
   Value embed(const at::Tensor& table) override;
+  Value add_embedding(const Value& x, const Value& gate, const Matrix& table) override;
   Value product(const Value& x, const Matrix& w) override;
   Value gated_product(const Value& x, const Matrix& gate_up) override;
+  Value relu2_product(const Value& x, const Matrix& up) override;
+  Value softcap(const Value& x, double bound) override;
   Value add_low_rank(const Value& x, const at::Tensor& down, const Value& scale,
                      const at::Tensor& up) override;
   Value norm(const Value& x, const at::Tensor& weight, Precision precision) override;
   std::pair<Value, Value> add_norm(const Value& x, const Value& y, const Value& shift,
                                    const at::Tensor& weight) override;
   Value add(const Value& x, const Value& y) override { return sum({{x}, {y}}); }
+  Value add_bias(const Value& x, const at::Tensor& bias) override { return sum({{x}, {bias}}); }
   Value sum(const std::vector<Term>& terms) override;
   Value concat(const Value& x, const Value& y) override;
   std::vector<Value> split(const Value& x, const std::vector<int64_t>& widths) override;
@@ -36,6 +40,7 @@ class RowRecorder final : public Verbs {
   Value zeros_like(const Value& x) override;
   Value random_like(const Value& x) override;
   Value heads(const Value& x, int64_t count) override;
+  Value norm_heads(const Value& x, const at::Tensor& weight, double eps) override;
   Value rope(const Value& x) override;
   Value attend_grouped(const Value& q, const Value& k, const Value& v,
                        const LayerId& layer) override;
@@ -49,13 +54,14 @@ class RowRecorder final : public Verbs {
   Value repeat(Value h, const std::function<Value(const Value&)>& body) override;
   Value running(const Value& x) override { return x; }
   Value merge(const Value&, const Value& some) override { return some; }
-  void stop_settled(const Value& before, const Value& after, double threshold) override;
-  void stop_agreed(const Value& logits, double threshold) override;
+  void stop_settled(const Value& before, const Value& after, const Exit& exit) override;
+  void stop_agreed(const Value& logits, const Exit& exit) override;
   Value agreed_logits() override { return agreed_; }
   void halt(const Value& h, const HaltingWeights& w) override;
   Value output_if_stopped(const Value& h, const HaltingWeights& w) override;
   Value halted_output() override { return output_; }
   void gate(const Value& h, const HaltingWeights& w) override;
+  void leave_state(const Value& h, const at::Tensor& norm) override;
   Value wanted(const Value& x) override { return x; }
   void want_last() override {}
   bool recomputes(Recompute) const override { return false; }

@@ -15,13 +15,15 @@ struct HeadReader {
   const float* norm_weight = nullptr;
   double eps = 0;
   int64_t rope = 0;  // channels at the end that are rotated
+  RopePairing pairing;
 
   HeadReader(const Operand& from, const Value& x, const ModelConfig& c)
       : from(from),
         width(x.width / x.heads),
         norm_weight(x.norm_weight),
-        eps(c.norm_eps),
-        rope(x.rotated ? c.rope_dim() : 0) {}
+        eps(x.norm_eps),
+        rope(x.rotated ? c.rope_dim() : 0),
+        pairing(c.rope_pairing) {}
 
   void read(const Lane& lane, int64_t row, int64_t head, float* to) const {
     const float* x = lane.at(from, row) + head * width;
@@ -30,7 +32,8 @@ struct HeadReader {
     } else {
       std::copy_n(x, width, to);
     }
-    if (rope > 0) cpu::rope_row(to + width - rope, lane.cos(row), lane.sin(row), rope);
+    if (rope == 0) return;
+    cpu::rope_row(to + width - rope, lane.cos(row), lane.sin(row), rope, pairing);
   }
 };
 

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/strings.h"
+#include "model/exit_criteria.h"
 #include "model/initial_state.h"
 #include "model/recompute.h"
 #include "ops/attention/attention.h"
@@ -15,6 +16,7 @@
 #include "ops/embed/embed.h"
 #include "ops/inject/inject.h"
 #include "ops/linear/linear.h"
+#include "ops/loss/cross_entropy.h"
 #include "ops/moe/moe.h"
 #include "ops/norm/rms_norm.h"
 #include "ops/swiglu/swiglu.h"
@@ -29,6 +31,15 @@ constexpr int64_t kAbsorbedTokens = 16;
 // The positions of x [B,S,...] with these indices among the B·S, [1,N,...].
 Tensor select_rows(const Tensor& x, const Tensor& index) {
   return x.flatten(0, 1).index_select(0, index).unsqueeze(0);
+}
+
+// The rows of a table [V,K] by ids [...], [...,K] in `type` where it is rounded.
+Tensor table_rows(const Matrix& table, const Tensor& ids, at::ScalarType type) {
+  if (table.is_plain()) return embed(table.values, ids);
+  Matrix rows = table;
+  rows.values = table.values.index_select(0, ids.flatten());
+  rows.scales = table.scales.index_select(0, ids.flatten());
+  return rows.dense(type);
 }
 
 // The last position of x [B,S,...], [B,1,...].
@@ -84,7 +95,7 @@ TensorVerbs::TensorVerbs(const ModelConfig& config, at::ScalarType compute_type,
   }
   if (freezes_) {
     loops_run_ = at::zeros(ids.sizes(), ids.options());
-    const bool coda = options.exit.rule == ExitRule::kl;
+    const bool coda = compares_outputs(options.exit.rule);
     kept_.resize(static_cast<size_t>(config.core_layers + (coda ? config.coda_layers : 0)));
   }
   if (options.count_experts && config.ffn == FeedForward::moe) {
@@ -96,7 +107,16 @@ TensorVerbs::TensorVerbs(const ModelConfig& config, at::ScalarType compute_type,
 }
 
 Value TensorVerbs::embed(const Tensor& table) {
-  return options_.inputs.defined() ? options_.inputs : mythos::embed(table, ids_);
+  if (options_.inputs.defined()) return options_.inputs;
+  return scaled_embedding(c_, mythos::embed(table, ids_));
+}
+
+Value TensorVerbs::add_embedding(const Value& x, const Value& gate, const Matrix& table) {
+  const Tensor ids =
+      running_.index.defined() ? select_rows(ids_.unsqueeze(-1), running_.index).squeeze(-1) : ids_;
+  const Tensor rows = table_rows(table, ids, x.tensor.scalar_type()).view_as(x.tensor);
+  const Tensor factor = (2 * gate.tensor.sigmoid()).to(x.tensor.scalar_type()).unsqueeze(-1);
+  return at::addcmul(x.tensor, rows, factor);
 }
 
 Value TensorVerbs::product(const Value& x, const Matrix& w) {
@@ -105,6 +125,14 @@ Value TensorVerbs::product(const Value& x, const Matrix& w) {
 
 Value TensorVerbs::gated_product(const Value& x, const Matrix& gate_up) {
   return swiglu(apply_linear(x.tensor, gate_up));
+}
+
+Value TensorVerbs::relu2_product(const Value& x, const Matrix& up) {
+  return apply_linear(x.tensor, up).relu().square().mul(0.5);
+}
+
+Value TensorVerbs::softcap(const Value& x, double bound) {
+  return softcapped(x.tensor, bound);
 }
 
 Value TensorVerbs::add_low_rank(const Value& x, const Tensor& down, const Value& scale,
@@ -127,6 +155,10 @@ std::pair<Value, Value> TensorVerbs::add_norm(const Value& x, const Value& y, co
 
 Value TensorVerbs::add(const Value& x, const Value& y) {
   return x.tensor + y.tensor;
+}
+
+Value TensorVerbs::add_bias(const Value& x, const Tensor& bias) {
+  return x.tensor + bias.to(x.tensor.scalar_type());
 }
 
 Value TensorVerbs::sum(const std::vector<Term>& terms) {
@@ -171,22 +203,29 @@ Value TensorVerbs::zeros_like(const Value& x) {
 
 Value TensorVerbs::random_like(const Value& x) {
   const int64_t past = cache_ ? cache_->length() : 0;
-  const Tensor seeds = options_.state_seeds.defined()
-                           ? options_.state_seeds
-                           : at::zeros({x.tensor.size(0)}, x.tensor.options().dtype(at::kInt));
+  const Tensor seeds =
+      options_.state_seeds.defined()
+          ? options_.state_seeds
+          : at::full({x.tensor.size(0)}, options_.state_seed, x.tensor.options().dtype(at::kInt));
   Tensor positions = at::arange(past, past + x.tensor.size(1), seeds.options());
   if (options_.document_begins.defined()) positions = positions - options_.document_begins;
-  return initial_states(seeds, positions, c_.dim, c_.state_std);
+  return initial_states(seeds, positions, c_.dim, c_.state_std * options_.state_scale);
 }
 
 Value TensorVerbs::heads(const Value& x, int64_t count) {
   return x.tensor.unflatten(-1, {count, x.tensor.size(-1) / count});
 }
 
+Value TensorVerbs::norm_heads(const Value& x, const Tensor& weight, double eps) {
+  const auto fp32 = x.tensor.options().dtype(at::kFloat).requires_grad(false);
+  return rms_norm(x.tensor, weight.defined() ? weight : at::ones({x.tensor.size(-1)}, fp32), eps);
+}
+
 Value TensorVerbs::rope(const Value& x) {
   // If x has fewer positions than the loop, they are the loop's last ones.
   const int64_t count = x.tensor.size(1), first = cos_.size(0) - count;
-  return mythos::rope(x.tensor, cos_.narrow(0, first, count), sin_.narrow(0, first, count));
+  return mythos::rope(x.tensor, cos_.narrow(0, first, count), sin_.narrow(0, first, count),
+                      c_.rope_pairing);
 }
 
 TensorVerbs::KeptKeys* TensorVerbs::kept_keys(const LayerId& layer) {
@@ -375,6 +414,7 @@ void TensorVerbs::fill_cache(int64_t first_loop) {
 }
 
 Value TensorVerbs::repeat(Value h, const std::function<Value(const Value&)>& body) {
+  if (options_.initial_state.defined()) h = options_.initial_state;
   for (loop_ = 0; loop_ < loops_; ++loop_) {
     if (!begin_loop()) {
       if (freezes_) fill_cache(loop_);
@@ -429,24 +469,34 @@ void TensorVerbs::stop(const Tensor& mask) {
   stopping_ = stopping_.defined() ? stopping_.logical_or(mask) : mask;
 }
 
-void TensorVerbs::stop_settled(const Value& before, const Value& after, double threshold) {
-  const Tensor size = before.tensor.square().sum(-1).clamp_min(1e-30);
-  const Tensor change = ((after.tensor - before.tensor).square().sum(-1) / size).sqrt();
-  stop(of_all(change.lt(threshold)));
+void TensorVerbs::stop_settled(const Value& before, const Value& after, const Exit& exit) {
+  const Tensor value = state_criterion(exit.rule, before.tensor, after.tensor);
+  stop(of_all(meets(exit.rule, value, exit.threshold)));
 }
 
-void TensorVerbs::stop_agreed(const Value& logits, double threshold) {
+void TensorVerbs::stop_agreed(const Value& logits, const Exit& exit) {
   const Tensor p = logits.tensor.to(at::kFloat);
-  if (!agreed_.defined()) {
+  const bool first = !agreed_.defined();
+  if (first) {
+    criterion_ = output_criterion(exit.rule, {}, p, {});
     agreed_ = p;
+    if (exit.rule != ExitRule::kl) stop(of_all(meets(exit.rule, criterion_, exit.threshold)));
     return;
   }
-  const Tensor all = agreed_;
-  const Tensor last = running_.index.defined() ? select_rows(all, running_.index) : all;
-  const Tensor log_p = p.log_softmax(-1);
-  const Tensor divergence = (log_p.exp() * (log_p - last.log_softmax(-1))).sum(-1);
-  stop(of_all(divergence.lt(threshold)));
-  agreed_ = merge(all, p).tensor;
+  const Tensor values = criterion_.unsqueeze(-1);  // [B,S,1]
+  const bool some = running_.index.defined();
+  const Tensor last = some ? select_rows(values, running_.index) : values;
+  const Tensor before = some ? select_rows(agreed_, running_.index) : agreed_;
+  const Tensor value = output_criterion(exit.rule, before, p, last.squeeze(-1));
+  stop(of_all(meets(exit.rule, value, exit.threshold)));
+  criterion_ = merge(values, value.unsqueeze(-1)).tensor.squeeze(-1);
+  agreed_ = merge(agreed_, p).tensor;
+}
+
+void TensorVerbs::leave_state(const Value& h, const Tensor& norm) {
+  if (!options_.keep_state || !result_) return;
+  result_->last_state =
+      norm.defined() ? rms_norm(h.tensor, norm, c_.norm_eps, at::kFloat) : h.tensor;
 }
 
 void TensorVerbs::halt(const Value& h, const HaltingWeights& w) {
@@ -473,11 +523,15 @@ void TensorVerbs::gate(const Value& h, const HaltingWeights& w) {
     add(result_->gate_logits, logits_of(h.tensor));
     add(result_->gate_logits_alone, logits_of(h.tensor.detach()));
   }
-  if (options_.exit.rule != ExitRule::halting || loop_ + 1 < c_.min_halt_loops) return;
+  const bool by_quantile = options_.exit.rule == ExitRule::gate;
+  const double threshold = by_quantile ? options_.exit.threshold : c_.act_threshold;
+  if (!by_quantile && options_.exit.rule != ExitRule::halting) return;
+  // A quantile of 1 means all loops, though the sum may be rounded to 1 before.
+  if (loop_ + 1 < c_.min_halt_loops || (by_quantile && threshold >= 1)) return;
   // P(exit by now) = 1 − Π (1 − λ), with log(1 − σ(z)) = log σ(−z).
   const Tensor stay = of_all(at::log_sigmoid(-logits_of(h.tensor)));
   log_stay_ = log_stay_.defined() ? log_stay_ + stay : stay;
-  stop((1 - log_stay_.exp()).ge(c_.act_threshold));
+  stop((1 - log_stay_.exp()).ge(threshold));
 }
 
 bool TensorVerbs::wants_output() const {

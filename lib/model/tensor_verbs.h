@@ -16,14 +16,18 @@ class TensorVerbs final : public Verbs {
               const ForwardOptions& options, ForwardResult& result);
 
   Value embed(const Tensor& table) override;
+  Value add_embedding(const Value& x, const Value& gate, const Matrix& table) override;
   Value product(const Value& x, const Matrix& w) override;
   Value gated_product(const Value& x, const Matrix& gate_up) override;
+  Value relu2_product(const Value& x, const Matrix& up) override;
+  Value softcap(const Value& x, double bound) override;
   Value add_low_rank(const Value& x, const Tensor& down, const Value& scale,
                      const Tensor& up) override;
   Value norm(const Value& x, const Tensor& weight, Precision precision) override;
   std::pair<Value, Value> add_norm(const Value& x, const Value& y, const Value& shift,
                                    const Tensor& weight) override;
   Value add(const Value& x, const Value& y) override;
+  Value add_bias(const Value& x, const Tensor& bias) override;
   Value sum(const std::vector<Term>& terms) override;
   Value concat(const Value& x, const Value& y) override;
   std::vector<Value> split(const Value& x, const std::vector<int64_t>& widths) override;
@@ -32,6 +36,7 @@ class TensorVerbs final : public Verbs {
   Value zeros_like(const Value& x) override;
   Value random_like(const Value& x) override;
   Value heads(const Value& x, int64_t count) override;
+  Value norm_heads(const Value& x, const Tensor& weight, double eps) override;
   Value rope(const Value& x) override;
   Value attend_grouped(const Value& q, const Value& k, const Value& v,
                        const LayerId& layer) override;
@@ -45,8 +50,8 @@ class TensorVerbs final : public Verbs {
   Value repeat(Value h, const std::function<Value(const Value&)>& body) override;
   Value running(const Value& x) override;
   Value merge(const Value& all, const Value& some) override;
-  void stop_settled(const Value& before, const Value& after, double threshold) override;
-  void stop_agreed(const Value& logits, double threshold) override;
+  void stop_settled(const Value& before, const Value& after, const Exit& exit) override;
+  void stop_agreed(const Value& logits, const Exit& exit) override;
   Value agreed_logits() override { return agreed_; }
   void halt(const Value& h, const HaltingWeights& w) override;
   Value output_if_stopped(const Value& h, const HaltingWeights& w) override;
@@ -55,6 +60,7 @@ class TensorVerbs final : public Verbs {
   bool wants_output() const override;
   void take_output(const Value& output) override;
   void examine(const Value& before, const Value& after, const Map& map) override;
+  void leave_state(const Value& h, const Tensor& norm) override;
   Value wanted(const Value& x) override;
   void want_last() override { last_query_ = true; }
   bool recomputes(Recompute piece) const override;
@@ -116,6 +122,7 @@ class TensorVerbs final : public Verbs {
   HaltingState halting_;
   Tensor stopping_, stopped_;  // [B,S] bool: by an exit in this loop; in an earlier one
   Tensor agreed_;              // [B,S,V] fp32
+  Tensor criterion_;           // [B,S] fp32: what an exit rule that compares outputs gave last
   Tensor loops_run_;           // [B,S] int64
   Tensor log_stay_;            // [B,S] fp32: log of the gate's probability of no exit so far
 };

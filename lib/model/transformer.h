@@ -4,7 +4,7 @@
 namespace mythos {
 
 // What a forward pass leaves: the hidden state after the final norm, [B,S,D] in the compute type,
-// or, where tokens exit by kl, the logits that it has formed already, [B,S,V].
+// or, where tokens exit by a rule that compares outputs, the logits that it has formed already.
 struct Output {
   Value hidden, logits;
 };

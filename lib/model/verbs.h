@@ -30,6 +30,7 @@ struct Value {
   std::shared_ptr<const ScratchRows> rows;
   int64_t first = 0, width = 0, heads = 0;
   const float* norm_weight = nullptr;
+  double norm_eps = 0;
   bool rotated = false;
   const LoopTable* table = nullptr;  // a vector that changes from loop to loop
 
@@ -47,11 +48,6 @@ struct Term {
   Value scale = {};
 };
 
-struct LayerId {
-  Section section = Section::core;
-  int64_t index = 0;
-};
-
 // Where each position's k experts and their weights are.
 struct Routing {
   at::Tensor experts, weights;  // [N,k] int64, fp32; while recording the threads keep them
@@ -64,12 +60,19 @@ class Verbs {
  public:
   virtual ~Verbs() = default;
 
-  // Rows of the table [V,D] by the ids of the pass → [B,S,D].
+  // Rows of the table [V,D] by the ids of the pass, times model.embedding_scale → [B,S,D].
   virtual Value embed(const at::Tensor& table) = 0;
+  // x, K heads, plus 2σ(gate) ⊙ the row of the table [V,K·d] by each position's id (Parcae): a gate
+  // for each head.
+  virtual Value add_embedding(const Value& x, const Value& gate, const Matrix& table) = 0;
   // x wᵀ, w [N,K] → width N.
   virtual Value product(const Value& x, const Matrix& w) = 0;
   // silu(gate x) ⊙ up x (Shazeer 2020), gate_up [2F,K] → width F.
   virtual Value gated_product(const Value& x, const Matrix& gate_up) = 0;
+  // ½ relu(up x)² (Parcae, Prairie et al. 2026), up [F,K] → width F.
+  virtual Value relu2_product(const Value& x, const Matrix& up) = 0;
+  // bound · tanh(x / bound) of the logits x, which may be overwritten.
+  virtual Value softcap(const Value& x, double bound) = 0;
   // x + ((x downᵀ) ⊙ scale) up, down and up [r,D], scale [r].
   virtual Value add_low_rank(const Value& x, const at::Tensor& down, const Value& scale,
                              const at::Tensor& up) = 0;
@@ -80,6 +83,8 @@ class Verbs {
   virtual std::pair<Value, Value> add_norm(const Value& x, const Value& y, const Value& shift,
                                            const at::Tensor& weight) = 0;
   virtual Value add(const Value& x, const Value& y) = 0;
+  // x + bias, a vector, in x's type.
+  virtual Value add_bias(const Value& x, const at::Tensor& bias) = 0;
   // Σ of the terms, as the state.
   virtual Value sum(const std::vector<Term>& terms) = 0;
   virtual Value concat(const Value& x, const Value& y) = 0;
@@ -93,7 +98,10 @@ class Verbs {
 
   // x divided into `count` heads, for norm(), rope() and attention.
   virtual Value heads(const Value& x, int64_t count) = 0;
-  // Rotates the last rope_dim channels of each head by the position (Su et al. 2021).
+  // RMSNorm of each head of x; without a weight where that is undefined.
+  virtual Value norm_heads(const Value& x, const at::Tensor& weight, double eps) = 0;
+  // Rotates the last rope_dim channels of each head by the position (Su et al. 2021), in the pairs
+  // of model.rope_pairing.
   virtual Value rope(const Value& x) = 0;
   // Stores keys and values of the layer and attends to all that it has stored; results of all heads
   // side by side. q H heads, k and v K heads (Ainslie et al. 2023).
@@ -120,11 +128,12 @@ class Verbs {
   virtual Value running(const Value& x) = 0;
   virtual Value merge(const Value& all, const Value& some) = 0;
 
-  // Positions whose state changed by less than threshold · ‖before‖ stop (Geiping et al. 2025).
-  virtual void stop_settled(const Value& before, const Value& after, double threshold) = 0;
-  // Positions whose next-token distribution is within `threshold` nats (KL) of the one after the
-  // loop before stop.
-  virtual void stop_agreed(const Value& logits, double threshold) = 0;
+  // Positions stop whose states around this loop meet the exit rule, one that compares states
+  // (exit_criteria.h).
+  virtual void stop_settled(const Value& before, const Value& after, const Exit& exit) = 0;
+  // Positions stop whose logits after this loop and the one before meet the exit rule, one that
+  // compares outputs.
+  virtual void stop_agreed(const Value& logits, const Exit& exit) = 0;
   // The logits that stop_agreed() has seen last of each position.
   virtual Value agreed_logits() = 0;
   // Adaptive computation time (Graves 2016): h is a position's state after this loop.
@@ -143,6 +152,10 @@ class Verbs {
   // The loop's map, and the states before and after it; the last loop's are looked at.
   using Map = std::function<Value(Verbs& v, const Value& h)>;
   virtual void examine(const Value& /*before*/, const Value& /*after*/, const Map&) {}
+
+  // h is the state after the last loop, which the next token may start from; `norm`, where defined,
+  // is the weight of the norm that it gets before.
+  virtual void leave_state(const Value& h, const at::Tensor& norm) = 0;
 
   // The positions of x [B,S,·] whose results are wanted; want_last() makes that the last one.
   virtual Value wanted(const Value& x) = 0;

@@ -4,13 +4,12 @@
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 
-#include <sys/mman.h>
-#include <unistd.h>
-
+#include <algorithm>
 #include <cmath>
 
 #include "arch/halting.h"
 #include "base/error.h"
+#include "base/memory.h"
 #include "base/rng.h"
 #include "base/strings.h"
 #include "ops/linear/weight.h"
@@ -76,12 +75,21 @@ void fill_matrix(const TensorDeclaration& declaration, const ModelConfig& config
   }
   const bool orthogonal =
       config.matrix_init == MatrixInit::orthogonal && is_hidden_matrix(declaration);
-  fill_normal(value.data_ptr<float>(), value.numel(), orthogonal ? 1 : config.init_std, seed,
-              stream);
+  const bool embedding = declaration.use == Use::lookup && config.embedding_std > 0;
+  const double deviation = embedding ? config.embedding_std : config.init_std;
+  fill_normal(value.data_ptr<float>(), value.numel(), orthogonal ? 1 : deviation, seed, stream);
   if (orthogonal) make_orthogonal(declaration, config.init_std, value);
   if (declaration.writes_residual && config.residual_init == ResidualInit::scaled) {
     value.mul_(residual_scale(declaration, config));
   }
+}
+
+void require_shape(const TensorDeclaration& declared, const Tensor& values,
+                   const std::string& origin) {
+  if (values.sizes() == at::IntArrayRef(declared.shape)) return;
+  fail(ErrorKind::data, origin + ": tensor '" + declared.name + "' has shape " +
+                            shape_text(values.sizes()) + ", expected " +
+                            shape_text(declared.shape));
 }
 
 }  // namespace
@@ -124,13 +132,42 @@ std::string shape_text(at::IntArrayRef shape) {
   return strprintf("[%s]", join(sizes, ","));
 }
 
-Parameters::Parameters(const ModelConfig& config, at::Device device) {
+Parameters::Parameters(const ModelConfig& config, at::Device device) : device_(device) {
   for (TensorDeclaration& declared : declared_tensors(config)) {
     const auto options = at::TensorOptions().dtype(at::kFloat).device(device);
     Tensor tensor = at::empty(declared.shape, options).requires_grad_(is_trained(declared.use));
     index_[declared.name] = items_.size();
     items_.push_back({std::move(declared), std::move(tensor)});
   }
+}
+
+Parameters::Parameters(const ModelConfig& config, at::Device device, StoredTensors stored,
+                       const std::string& origin)
+    : device_(device), stored_(std::move(stored)), origin_(origin) {
+  for (TensorDeclaration& declared : declared_tensors(config)) {
+    index_[declared.name] = items_.size();
+    items_.push_back({std::move(declared), Tensor()});
+  }
+  std::vector<std::string> names;
+  for (const auto& [name, make] : stored_) names.push_back(name);
+  require_names(names, origin);
+}
+
+void Parameters::make(size_t item) const {
+  Item& to = items_[item];
+  const auto found = stored_.find(to.name);
+  if (found == stored_.end()) return;
+  const at::NoGradGuard no_grad;
+  Tensor values = found->second();
+  stored_.erase(found);
+  require_shape(to, values, origin_);
+  const bool kept = is_cast(to.use) && values.scalar_type() != at::kDouble;
+  // Detached, as a view would hold what it is a view of.
+  to.tensor = values.to(device_, kept ? values.scalar_type() : at::kFloat).detach();
+}
+
+void Parameters::make_all() const {
+  for (size_t i = 0; !stored_.empty() && i < items_.size(); ++i) make(i);
 }
 
 void Parameters::initialize(const ModelConfig& config, uint64_t seed) {
@@ -149,6 +186,7 @@ void Parameters::initialize(const ModelConfig& config, uint64_t seed, const std:
 const Tensor& Parameters::at(const std::string& name) const {
   const auto found = index_.find(name);
   if (found == index_.end()) fail(ErrorKind::internal, "no parameter '" + name + "'");
+  if (!stored_.empty()) make(found->second);
   return items_[found->second].tensor;
 }
 
@@ -173,33 +211,37 @@ Tensor Parameters::merged(const std::string& name) const {
 }
 
 void Parameters::release(const std::string& name) {
-  at(name);
-  items_[index_.at(name)].tensor = Tensor();
+  const auto found = index_.find(name);
+  if (found == index_.end()) fail(ErrorKind::internal, "no parameter '" + name + "'");
+  stored_.erase(name);
+  items_[found->second].tensor = Tensor();
+}
+
+void Parameters::require_names(const std::vector<std::string>& stored,
+                               const std::string& origin) const {
+  for (const std::string& name : stored) {
+    if (contains(name)) continue;
+    std::vector<std::string> known;
+    for (const Item& item : items_) known.push_back(item.name);
+    fail(ErrorKind::data,
+         origin + ": tensor '" + name + "' is not part of this model." + did_you_mean(name, known));
+  }
+  for (const Item& item : items_) {
+    if (std::ranges::find(stored, item.name) != stored.end()) continue;
+    fail(ErrorKind::data, origin + ": tensor '" + item.name + "' is missing (expected shape " +
+                              shape_text(item.shape) + ")");
+  }
 }
 
 std::vector<const Tensor*> Parameters::match(const std::map<std::string, Tensor>& values,
                                              const std::string& origin) const {
-  for (const auto& [name, value] : values) {
-    if (!contains(name)) {
-      std::vector<std::string> known;
-      for (const Item& item : items_) known.push_back(item.name);
-      fail(ErrorKind::data, origin + ": tensor '" + name + "' is not part of this model." +
-                                did_you_mean(name, known));
-    }
-  }
+  std::vector<std::string> names;
+  for (const auto& [name, value] : values) names.push_back(name);
+  require_names(names, origin);
   std::vector<const Tensor*> found;
   for (const Item& item : items_) {
-    const auto value = values.find(item.name);
-    if (value == values.end()) {
-      fail(ErrorKind::data, origin + ": tensor '" + item.name + "' is missing (expected shape " +
-                                shape_text(item.shape) + ")");
-    }
-    if (value->second.sizes() != at::IntArrayRef(item.shape)) {
-      fail(ErrorKind::data, origin + ": tensor '" + item.name + "' has shape " +
-                                shape_text(value->second.sizes()) + ", expected " +
-                                shape_text(item.shape));
-    }
-    found.push_back(&value->second);
+    found.push_back(&values.at(item.name));
+    require_shape(item, *found.back(), origin);
   }
   return found;
 }
@@ -208,6 +250,20 @@ void Parameters::load(const std::map<std::string, Tensor>& values, const std::st
   const at::NoGradGuard no_grad;
   const auto found = match(values, origin);
   for (size_t i = 0; i < items_.size(); ++i) items_[i].tensor.copy_(*found[i]);
+}
+
+void Parameters::load(StoredTensors stored, const std::string& origin) {
+  const at::NoGradGuard no_grad;
+  std::vector<std::string> names;
+  for (const auto& [name, make] : stored) names.push_back(name);
+  require_names(names, origin);
+  for (Item& item : items_) {
+    const auto made = stored.find(item.name);
+    const Tensor values = made->second();
+    stored.erase(made);
+    require_shape(item, values, origin);
+    item.tensor.copy_(values);
+  }
 }
 
 void Parameters::adopt(const std::map<std::string, Tensor>& values, const std::string& origin) {
@@ -222,11 +278,7 @@ namespace {
 
 // Gives the memory of rows that nobody will read again back to the system.
 void forget(const Tensor& rows) {
-  const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
-  const auto begin = reinterpret_cast<uintptr_t>(rows.data_ptr());
-  const uintptr_t first = (begin + page - 1) / page * page;
-  const uintptr_t last = (begin + rows.nbytes()) / page * page;
-  if (first < last) madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
+  forget_pages(rows.data_ptr(), rows.nbytes());
 }
 
 // Fills weights from the parameters of the same names.
@@ -236,8 +288,7 @@ class WeightMaker {
               std::optional<int64_t> multiple = {})
       : parameters_(parameters),
         type_(type),
-        width_(multiple.value_or(
-            width_multiple(parameters.items().front().tensor.device().type(), type))) {}
+        width_(multiple.value_or(width_multiple(parameters.device().type(), type))) {}
   // Takes the parameters one by one; those that products alone read are rounded.
   WeightMaker(Parameters& parameters, at::ScalarType type, WeightFormat format,
               const PrepareParameter& prepare)
@@ -250,6 +301,7 @@ class WeightMaker {
   Weights make(const ModelConfig& config) const {
     Weights w;
     w.compute_type = type_;
+    w.logit_softcap = config.logit_softcap;
     const bool plain = format_ == WeightFormat::plain;
     Weights::visit(w, config, [&](auto& member, const TensorDeclaration& declaration) {
       if (prepare_) prepare_(*taken_from_, declaration.name);
@@ -269,10 +321,9 @@ class WeightMaker {
     if (!is_cast(declaration.use)) {
       member = tensor;
     } else if (!taken_from_) {
-      member =
-          shared_weight(parameters_.merged(declaration.name), type_, padding(declaration.hidden));
+      member = shared_weight(parameters_.merged(declaration.name), type_, padding(declaration));
     } else {
-      member = padded(cast(tensor, type_, last_reader(tensor)), padding(declaration.hidden));
+      member = padded(cast(tensor, type_, last_reader(tensor)), padding(declaration));
     }
   }
   // Rounded matrices are not padded.
@@ -291,10 +342,10 @@ class WeightMaker {
     if (format_ == WeightFormat::plain || !is_rounded(use)) return WeightFormat::plain;
     return use == Use::head ? WeightFormat::int8 : format_;
   }
-  Padding padding(HiddenSide side) const {
-    switch (side) {
+  Padding padding(const TensorDeclaration& declaration) const {
+    switch (declaration.hidden) {
       case HiddenSide::rows:
-        return {0, 2, width_};
+        return {0, static_cast<int64_t>(declaration.parts.size()), width_};
       case HiddenSide::columns:
         return {1, 1, width_};
       case HiddenSide::none:

@@ -35,6 +35,10 @@ struct LowRankUpdate {
   double scale = 1;
 };
 
+// Makes the values of a tensor that a file holds, on the CPU and in any floating-point type.
+using StoredTensor = std::function<Tensor()>;
+using StoredTensors = std::map<std::string, StoredTensor>;
+
 // The stored tensors of one model, in fp32, in the order of their declarations.
 class Parameters {
  public:
@@ -45,11 +49,22 @@ class Parameters {
   // Allocates every tensor on the device, with requires_grad where trained; values undefined.
   Parameters(const ModelConfig& config, at::Device device);
 
+  // Tensors that are made when they are first asked for, items() all of them, without gradient. On
+  // a CPU those that are cast (arch/declaration.h) keep the type and the memory of what `stored`
+  // makes; the others become fp32. What one tensor was made from is let go of then. Fails (data) as
+  // load() does, about shapes only when they are made.
+  Parameters(const ModelConfig& config, at::Device device, StoredTensors stored,
+             const std::string& origin);
+
   // Fills all values, or those of one tensor. The same seed gives the same values on every device.
   void initialize(const ModelConfig& config, uint64_t seed);
   void initialize(const ModelConfig& config, uint64_t seed, const std::string& name);
 
-  const std::vector<Item>& items() const { return items_; }
+  const std::vector<Item>& items() const {
+    make_all();
+    return items_;
+  }
+  at::Device device() const { return device_; }
   // The tensors of items() by their place in the model.
   ModelTensors<Tensor, Tensor> tree(const ModelConfig& config) const;
   // Fails (internal) when there is no such name.
@@ -65,6 +80,8 @@ class Parameters {
   // Copies values in. Fails (data), naming the tensor and `origin`, when a name is missing or
   // unknown, or a shape differs.
   void load(const std::map<std::string, Tensor>& values, const std::string& origin);
+  // load() of values that are made one after the other.
+  void load(StoredTensors stored, const std::string& origin);
   // load() for computing without gradient: fp32 values on this device are shared, not copied.
   void adopt(const std::map<std::string, Tensor>& values, const std::string& origin);
 
@@ -73,7 +90,15 @@ class Parameters {
   std::vector<const Tensor*> match(const std::map<std::string, Tensor>& values,
                                    const std::string& origin) const;
 
-  std::vector<Item> items_;
+  // Fails (data) unless `stored` has the names of items_.
+  void require_names(const std::vector<std::string>& stored, const std::string& origin) const;
+  void make(size_t item) const;
+  void make_all() const;
+
+  at::Device device_;
+  mutable std::vector<Item> items_;
+  mutable StoredTensors stored_;  // of items that were not asked for yet
+  std::string origin_;            // of stored_
   std::map<std::string, size_t> index_;
   std::map<std::string, LowRankUpdate> updates_;
 };
@@ -85,6 +110,7 @@ class Parameters {
 // Members that a configuration lacks are undefined; a tied head that is not rounded is `embed`.
 struct Weights : ModelTensors<Tensor, Matrix> {
   at::ScalarType compute_type = at::kFloat;
+  double logit_softcap = 0;  // of the configuration
 };
 using LayerWeights = LayerTensors<Tensor, Matrix>;
 using CoreWeights = CoreTensors<Tensor, Matrix>;

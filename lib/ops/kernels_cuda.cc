@@ -94,7 +94,7 @@ void swiglu_backward(const Tensor& gate_up, const Tensor& scale, const Tensor& s
 }
 
 void rope(const Tensor& x, const Tensor& cos, const Tensor& sin, float direction,
-          const Tensor& out) {
+          RopePairing pairing, const Tensor& out) {
   static const CudaKernel<Rope> kernel("mythos_cuda_rope");
   Rope args{};
   args.x = data(x);
@@ -109,6 +109,7 @@ void rope(const Tensor& x, const Tensor& cos, const Tensor& sin, float direction
   args.batch_stride = x.stride(0);
   args.position_stride = x.stride(1);
   args.direction = direction;
+  args.halves = pairing == RopePairing::halves;
   args.type = number_type(x);
   kernel(args, x.device());
 }

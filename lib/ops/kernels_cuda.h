@@ -1,6 +1,7 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
+#include "config/model_config.h"
 #include "device/number_type.h"
 
 // The CUDA twins of the functions in the *_cpu.h headers, with their contracts, over the entry
@@ -30,7 +31,7 @@ void swiglu_backward(const at::Tensor& gate_up, const at::Tensor& scale, const a
                      const at::Tensor& d_scale);
 
 void rope(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin, float direction,
-          const at::Tensor& out);
+          RopePairing pairing, const at::Tensor& out);
 
 void cross_entropy_forward(const at::Tensor& logits, const at::Tensor& targets,
                            const at::Tensor& loss, const at::Tensor& log_sum);

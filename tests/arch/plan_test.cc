@@ -137,6 +137,30 @@ TEST(Plan, SlotBytesByHand) {
   EXPECT_EQ(cache_bytes(c, 3, 7, 2), 7 * cache_slots(c, 3) * slot.bf16);
 }
 
+// A core with key heads of its own, heads wider than dim/n_heads, and a table of which a token
+// reads one row in each loop.
+TEST(Plan, SectionsHaveTheirOwnKeyHeads) {
+  ModelConfig c = by_hand();
+  const Plan before = make_plan(c, 3, 100);
+  c.core_kv_heads = 2;
+  EXPECT_EQ(slot_bytes(c, Section::core).bf16, 2 * slot_bytes(c, Section::prelude).bf16);
+  EXPECT_EQ(cache_bytes(c, 3, 100, 2), (1 + 3 * 2 + 1) * (2 * 1 * 4) * 100 * 2);
+  EXPECT_EQ(token_bytes(c, 3).bf16, (1 + 3 * 2 + 1) * (2 * 1 * 4) * 2);
+  EXPECT_EQ(make_plan(c, 3, 100).parameters - before.parameters, 2 * 4 * 8);
+  c.core_kv_heads = 0;
+  c.head_width = 6;
+  EXPECT_EQ(slot_bytes(c).bf16, 2 * (2 * 1 * 6));
+  EXPECT_EQ(slot_bytes(c).mha_bf16, 2 * 2 * 2 * 6);
+  EXPECT_EQ(make_plan(c, 3, 100).attention_macs_per_token, before.attention_macs_per_token * 6 / 4);
+  c.head_width = 0;
+  c.value_embeddings = "1";
+  const Plan with = make_plan(c, 3, 100);
+  const int64_t gate = 1 * 8, row = 1 * 4;
+  EXPECT_EQ(with.parameters - before.parameters, c.vocab_size * row + gate);
+  EXPECT_EQ(with.active_parameters - before.active_parameters, row + gate);
+  EXPECT_EQ(with.matrix_macs_per_token - before.matrix_macs_per_token, 3 * gate);
+}
+
 // What MLA is for: 14 to 30 times less than multi-head attention.
 TEST(Plan, LatentsOfLargePresetsAreFarBelowMultiHead) {
   for (const std::string size : {"1b", "3b", "10b", "50b", "100b", "500b", "1t"}) {

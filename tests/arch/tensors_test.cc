@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
 #include <set>
 
 namespace mythos {
@@ -17,10 +18,15 @@ std::vector<ModelConfig> configurations() {
     all.push_back(config);
     config.attention = Attention::gqa;
     config.qk_norm = true;
+    config.attention_bias = AttentionBias::qkv;
+    config.value_embeddings = "0,1,2";
     config.ffn = FeedForward::dense;
     config.halting = Halting::act;
     config.tied_head = false;
     config.norm_placement = NormPlacement::sandwich;
+    all.push_back(config);
+    config.activation = Activation::relu2;
+    config.readout = true;
     all.push_back(config);
   }
   return all;
@@ -78,14 +84,16 @@ TEST(Tensors, EveryMemberIsDeclared) {
   EXPECT_EQ(members_reached<HaltingTensors>(), sizeof(HaltingTensors<char, char>));
   const size_t of_layers =
       members_reached<LayerTensors>([](auto& layer, const ModelConfig& config, const auto& f) {
-        LayerTensors<char, char>::visit(layer, config, config.ffn, f);
+        LayerTensors<char, char>::visit(layer, config, {Section::core, 0}, f);
       });
-  EXPECT_EQ(of_layers, sizeof(LayerTensors<char, char>));
+  // Shared experts have gates and so no `up`.
+  EXPECT_EQ(of_layers + 1, sizeof(LayerTensors<char, char>));
   std::set<std::string> names;
   for (const ModelConfig& config : configurations()) {
     for (const TensorDeclaration& tensor : declared_tensors(config)) names.insert(tensor.name);
   }
-  for (const char* name : {"embed.weight", "head.weight", "norm.weight", "prelude_norm.weight"}) {
+  for (const char* name :
+       {"embed.weight", "head.weight", "norm.weight", "prelude_norm.weight", "readout.weight"}) {
     EXPECT_EQ(names.count(name), 1U) << name;
   }
 }
@@ -109,6 +117,37 @@ TEST(Tensors, AreCountedInALoopWhereTheCoreReadsThem) {
       EXPECT_FALSE(tensor.part.empty()) << tensor.name;
     }
   }
+}
+
+// Layers are counted over prelude, core and coda, and the core may have key heads of its own.
+TEST(Tensors, FollowTheSectionAndTheNumberOfTheirLayer) {
+  ModelConfig config;
+  config.attention = Attention::gqa;
+  config.dim = 48, config.n_heads = 4, config.n_kv_heads = 2, config.core_kv_heads = 4;
+  config.head_width = 6;
+  config.core_layers = 2;
+  config.attention_bias = AttentionBias::qk;
+  config.qk_norm = true, config.qk_norm_weight = false;
+  config.value_embeddings = "0, 2,3";
+  config.validate();
+  std::map<std::string, std::vector<int64_t>> shapes;
+  for (const TensorDeclaration& tensor : declared_tensors(config)) {
+    shapes[tensor.name] = tensor.shape;
+  }
+  using Shape = std::vector<int64_t>;
+  EXPECT_EQ(shapes.at("prelude.0.attn.qkv.weight"), (Shape{(4 + 2 * 2) * 6, 48}));
+  EXPECT_EQ(shapes.at("core.1.attn.qkv.weight"), (Shape{(4 + 2 * 4) * 6, 48}));
+  EXPECT_EQ(shapes.at("coda.0.attn.wo.weight"), (Shape{48, 24}));
+  EXPECT_EQ(shapes.at("prelude.0.attn.q_bias"), (Shape{24}));
+  EXPECT_EQ(shapes.at("prelude.0.attn.k_bias"), (Shape{12}));
+  EXPECT_EQ(shapes.at("core.0.attn.k_bias"), (Shape{24}));
+  EXPECT_EQ(shapes.count("core.0.attn.v_bias"), 0U);
+  EXPECT_EQ(shapes.count("core.0.attn.q_norm.weight"), 0U);
+  EXPECT_EQ(shapes.at("prelude.0.value_embed.weight"), (Shape{config.vocab_size, 12}));
+  EXPECT_EQ(shapes.at("prelude.0.value_gate.weight"), (Shape{2, 32}));
+  EXPECT_EQ(shapes.count("core.0.value_embed.weight"), 0U);
+  EXPECT_EQ(shapes.at("core.1.value_embed.weight"), (Shape{config.vocab_size, 24}));
+  EXPECT_EQ(shapes.at("coda.0.value_gate.weight"), (Shape{2, 32}));
 }
 
 // Names and their order are part of checkpoints and seeds: a tensor's place in the list is its

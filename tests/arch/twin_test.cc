@@ -61,6 +61,25 @@ TEST(Twin, IsPlain) {
   EXPECT_EQ(parse_config(to_toml(twin.config), "twin.toml"), twin.config);
 }
 
+TEST(Twin, LeavesOutWhatIsAboutLoops) {
+  Config looped = load_preset("nano");
+  ModelConfig& model = looped.model;
+  model.attention = Attention::gqa;
+  model.value_embeddings = "2";
+  model.ffn = FeedForward::dense;
+  model.core_ffn_dim = 640;
+  model.injection = Injection::linear;
+  model.injection_norm = false;
+  model.readout = true;
+  model.final_norm = FinalNorm::twice;
+  looped.validate();
+  const Twin twin = plain_twin(looped, MatchBy::flops, 0, 256);
+  EXPECT_LE(std::abs(twin.deviation()), 0.005);
+  EXPECT_EQ(twin.config.model.core_dense_ffn_dim(), twin.config.model.ffn_dim);
+  EXPECT_FALSE(twin.config.model.readout);
+  EXPECT_EQ(twin.config.model.final_norm, FinalNorm::output);
+}
+
 TEST(Twin, IsNoneOfAModelBeyondTheMostLayers) {
   Config looped = load_preset("nano");
   looped.model.ffn = FeedForward::dense;

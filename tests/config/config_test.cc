@@ -29,14 +29,28 @@ Config unusual() {
   c.model.qk_nope_head_dim = 13;
   c.model.v_head_dim = 14;
   c.model.rope_theta = 12345.678;
+  c.model.head_width = 10;
+  c.model.core_kv_heads = 2;
+  c.model.rope_pairing = RopePairing::halves;
+  c.model.attention_bias = AttentionBias::qkv;
+  c.model.value_embeddings = "0,4";
   c.model.qk_norm = true;
+  c.model.qk_norm_weight = false;
+  c.model.qk_norm_eps = 0.25;
   c.model.ffn = FeedForward::dense;
   c.model.ffn_dim = 15;
   c.model.n_experts = 16;
   c.model.n_shared_experts = 0;
   c.model.n_experts_per_tok = 3;
   c.model.expert_dim = 17;
+  c.model.core_ffn_dim = 14;
+  c.model.activation = Activation::relu2;
   c.model.injection = Injection::linear;
+  c.model.injection_norm = false;
+  c.model.readout = true;
+  c.model.final_norm = FinalNorm::loop;
+  c.model.embedding_scale = 4.5;
+  c.model.logit_softcap = 30;
   c.model.initial_state = InitialState::zero;
   c.model.prelude_norm = false;
   c.model.norm_placement = NormPlacement::sandwich;
@@ -110,6 +124,11 @@ Config unusual_depths() {
   Config c;
   c.model.initial_state = InitialState::random;
   c.model.state_std = 0.4;
+  c.model.injection = Injection::zoh;
+  c.model.zoh_gain = ZohGain::euler;
+  c.model.embedding_std = 0.3;
+  c.decode.state_seed = 9;
+  c.decode.state_scale = 0.5;
   c.train.loop_sampling = LoopSampling::set;
   c.train.loop_sigma = 0.25;
   c.train.loop_set = "1 2 4";
@@ -136,6 +155,10 @@ Config unusual_tuning() {
   c.train.tune_rank = 4;
   c.train.tune_alpha = 8;
   c.train.tune_matrices = "*.wo.weight";
+  c.decode.cache = {CacheSharing::modulo, CacheType::int4, 3};
+  c.decode.exit = ExitRule::gate;
+  c.decode.exit_quantile = 0.75;
+  c.decode.warm_start = true;
   c.decode.prefill_chunk = 64;
   return c;
 }
@@ -152,6 +175,12 @@ Config unusual_updates() {
   c.train.param_groups = "embed.* lr=0.5 decay=0";
   c.train.cautious_decay = true;
   c.train.ema_decay = 0.999;
+  c.train.layout = Layout::fully_sharded;
+  c.train.bucket_bytes = 1 << 20;
+  c.train.keep_every = 1000;
+  c.train.max_hours = 23.5;
+  c.train.tensorboard = true;
+  c.train.prometheus = true;
   c.decode.latent_steps = 2;
   return c;
 }
@@ -298,6 +327,20 @@ INSTANTIATE_TEST_SUITE_P(
         BadConfig{"attention=gqa n_heads=256 n_kv_heads=256", "dim/n_heads = 1 channels"},
         BadConfig{"qk_rope_head_dim=15", "model.qk_rope_head_dim = 15: must be even"},
         BadConfig{"qk_norm=true", "model.qk_norm = true: only with model.attention = \"gqa\""},
+        BadConfig{"head_dim=64", "model.head_dim = 64: only with model.attention = \"gqa\""},
+        BadConfig{"core_kv_heads=1", "model.core_kv_heads = 1: only with model.attention"},
+        BadConfig{"attention_bias=qk", "model.attention_bias = \"qk\": only with"},
+        BadConfig{"value_embeddings=0", "model.value_embeddings = \"0\": only with"},
+        BadConfig{"attention=gqa head_dim=63", "model.head_dim = 63: must be even"},
+        BadConfig{"attention=gqa core_kv_heads=3",
+                  "model.core_kv_heads = 3: must divide model.n_heads = 4"},
+        BadConfig{"attention=gqa value_embeddings=1,x",
+                  "model.value_embeddings = \"1,x\": \"x\" is not the next layer"},
+        BadConfig{"attention=gqa value_embeddings=2,1",
+                  "model.value_embeddings = \"2,1\": \"1\" is not the next layer"},
+        BadConfig{"attention=gqa value_embeddings=-1", "\"-1\" is not the next layer"},
+        BadConfig{"attention=gqa value_embeddings=0,3",
+                  "there is no layer 3; prelude, core and coda have the layers 0 to 2"},
         BadConfig{"n_experts_per_tok=9",
                   "model.n_experts_per_tok = 9: at most model.n_experts = 8"},
         BadConfig{"loop_embedding_dim=257",
@@ -324,6 +367,13 @@ INSTANTIATE_TEST_SUITE_P(
         BadConfig{"rollback_lr_factor=0", "train.rollback_lr_factor = 0.0: above 0"},
         BadConfig{"residual_init=zero norm_placement=sandwich",
                   "model.residual_init = \"zero\": \"normal\" with model.norm_placement"},
+        BadConfig{"residual_init=scaled norm_placement=residual",
+                  "model.residual_init = \"scaled\": \"normal\" with model.norm_placement = "
+                  "\"residual\""},
+        BadConfig{"core_ffn_dim=64", "model.core_ffn_dim = 64: only with model.ffn = \"dense\""},
+        BadConfig{"injection_norm=false", "model.injection_norm = false: true unless"},
+        BadConfig{"zoh_gain=euler", "model.zoh_gain = \"euler\": only with model.injection"},
+        BadConfig{"embedding_scale=0", "model.embedding_scale = 0.0: above 0"},
         BadConfig{"ponder_cost=0.1", "objectives.ponder_cost = 0.1: only with model.halting"},
         BadConfig{"next_token=0", "objectives.next_token = 0.0: as all other weights"},
         BadConfig{"objectives.gate=1 halting=act",

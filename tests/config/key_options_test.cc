@@ -50,8 +50,8 @@ TEST(KeyOptions, HelpComesFromTheKey) {
             "NAME Learning-rate schedule: cosine, linear-cooldown, constant, wsd or inverse-sqrt "
             "(train.schedule)");
   EXPECT_EQ(text("--cache-type"),
-            "NAME How keys and values are held (auto is as dtype): auto, fp32, bf16 or int8; "
-            "default: auto (decode.cache_type)");
+            "NAME How keys and values are held (auto is as dtype): auto, fp32, bf16, int8 or "
+            "int4; default: auto (decode.cache_type)");
   EXPECT_EQ(text("--prefill-chunk"),
             "N Prompt tokens of one forward pass; default: 512 (decode.prefill_chunk)");
 }
@@ -76,8 +76,9 @@ TEST(DecodeOptions, EveryKeyHasAnOption) {
   std::vector<std::string> names;
   for (const CLI::Option* option : app.get_options()) names.push_back(option->get_name());
   EXPECT_EQ(join(names, " "),
-            "--help --config --dtype --weights --cache-type --cache-sharing --exit "
-            "--exit-threshold --latent-steps --prefill-chunk");
+            "--help --config --dtype --weights --cache-type --cache-sharing --cache-modulo --exit "
+            "--exit-threshold --exit-quantile --warm-start --state-seed --state-scale "
+            "--latent-steps --prefill-chunk");
 }
 
 TEST(DecodeOptions, AVerbOffersTheKeysThatItNames) {
@@ -109,6 +110,45 @@ TEST(DecodeOptions, WinOverTheFileAndTheFileOverTheCheckpoint) {
             expected);
 }
 
+TEST(DecodeOptions, ABooleanKeyIsAFlag) {
+  EXPECT_TRUE(decode_options({"--warm-start"}).resolve({}).warm_start);
+  DecodeConfig checkpoint;
+  checkpoint.warm_start = true;
+  EXPECT_FALSE(decode_options({"--warm-start=false"}).resolve(checkpoint).warm_start);
+  EXPECT_TRUE(decode_options({}).resolve(checkpoint).warm_start);
+}
+
+TEST(DecodeOptions, AModulusNeedsLoopsThatShareByIt) {
+  const auto options = decode_options({"--cache-modulo", "2"});
+  EXPECT_EQ(error_of(ErrorKind::usage, [&] { options.resolve({}); }),
+            "--cache-modulo belongs to --cache-sharing modulo");
+  EXPECT_EQ(decode_options({"--cache-sharing", "modulo", "--cache-modulo", "2"})
+                .resolve({})
+                .cache.own_loops(5),
+            2);
+  DecodeConfig checkpoint;
+  checkpoint.cache.sharing = CacheSharing::modulo;
+  EXPECT_EQ(options.resolve(checkpoint).cache.modulo, 2);
+}
+
+TEST(DecodeConfig, LoopsWithKeysOfTheirOwn) {
+  const auto own = [](CacheSharing sharing, int64_t loops) {
+    return CacheOptions{sharing, CacheType::automatic, 4}.own_loops(loops);
+  };
+  EXPECT_EQ(own(CacheSharing::per_loop, 7), 7);
+  EXPECT_EQ(own(CacheSharing::modulo, 7), 4);
+  EXPECT_EQ(own(CacheSharing::modulo, 3), 3);
+  EXPECT_EQ(own(CacheSharing::last_loop, 7), 1);
+  EXPECT_EQ(own(CacheSharing::average, 7), 1);
+}
+
+TEST(DecodeConfig, AWarmStartHasNoLatentSteps) {
+  const auto options = decode_options({"--warm-start", "--latent-steps", "2"});
+  EXPECT_EQ(error_of(ErrorKind::usage, [&] { options.resolve({}); }),
+            "decode.warm_start = true: not with decode.latent_steps, whose passes have no token "
+            "before them");
+}
+
 TEST(DecodeOptions, AFileThatIsNotThereIsNamed) {
   const auto options = decode_options({"--config", "/nowhere/x.toml"});
   EXPECT_EQ(error_of(ErrorKind::usage, [&] { options.resolve({}); }),
@@ -128,16 +168,29 @@ TEST(DecodeConfig, ThresholdIsTheRulesOwnUnlessGiven) {
   EXPECT_EQ(config.threshold(), 0.05);
   config.exit = ExitRule::kl;
   EXPECT_EQ(config.threshold(), 0.001);
+  // As Huginn's code has them.
+  const std::pair<ExitRule, double> published[] = {
+      {ExitRule::entropy_diff, 1e-3}, {ExitRule::latent_diff, 0.03},
+      {ExitRule::cosine, 1e-3},       {ExitRule::huginn_kl, 1e-3},
+      {ExitRule::minp_kl, 1e-5},      {ExitRule::argmax_stability, 5}};
+  for (const auto& [rule, threshold] : published) {
+    config.exit = rule;
+    EXPECT_EQ(config.threshold(), threshold) << enum_name(rule);
+    EXPECT_TRUE(config.has_threshold()) << enum_name(rule);
+  }
   config.exit_threshold = 0;  // never ends a token's loops
   EXPECT_EQ(config.threshold(), 0);
+  config.exit = ExitRule::gate;
+  config.exit_quantile = 0.7;
+  EXPECT_EQ(config.threshold(), 0.7);
+  EXPECT_FALSE(config.has_threshold());
 }
 
 TEST(DecodeConfig, TheHaltingHeadTakesNoThreshold) {
   const auto options = decode_options({"--exit", "halting", "--exit-threshold", "0.1"});
-  EXPECT_EQ(
-      error_of(ErrorKind::usage, [&] { options.resolve({}); }),
-      "decode.exit_threshold = 0.1: only with decode.exit = \"latent\" or \"kl\"; the halting "
-      "head's is model.act_threshold");
+  EXPECT_EQ(error_of(ErrorKind::usage, [&] { options.resolve({}); }),
+            "decode.exit_threshold = 0.1: not with decode.exit = \"halting\", whose threshold is "
+            "model.act_threshold, nor with \"gate\", whose threshold is decode.exit_quantile");
 }
 
 }  // namespace

@@ -89,18 +89,21 @@ TEST_P(DecoderOf, TheNativeStepEqualsThePlainOne) {
 TEST_P(DecoderOf, TheNativeStepEqualsThePlainOneOnEveryCache) {
   const Model model = wide_model(config()), there = wide_model(config(), device_);
   const std::vector<uint32_t> ids = ids_of(config(), 20);
-  for (const auto type : {CacheType::fp32, CacheType::bf16, CacheType::int8}) {
-    for (const auto sharing :
-         {CacheSharing::per_loop, CacheSharing::last_loop, CacheSharing::average}) {
+  for (const auto type : {CacheType::fp32, CacheType::bf16, CacheType::int8, CacheType::int4}) {
+    for (const auto sharing : {CacheSharing::per_loop, CacheSharing::last_loop,
+                               CacheSharing::average, CacheSharing::modulo}) {
       Decoder::Options options = fp32();
-      options.cache = {sharing, type};
+      options.cache = {sharing, type, 2};
       Decoder native(model, options);
       options.native = false;
       Decoder plain(there, options);
       const auto got = one_by_one(native, ids, 3), want = one_by_one(plain, ids, 3);
       for (size_t i = 0; i < ids.size(); ++i) {
         // Where the last bit differs, a number may be rounded to the other neighbour.
-        expect_near(got[i], want[i], type == CacheType::fp32 ? tolerance() : 0.02,
+        expect_near(got[i], want[i],
+                    type == CacheType::fp32   ? tolerance()
+                    : type == CacheType::int4 ? 0.2
+                                              : 0.02,
                     strprintf("%s %s token %u", enum_name(type), enum_name(sharing), i));
       }
     }

@@ -7,7 +7,9 @@
 
 #include "../device.h"
 #include "../model/sample_model.h"
+#include "base/error.h"
 #include "infer/engine/decoder.h"
+#include "model/exit_criteria.h"
 
 namespace mythos {
 namespace {
@@ -42,6 +44,27 @@ Steps steps(const Model& model, const Decoder::Options& options, bool full_depth
   return out;
 }
 
+// Thresholds that no loop meets, that every loop meets, and that some do.
+double never(ExitRule rule) {
+  return rule == ExitRule::argmax_stability ? 1e9 : 0;
+}
+double always(ExitRule rule) {
+  return rule == ExitRule::argmax_stability ? 0 : 1e9;
+}
+double sometimes(ExitRule rule) {
+  switch (rule) {
+    case ExitRule::argmax_stability:
+      return 2;
+    case ExitRule::cosine:
+      return 0.08;
+    case ExitRule::latent:
+    case ExitRule::latent_diff:
+      return 0.4;
+    default:
+      return 0.02;
+  }
+}
+
 class ExitOf : public testing::TestWithParam<std::tuple<NamedConfig, ExitRule>> {
  protected:
   static Model model(ModelConfig config) {
@@ -54,16 +77,17 @@ TEST_P(ExitOf, AThresholdThatNothingMeetsChangesNothing) {
   const auto& [named, rule] = GetParam();
   const Model model = this->model(named.config);
   const Steps want = steps(model, exiting(ExitRule::none, 0));
-  const Steps got = steps(model, exiting(rule, -1));
+  const Steps got = steps(model, exiting(rule, never(rule)));
   EXPECT_EQ(got.logits, want.logits);
   EXPECT_EQ(got.loops_run, want.loops_run);
 }
 
 TEST_P(ExitOf, ALooseThresholdStopsEveryTokenAsSoonAsItMay) {
   const auto& [named, rule] = GetParam();
-  const Steps got = steps(model(named.config), exiting(rule, 1e9));
+  const Steps got = steps(model(named.config), exiting(rule, always(rule)));
   // The first loop has no distribution before it, or no state that it could change.
-  const bool from_zero = named.config.initial_state == InitialState::zero;
+  const bool from_zero =
+      rule == ExitRule::latent && named.config.initial_state == InitialState::zero;
   for (const int64_t loops : got.loops_run) {
     EXPECT_EQ(loops, rule == ExitRule::kl || from_zero ? 2 : 1);
   }
@@ -80,18 +104,19 @@ std::vector<double> changes(const Model& model, uint32_t id, ExitRule rule) {
   for (int64_t loops = 1; loops <= kLoops; ++loops) {
     ForwardOptions options;
     options.loops = loops;
-    if (rule == ExitRule::latent) {
+    if (compares_states(rule)) {
       options.observer = [&](int64_t t, const Tensor& before, const Tensor& after) {
-        const double size = before.norm().item<double>();
-        if (size > 0) out[static_cast<size_t>(t)] = (after - before).norm().item<double>() / size;
+        if (rule == ExitRule::latent && before.norm().item<double>() == 0) return;
+        out[static_cast<size_t>(t)] = state_criterion(rule, before, after).item<double>();
       };
     }
     scores.push_back(
         logits(weights, forward(model.config, weights, ids, options).hidden).flatten());
   }
-  for (size_t t = 1; rule == ExitRule::kl && t < kLoops; ++t) {
-    const Tensor p = scores[t].log_softmax(0), q = scores[t - 1].log_softmax(0);
-    out[t] = (p.exp() * (p - q)).sum().item<double>();
+  Tensor last;
+  for (size_t t = 0; compares_outputs(rule) && t < kLoops; ++t) {
+    last = output_criterion(rule, t > 0 ? scores[t - 1] : Tensor(), scores[t], last);
+    out[t] = last.item<double>();
   }
   return out;
 }
@@ -108,8 +133,8 @@ TEST_P(ExitOf, TheFirstChangeBelowTheThresholdStopsAToken) {
     if (!std::isfinite(value)) continue;
     for (const double factor : {0.97, 1.03}) {
       const double threshold = value * factor;
-      const auto first =
-          std::find_if(change.begin(), change.end(), [&](double x) { return x < threshold; });
+      const auto first = std::find_if(change.begin(), change.end(),
+                                      [&](double x) { return meets(rule, x, threshold); });
       const int64_t want = std::min<int64_t>(first - change.begin() + 1, kLoops);
       EXPECT_EQ(steps(model, exiting(rule, threshold)).loops_run[0], want) << threshold;
     }
@@ -120,7 +145,7 @@ TEST_P(ExitOf, RowsAtFullDepthDoNotExit) {
   const auto& [named, rule] = GetParam();
   const Model model = this->model(named.config);
   const Steps want = steps(model, exiting(ExitRule::none, 0));
-  const Steps got = steps(model, exiting(rule, 1e9), /*full_depth=*/true);
+  const Steps got = steps(model, exiting(rule, always(rule)), /*full_depth=*/true);
   EXPECT_EQ(got.logits, want.logits);
   EXPECT_EQ(got.loops_run, want.loops_run);
 }
@@ -129,7 +154,7 @@ TEST_P(ExitOf, RowsAtFullDepthDoNotExit) {
 TEST_P(ExitOf, CompanyAtFullDepthDoesNotMatter) {
   const auto& [named, rule] = GetParam();
   const Model model = this->model(named.config);
-  const double threshold = rule == ExitRule::kl ? 0.05 : 0.5;
+  const double threshold = sometimes(rule);
   const Steps deep = steps(model, exiting(rule, threshold), true);
   const Steps alone = steps(model, exiting(rule, threshold));
   Decoder decoder(model, exiting(rule, threshold));
@@ -201,6 +226,56 @@ TEST(ExitByHalting, ReadsOutTheStateAtWhichAGateLeaves) {
   }
 }
 
+// Each loop leaves half of those that are left: 0.5, 0.75, 0.875, 0.9375; a quantile of 1 is that
+// of the last loop.
+TEST(ExitByGate, StopsAtTheFirstLoopThatReachesTheQuantile) {
+  ModelConfig config = small_config();
+  config.halting = Halting::gate;
+  config.init_std = 0.2;
+  Model model = sample_model(config);
+  Tensor(model.parameters.at("recurrent.halt.weight")).detach().zero_();
+  Tensor(model.parameters.at("recurrent.halt.bias")).detach().zero_();
+  for (const auto& [quantile, loops] :
+       {std::pair(0.0, 1), {0.4, 1}, {0.7, 2}, {0.8, 3}, {0.9, 4}, {0.99, 5}, {1.0, 5}}) {
+    for (const bool native : {true, false}) {
+      Decoder::Options options = exiting(ExitRule::gate, -1);
+      options.exit_quantile = quantile;
+      options.native = native;
+      EXPECT_EQ(steps(model, options).loops_run, std::vector<int64_t>(kTokens, loops)) << quantile;
+    }
+  }
+}
+
+// A gate that is certain: the sum is rounded to 1 after the first loop.
+TEST(ExitByGate, AQuantileOf1IsAllLoops) {
+  ModelConfig config = small_config();
+  config.halting = Halting::gate;
+  Model model = sample_model(config);
+  Tensor(model.parameters.at("recurrent.halt.bias")).detach().fill_(40);
+  for (const bool native : {true, false}) {
+    Decoder::Options options = exiting(ExitRule::gate, -1);
+    options.native = native;
+    EXPECT_EQ(steps(model, options).loops_run, std::vector<int64_t>(kTokens, kLoops));
+    options.exit_quantile = 0.999;
+    EXPECT_EQ(steps(model, options).loops_run, std::vector<int64_t>(kTokens, 1));
+  }
+}
+
+TEST(ExitByGate, NeedsAGate) {
+  for (const Halting halting : {Halting::none, Halting::act}) {
+    ModelConfig config = small_config();
+    config.halting = halting;
+    const Model model = sample_model(config);
+    try {
+      const Decoder decoder(model, exiting(ExitRule::gate, -1));
+      FAIL() << "no error";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::usage);
+      EXPECT_TRUE(error.message().starts_with("exit by gate: the model has no gate of exits"));
+    }
+  }
+}
+
 // Tensors, which serve every device, against the program of rows: depths, logits and what the
 // tokens that stopped leave in every kind of cache.
 class ExitOnDevice : public OnDeviceTest<NamedConfig> {};
@@ -249,12 +324,16 @@ TEST_P(ExitOnDevice, TensorsStopTokensAsRowsDo) {
   config.init_std = 0.2;
   config.act_threshold = 0.7;
   const Model model = sample_model(config), there = sample_model(config, 3, device_);
-  for (const ExitRule rule : {ExitRule::latent, ExitRule::kl, ExitRule::halting}) {
+  for (size_t i = 1; i < EnumNames<ExitRule>::names.size(); ++i) {
+    const auto rule = static_cast<ExitRule>(i);
     if (rule == ExitRule::halting && config.halting == Halting::none) continue;
-    for (const CacheSharing sharing :
-         {CacheSharing::per_loop, CacheSharing::last_loop, CacheSharing::average}) {
-      Decoder::Options options = exiting(rule, rule == ExitRule::kl ? 0.02 : 0.4);
+    if (rule == ExitRule::gate && config.halting != Halting::gate) continue;
+    for (const CacheSharing sharing : {CacheSharing::per_loop, CacheSharing::last_loop,
+                                       CacheSharing::average, CacheSharing::modulo}) {
+      Decoder::Options options = exiting(rule, sometimes(rule));
+      options.exit_quantile = 0.7;
       options.cache.sharing = sharing;
+      options.cache.modulo = 2;
       Decoder::Options tensors = options;
       tensors.native = false;
       const std::string what = std::string(enum_name(rule)) + " " + std::string(enum_name(sharing));
@@ -272,13 +351,18 @@ INSTANTIATE_TEST_SUITE_P(Mechanisms, ExitOnDevice,
                            return info.param.device + "_" + info.param.value.name;
                          });
 
-INSTANTIATE_TEST_SUITE_P(Mechanisms, ExitOf,
-                         testing::Combine(testing::ValuesIn(all_mechanisms()),
-                                          testing::Values(ExitRule::latent, ExitRule::kl)),
-                         [](const auto& info) {
-                           return std::get<0>(info.param).name + "_" +
-                                  std::string(enum_name(std::get<1>(info.param)));
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Mechanisms, ExitOf,
+    testing::Combine(testing::ValuesIn(all_mechanisms()),
+                     testing::Values(ExitRule::latent, ExitRule::kl, ExitRule::entropy_diff,
+                                     ExitRule::latent_diff, ExitRule::cosine, ExitRule::huginn_kl,
+                                     ExitRule::minp_kl, ExitRule::argmax_stability)),
+    [](const auto& info) {
+      std::string name =
+          std::get<0>(info.param).name + "_" + std::string(enum_name(std::get<1>(info.param)));
+      std::ranges::replace(name, '-', '_');
+      return name;
+    });
 
 }  // namespace
 }  // namespace mythos

@@ -150,6 +150,16 @@ TEST_F(Generate, StopsAtEosAndDoesNotShowIt) {
   EXPECT_EQ(got.ids, std::vector<uint32_t>(ids.begin(), end));
 }
 
+TEST_F(Generate, StopsAtOtherTokensThatEndTexts) {
+  const Generation all = run(greedy(8));
+  GenerateOptions options = greedy(8);
+  options.stop_ids = {7, all.ids[3]};
+  const Generation got = run(options);
+  const auto end = std::find(all.ids.begin(), all.ids.end(), all.ids[3]);
+  EXPECT_EQ(got.ids, std::vector<uint32_t>(all.ids.begin(), end));
+  EXPECT_EQ(got.reason, StopReason::eos);
+}
+
 TEST_F(Generate, StopsWhereTheContextEnds) {
   const Generation got = run(greedy(1000));
   EXPECT_EQ(got.reason, StopReason::context);

@@ -302,5 +302,46 @@ TEST(OrderedLines, PrintsInOrderWhatComesInAny) {
   EXPECT_EQ(printed, "abde");
 }
 
+TEST_F(Jsonl, ConversationsNeedAChatAndAMessageToAnswer) {
+  const ByteTokenizer tokenizer(false, false);
+  ChatFormat format;
+  format.name = "brackets";
+  format.before_role = "[";
+  format.behind_role = "]";
+  format.end = "|";
+  const Chat chat(tokenizer, format, false);
+  JsonlPrompt defaults;
+  defaults.chat = &chat;
+  const std::string lines =
+      "{\"messages\": [{\"role\": \"user\", \"content\": \"hi\"}], \"stop\": \"x\"}\n"
+      "{\"prompt\": \"yo\"}\n"
+      "{\"messages\": [{\"role\": \"assistant\", \"content\": \"hi\"}]}\n"
+      "{\"messages\": []}\n"
+      "{\"messages\": [{\"role\": \"user\"}]}\n"
+      "{\"messages\": 3}\n"
+      "{\"messages\": [], \"prompt\": \"x\"}\n"
+      "{\"stop\": \"x\"}";
+  const auto got = read(lines, defaults);
+  ASSERT_EQ(got.size(), 8u);
+  EXPECT_EQ(got[0].prompt, "[user]hi|[assistant]");
+  EXPECT_EQ(got[0].options.stop, (std::vector<std::string>{"x", "|"}));
+  EXPECT_EQ(got[1].prompt, "[user]yo|[assistant]");
+  const char* faults[] = {"must end with a message to answer",
+                          "must end with a message to answer",
+                          "has a message 0 without 'role' and 'content' as strings",
+                          "is not a list of messages",
+                          "give one of them",
+                          "has neither a member \"messages\" nor \"prompt\""};
+  for (size_t i = 0; i < std::size(faults); ++i) {
+    ASSERT_TRUE(got[i + 2].fault);
+    EXPECT_NE(got[i + 2].fault->message().find(faults[i]), std::string::npos)
+        << got[i + 2].fault->message();
+  }
+  const auto plain = read(lines);
+  ASSERT_TRUE(plain[0].fault);
+  EXPECT_NE(plain[0].fault->message().find("give --chat"), std::string::npos);
+  EXPECT_EQ(plain[1].prompt, "yo");
+}
+
 }  // namespace
 }  // namespace mythos

@@ -82,12 +82,13 @@ TEST_P(Prefill, GoesOnBehindACopiedPrefix) {
   const Model model = small_model(value(), device_);
   const std::vector<uint32_t> ids = small_prompt(40);
   const c10::InferenceMode guard;
-  for (const CacheSharing sharing :
-       {CacheSharing::per_loop, CacheSharing::last_loop, CacheSharing::average}) {
-    for (const CacheType type : {CacheType::fp32, CacheType::bf16, CacheType::int8}) {
+  for (const CacheSharing sharing : {CacheSharing::per_loop, CacheSharing::last_loop,
+                                     CacheSharing::average, CacheSharing::modulo}) {
+    for (const CacheType type :
+         {CacheType::fp32, CacheType::bf16, CacheType::int8, CacheType::int4}) {
       for (const int64_t chunk : {10, 20}) {  // on the CPU the native path, and nn::forward
         Decoder::Options options = fp32();
-        options.cache = {sharing, type};
+        options.cache = {sharing, type, 2};
         options.prefill_chunk = chunk;
         Decoder decoder(model, options);
         const auto whole = decoder.make_cache(3, 40), copied = decoder.make_cache(3, 1);

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <optional>
 #include <string>
 
 #include "alone.h"
@@ -137,6 +138,90 @@ TEST_F(ReplTest, AStopEndsTheTextAndTheConversationGoesOn) {
   EXPECT_TRUE(open_);
   stop_behind_ = 1000;
   EXPECT_GT(say("hello").size(), 10u);
+}
+
+// Messages are "[ROLE]CONTENT|".
+class ChatReplTest : public testing::Test {
+ protected:
+  Repl::Settings settings() const {
+    ChatFormat format;
+    format.name = "brackets";
+    format.before_role = "[";
+    format.behind_role = "]";
+    format.end = "|";
+    format.assistant = "a";
+    format.answer = answer_;
+    Repl::Settings settings;
+    settings.options.max_tokens = 6;
+    settings.options.sampling.temperature = 0;
+    settings.options.stop = {"|"};
+    settings.chat = Chat(tokenizer_, format, false);
+    return settings;
+  }
+  // What the line made the model say, without the line feed.
+  std::string say(const std::string& line) {
+    if (!repl_) {
+      repl_.emplace(engine_, settings(),
+                    Repl::Output{[this](std::string_view text) { text_ += text; },
+                                 [this](const std::string& message) { message_ += message; },
+                                 [](const std::string&) {}});
+    }
+    text_.clear();
+    message_.clear();
+    EXPECT_TRUE(repl_->handle(line));
+    if (text_.ends_with('\n')) text_.pop_back();
+    return text_;
+  }
+  // What the model answers to a whole conversation without an earlier one's cache.
+  std::string answer_to(const std::string& conversation) {
+    Engine fresh(decoder_, tokenizer_, 1);
+    Request request;
+    request.ids = tokenizer_.encode(conversation);
+    request.options = settings().options;
+    return fresh.complete(std::move(request)).text;
+  }
+
+  Model model_ = small_model();
+  ByteTokenizer tokenizer_{false, false};
+  Decoder decoder_{model_, fp32()};
+  Engine engine_{decoder_, tokenizer_, 1};
+  std::string answer_, text_, message_;
+  std::optional<Repl> repl_;
+};
+
+TEST_F(ChatReplTest, ATurnGoesOnBehindTheAnswerAndComputesOnlyWhatIsNew) {
+  const std::string first = say("hi");
+  EXPECT_EQ(first, answer_to("[user]hi|[a]"));
+  const int64_t prompt = engine_.counts().computed_prompt_tokens, drawn = engine_.counts().tokens;
+  EXPECT_EQ(prompt, 12);
+  ASSERT_EQ(drawn, 6);
+  const std::string second = say("yo");
+  EXPECT_EQ(second, answer_to("[user]hi|[a]" + first + "|[user]yo|[a]"));
+  // The end of the answer, the turn, and the token that was drawn last and not fed.
+  EXPECT_EQ(engine_.counts().computed_prompt_tokens - prompt, 14);
+  EXPECT_EQ(engine_.counts().prompt_tokens, 12 + 12 + 6 + 13);
+}
+
+TEST_F(ChatReplTest, NewBeginsAnotherConversation) {
+  const std::string first = say("hi");
+  EXPECT_NE(say("hi"), first);
+  say(":new");
+  EXPECT_EQ(message_, "");
+  EXPECT_EQ(say("hi"), first);
+  say(":help");
+  EXPECT_NE(message_.find(":new "), std::string::npos);
+}
+
+TEST_F(ChatReplTest, AMessageThatDoesNotFitLeavesTheConversationAsItWas) {
+  const std::string first = say("hi");
+  EXPECT_EQ(say(std::string(40, 'x')), "");
+  EXPECT_NE(message_.find("the model's context holds 48"), std::string::npos) << message_;
+  EXPECT_EQ(say("yo"), answer_to("[user]hi|[a]" + first + "|[user]yo|[a]"));
+}
+
+TEST_F(ChatReplTest, WhatAnswersBeginWithIsShownAndPartOfThePrompt) {
+  answer_ = "(";
+  EXPECT_EQ(say("hi"), "(" + answer_to("[user]hi|[a]("));
 }
 
 }  // namespace

@@ -204,6 +204,82 @@ INSTANTIATE_TEST_SUITE_P(Paths, SampledSpeculation,
                                          OnDevice<Path>{"cpu", kNative[1]}),
                          path_name);
 
+// The shapes of published models: what a token starts from, where norms stand, and a gate of exits.
+std::vector<std::pair<std::string, ModelConfig>> published_shapes() {
+  std::vector<std::pair<std::string, ModelConfig>> out;
+  const auto add = [&](const std::string& name) -> ModelConfig& {
+    ModelConfig c = small_config(Attention::gqa);
+    c.ffn = FeedForward::dense;
+    c.loop_embedding = LoopEmbedding::none;
+    c.lora_rank = 0;
+    c.prelude_norm = false;
+    out.emplace_back(name, c);
+    return out.back().second;
+  };
+  ModelConfig& ouro = add("ouro");
+  ouro.prelude_layers = ouro.coda_layers = 0;
+  ouro.core_layers = 2;
+  ouro.injection = Injection::none;
+  ouro.final_norm = FinalNorm::loop;
+  ouro.norm_placement = NormPlacement::sandwich;
+  ouro.rope_pairing = RopePairing::halves;
+  ouro.halting = Halting::gate;
+  ModelConfig& huginn = add("huginn");
+  huginn.injection = Injection::linear;
+  huginn.injection_norm = false;
+  huginn.initial_state = InitialState::random;
+  huginn.final_norm = FinalNorm::twice;
+  huginn.norm_placement = NormPlacement::residual;
+  huginn.attention_bias = AttentionBias::qk;
+  ModelConfig& parcae = add("parcae");
+  parcae.injection = Injection::zoh;
+  parcae.zoh_gain = ZohGain::euler;
+  parcae.readout = true;
+  parcae.initial_state = InitialState::random;
+  parcae.activation = Activation::relu2;
+  parcae.logit_softcap = 15;
+  ModelConfig& zero = add("zero");
+  zero.injection = Injection::linear;
+  zero.initial_state = InitialState::zero;
+  return out;
+}
+
+TEST(SpeculationOfPublishedShapes, GivesTheTextOfFullDepth) {
+  const ByteTokenizer tokenizer(false, false);
+  at::set_num_threads(1);  // tensors this small are not worth sharing
+  for (const auto& [name, config] : published_shapes()) {
+    Model model(config);
+    model.parameters.initialize(config, 11);
+    for (const Parameters::Item& item : model.parameters.items()) {
+      // States that go on changing from loop to loop.
+      if (item.name.find("injection") == std::string::npos || item.shape.size() < 2) continue;
+      at::manual_seed(4);
+      Tensor(item.tensor).detach().normal_(0, 0.15);
+    }
+    int64_t accepted = 0, drafted = 0;
+    for (const bool native : {true, false}) {
+      Decoder::Options options;
+      options.compute_type = ComputeType::fp32;
+      options.native = native;
+      Alone alone(model, tokenizer, options, 4);
+      GenerateOptions plain;
+      plain.sampling.temperature = 0;
+      plain.max_tokens = 16;
+      const Generation want = alone.generate(small_prompt(6), plain);
+      for (const auto& [loops, tokens] : {std::pair{1, 3}, {3, 5}}) {
+        GenerateOptions speculative = plain;
+        speculative.speculation = {loops, tokens};
+        const Generation got = alone.generate(small_prompt(6), speculative);
+        EXPECT_EQ(got.ids, want.ids) << name << " at " << loops << " loops";
+        accepted += got.speculation.accepted;
+        drafted += got.speculation.drafted;
+      }
+    }
+    EXPECT_GT(accepted, 0) << name;
+    EXPECT_LT(accepted, drafted) << name;
+  }
+}
+
 TEST(SpeculationOptions, WhatCannotBeVerifiedIsAnError) {
   const Model model = small_model();
   const ByteTokenizer tokenizer(false, false);

@@ -32,6 +32,10 @@ std::vector<NamedConfig> halting_mechanisms() {
   add("gqa_qk_norm_two_layers", [](ModelConfig& c) {
     c.attention = Attention::gqa, c.qk_norm = true, c.core_layers = 2, c.lora_rank = 0;
   });
+  add("value_embeddings", [](ModelConfig& c) {
+    c.attention = Attention::gqa, c.n_kv_heads = 3, c.value_embeddings = "0,1,2";
+    c.attention_bias = AttentionBias::qkv, c.rope_pairing = RopePairing::halves;
+  });
   add("zoh",
       [](ModelConfig& c) { c.injection = Injection::zoh, c.initial_state = InitialState::zero; });
   add("linear", [](ModelConfig& c) { c.injection = Injection::linear, c.prelude_norm = false; });
@@ -119,7 +123,7 @@ TEST_P(HaltedPositions, KeysInLaterLoopsAreThoseOfTheLastLoopRun) {
     const bool mla = config().attention == Attention::mla;
     const at::TensorOptions on = device_;
     const Tensor a = mla ? at::zeros({1, 1, config().kv_lora_rank + config().qk_rope_head_dim}, on)
-                         : at::zeros({1, 1, config().n_kv_heads, config().head_dim()}, on);
+                         : at::zeros({1, 1, config().core_key_heads(), config().head_dim()}, on);
     const auto all = cache->append({Section::core, layer, loop}, a, mla ? Tensor() : a);
     const Tensor keys = all.first[0].narrow(0, 0, kTokens).flatten(1);
     if (mla) return keys;
@@ -207,7 +211,8 @@ TEST_P(HaltedPositions, OnlyRunningPositionsAreComputed) {
   const auto count = [](const at::RecordFunction& call) -> std::unique_ptr<at::ObserverContext> {
     if (std::string(call.name()) != "aten::sigmoid") return nullptr;
     const Tensor x = call.inputs()[0].toTensor();
-    if (x.dim() > 1) computed += x.numel();  // a vector is a gate's
+    // A vector is the gate of an injection, and value embeddings have one for each of 3 heads.
+    if (x.dim() > 1 && x.size(-1) == 1) computed += x.numel();
     return nullptr;
   };
   ForwardOptions options;

@@ -26,7 +26,7 @@ class CacheOf : public OnDeviceTest<Attention> {
   std::unique_ptr<KvCache> make(CacheType type, CacheSharing sharing = CacheSharing::per_loop,
                                 int64_t loops = 3, at::ScalarType compute = at::kFloat) const {
     return make_cache(config_, loops, /*batch=*/2, /*capacity_tokens=*/4, device_, compute,
-                      {sharing, type});
+                      {sharing, type, 2});
   }
   bool mla() const { return config_.attention == Attention::mla; }
   Tensor random(at::IntArrayRef shape) const { return at::randn(shape).to(device_); }
@@ -118,7 +118,7 @@ TEST_P(CacheOf, Bf16AndInt8StayNearAndGrow) {
         // int8: half a step of the largest of the parts that share a scale.
         int64_t from = 0;
         for (const int64_t width :
-             mla() ? CacheLayout(config_).a : std::vector{config_.head_dim()}) {
+             mla() ? CacheLayout(config_, Section::core).a : std::vector{config_.head_dim()}) {
           const Tensor exact = want.narrow(-1, from, width);
           const Tensor error = (got.narrow(-1, from, width) - exact).abs();
           const Tensor bound = type == CacheType::int8 ? exact.abs().amax(-1, true) * (1.001 / 254)
@@ -132,7 +132,8 @@ TEST_P(CacheOf, Bf16AndInt8StayNearAndGrow) {
 }
 
 TEST_P(CacheOf, GivesTheComputeType) {
-  for (const CacheType type : {CacheType::fp32, CacheType::bf16, CacheType::int8}) {
+  for (const CacheType type :
+       {CacheType::fp32, CacheType::bf16, CacheType::int8, CacheType::int4}) {
     const auto made = make(type, CacheSharing::per_loop, 3, at::kBFloat16);
     KvCache& cache = *made;
     const Pair fresh = step(2);
@@ -226,9 +227,9 @@ TEST_P(CacheOf, TheMeanIsOverTheLoopsThatAPositionRuns) {
 }
 
 TEST_P(CacheOf, CopiesAPrefix) {
-  for (const CacheSharing sharing :
-       {CacheSharing::per_loop, CacheSharing::last_loop, CacheSharing::average}) {
-    for (const CacheType type : {CacheType::fp32, CacheType::int8}) {
+  for (const CacheSharing sharing : {CacheSharing::per_loop, CacheSharing::last_loop,
+                                     CacheSharing::average, CacheSharing::modulo}) {
+    for (const CacheType type : {CacheType::fp32, CacheType::int8, CacheType::int4}) {
       const auto from = make(type, sharing), to = make(type, sharing);
       const auto first = steps(6), next = steps(1);
       feed(*from, first);
@@ -249,10 +250,80 @@ TEST_P(CacheOf, CopiesAPrefix) {
   EXPECT_THROW(short_loops->copy_prefix(*from, 2), Error);
 }
 
+// The numbers of a group that one int4 scale serves, and those of a group that ends within: each
+// is off by half a step at most, of steps that are rounded to bf16.
+TEST_P(CacheOf, Int4RoundsGroupsOf32) {
+  config_.kv_lora_rank = 75;
+  config_.n_heads = config_.n_kv_heads = 2;
+  config_.head_width = 42;
+  const auto cache = make(CacheType::int4);
+  const Pair fresh = step(5);
+  const auto seen = cache->append({Section::core, 0, 0}, fresh.a, fresh.b);
+  for (const auto& [got, want] : {std::pair(seen.first, fresh.a), {seen.second, fresh.b}}) {
+    if (!want.defined()) continue;
+    ASSERT_EQ(got.sizes(), want.sizes());
+    const std::vector<int64_t> widths =
+        mla() ? std::vector<int64_t>{32, 32, 11, 4} : std::vector<int64_t>{32, 10};
+    int64_t from = 0;
+    for (const int64_t width : widths) {
+      const Tensor exact = want.narrow(-1, from, width);
+      const Tensor error = (got.narrow(-1, from, width) - exact).abs();
+      const Tensor most = exact.abs().amax(-1, true);
+      EXPECT_TRUE((error <= most * (1.01 / 14)).all().item<bool>()) << from;
+      EXPECT_GT(error.max().item<double>(), most.min().item<double>() / 40) << from;
+      from += width;
+    }
+    EXPECT_EQ(from, want.size(-1));
+  }
+  // Bytes of numbers and of scales: latent 38 + 6, rotated key 2 + 2; a head 21 + 4.
+  const int64_t slot = mla() ? 48 : 2 * 2 * 25;
+  EXPECT_EQ(cache->bytes_per_token(), cache_slots(config_, 3) * slot);
+}
+
+// With 2 slots for 3 loops, the third one finds what the first left and leaves its own.
+TEST_P(CacheOf, ModuloKeepsTheNewestOfTheLoopsThatShare) {
+  const auto made = make(CacheType::fp32, CacheSharing::modulo);
+  EXPECT_EQ(made->bytes_per_token(), make(CacheType::fp32, {}, 2)->bytes_per_token());
+  const Pair first[3] = {step(2), step(2), step(2)}, next[3] = {step(1), step(1), step(1)};
+  for (int64_t loop = 0; loop < 3; ++loop) {
+    made->append({Section::core, 1, loop}, first[loop].a, first[loop].b);
+  }
+  made->advance(2);
+  const int64_t newest[3] = {2, 1, 2};
+  for (int64_t loop = 0; loop < 3; ++loop) {
+    const Pair& past = first[newest[loop]];
+    const auto seen = made->append({Section::core, 1, loop}, next[loop].a, next[loop].b);
+    expect_equal(seen.first, joined(past.a, next[loop].a));
+    expect_equal(seen.second, joined(past.b, next[loop].b));
+  }
+}
+
+// A position that does not run the third loop leaves what its first one did.
+TEST_P(CacheOf, ModuloKeepsWhatStoppedPositionsLeft) {
+  for (const CacheType type : {CacheType::fp32, CacheType::int8, CacheType::int4}) {
+    const auto made = make(type, CacheSharing::modulo), all = make(type, CacheSharing::modulo);
+    const Pair first = step(2), third = step(2);
+    Tensor runs = at::ones({2, 2}, at::TensorOptions(at::kBool).device(device_));
+    runs[0][1].fill_(false);
+    const auto before = made->append({Section::core, 0, 0}, first.a, first.b);
+    const auto fresh = all->append({Section::core, 0, 0}, third.a, third.b);
+    const auto seen = made->append({Section::core, 0, 2}, third.a, third.b, runs);
+    const auto expect = [&](const Tensor& got, const Tensor& ran, const Tensor& stopped) {
+      if (!got.defined()) return;
+      expect_equal(got[0][1], stopped[0][1]);
+      expect_equal(got[0][0], ran[0][0]);
+      expect_equal(got[1], ran[1]);
+    };
+    expect(seen.first, fresh.first, before.first);
+    expect(seen.second, fresh.second, before.second);
+  }
+}
+
 // Rows of floats and tensors are two ways into one memory.
 TEST_P(CacheOf, RowsAreStoredAsTensorsAre) {
   if (!device_.is_cpu()) GTEST_SKIP() << "rows are computed on the CPU";
-  for (const CacheType type : {CacheType::fp32, CacheType::bf16, CacheType::int8}) {
+  for (const CacheType type :
+       {CacheType::fp32, CacheType::bf16, CacheType::int8, CacheType::int4}) {
     const auto by_row = make_cache(config_, 3, 1, 4, device_, at::kFloat, {{}, type});
     const auto by_tensor = make_cache(config_, 3, 1, 4, device_, at::kFloat, {{}, type});
     for (int64_t token = 0; token < 3; ++token) {

@@ -38,7 +38,7 @@ Tensor hidden_by_plain_loop(ModelConfig config, const Weights& weights, const Te
   for (int64_t row = 0; row < ids.size(0); ++row) {
     const Tensor own = ids.narrow(0, row, 1);
     ForwardOptions options;
-    options.inputs = embed(weights.embed, own);
+    options.inputs = scaled_embedding(config, embed(weights.embed, own));
     for (int64_t place = 1; place < ids.size(1); ++place) {
       if (own[0][place].item<int64_t>() != kLatent) continue;
       const Tensor hidden = forward(config, weights, own, options).hidden;

@@ -23,7 +23,7 @@ TEST(RowProgram, HasNoBarrierThatItDoesNotNeed) {
     const int64_t dense = 6, layer = c.ffn == FeedForward::moe ? dense + 1 : dense;
     EXPECT_EQ(got.before, c.prelude_layers * dense + (c.injection == Injection::zoh)) << named.name;
     EXPECT_EQ(got.loop, c.core_layers * layer + (c.injection == Injection::linear)) << named.name;
-    EXPECT_EQ(got.after, c.coda_layers * dense) << named.name;
+    EXPECT_EQ(got.after, c.coda_layers * dense + c.readout) << named.name;
   }
 }
 

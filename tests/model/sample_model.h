@@ -1,4 +1,7 @@
 #pragma once
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+
 #include <ostream>
 #include <string>
 #include <vector>
@@ -45,10 +48,44 @@ inline std::vector<NamedConfig> all_mechanisms() {
   add("defaults", [](ModelConfig&) {});
   add("gqa", [](ModelConfig& c) { c.attention = Attention::gqa; });
   add("gqa_qk_norm", [](ModelConfig& c) { c.attention = Attention::gqa, c.qk_norm = true; });
+  add("gqa_weightless_norm", [](ModelConfig& c) {
+    c.attention = Attention::gqa, c.qk_norm = true;
+    c.qk_norm_weight = false, c.qk_norm_eps = 0.01;
+  });
+  add("gqa_wide_heads", [](ModelConfig& c) { c.attention = Attention::gqa, c.head_width = 10; });
+  add("gqa_core_heads", [](ModelConfig& c) { c.attention = Attention::gqa, c.core_kv_heads = 3; });
+  add("gqa_halves",
+      [](ModelConfig& c) { c.attention = Attention::gqa, c.rope_pairing = RopePairing::halves; });
+  add("mla_halves", [](ModelConfig& c) { c.rope_pairing = RopePairing::halves; });
+  add("gqa_bias_qk",
+      [](ModelConfig& c) { c.attention = Attention::gqa, c.attention_bias = AttentionBias::qk; });
+  add("gqa_bias_qkv_norm", [](ModelConfig& c) {
+    c.attention = Attention::gqa, c.attention_bias = AttentionBias::qkv, c.qk_norm = true;
+    c.init_std = 0.1;  // beside biases of 1, norms of smaller numbers hide them
+  });
+  add("value_embeddings", [](ModelConfig& c) {
+    c.attention = Attention::gqa, c.core_kv_heads = 3, c.core_layers = 2;
+    c.value_embeddings = "0,2,3";
+  });
   add("sandwich", [](ModelConfig& c) {
     // Norms of small numbers bend too much for finite differences, and more so where experts
     // change.
     c.norm_placement = NormPlacement::sandwich, c.ffn = FeedForward::dense, c.init_std = 0.1;
+  });
+  add("norms_of_sums", [](ModelConfig& c) {
+    c.norm_placement = NormPlacement::residual, c.ffn = FeedForward::dense, c.init_std = 0.1;
+    c.injection = Injection::linear, c.injection_norm = false, c.core_layers = 2;
+    c.prelude_norm = false, c.embedding_scale = 3, c.final_norm = FinalNorm::twice;
+  });
+  add("relu2_readout", [](ModelConfig& c) {
+    c.activation = Activation::relu2, c.ffn = FeedForward::dense, c.core_ffn_dim = 40;
+    c.injection = Injection::zoh, c.zoh_gain = ZohGain::euler, c.readout = true;
+    c.logit_softcap = 2;
+  });
+  add("norm_in_the_loop", [](ModelConfig& c) {
+    c.norm_placement = NormPlacement::sandwich, c.ffn = FeedForward::dense, c.init_std = 0.1;
+    c.injection = Injection::none, c.prelude_norm = false, c.final_norm = FinalNorm::loop;
+    c.prelude_layers = 0, c.core_layers = 2, c.coda_layers = 0;
   });
   add("dense", [](ModelConfig& c) { c.ffn = FeedForward::dense; });
   add("no_shared_expert", [](ModelConfig& c) { c.n_shared_experts = 0; });
@@ -75,6 +112,15 @@ inline Model sample_model(const ModelConfig& config, uint64_t seed = 3,
                           at::Device device = at::kCPU) {
   Model model(config, device);
   model.parameters.initialize(config, seed);
+  // What is 0 at first would hide whether it is used at all.
+  const at::NoGradGuard no_grad;
+  int64_t next = 0;
+  for (const Parameters::Item& item : model.parameters.items()) {
+    const bool bias = item.name.find(".attn.") != item.name.npos && item.name.ends_with("_bias");
+    if (!bias && !item.name.ends_with("value_gate.weight")) continue;
+    at::manual_seed(100 + next++);
+    Tensor(item.tensor).copy_(at::randn(item.shape));
+  }
   return model;
 }
 

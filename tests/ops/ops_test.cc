@@ -157,7 +157,7 @@ TEST_P(Kernels, OperatorsOfNoRowsGiveNoRows) {
   EXPECT_EQ(weight.grad().abs().max().item<float>(), 0.0f);
   EXPECT_EQ(swiglu(x).size(0), 0);
   const auto [cos, sin] = rope_table(0, 0, 8, 10000, device_);
-  EXPECT_EQ(rope(x.view({1, 0, 2, 8}), cos, sin).size(1), 0);
+  EXPECT_EQ(rope(x.view({1, 0, 2, 8}), cos, sin, RopePairing::adjacent).size(1), 0);
   const Tensor none = at::zeros({0}, at::kLong).to(device_);
   EXPECT_EQ(cross_entropy(x, none).size(0), 0);
   const Tensor gate_up = normal({3, 10, 16}), down = normal({3, 16, 5});
@@ -221,14 +221,34 @@ TEST_P(Kernels, SwiGluFarFromZero) {
   EXPECT_NEAR(got[0].item<float>(), 0.0f, 1e-6f);
 }
 
+constexpr RopePairing kPairings[] = {RopePairing::adjacent, RopePairing::halves};
+
+// Heads of 24 have halves of 12 numbers, which are no whole number of the widest chunks.
 TEST_P(Kernels, Rope) {
-  for (const int64_t kept : {0, 5, 8}) {
-    const std::pair table = rope_table(3, 11, 8, 500000, device_);
-    const Tensor &cos = table.first, &sin = table.second;
-    expect_same(
-        {normal({2, 11, 3, 8 + kept})}, [&](const Tensors& t) { return rope(t[0], cos, sin); },
-        [&](const Tensors& t) { return rope_reference(t[0], cos, sin); });
+  for (const RopePairing pairing : kPairings) {
+    for (const int64_t width : {8, 24, 32}) {
+      for (const int64_t kept : {0, 5, 8}) {
+        const std::pair table = rope_table(3, 11, width, 500000, device_);
+        const Tensor &cos = table.first, &sin = table.second;
+        expect_same(
+            {normal({2, 11, 3, width + kept})},
+            [&](const Tensors& t) { return rope(t[0], cos, sin, pairing); },
+            [&](const Tensors& t) { return rope_reference(t[0], cos, sin, pairing); });
+      }
+    }
   }
+}
+
+// Halves turn as adjacent pairs do whose channels are sorted anew: 0, 2, 4, …, 1, 3, 5, …
+TEST_P(Kernels, RopeOfHalvesIsThatOfPairsInAnotherOrder) {
+  const auto [cos, sin] = rope_table(3, 11, 8, 500000, device_);
+  const Tensor x = normal({2, 11, 3, 12});
+  const Tensor order = at::tensor({0, 1, 2, 3, 4, 6, 8, 10, 5, 7, 9, 11}, at::kLong).to(device_);
+  const Tensor want = rope(x, cos, sin, RopePairing::adjacent).index_select(3, order);
+  const Tensor got = rope(x.index_select(3, order), cos, sin, RopePairing::halves);
+  EXPECT_TRUE(at::allclose(got, want, 1e-6, 1e-6));
+  EXPECT_FALSE(at::allclose(rope(x, cos, sin, RopePairing::halves),
+                            rope(x, cos, sin, RopePairing::adjacent), 1e-2, 1e-2));
 }
 
 // The query's part of a wider product, and one head of which no copy is made.
@@ -238,13 +258,16 @@ TEST_P(Kernels, RopeOfSlices) {
   const auto halves = [](const Tensor& x) {
     return std::pair(x.narrow(3, 16, 16), x.narrow(2, 1, 1));
   };
-  const auto both = [&](const Tensor& x, const auto& turn) {
-    const auto [half, head] = halves(x);
-    return at::cat({turn(half, cos, sin).flatten(), turn(head, cos, sin).flatten()});
-  };
-  expect_same(
-      {normal({2, 9, 3, 48})}, [&](const Tensors& t) { return both(t[0], rope); },
-      [&](const Tensors& t) { return both(t[0], rope_reference); });
+  for (const RopePairing pairing : kPairings) {
+    const auto both = [&](const Tensor& x, const auto& turn) {
+      const auto [half, head] = halves(x);
+      return at::cat(
+          {turn(half, cos, sin, pairing).flatten(), turn(head, cos, sin, pairing).flatten()});
+    };
+    expect_same(
+        {normal({2, 9, 3, 48})}, [&](const Tensors& t) { return both(t[0], rope); },
+        [&](const Tensors& t) { return both(t[0], rope_reference); });
+  }
 }
 
 TEST_P(Kernels, RopeTableContinues) {
@@ -568,8 +591,10 @@ TEST_P(Kernels, RowsOfTheLargestModels) {
   const std::pair table = rope_table(0, 2, 64, 10000, device_);
   expect_same(
       {normal({1, 2, 96, 128})},
-      [&](const Tensors& t) { return rope(t[0], table.first, table.second); },
-      [&](const Tensors& t) { return rope_reference(t[0], table.first, table.second); });
+      [&](const Tensors& t) { return rope(t[0], table.first, table.second, RopePairing::halves); },
+      [&](const Tensors& t) {
+        return rope_reference(t[0], table.first, table.second, RopePairing::halves);
+      });
   for (const int64_t classes : {50257, 128256}) {
     expect_same_cross_entropy(normal({2, classes}),
                               at::tensor({classes - 1, int64_t{0}}, at::kLong).to(device_));
@@ -591,8 +616,12 @@ TEST_P(Kernels, SixtyFiveThousandRows) {
   const std::pair table = rope_table(0, kRows, 2, 10000, device_);
   expect_same(
       {normal({1, kRows, 1, 2})},
-      [&](const Tensors& t) { return rope(t[0], table.first, table.second); },
-      [&](const Tensors& t) { return rope_reference(t[0], table.first, table.second); });
+      [&](const Tensors& t) {
+        return rope(t[0], table.first, table.second, RopePairing::adjacent);
+      },
+      [&](const Tensors& t) {
+        return rope_reference(t[0], table.first, table.second, RopePairing::adjacent);
+      });
 }
 
 // More chunks of slots than a warp has lanes, more experts than a block has threads, one token.

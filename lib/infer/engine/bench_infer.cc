@@ -69,9 +69,9 @@ double weight_bytes_of_step(const ModelConfig& config, const Plan& plan,
 
 // Every layer of every loop reads its slot, its own or a shared one.
 double cache_bytes_of_token(const ModelConfig& config, const KvCache& cache, int64_t context,
-                            CacheSharing sharing) {
+                            const CacheOptions& options) {
   const int64_t passes = cache_slots(config, cache.loops());
-  const int64_t slots = sharing == CacheSharing::per_loop ? passes : cache_slots(config, 1);
+  const int64_t slots = cache_slots(config, options.own_loops(cache.loops()));
   return static_cast<double>(cache.bytes_per_token() * context) * static_cast<double>(passes) /
          static_cast<double>(slots);
 }
@@ -84,7 +84,7 @@ ModelWork decode_work(const ModelConfig& config, const KvCache& cache, const Inf
   const double tokens = steps * static_cast<double>(options.batch_size);
   return {tokens, 2 * macs * tokens,
           steps * weight_bytes_of_step(config, plan, options) +
-              tokens * cache_bytes_of_token(config, cache, options.context, options.decode.cache.sharing)};
+              tokens * cache_bytes_of_token(config, cache, options.context, options.decode.cache)};
 }
 
 // Sequences that go on from one context, all in each step.

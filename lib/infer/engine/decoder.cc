@@ -11,13 +11,14 @@
 #include "base/log.h"
 #include "base/strings.h"
 #include "device/device.h"
+#include "model/exit_criteria.h"
 #include "ops/attention/attention.h"
 
 namespace mythos {
 namespace {
 
 at::Device device_of(const Model& model) {
-  return model.parameters.items().front().tensor.device();
+  return model.parameters.device();
 }
 
 Weights weights_of(const Model& model, const Decoder::Options& options) {
@@ -69,16 +70,27 @@ Decoder::Decoder(const ModelConfig& config, Weights weights, const Options& opti
     fail(ErrorKind::usage,
          strprintf("prefill-chunk is %d; allowed: 1 or more", options_.prefill_chunk));
   }
-  if (options_.exit == ExitRule::halting && config_.halting == Halting::none) {
+  check_exit(config_, options_.exit);
+  if (options_.warm_start && config_.injection == Injection::none) {
     fail(ErrorKind::usage,
-         "exit by halting: the model has no halting head (model.halting is none).",
-         "Choose latent or kl");
+         "warm-start: the first state is all that this model knows of a token (model.injection is "
+         "none).",
+         "Leave out --warm-start");
+  }
+  const bool draws = options_.state_seed != 0 || options_.state_scale != 1;
+  if (draws && config_.initial_state != InitialState::random) {
+    fail(ErrorKind::usage,
+         strprintf("state-seed and state-scale are about random first states; this model's first "
+                   "state is %s (model.initial_state).",
+                   enum_name(config_.initial_state)),
+         "Leave them out");
   }
   if (options_.native && device().is_cpu()) {
-    const Exit exit{options_.exit, options_.exit_threshold};
-    program_ = std::make_unique<RowProgram>(config_, weights_, exit);
-    if (exit.rule == ExitRule::kl) {
-      full_depth_program_ = std::make_unique<RowProgram>(config_, weights_, Exit{});
+    const Exit exit{options_.exit, options_.threshold()};
+    const StateDraw draw{options_.state_seed, options_.state_scale};
+    program_ = std::make_unique<RowProgram>(config_, weights_, exit, draw);
+    if (compares_outputs(exit.rule)) {
+      full_depth_program_ = std::make_unique<RowProgram>(config_, weights_, Exit{}, draw);
     }
   }
   if (const std::string slow = slow_weights(options_.weights, device()); !slow.empty()) {
@@ -119,21 +131,21 @@ void Decoder::row_step(std::span<Row> rows) {
   }
 }
 
-void Decoder::row_feed(KvCache& cache, std::span<const uint32_t> ids, float* logits,
-                       float* hidden) {
+void Decoder::row_feed(KvCache& cache, std::span<const uint32_t> ids, const Row& last) {
   std::array<Row, kPromptRows> rows;
   for (size_t i = 0; i < ids.size(); ++i) {
     rows[i] = {&cache, ids[i], 0, nullptr, 0, true};
   }
-  rows[ids.size() - 1].logits = logits;
-  rows[ids.size() - 1].hidden = hidden;
+  rows[ids.size() - 1].logits = last.logits;
+  rows[ids.size() - 1].hidden = last.hidden;
+  rows[ids.size() - 1].last_state = last.last_state;
   row_step(std::span(rows).first(ids.size()));
 }
 
 // One forward pass for each sequence's rows of equal depth.
 void Decoder::tensor_step(std::span<Row> rows) {
   const auto alike = [](const Row& a, const Row& b) {
-    return !a.input && !b.input && a.cache == b.cache && a.loops == b.loops &&
+    return !a.input && !b.input && !b.first_state && a.cache == b.cache && a.loops == b.loops &&
            a.full_depth == b.full_depth;
   };
   for (size_t begin = 0, end = 0; begin < rows.size(); begin = end) {
@@ -148,15 +160,26 @@ void Decoder::tensor_step(std::span<Row> rows) {
           at::from_blob(const_cast<float*>(input), {1, 1, config_.dim}, at::kFloat)
               .to(device(), weights_.compute_type, /*non_blocking=*/false, /*copy=*/true);
     }
+    options.state_seed = options_.state_seed;
+    options.state_scale = options_.state_scale;
     options.cache = &cache;
     options.loops = rows[begin].loops > 0 ? rows[begin].loops : cache.loops();
-    if (!rows[begin].full_depth) options.exit = {options_.exit, options_.exit_threshold};
+    if (const float* state = rows[begin].first_state) {
+      options.initial_state =
+          at::from_blob(const_cast<float*>(state), {1, 1, config_.dim}, at::kFloat)
+              .to(device(), at::kFloat, /*non_blocking=*/false, /*copy=*/true);
+    }
+    options.keep_state = std::any_of(rows.begin() + static_cast<int64_t>(begin),
+                                     rows.begin() + static_cast<int64_t>(end),
+                                     [](const Row& row) { return row.last_state != nullptr; });
+    if (!rows[begin].full_depth) options.exit = {options_.exit, options_.threshold()};
     const ForwardResult result = forward(config_, weights_, to_tensor(ids, device()), options);
     const Tensor run = result.loops_run.defined() ? result.loops_run.to(at::kCPU) : Tensor();
     for (size_t i = begin; i < end; ++i) {
       const auto token = static_cast<int64_t>(i - begin);
       rows[i].loops_run = run.defined() ? run[0][token].item<int64_t>() : options.loops;
       if (rows[i].hidden) copy_numbers(result.hidden.select(1, token), rows[i].hidden);
+      if (rows[i].last_state) copy_numbers(result.last_state.select(1, token), rows[i].last_state);
       if (!rows[i].logits) continue;
       copy_numbers(result.logits.defined() ? result.logits.select(1, token)
                                            : logits(weights_, result.hidden.select(1, token)),
@@ -165,7 +188,8 @@ void Decoder::tensor_step(std::span<Row> rows) {
   }
 }
 
-void Decoder::prefill(KvCache& cache, std::span<const uint32_t> ids, float* logits, float* hidden) {
+void Decoder::prefill(KvCache& cache, std::span<const uint32_t> ids, float* logits, float* hidden,
+                      float* last_state) {
   const c10::InferenceMode guard;
   const WithoutCudnnAttention without_plans;
   const auto count = static_cast<int64_t>(ids.size());
@@ -174,17 +198,23 @@ void Decoder::prefill(KvCache& cache, std::span<const uint32_t> ids, float* logi
   options.loops = cache.loops();
   options.cache = &cache;
   options.last_only = true;
+  options.state_seed = options_.state_seed;
+  options.state_scale = options_.state_scale;
   for (int64_t first = 0; first < count;) {
     const int64_t size = std::min(options_.prefill_chunk, count - first);
     const auto chunk = ids.subspan(static_cast<size_t>(first), static_cast<size_t>(size));
     first += size;
     const bool is_last = first == count;
     if (program_ && size <= kPromptRows) {
-      row_feed(cache, chunk, is_last ? logits : nullptr, is_last ? hidden : nullptr);
+      Row last;
+      if (is_last) last.logits = logits, last.hidden = hidden, last.last_state = last_state;
+      row_feed(cache, chunk, last);
       continue;
     }
-    const Tensor state =
-        forward(config_, weights_, to_tensor(chunk, device()), options).hidden.select(1, 0);
+    options.keep_state = is_last && last_state;
+    const ForwardResult result = forward(config_, weights_, to_tensor(chunk, device()), options);
+    const Tensor state = result.hidden.select(1, 0);
+    if (options.keep_state) copy_numbers(result.last_state.select(1, size - 1), last_state);
     if (is_last && hidden) copy_numbers(state, hidden);
     if (is_last && logits) copy_numbers(mythos::logits(weights_, state), logits);
   }

@@ -43,9 +43,10 @@ class Decoder {
   void step(std::span<Row> rows);
   // Feeds one sequence any number of tokens at full depth, whatever the exit rule, in chunks of
   // prefill_chunk; the logits of the last are written to `logits` [V], and its state behind coda
-  // and final norm to `hidden` [D], unless those are null.
+  // and final norm to `hidden` [D], unless those are null. Every token starts from the first state
+  // of the configuration; `last_state` [D] takes what the token behind them may start from.
   void prefill(KvCache& cache, std::span<const uint32_t> ids, float* logits,
-               float* hidden = nullptr);
+               float* hidden = nullptr, float* last_state = nullptr);
 
   const ModelConfig& config() const { return config_; }
   const Weights& weights() const { return weights_; }
@@ -57,7 +58,7 @@ class Decoder {
   void tensor_step(std::span<Row> rows);
   void row_step(std::span<Row> rows);
   // A few tokens of one sequence as rows.
-  void row_feed(KvCache& cache, std::span<const uint32_t> ids, float* logits, float* hidden);
+  void row_feed(KvCache& cache, std::span<const uint32_t> ids, const Row& last);
 
   ModelConfig config_;
   Weights weights_;

@@ -35,9 +35,24 @@ struct Engine::Sequence {
   std::optional<Speculator> speculator;
   uint32_t last = 0;  // drawn, and not fed yet
   Clock::time_point start;
+  // [D], where the decoder's warm_start applies: what the token behind the prompt and what the
+  // next token start from.
+  std::vector<float> warm_prompt_state, warm_state;
+
+  std::vector<uint32_t> answer = {};  // drawn; known once the text has ended
 
   bool has_entered() const { return !prompt_logits.empty(); }
   int64_t entered_tokens() const { return cache ? std::min(cache->length(), prompt_tokens) : 0; }
+  // Whether each position of the cache is a token of prompt and answer.
+  bool text_is_cached() const { return cache && has_entered() && prompt_state.empty(); }
+  // The tokens of prompt and answer that the cache of an ended text holds.
+  int64_t known_tokens() const {
+    return std::min(cache->length(), prompt_tokens + static_cast<int64_t>(answer.size()));
+  }
+  uint32_t known_token(int64_t place) const {
+    return place < prompt_tokens ? request.ids[static_cast<size_t>(place)]
+                                 : answer[static_cast<size_t>(place - prompt_tokens)];
+  }
 };
 
 double EngineCounts::mean_rows() const {
@@ -118,8 +133,19 @@ void Engine::submit(Request request) {
   text.result().loops = request.loops;
   text.result().exits = request.exits;
   text.result().latent_steps = latent_steps;
-  waiting_.push_back(std::make_unique<Sequence>(Sequence{
-      std::move(request), std::move(text), count, {}, {}, {}, {}, latent_steps, {}, 0, {}}));
+  waiting_.push_back(std::make_unique<Sequence>(Sequence{std::move(request),
+                                                         std::move(text),
+                                                         count,
+                                                         {},
+                                                         {},
+                                                         {},
+                                                         {},
+                                                         latent_steps,
+                                                         {},
+                                                         0,
+                                                         {},
+                                                         {},
+                                                         {}}));
 }
 
 Generation Engine::complete(Request request) {
@@ -211,6 +237,15 @@ void Engine::enter_prompts() {
 // chunks, or all of the prompt where the logits behind it are known too.
 int64_t Engine::shared_tokens(const Sequence& to, const Sequence& from) const {
   if (from.request.loops != to.request.loops) return 0;
+  if (to.request.continues && &from == ended_.get() && from.text_is_cached()) {
+    const int64_t known = std::min(from.known_tokens(), to.prompt_tokens - 1);
+    int64_t common = 0;
+    while (common < known &&
+           from.known_token(common) == to.request.ids[static_cast<size_t>(common)]) {
+      ++common;
+    }
+    return common;
+  }
   const auto end = from.request.ids.begin() + from.entered_tokens();
   const auto differ =
       std::mismatch(from.request.ids.begin(), end, to.request.ids.begin(), to.request.ids.end());
@@ -240,6 +275,7 @@ void Engine::take_prefix(Sequence& to) {
   if (from && most == to.prompt_tokens) {
     to.prompt_logits = from->prompt_logits;
     to.prompt_state = from->prompt_state;
+    to.warm_prompt_state = from->warm_prompt_state;
   }
   if (!to.cache) {
     if (from && from == ended_.get()) {
@@ -269,12 +305,15 @@ bool Engine::enter(Sequence& sequence, int64_t tokens) {
     const ModelConfig& config = decoder_.config();
     std::vector<float> logits(is_last ? static_cast<size_t>(config.vocab_size) : 0);
     const bool thinks = is_last && sequence.latent_steps > 0;
+    const bool warms = is_last && decoder_.options().warm_start;
     sequence.prompt_state.resize(thinks ? static_cast<size_t>(config.dim) : 0);
+    sequence.warm_prompt_state.resize(warms ? static_cast<size_t>(config.dim) : 0);
     decoder_.prefill(*sequence.cache,
                      std::span(sequence.request.ids)
                          .subspan(static_cast<size_t>(before), static_cast<size_t>(tokens)),
                      is_last ? logits.data() : nullptr,
-                     thinks ? sequence.prompt_state.data() : nullptr);
+                     thinks ? sequence.prompt_state.data() : nullptr,
+                     warms ? sequence.warm_prompt_state.data() : nullptr);
     sequence.prompt_logits = std::move(logits);
     out.prefill_seconds += seconds_since(start);
     out.computed_prompt_tokens += tokens;
@@ -283,6 +322,7 @@ bool Engine::enter(Sequence& sequence, int64_t tokens) {
   }
   counts_.prompt_tokens += sequence.prompt_tokens;
   sequence.thought = sequence.prompt_state;
+  sequence.warm_state = sequence.warm_prompt_state;
   if (sequence.latent_steps > 0) return true;
   std::vector<float> logits = sequence.prompt_logits;
   return begin_text(sequence, logits);
@@ -348,6 +388,8 @@ void Engine::decode() {
     if (!draws(*sequence)) continue;
     float* to = next_logits(rows_.size()).data();
     rows_.push_back({sequence->cache.get(), sequence->last, 0, to, 0, !sequence->request.exits});
+    if (sequence->warm_state.empty()) continue;
+    rows_.back().first_state = rows_.back().last_state = sequence->warm_state.data();
   }
   if (!rows_.empty()) {
     decoder_.step(rows_);
@@ -369,6 +411,10 @@ void Engine::decode() {
 // Draws a token. False when the text ends with it.
 bool Engine::advance(Sequence& sequence, std::span<float> logits) const {
   forbid_latent(decoder_.config(), logits);
+  const GenerateOptions& options = sequence.request.options;
+  if (options.confidence && options.speculation.draft_loops == 0) {
+    sequence.text.result().confidence.add(logits);
+  }
   sequence.last = sequence.text.sample(logits);
   return sequence.text.push(sequence.last);
 }
@@ -392,6 +438,7 @@ void Engine::finish(SequencePointer& sequence, Generation& result) {
   counts_.tokens += static_cast<int64_t>(result.ids.size());
   const auto done = std::move(sequence->request.done);
   sequence->speculator.reset();
+  sequence->answer = result.ids;
   if (sequence->cache) ended_ = std::move(sequence);
   sequence.reset();
   if (done) done(result);

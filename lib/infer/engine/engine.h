@@ -30,6 +30,9 @@ struct Request {
   // other its text.
   std::function<void(const Generation&)> done;
   std::function<void(const Error&)> failed;
+  // The prompt goes on behind the text that ended last and keeps all of its cache that it begins
+  // with, the tokens drawn included.
+  bool continues = false;
 };
 
 struct EngineCounts {

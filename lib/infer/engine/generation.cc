@@ -1,6 +1,7 @@
 #include "infer/engine/generation.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/error.h"
 #include "base/strings.h"
@@ -24,6 +25,19 @@ void GenerateOptions::validate() const {
   if (max_tokens < 1) {
     fail(ErrorKind::usage, strprintf("max-tokens is %d; allowed: 1 or more", max_tokens));
   }
+}
+
+void Confidence::add(std::span<const float> logits) {
+  float first = -INFINITY, second = -INFINITY;
+  for (const float x : logits) {
+    second = std::max(second, std::min(first, x));
+    first = std::max(first, x);
+  }
+  double sum = 0;
+  for (const float x : logits) sum += std::exp(x - first);
+  ++tokens;
+  top += 1 / sum;
+  margin += (1 - std::exp(second - first)) / sum;
 }
 
 double Generation::prefill_tokens_per_second() const {
@@ -98,6 +112,10 @@ int64_t Continuation::left() const {
 // BOS begins the next document, which tells where those end that have no EOS.
 bool Continuation::ends_document(uint32_t id) const {
   const bool begins = options_.documents && options_.documents->bos != Share::none;
+  if (std::find(options_.stop_ids.begin(), options_.stop_ids.end(), id) !=
+      options_.stop_ids.end()) {
+    return true;
+  }
   return tokenizer_.eos_id() == id || (begins && tokenizer_.bos_id() == id);
 }
 

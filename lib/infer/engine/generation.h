@@ -22,13 +22,25 @@ std::string_view stop_reason_name(StopReason reason);
 struct GenerateOptions {
   SamplingOptions sampling;
   int64_t max_tokens = 256;
-  std::vector<std::string> stop;  // the text ends before the first of these
-  uint64_t stream = 0;            // tells samples of one prompt and seed apart
+  std::vector<std::string> stop;        // the text ends before the first of these
+  std::vector<uint32_t> stop_ids = {};  // tokens that end the text as EOS does
+  uint64_t stream = 0;                  // tells samples of one prompt and seed apart
   SpeculationOptions speculation;
+  bool confidence = false;                // fill Generation::confidence
   std::optional<DocumentEnds> documents;  // of the model's training, where known
 
   // Fails (usage) naming the option, its value and what is allowed.
   void validate() const;
+};
+
+// How sure the model was of its next tokens at the loop that they were read from: sums over tokens
+// of the likeliest token's probability, before temperature and filters, and of what it has more
+// than the second.
+struct Confidence {
+  int64_t tokens = 0;
+  double top = 0, margin = 0;
+
+  void add(std::span<const float> logits);
 };
 
 struct Generation {
@@ -48,6 +60,7 @@ struct Generation {
   int64_t loops_run = 0;     // of decode_steps passes in all; 0 with speculation
   int64_t cache_bytes_per_token = 0;
   SpeculationCounts speculation;
+  Confidence confidence;  // of the tokens drawn; none with speculation
 
   // The request was stopped before the first token.
   bool stopped_in_prompt() const { return reason == StopReason::interrupted && ids.empty(); }

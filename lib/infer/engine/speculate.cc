@@ -71,6 +71,11 @@ void check_speculation(const Decoder& decoder, const SpeculationOptions& options
          "drafts are verified at a fixed depth: give --draft-loops a number of "
          "--loops, not auto");
   }
+  if (decoder.options().warm_start) {
+    fail(ErrorKind::usage,
+         "draft-loops does not go with warm-start, where a token starts from the last state of the "
+         "token before: tokens that are verified together have none");
+  }
   // With a shared slot a token verified beside others would see the last loop's keys of some.
   if (decoder.options().cache.sharing != CacheSharing::per_loop) {
     fail(ErrorKind::usage,

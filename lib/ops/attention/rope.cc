@@ -12,17 +12,14 @@ namespace {
 
 using at::Tensor;
 
-Tensor rotate(const Tensor& x, const Tensor& cos, const Tensor& sin, float direction) {
+Tensor rotate(const Tensor& x, const Tensor& cos, const Tensor& sin, float direction,
+              RopePairing pairing) {
   const bool packed = x.stride(3) == 1 && (x.stride(2) == x.size(3) || x.size(2) == 1);
   const Tensor from = packed ? x : x.contiguous();
   const Tensor out = at::empty(x.sizes(), x.options().requires_grad(false));
   const auto kernel = backend_of(x) == Backend::cpu ? cpu::rope : cuda::rope;
-  kernel(from, cos, sin, direction, out);
+  kernel(from, cos, sin, direction, pairing, out);
   return out;
-}
-
-std::vector<Tensor> rope_backward(const BackwardPass& pass) {
-  return {rotate(pass.gradients[0], pass.saved[0], pass.saved[1], -1)};
 }
 
 }  // namespace
@@ -36,20 +33,27 @@ std::pair<Tensor, Tensor> rope_table(int64_t first, int64_t length, int64_t dim,
   return {at::cos(angle), at::sin(angle)};
 }
 
-Tensor rope(const Tensor& x, const Tensor& cos, const Tensor& sin) {
-  if (backend_of(x) == Backend::plain) return rope_reference(x, cos, sin);
-  if (!wants_graph({&x})) return rotate(x, cos, sin, 1);
+Tensor rope(const Tensor& x, const Tensor& cos, const Tensor& sin, RopePairing pairing) {
+  if (backend_of(x) == Backend::plain) return rope_reference(x, cos, sin, pairing);
+  if (!wants_graph({&x})) return rotate(x, cos, sin, 1, pairing);
   return record_operation("RopeBackward", {x}, [&] {
-    return Operation{{rotate(x, cos, sin, 1)}, {cos, sin}, rope_backward};
+    const auto backward = [pairing](const BackwardPass& pass) -> std::vector<Tensor> {
+      return {rotate(pass.gradients[0], pass.saved[0], pass.saved[1], -1, pairing)};
+    };
+    return Operation{{rotate(x, cos, sin, 1, pairing)}, {cos, sin}, backward};
   })[0];
 }
 
-Tensor rope_reference(const Tensor& x, const Tensor& cos, const Tensor& sin) {
-  const int64_t rotated = 2 * cos.size(1), kept = x.size(3) - rotated;
-  const Tensor pairs = x.narrow(3, kept, rotated).to(at::kFloat).unflatten(3, {cos.size(1), 2});
-  const Tensor a = pairs.select(4, 0), b = pairs.select(4, 1);
+Tensor rope_reference(const Tensor& x, const Tensor& cos, const Tensor& sin, RopePairing pairing) {
+  const int64_t pairs = cos.size(1), kept = x.size(3) - 2 * pairs;
+  const bool halves = pairing == RopePairing::halves;
+  const int64_t of_pair = halves ? 3 : 4;  // the dimension of a pair's two channels
+  const Tensor split = x.narrow(3, kept, 2 * pairs)
+                           .to(at::kFloat)
+                           .unflatten(3, {halves ? 2 : pairs, halves ? pairs : 2});
+  const Tensor a = split.select(of_pair, 0), b = split.select(of_pair, 1);
   const Tensor c = cos.unsqueeze(1), s = sin.unsqueeze(1);
-  const Tensor turned = at::stack({a * c - b * s, a * s + b * c}, 4).flatten(3);
+  const Tensor turned = at::stack({a * c - b * s, a * s + b * c}, of_pair).flatten(3);
   return at::cat({x.narrow(3, 0, kept), turned.to(x.scalar_type())}, 3);
 }
 

@@ -20,7 +20,16 @@ __global__ void rope_kernel(Rope args, bool aligned) {
       const int64_t channel = i % args.width - kept;  // below 0: passes unchanged
       float from[N];
       load_n<N>(x + i, from);
-      if (channel >= 0) {
+      if (channel >= 0 && args.halves) {
+        const bool second = channel >= args.pairs;
+        const int64_t pair = second ? channel - args.pairs : channel;
+        float other[N];
+        load_n<N>(second ? x + i - args.pairs : x + i + args.pairs, other);
+        for (int j = 0; j < N; ++j) {
+          const float c = cos[pair + j], turn = sin[pair + j] * args.direction;
+          from[j] = second ? other[j] * turn + from[j] * c : from[j] * c - other[j] * turn;
+        }
+      } else if (channel >= 0) {
         if constexpr (N == 1) {
           const float c = cos[channel / 2], turn = sin[channel / 2] * args.direction;
           const bool odd = channel % 2 != 0;
@@ -42,9 +51,10 @@ __global__ void rope_kernel(Rope args, bool aligned) {
 
 template <class T>
 int rotate(const Rope& args, void* stream) {
-  // A chunk lies in one head and either turns whole or passes whole.
-  const bool aligned = aligned_rows(
-      {args.x, args.out}, {args.width, 2 * args.pairs, args.batch_stride, args.position_stride});
+  // A chunk lies in one head and either turns whole or passes whole; of halves, it lies in one.
+  const int64_t turned = args.halves ? args.pairs : 2 * args.pairs;
+  const bool aligned = aligned_rows({args.x, args.out},
+                                    {args.width, turned, args.batch_stride, args.position_stride});
   const bool warp = warp_rows(args.heads * args.width);
   return launch(warp ? rope_kernel<T, kWarp> : rope_kernel<T, kThreads>,
                 row_blocks(args.batch * args.length, warp), 0, stream, args, aligned);

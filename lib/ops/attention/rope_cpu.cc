@@ -7,7 +7,7 @@ namespace {
 
 using c10::BFloat16;
 
-template <class T>
+template <bool kHalves, class T>
 MYTHOS_INLINE void rotate_position(const T* x, const float* cos, const float* sin, float direction,
                                    T* out, int64_t heads, int64_t width, int64_t pairs) {
   const int64_t kept = width - 2 * pairs;
@@ -19,21 +19,33 @@ MYTHOS_INLINE void rotate_position(const T* x, const float* cos, const float* si
     to += kept;
 #pragma omp simd
     for (int64_t i = 0; i < pairs; ++i) {
-      const float a = load(from[2 * i]), b = load(from[2 * i + 1]);
+      const int64_t first = kHalves ? i : 2 * i, second = kHalves ? i + pairs : 2 * i + 1;
+      const float a = load(from[first]), b = load(from[second]);
       const float c = cos[i], s = sin[i] * direction;
-      store(to + 2 * i, a * c - b * s);
-      store(to + 2 * i + 1, a * s + b * c);
+      store(to + first, a * c - b * s);
+      store(to + second, a * s + b * c);
     }
   }
 }
 
+// The kernels of both pairings for fp32 and bf16.
 MYTHOS_CLONES void rotate_f(const float* x, const float* cos, const float* sin, float direction,
                             float* out, int64_t heads, int64_t width, int64_t pairs) {
-  rotate_position(x, cos, sin, direction, out, heads, width, pairs);
+  rotate_position<false>(x, cos, sin, direction, out, heads, width, pairs);
+}
+MYTHOS_CLONES void rotate_halves_f(const float* x, const float* cos, const float* sin,
+                                   float direction, float* out, int64_t heads, int64_t width,
+                                   int64_t pairs) {
+  rotate_position<true>(x, cos, sin, direction, out, heads, width, pairs);
 }
 MYTHOS_CLONES void rotate_b(const BFloat16* x, const float* cos, const float* sin, float direction,
                             BFloat16* out, int64_t heads, int64_t width, int64_t pairs) {
-  rotate_position(x, cos, sin, direction, out, heads, width, pairs);
+  rotate_position<false>(x, cos, sin, direction, out, heads, width, pairs);
+}
+MYTHOS_CLONES void rotate_halves_b(const BFloat16* x, const float* cos, const float* sin,
+                                   float direction, BFloat16* out, int64_t heads, int64_t width,
+                                   int64_t pairs) {
+  rotate_position<true>(x, cos, sin, direction, out, heads, width, pairs);
 }
 
 template <class T, class Kernel>
@@ -56,11 +68,12 @@ void typed(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin, fl
 }  // namespace
 
 void rope(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin, float direction,
-          const at::Tensor& out) {
+          RopePairing pairing, const at::Tensor& out) {
+  const bool halves = pairing == RopePairing::halves;
   if (x.scalar_type() == at::kFloat)
-    typed<float>(x, cos, sin, direction, out, rotate_f);
+    typed<float>(x, cos, sin, direction, out, halves ? rotate_halves_f : rotate_f);
   else
-    typed<BFloat16>(x, cos, sin, direction, out, rotate_b);
+    typed<BFloat16>(x, cos, sin, direction, out, halves ? rotate_halves_b : rotate_b);
 }
 
 }  // namespace mythos::cpu

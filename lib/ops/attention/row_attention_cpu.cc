@@ -45,14 +45,49 @@ MYTHOS_CLONES void widen_int8(const CachedRows& rows, int64_t begin, int64_t end
   }
 }
 
+constexpr int kInt4Zero = 8, kInt4Most = 7;
+
+// `count` columns of one group.
+MYTHOS_INLINE void widen_int4_group(const uint8_t* from, const BFloat16* scales, int64_t count,
+                                    float* to) {
+  for (int64_t first = 0; first < count; first += kWeightGroup, ++scales) {
+    const float scale = cpu::load(*scales);
+    const int64_t pairs = std::min(kWeightGroup, count - first) / 2;
+    const uint8_t* bytes = from + first / 2;
+    float* out = to + first;
+#pragma omp simd
+    for (int64_t i = 0; i < pairs; ++i) {
+      out[2 * i] = static_cast<float>((bytes[i] & 15) - kInt4Zero) * scale;
+      out[2 * i + 1] = static_cast<float>((bytes[i] >> 4) - kInt4Zero) * scale;
+    }
+  }
+  if (count % 2 == 0) return;
+  const float scale = cpu::load(scales[-1]);
+  to[count - 1] = static_cast<float>((from[count / 2] & 15) - kInt4Zero) * scale;
+}
+MYTHOS_CLONES void widen_int4(const CachedRows& rows, int64_t begin, int64_t end, float* to) {
+  const int64_t bytes = (rows.split + 1) / 2;
+  const int64_t scales = (rows.split + kWeightGroup - 1) / kWeightGroup;
+  for (int64_t t = begin; t < end; ++t, to += rows.width) {
+    const auto* from =
+        reinterpret_cast<const uint8_t*>(rows.numbers) + t * rows.stride + rows.first;
+    const BFloat16* scale = rows.small_scales + t * rows.groups + rows.group;
+    widen_int4_group(from, scale, rows.split, to);
+    if (rows.split == rows.width) continue;
+    widen_int4_group(from + bytes, scale + scales, rows.width - rows.split, to + rows.split);
+  }
+}
+
 // Rows of fp32 numbers with the meant columns of tokens begin … end-1: the cache itself, or `work`.
 RowMatrix block_of(const CachedRows& rows, int64_t begin, int64_t end, float* work) {
   if (rows.kind == CachedRows::Kind::fp32) {
     const auto* from = reinterpret_cast<const float*>(rows.numbers) + rows.first;
     return {from + begin * rows.stride, end - begin, rows.width, rows.stride};
   }
-  rows.kind == CachedRows::Kind::bf16 ? widen_bf16(rows, begin, end, work)
-                                      : widen_int8(rows, begin, end, work);
+  const auto widen = rows.kind == CachedRows::Kind::bf16   ? widen_bf16
+                     : rows.kind == CachedRows::Kind::int8 ? widen_int8
+                                                           : widen_int4;
+  widen(rows, begin, end, work);
   return {work, end - begin, rows.width, rows.width};
 }
 
@@ -135,6 +170,22 @@ MYTHOS_CLONES float largest(const float* x, int64_t width) {
   return most;
 }
 
+// The numbers of one group and their scales; x is kept.
+void store_int4_group(const float* x, int64_t count, uint8_t* to, BFloat16* scales) {
+  for (int64_t first = 0; first < count; first += kWeightGroup, ++scales) {
+    const int64_t end = std::min(first + kWeightGroup, count);
+    *scales = BFloat16(std::max(largest(x + first, end - first), 1e-30f) / kInt4Most);
+    const float scale = cpu::load(*scales);
+    for (int64_t i = first; i < end; ++i) {
+      const float most = kInt4Most;
+      const float rounded = std::clamp(std::nearbyint(x[i] / scale), -most, most);
+      const auto bits = static_cast<uint8_t>(static_cast<int>(rounded) + kInt4Zero);
+      uint8_t& byte = to[i / 2];
+      byte = i % 2 == 0 ? bits : static_cast<uint8_t>(byte | (bits << 4));
+    }
+  }
+}
+
 }  // namespace
 
 int64_t attention_work_floats(int64_t heads, int64_t key_width, int64_t value_width) {
@@ -188,6 +239,16 @@ void store_row(const float* x, const CachedRows& to, const int64_t* widths, int6
     for (int64_t i = 0; i < to.width; ++i) store(row + i, x[i]);
     return;
   }
+  if (to.kind == CachedRows::Kind::int4) {
+    auto* bytes = reinterpret_cast<uint8_t*>(numbers) + token * to.stride;
+    auto* scale = const_cast<BFloat16*>(to.small_scales) + token * to.groups;
+    for (int64_t first = 0; first < to.width; first += *widths++) {
+      store_int4_group(x + first, *widths, bytes, scale);
+      bytes += (*widths + 1) / 2;
+      scale += (*widths + kWeightGroup - 1) / kWeightGroup;
+    }
+    return;
+  }
   auto* row = reinterpret_cast<int8_t*>(numbers) + token * to.stride;
   float* scales = const_cast<float*>(to.scales) + token * to.groups;
   for (int64_t group = 0; group < to.groups; ++group) {
@@ -216,11 +277,14 @@ MYTHOS_CLONES void swiglu_row(float* gate, const float* up, int64_t width) {
   for (int64_t i = 0; i < width; ++i) gate[i] = gate[i] * sigmoid(gate[i]) * up[i];
 }
 
-void rope_row(float* x, const float* cos, const float* sin, int64_t width) {
+void rope_row(float* x, const float* cos, const float* sin, int64_t width, RopePairing pairing) {
+  const bool halves = pairing == RopePairing::halves;
+  const int64_t step = halves ? 1 : 2, apart = halves ? width / 2 : 1;
   for (int64_t i = 0; i < width / 2; ++i) {
-    const float a = x[2 * i], b = x[2 * i + 1];
-    x[2 * i] = a * cos[i] - b * sin[i];
-    x[2 * i + 1] = a * sin[i] + b * cos[i];
+    float &first = x[step * i], &second = x[step * i + apart];
+    const float a = first, b = second;
+    first = a * cos[i] - b * sin[i];
+    second = a * sin[i] + b * cos[i];
   }
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 
+#include "config/model_config.h"
 #include "ops/linear/matrix.h"
 
 // Serial pieces of work on few rows, for code that itself shares them out over a Team; their speed
@@ -47,14 +48,18 @@ void column_products(const RowMatrix& w, int64_t begin, int64_t end, const float
 
 // The keys or values of consecutive tokens as a cache stores them.
 struct CachedRows {
-  enum class Kind { fp32, bf16, int8 };
-  const char* numbers = nullptr;  // `stride` numbers for each token
-  const float* scales = nullptr;  // int8: `groups` scales for each token
+  // int4: two columns in a byte, the first in the low bits, 8 more than their multiple of the
+  // scale. The columns of a group begin with a byte and with a scale; each scale is of kWeightGroup
+  // columns.
+  enum class Kind { fp32, bf16, int8, int4 };
+  const char* numbers = nullptr;                // `stride` numbers (int4: bytes) for each token
+  const float* scales = nullptr;                // int8: `groups` scales for each token
+  const c10::BFloat16* small_scales = nullptr;  // int4: those
   Kind kind = Kind::fp32;
   int64_t stride = 0, groups = 0;
-  int64_t first = 0, width = 0;  // the columns that are read
-  int64_t group = 0, split = 0;  // int8: their first `split` columns have scale `group`, the rest
-                                 // the one after
+  int64_t first = 0, width = 0;  // the columns that are read; int4: `first` counts bytes
+  int64_t group = 0, split = 0;  // int8 and int4: their first `split` columns have the scales from
+                                 // `group` on, the rest, another group, those after
 };
 
 // Attention of `heads` queries of one token over `tokens` tokens: q [heads][keys.width] (already
@@ -63,15 +68,16 @@ struct CachedRows {
 void attend(const float* q, int64_t heads, const CachedRows& keys, const CachedRows& values,
             int64_t tokens, float* out, float* work);
 int64_t attention_work_floats(int64_t heads, int64_t key_width, int64_t value_width);
-// Writes x [width] as token `token` of a cache; int8 with the scales of its groups, `widths` wide.
+// Writes x [width] as token `token` of a cache; int8 and int4 with the scales of its groups,
+// `widths` wide.
 void store_row(const float* x, const CachedRows& to, const int64_t* widths, int64_t token);
 
 // x / sqrt(mean x² + eps) ⊙ weight → y.
 void norm_row(const float* x, const float* weight, int64_t width, double eps, float* y);
 // gate ← silu(gate) ⊙ up.
 void swiglu_row(float* gate, const float* up, int64_t width);
-// Rotates adjacent pairs; cos and sin [width/2].
-void rope_row(float* x, const float* cos, const float* sin, int64_t width);
+// Rotates pairs of channels; cos and sin [width/2].
+void rope_row(float* x, const float* cos, const float* sin, int64_t width, RopePairing pairing);
 // y[i] += a·x[i].
 void add_scaled(float* y, float a, const float* x, int64_t width);
 float dot(const float* x, const float* y, int64_t width);

@@ -1,7 +1,9 @@
 #include "ops/linear/weight.h"
 
 #include <ATen/ATen.h>
+#include <torch/csrc/autograd/function.h>
 
+#include <limits>
 #include <utility>
 
 #include "ops/autograd.h"
@@ -83,7 +85,12 @@ int64_t width_multiple(at::DeviceType device, at::ScalarType type) {
 
 Tensor shared_weight(const Tensor& parameter, at::ScalarType type, const Padding& padding) {
   if (!wants_graph({&parameter})) return padded(parameter.to(type), padding);
-  return recorded(parameter, type, padding, std::make_shared<Sum>(), true);
+  const Tensor weight = recorded(parameter, type, padding, std::make_shared<Sum>(), true);
+  // Autograd takes the newest of the passes that are ready first. A weight is made before all that
+  // reads it, so its gradient would be handed on only at the end of the whole backward pass, too
+  // late to be sent to other ranks or to be dropped while others are computed.
+  weight.grad_fn()->set_sequence_nr(std::numeric_limits<uint64_t>::max());
+  return weight;
 }
 
 Tensor weight_leaf(const Tensor& weight) {

@@ -69,6 +69,10 @@ void cross_entropy_row_gradients(Tensor& logits, const Tensor& targets, const Te
   put_gradients(logits, ids, forward(logits, ids).second, d_loss.contiguous());
 }
 
+Tensor softcapped(const Tensor& logits, double bound) {
+  return (logits / bound).tanh() * bound;
+}
+
 Tensor cross_entropy_reference(const Tensor& logits, const Tensor& targets) {
   return at::cross_entropy_loss(logits.to(at::kFloat), targets, {}, at::Reduction::None, -1);
 }

@@ -14,6 +14,8 @@ at::Tensor cross_entropy_gradient(at::Tensor& logits, const at::Tensor& targets,
 // Turns the contiguous logits into the gradient of the rows' sum weighted by d_loss [N] fp32.
 void cross_entropy_row_gradients(at::Tensor& logits, const at::Tensor& targets,
                                  const at::Tensor& d_loss);
+// bound · tanh(logits / bound), in the type of the logits, with its gradient.
+at::Tensor softcapped(const at::Tensor& logits, double bound);
 at::Tensor cross_entropy_reference(const at::Tensor& logits, const at::Tensor& targets);
 
 }  // namespace mythos

@@ -48,8 +48,18 @@ std::vector<Tensor> backward(const BackwardPass& pass, const UnitGradients& unit
   return with_weight(d_x, w, scaled(unit.d_w, d));
 }
 
+// Bounds the logits in place; what their gradient is then multiplied by, 1 − tanh², nothing where
+// there is no bound.
+Tensor bound_logits(Tensor& logits, double softcap) {
+  if (softcap <= 0) return {};
+  logits.div_(softcap).tanh_();
+  const Tensor slope = at::addcmul(at::ones({1}, logits.options()), logits, logits, -1);
+  logits.mul_(softcap);
+  return slope;
+}
+
 // The gradients of rows whose losses have the gradients d [N].
-std::vector<Tensor> backward_of_each(const BackwardPass& pass) {
+std::vector<Tensor> backward_of_each(const BackwardPass& pass, double softcap) {
   const Tensor &x = pass.saved[0], &w = pass.saved[1], &targets = pass.saved[2];
   const Tensor d = pass.gradients[0];
   const Tensor d_x = at::empty(x.sizes(), x.options().requires_grad(false));
@@ -57,7 +67,9 @@ std::vector<Tensor> backward_of_each(const BackwardPass& pass) {
   for_blocks(x, w.size(0), [&](int64_t begin, int64_t count) {
     const Tensor rows = x.narrow(0, begin, count);
     Tensor logits = matmul_nt(rows, w);
+    const Tensor slope = bound_logits(logits, softcap);
     cross_entropy_row_gradients(logits, targets.narrow(0, begin, count), d.narrow(0, begin, count));
+    if (slope.defined()) logits.mul_(slope);
     d_x.narrow(0, begin, count).copy_(matmul_nn(logits, w));
     if (pass.wanted[1]) add_matmul_tn(d_w, logits, rows);
   });
@@ -72,7 +84,7 @@ Tensor total(const Tensor& sum, double scale, const Tensor& device_scale) {
 
 // The gradients are formed with the loss, so that no block's logits are computed twice.
 Operation forward(const Tensor& x, const Tensor& w, const Tensor& targets, double scale,
-                  const Tensor& device_scale) {
+                  const Tensor& device_scale, double softcap) {
   const Tensor d_x = at::empty(x.sizes(), x.options().requires_grad(false));
   Tensor d_w, sum = at::zeros({}, x.options().dtype(at::kDouble).requires_grad(false));
   const bool weight_wanted = w.requires_grad();
@@ -80,7 +92,9 @@ Operation forward(const Tensor& x, const Tensor& w, const Tensor& targets, doubl
     const Tensor rows = x.narrow(0, begin, count);
     Tensor logits = matmul_nt(rows, w);
     const Tensor own = targets.narrow(0, begin, count);
+    const Tensor slope = bound_logits(logits, softcap);
     sum += cross_entropy_gradient(logits, own, scale, device_scale).sum(at::kDouble);
+    if (slope.defined()) logits.mul_(slope);
     d_x.narrow(0, begin, count).copy_(matmul_nn(logits, w));
     if (weight_wanted) add_matmul_tn(d_w, logits, rows);
   });
@@ -93,32 +107,39 @@ Operation forward(const Tensor& x, const Tensor& w, const Tensor& targets, doubl
 }  // namespace
 
 Tensor linear_cross_entropy(const Tensor& x, const Tensor& w, const Tensor& targets, double scale,
-                            const Tensor& device_scale) {
+                            const Tensor& device_scale, double softcap) {
   if (wants_graph({&x, &w})) {
     return record_operation("LinearCrossEntropyBackward", {x, w}, [&] {
-      return forward(x, w, targets.contiguous(), scale, device_scale);
+      return forward(x, w, targets.contiguous(), scale, device_scale, softcap);
     })[0];
   }
-  return total(linear_cross_entropy_rows(x, w, targets).sum(at::kDouble), scale, device_scale);
+  return total(linear_cross_entropy_rows(x, w, targets, softcap).sum(at::kDouble), scale,
+               device_scale);
 }
 
 Tensor linear_cross_entropy_reference(const Tensor& x, const Tensor& w, const Tensor& targets,
-                                      double scale) {
-  const Tensor logits = at::matmul(x, w.t()).to(at::kFloat);
+                                      double scale, double softcap) {
+  const Tensor plain = at::matmul(x, w.t()).to(at::kFloat);
+  const Tensor logits = softcap > 0 ? softcapped(plain, softcap) : plain;
   return at::cross_entropy_loss(logits, targets, {}, at::Reduction::Sum, -1) * scale;
 }
 
-Tensor linear_cross_entropy_each(const Tensor& x, const Tensor& w, const Tensor& targets) {
+Tensor linear_cross_entropy_each(const Tensor& x, const Tensor& w, const Tensor& targets,
+                                 double softcap) {
   const Tensor ids = targets.contiguous();
-  if (!wants_graph({&x, &w})) return linear_cross_entropy_rows(x, w, ids);
+  if (!wants_graph({&x, &w})) return linear_cross_entropy_rows(x, w, ids, softcap);
   return record_operation("LinearCrossEntropyEachBackward", {x, w}, [&] {
-    return Operation{{linear_cross_entropy_rows(x, w, ids)}, {x, w, ids}, backward_of_each};
+    return Operation{
+        {linear_cross_entropy_rows(x, w, ids, softcap)},
+        {x, w, ids},
+        [softcap](const BackwardPass& pass) { return backward_of_each(pass, softcap); }};
   })[0];
 }
 
-Tensor linear_cross_entropy_each_reference(const Tensor& x, const Tensor& w,
-                                           const Tensor& targets) {
-  return cross_entropy_reference(at::matmul(x, w.t()), targets);
+Tensor linear_cross_entropy_each_reference(const Tensor& x, const Tensor& w, const Tensor& targets,
+                                           double softcap) {
+  const Tensor plain = at::matmul(x, w.t());
+  return cross_entropy_reference(softcap > 0 ? softcapped(plain, softcap) : plain, targets);
 }
 
 int64_t rows_at_a_time(at::DeviceType device, int64_t classes) {
@@ -126,13 +147,14 @@ int64_t rows_at_a_time(at::DeviceType device, int64_t classes) {
   return std::max<int64_t>(1, logits / classes);
 }
 
-Tensor linear_cross_entropy_rows(const Tensor& x, const Matrix& w, const Tensor& targets) {
+Tensor linear_cross_entropy_rows(const Tensor& x, const Matrix& w, const Tensor& targets,
+                                 double softcap) {
   const at::NoGradGuard no_grad;
   const Tensor out = at::empty({x.size(0)}, x.options().dtype(at::kFloat));
   for_blocks(x, w.rows(), [&](int64_t begin, int64_t count) {
-    out.narrow(0, begin, count)
-        .copy_(cross_entropy(apply_linear(x.narrow(0, begin, count), w),
-                             targets.narrow(0, begin, count)));
+    Tensor logits = apply_linear(x.narrow(0, begin, count), w);
+    if (softcap > 0) logits = softcapped(logits, softcap);
+    out.narrow(0, begin, count).copy_(cross_entropy(logits, targets.narrow(0, begin, count)));
   });
   return out;
 }
