@@ -20,9 +20,13 @@ struct Options {
   bool force = false, json = false;
 };
 
-at::ScalarType stored_type(const std::string& name) {
+at::ScalarType stored_type(const std::string& name, ExchangeFormat format) {
   if (name == "fp32") return at::kFloat;
   if (name == "bf16") return at::kBFloat16;
+  if (name == "fp16") {
+    if (format == ExchangeFormat::gguf) return at::kHalf;
+    fail(ErrorKind::usage, "--dtype fp16 goes with --format gguf; expected fp32 or bf16.");
+  }
   fail(ErrorKind::usage, "--dtype " + escaped(name) + ": expected fp32 or bf16." +
                              did_you_mean(name, {"fp32", "bf16"}));
 }
@@ -56,8 +60,9 @@ void print_result(const Options& options, const ExportResult& result) {
 
 int run(const Options& options) {
   ComputeOptions().set_threads();
-  const ExportOptions wanted{options.output, exchange_format(options.format),
-                             stored_type(options.dtype), options.force};
+  const ExchangeFormat format = exchange_format(options.format);
+  const ExportOptions wanted{options.output, format, stored_type(options.dtype, format),
+                             options.force};
   check_export_output(wanted);
   const LoadedCheckpoint checkpoint =
       load_checkpoint(options.checkpoint, at::kCPU, options.load_for);
@@ -77,13 +82,18 @@ int main(int argc, char** argv) {
   command.examples =
       "mythos export --checkpoint runs/nano --format safetensors --output exports/nano\n"
       "mythos export --checkpoint runs/nano/step-000200 --format openmythos --output exports/om\n"
-      "mythos export --checkpoint runs/nano --output exports/nano --dtype bf16 --force";
+      "mythos export --checkpoint runs/nano --output exports/nano --dtype bf16 --force\n"
+      "mythos export --checkpoint runs/ouro --format hf --dtype bf16 --output exports/ouro\n"
+      "mythos export --checkpoint runs/qwen3 --format gguf --dtype bf16 --output exports/gguf";
   command.options = [&](CLI::App& app) {
-    app.add_option("--checkpoint", options.checkpoint, "Run or step directory")->required();
+    app.add_option("--checkpoint", options.checkpoint,
+                   "Run or step directory, or a published model's")
+        ->required();
     add_ema_option(app, options.load_for);
-    app.add_option("--format", options.format, "safetensors or openmythos")->capture_default_str();
+    app.add_option("--format", options.format, "safetensors, openmythos, hf or gguf")
+        ->capture_default_str();
     app.add_option("--output", options.output, "Directory to write")->required();
-    app.add_option("--dtype", options.dtype, "Type of stored matrices: fp32 or bf16")
+    app.add_option("--dtype", options.dtype, "Type of stored matrices: fp32, bf16 or (gguf) fp16")
         ->capture_default_str();
     app.add_flag("--force", options.force, "Replace an earlier export");
     app.add_flag("--json", options.json, "Print the result as one JSON object");

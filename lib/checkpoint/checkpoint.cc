@@ -13,6 +13,9 @@
 #include "base/progress.h"
 #include "base/strings.h"
 #include "checkpoint/manifest.h"
+#include "checkpoint/published.h"
+#include "checkpoint/shared_checkpoint.h"
+#include "dist/ranks.h"
 #include "text/load_tokenizer.h"
 
 namespace mythos {
@@ -87,53 +90,11 @@ bool is_healthy(const fs::path& step_directory) {
   }
 }
 
-std::vector<std::string> write_tensors(const fs::path& directory, const std::string& name,
-                                       const NamedTensors& tensors, uint64_t max_file_bytes) {
-  std::vector<NamedTensors> files;
-  uint64_t used = 0;
-  for (const auto& item : tensors) {
-    const uint64_t size = item.second.nbytes();
-    if (files.empty() || used + size > max_file_bytes) {
-      files.emplace_back();
-      used = 0;
-    }
-    files.back().push_back(item);
-    used += size;
-  }
-  std::vector<std::string> names;
-  for (size_t i = 0; i < files.size(); ++i) {
-    const std::string part = strprintf("-%05u-of-%05u", i + 1, files.size());
-    names.push_back(name + (files.size() == 1 ? "" : part) + ".safetensors");
-    write_safetensors(directory / names.back(), files[i]);
-  }
-  return names;
-}
-
 void write_content(const fs::path& directory, int64_t step, const CheckpointContent& content) {
   Manifest manifest;
   manifest.step = step;
-  std::vector<std::string> names;
-  const auto write = [&](const std::string& name, const std::string& text) {
-    write_file_atomic(directory / name, text);
-    names.push_back(name);
-  };
-  write("config.toml", to_toml(content.config));
-  if (content.tokenizer) {
-    manifest.tokenizer = content.tokenizer->file_name();
-    write(manifest.tokenizer, content.tokenizer->file_content());
-  }
-  nlohmann::json state = content.state;
-  state["step"] = step;
-  if (content.documents) state["documents"] = to_json(*content.documents);
-  write("state.json", state.dump(1) + "\n");
-  manifest.model = write_tensors(directory, "model", content.model, content.max_file_bytes);
-  manifest.optimizer =
-      write_tensors(directory, "optimizer", content.optimizer, content.max_file_bytes);
-  names.insert(names.end(), manifest.model.begin(), manifest.model.end());
-  names.insert(names.end(), manifest.optimizer.begin(), manifest.optimizer.end());
-  for (const std::string& name : names) {
-    manifest.files.push_back(describe_file(directory / name, manifest.block_bytes));
-  }
+  write_head(directory, content, manifest);
+  write_tensors(directory, "", content, manifest);
   write_manifest(directory, manifest);
 }
 
@@ -165,6 +126,12 @@ void remove_checkpoint(const fs::path& directory) {
   fs::rename(directory, hidden, status);
   if (!status) fs::remove_all(hidden, status);
   if (status) log_warning("cannot remove " + directory.string() + ": " + status.message());
+}
+
+[[noreturn]] void fail_save(const fs::path& run, int64_t step, const Error& error) {
+  fail(error.kind(), error.message(),
+       "The checkpoint of step " + std::to_string(step) + " was not saved; older ones in " +
+           run.string() + " are as they were.");
 }
 
 void warn_of_leftovers(const Run& run) {
@@ -236,19 +203,6 @@ std::vector<std::string> check_files(const fs::path& directory, const Manifest& 
   return faults;
 }
 
-TensorMap read_tensors(const fs::path& directory, const std::vector<std::string>& names) {
-  TensorMap tensors;
-  for (const std::string& name : names) {
-    for (auto& [key, tensor] : read_safetensors(directory / name).tensors) {
-      if (!tensors.emplace(key, tensor).second) {
-        fail(ErrorKind::data, (directory / name).string() + ": tensor '" + escaped(key) +
-                                  "' is also in another file of the checkpoint.");
-      }
-    }
-  }
-  return tensors;
-}
-
 void warn_of(const NonFinite& nonfinite, const fs::path& directory) {
   if (!nonfinite.none()) log_warning(directory.string() + ": " + nonfinite.text());
 }
@@ -270,11 +224,21 @@ fs::path save_checkpoint(const fs::path& run, int64_t step, const CheckpointCont
     write_content(directory.path(), step, content);
     directory.commit();
   } catch (const Error& error) {
-    fail(error.kind(), error.message(),
-         "The checkpoint of step " + std::to_string(step) + " was not saved; older ones in " +
-             run.string() + " are as they were.");
+    fail_save(run, step, error);
   }
   point_link(run, kLatest, name);
+  return run / name;
+}
+
+fs::path save_checkpoint(const fs::path& run, int64_t step, const CheckpointContent& content,
+                         Ranks& ranks) {
+  if (ranks.size() == 1) return save_checkpoint(run, step, content);
+  const std::string name = step_name(step);
+  try {
+    write_together(run / name, step, content, ranks, [&] { point_link(run, kLatest, name); });
+  } catch (const Error& error) {
+    fail_save(run, step, error);
+  }
   return run / name;
 }
 
@@ -290,7 +254,7 @@ std::vector<fs::path> healthy_checkpoints(const fs::path& run) {
   return healthy;
 }
 
-void prune_checkpoints(const fs::path& run, int64_t keep_last) {
+void prune_checkpoints(const fs::path& run, int64_t keep_last, int64_t keep_every) {
   const Run found = scan(run);
   for (const fs::path& leftover : found.leftovers) {
     std::error_code status;
@@ -308,6 +272,7 @@ void prune_checkpoints(const fs::path& run, int64_t keep_last) {
       continue;
     }
     if (newest_healthy || path.filename() == best) continue;
+    if (keep_every > 0 && step % keep_every == 0) continue;
     FileLock lock;
     if (lock.exclusive(path / kCheckpointManifestName) != FileLock::Outcome::held)
       remove_checkpoint(path);
@@ -355,7 +320,7 @@ std::vector<std::string> verify_checkpoint(const fs::path& step_directory) {
     const auto faults = check_files(step_directory, manifest, {});
     // The bytes are those that were saved, so values that are not finite are no fault.
     if (faults.empty()) {
-      warn_of(find_nonfinite(read_tensors(step_directory, manifest.model)), step_directory);
+      warn_of(find_nonfinite(read_whole_tensors(step_directory, manifest.model)), step_directory);
     }
     return faults;
   } catch (const Error& error) {
@@ -369,7 +334,7 @@ namespace {
 void take_averages(const fs::path& directory, const Manifest& manifest, TensorMap& weights) {
   const std::string prefix = kAveragePrefix;
   size_t found = 0;
-  for (const auto& [name, average] : read_tensors(directory, manifest.optimizer)) {
+  for (const auto& [name, average] : read_whole_tensors(directory, manifest.optimizer)) {
     if (!name.starts_with(prefix)) continue;
     const auto weight = weights.find(name.substr(prefix.size()));
     if (weight == weights.end()) {
@@ -398,7 +363,7 @@ LoadedCheckpoint read_checkpoint(const fs::path& directory, const Manifest& mani
     out.documents = document_ends_from_json(*documents, (directory / "state.json").string());
   }
   out.model = std::make_unique<Model>(out.config.model, device);
-  TensorMap weights = read_tensors(directory, manifest.model);
+  TensorMap weights = read_whole_tensors(directory, manifest.model);
   if (purpose == LoadFor::averages) take_averages(directory, manifest, weights);
   out.nonfinite = find_nonfinite(weights);
   if (purpose == LoadFor::computing || purpose == LoadFor::averages) {
@@ -464,6 +429,7 @@ LoadedCheckpoint load_step(const fs::path& directory, at::Device device, LoadFor
 LoadedCheckpoint load_checkpoint(const fs::path& path, at::Device device, LoadFor purpose) {
   const fs::path target = target_of(path);
   if (is_step_directory(target)) return load_step(target, device, purpose);
+  if (is_published(target)) return load_published(target, device, purpose);
   std::string newest_fault;
   std::vector<fs::path> damaged;
   for (bool again = true; again;) {

@@ -8,6 +8,7 @@
 #include "base/files.h"
 #include "checkpoint/openmythos.h"
 #include "checkpoint/safetensors.h"
+#include "checkpoint/slices.h"
 #include "config/config.h"
 #include "config/document_ends.h"
 #include "model/model.h"
@@ -17,17 +18,21 @@
 // Checkpoints on disk, in the format that man/mythos-checkpoint.5 specifies.
 //   RUN/step-000200/  config.toml  tokenizer.model  model.safetensors  optimizer.safetensors
 //                     state.json  manifest.json (checksums of every file, in blocks; written last)
-//                     Tensors beyond max_file_bytes go on in model-00002-of-00003.safetensors, …
+//                     Tensors beyond max_file_bytes go on in model-00002-of-00003.safetensors, …;
+//                     rank R of many writes model-rankR.safetensors, …
 //   RUN/latest        symbolic link to the newest
 //   RUN/best          symbolic link to the one with the lowest loss, if the trainer knows it
 namespace mythos {
+
+class Ranks;
 
 struct CheckpointContent {
   Config config;
   const Tokenizer* tokenizer = nullptr;  // null for an imported model without a tokenizer
   NamedTensors model;                    // native names, fp32
   NamedTensors optimizer;                // empty in a checkpoint that cannot be resumed
-  nlohmann::json state;                  // step, tokens, loss, data cursor, random state
+  TensorShapes sliced;   // the shapes of the tensors that lie there in slices (slices.h)
+  nlohmann::json state;  // step, tokens, loss, data cursor, random state
   // BOS and EOS of the training's documents; unknown for an imported model.
   std::optional<DocumentEnds> documents;
   uint64_t max_file_bytes = 4ULL << 30;  // of a tensor file; a larger tensor has a file to itself
@@ -41,6 +46,11 @@ NamedTensors named_tensors(const Parameters& parameters);
 // failure (resources) leaves every older checkpoint as it was. A checkpoint of the same step is
 // replaced. Returns the directory.
 fs::path save_checkpoint(const fs::path& run, int64_t step, const CheckpointContent& content);
+// A save by all ranks of a job together, which share the run's file system: each writes the
+// tensors of its own content to files of its own, rank 0 the rest and, when all are done, the
+// manifest. If one of them fails, all do, with its message.
+fs::path save_checkpoint(const fs::path& run, int64_t step, const CheckpointContent& content,
+                         Ranks& ranks);
 
 // Moves RUN/best to the checkpoint of `step`.
 void mark_best_checkpoint(const fs::path& run, int64_t step);
@@ -50,9 +60,10 @@ void mark_best_checkpoint(const fs::path& run, int64_t step);
 std::vector<fs::path> healthy_checkpoints(const fs::path& run);
 
 // Removes all but the newest `keep_last` whole checkpoints (0 keeps all) and the leftovers of
-// killed saves. The newest healthy checkpoint stays, and so does the one that RUN/best leads to;
-// one that a process is loading stays until the next call.
-void prune_checkpoints(const fs::path& run, int64_t keep_last);
+// killed saves. Checkpoints of steps that `keep_every` (0: none) divides stay, and so do the newest
+// healthy one and the one that RUN/best leads to; one that a process is loading stays until the
+// next call.
+void prune_checkpoints(const fs::path& run, int64_t keep_last, int64_t keep_every = 0);
 
 // Removes every checkpoint of the run, whole or not, and the run's links.
 void remove_checkpoints(const fs::path& run);
@@ -92,7 +103,8 @@ enum class LoadFor {
   resuming,   // as for training, and the optimizer's state
 };
 
-// Loads a checkpoint after comparing every byte with the manifest. If `path` is a run, this is its
+// Loads a checkpoint after comparing every byte with the manifest, or a directory as models are
+// published (published.h), which has no checksums. If `path` is a run, this is its
 // newest checkpoint without damage; damaged ones are skipped with a warning that names them. Fails
 // (data) if `path` holds no whole checkpoint (the error names what is there, or the file and byte
 // range of the damage), if `path` itself is a damaged step directory (it names the checkpoint

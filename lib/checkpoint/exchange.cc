@@ -3,11 +3,14 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 #include <algorithm>
+#include <set>
 
 #include "base/error.h"
 #include "base/log.h"
 #include "base/rng.h"
 #include "base/strings.h"
+#include "checkpoint/hf_config.h"
+#include "checkpoint/hf_names.h"
 #include "checkpoint/json_file.h"
 #include "checkpoint/weight_files.h"
 #include "text/export_tokenizer.h"
@@ -35,31 +38,18 @@ ModelConfig native_config(nlohmann::json json, const fs::path& path) {
 Config read_config(ExchangeFormat format, const fs::path& path) {
   if (path.extension() == ".toml") {
     if (format == ExchangeFormat::safetensors) return load_config_file(path);
-    fail(ErrorKind::usage,
-         path.string() + ": the openmythos format's configuration is a .json file.");
+    const bool hf = format == ExchangeFormat::hf;
+    fail(ErrorKind::usage, path.string() + ": the " + (hf ? "hf" : "openmythos") +
+                               " format's configuration is a .json file.");
   }
   Config config;
   const nlohmann::json json = read_json(path);
+  if (format == ExchangeFormat::hf) return config_from_hf(json, path.string());
   config.model = format == ExchangeFormat::openmythos
                      ? model_config_from_openmythos(json, path.string())
                      : native_config(json, path);
   config.train.seq_len = std::min(config.train.seq_len, config.model.max_seq_len);
   return config;
-}
-
-// Refuses tensors of whole numbers, whose meaning a loader could only guess: they are quantized
-// weights or no weights.
-void check_types(const TensorMap& tensors, const std::string& origin) {
-  const auto is_other = [](const auto& item) { return !item.second.is_floating_point(); };
-  const auto first = std::ranges::find_if(tensors, is_other);
-  if (first == tensors.end()) return;
-  const auto others = std::ranges::count_if(tensors, is_other);
-  const std::string more = others == 1 ? "" : strprintf(" (and %d more)", others - 1);
-  fail(ErrorKind::data,
-       origin + ": tensor '" + escaped(first->first) + "' is of type " +
-           std::string(stored_type_name(first->second.scalar_type())) + more +
-           "; weights are of type F16, BF16, F32 or F64.",
-       "Quantized weights must be converted back to floating point first.");
 }
 
 // The BOS and EOS of the training's documents, as an export states them in the metadata of its
@@ -71,13 +61,41 @@ std::optional<DocumentEnds> documents_of(const StoredWeights& stored, const std:
                                  origin + ": metadata");
 }
 
-TensorMap stored_tensors(const Parameters& parameters, at::ScalarType dtype) {
+TensorMap stored_tensors(const Parameters& parameters, at::ScalarType dtype,
+                         ExchangeFormat format) {
   TensorMap tensors;
   for (const Parameters::Item& item : parameters.items()) {
     const at::Tensor tensor = item.tensor.detach();
-    tensors[item.name] = is_cast(item.use) ? tensor.to(dtype) : tensor;
+    const bool rounds = format == ExchangeFormat::gguf
+                            ? tensor.dim() >= 2
+                            : is_cast(item.use) || format == ExchangeFormat::hf;
+    tensors[item.name] = rounds ? tensor.to(dtype) : tensor;
   }
   return tensors;
+}
+
+// Reads the weights without the tables of angles that a format's files hold beside them.
+StoredWeights read_without_tables(ExchangeFormat format, const fs::path& weights) {
+  std::set<std::string> tables;
+  const auto passed_over = [&](const std::string& name) {
+    if (format == ExchangeFormat::openmythos) return is_openmythos_table(name);
+    if (format != ExchangeFormat::hf || !is_hf_table(name)) return false;
+    tables.insert(name);
+    return true;
+  };
+  StoredWeights stored = read_weights(weights, passed_over);
+  for (const std::string& name : tables) {
+    log_info(strprintf("%s: left out %s: %s", weights, name, kComputedTable));
+  }
+  return stored;
+}
+
+// The native tensors of a published model; the log says what was left out.
+TensorMap take_published(const ModelConfig& config, const TensorMap& tensors,
+                         const std::string& origin) {
+  const HfTensors read = from_hf(config, tensors, origin);
+  for (const std::string& line : read.dropped) log_info(origin + ": left out " + line);
+  return made(read.tensors);
 }
 
 at::Tensor all_logits(const Model& model, const at::Tensor& ids, int64_t loops) {
@@ -87,32 +105,51 @@ at::Tensor all_logits(const Model& model, const at::Tensor& ids, int64_t loops) 
   return logits(weights, forward(model.config, weights, ids, options).hidden);
 }
 
+// config.json of the family, with the ids at which text begins and ends.
+nlohmann::ordered_json published_config(const LoadedCheckpoint& checkpoint, at::ScalarType dtype) {
+  Config config = checkpoint.config;
+  config.model = hf_form(config.model);
+  auto json = config_to_hf(config, dtype == at::kBFloat16 ? "bfloat16" : "float32");
+  if (checkpoint.tokenizer) {
+    const Tokenizer& tokenizer = *checkpoint.tokenizer;
+    if (tokenizer.bos_id()) json["bos_token_id"] = *tokenizer.bos_id();
+    if (tokenizer.eos_id()) json["eos_token_id"] = *tokenizer.eos_id();
+  }
+  return json;
+}
+
 }  // namespace
 
 ExchangeFormat exchange_format(const std::string& name) {
   if (name == "safetensors") return ExchangeFormat::safetensors;
   if (name == "openmythos") return ExchangeFormat::openmythos;
-  const std::vector<std::string> known = {"safetensors", "openmythos"};
+  if (name == "hf") return ExchangeFormat::hf;
+  if (name == "gguf") return ExchangeFormat::gguf;
+  const std::vector<std::string> known = {"safetensors", "openmythos", "hf", "gguf"};
   fail(ErrorKind::usage, "--format " + escaped(name) +
-                             " is not supported by this version; there are " +
-                             join(known, " and ") + "." + did_you_mean(name, known));
+                             " is not supported by this version; there are " + join(known, ", ") +
+                             "." + did_you_mean(name, known));
 }
 
 ExchangedModel read_exchanged(ExchangeFormat format, const fs::path& weights,
                               const fs::path& config) {
+  if (format == ExchangeFormat::gguf) {
+    fail(ErrorKind::usage, "--format gguf is written by mythos export alone, not read.",
+         "Import the directory that the .gguf file was converted from.");
+  }
   ExchangedModel out{read_config(format, config), nullptr, {}, std::nullopt};
-  const bool reference = format == ExchangeFormat::openmythos;
-  StoredWeights stored = read_weights(
-      weights, reference ? is_openmythos_table : std::function<bool(const std::string&)>());
+  StoredWeights stored = read_without_tables(format, weights);
   TensorMap& tensors = stored.tensors;
   const std::string prefix = take_wrapper_prefix(tensors);
   if (!prefix.empty()) {
     log_info(strprintf("%s: took the prefix '%s' off all names", weights, prefix));
   }
-  check_types(tensors, weights.string());
+  require_floating_point(tensors, weights.string());
   out.nonfinite = find_nonfinite(tensors);
-  if (reference) {
+  if (format == ExchangeFormat::openmythos) {
     tensors = from_openmythos(out.config.model, tensors, weights.string());
+  } else if (format == ExchangeFormat::hf) {
+    tensors = take_published(out.config.model, tensors, weights.string());
   }
   out.model = std::make_unique<Model>(out.config.model);
   out.model->parameters.load(tensors, weights.string());
@@ -123,22 +160,26 @@ ExchangedModel read_exchanged(ExchangeFormat format, const fs::path& weights,
 std::vector<std::string> write_exchanged(ExchangeFormat format, const fs::path& directory,
                                          const LoadedCheckpoint& checkpoint, at::ScalarType dtype) {
   const ModelConfig& config = checkpoint.config.model;
-  TensorMap tensors = stored_tensors(checkpoint.model->parameters, dtype);
-  nlohmann::json json;
+  TensorMap tensors = stored_tensors(checkpoint.model->parameters, dtype, format);
+  std::string text;  // of config.json
   std::vector<std::string> names = {"model.safetensors", "config.json"};
   if (format == ExchangeFormat::openmythos) {
-    json = openmythos_config(config);
+    text = openmythos_config(config).dump(2);
     tensors = to_openmythos(config, tensors);
+  } else if (format == ExchangeFormat::hf) {
+    text = published_config(checkpoint, dtype).dump(2);
+    tensors = to_hf(hf_form(config), in_hf_form(config, tensors));
   } else {
-    json = to_json(config);
+    nlohmann::json json = to_json(config);
     json["schema"] = kModelSchema;
+    text = json.dump(2);
     names.emplace_back("config.toml");
     write_file_atomic(directory / names.back(), to_toml(checkpoint.config));
   }
   auto metadata = kMetadata;
   if (checkpoint.documents) metadata[kDocuments] = to_json(*checkpoint.documents).dump();
   write_safetensors(directory / names[0], {tensors.begin(), tensors.end()}, metadata);
-  write_file_atomic(directory / names[1], json.dump(2) + "\n");
+  write_file_atomic(directory / names[1], text + "\n");
   if (checkpoint.tokenizer) {
     for (std::string& name : export_tokenizer(directory, *checkpoint.tokenizer)) {
       names.push_back(std::move(name));
@@ -163,10 +204,17 @@ Parity compare_logits(const Model& a, const Model& b) {
   return parity;
 }
 
-Model rounded(const Model& model, at::ScalarType dtype) {
+Model rounded(const Model& model, at::ScalarType dtype, ExchangeFormat format) {
   Model copy(model.config);
-  copy.parameters.load(stored_tensors(model.parameters, dtype), "rounded copy");
+  copy.parameters.load(stored_tensors(model.parameters, dtype, format), "rounded copy");
   return copy;
+}
+
+bool changes_form(const ModelConfig& config, ExchangeFormat format) {
+  if (format != ExchangeFormat::hf && format != ExchangeFormat::gguf) return false;
+  const ModelConfig form = hf_form(config);
+  return form.rope_pairing != config.rope_pairing || form.prelude_norm != config.prelude_norm ||
+         form.embedding_scale != config.embedding_scale;
 }
 
 }  // namespace mythos

@@ -9,8 +9,10 @@
 namespace mythos {
 
 // The formats. safetensors: the native tensors (arch/tensors.h) with config.json and config.toml.
-// openmythos: the public reference's parameter names, with config.json.
-enum class ExchangeFormat { safetensors, openmythos };
+// openmythos: the public reference's parameter names, with config.json. hf: a published family's
+// names and config.json (hf_config.h). gguf: a file for llama.cpp (gguf_model.h), written by
+// export_model() alone.
+enum class ExchangeFormat { safetensors, openmythos, hf, gguf };
 
 // The format of that name. Fails (usage), listing the formats, on any other name.
 ExchangeFormat exchange_format(const std::string& name);
@@ -24,15 +26,17 @@ struct ExchangedModel {
 
 // Reads a model. `weights` is a path for read_weights (weight_files.h); `config` is a .json file,
 // or a .toml file (safetensors only). Prefixes that wrappers put before names are taken off, and
-// the log says so. Fails (data), naming the tensor, if one is missing, unknown, of another shape or
-// not of a floating-point type.
+// what a family stores twice or for nothing is left out (hf_names.h); the log says so. Fails
+// (data), naming the tensor, if one is missing, unknown, of another shape or not of a
+// floating-point type.
 ExchangedModel read_exchanged(ExchangeFormat format, const fs::path& weights,
                               const fs::path& config);
 
 // Writes model.safetensors, config.json, config.toml (safetensors) and the tokenizer
 // (export_tokenizer) into a directory that exists, and returns their names. With bf16, matrices are
-// rounded as for computing in bf16; norms, router, injection and halting stay fp32. Fails (usage)
-// if the format cannot express the model.
+// rounded as for computing in bf16; norms, router, injection and halting stay fp32, but for hf,
+// whose tensors are all of one type. Fails (usage) if the format cannot express the model. Not for
+// gguf.
 std::vector<std::string> write_exchanged(ExchangeFormat format, const fs::path& directory,
                                          const LoadedCheckpoint& checkpoint, at::ScalarType dtype);
 
@@ -44,7 +48,11 @@ struct Parity {
 };
 Parity compare_logits(const Model& a, const Model& b);
 
-// A copy of a model whose matrices were rounded to `dtype`, as write_exchanged() stores them.
-Model rounded(const Model& model, at::ScalarType dtype);
+// A copy of a model whose tensors were rounded to `dtype`, as write_exchanged() stores them.
+Model rounded(const Model& model, at::ScalarType dtype,
+              ExchangeFormat format = ExchangeFormat::safetensors);
+
+// Whether the format stores the model in another form, whose sums have another order.
+bool changes_form(const ModelConfig& config, ExchangeFormat format);
 
 }  // namespace mythos

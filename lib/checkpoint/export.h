@@ -9,7 +9,7 @@ namespace mythos {
 struct ExportOptions {
   fs::path output;  // a directory that is made
   ExchangeFormat format = ExchangeFormat::safetensors;
-  at::ScalarType dtype = at::kFloat;  // of stored matrices, or bf16
+  at::ScalarType dtype = at::kFloat;  // of stored matrices, or bf16; gguf: or fp16
   bool replace = false;               // an earlier export may stand there
 };
 

@@ -13,6 +13,7 @@ namespace {
 using nlohmann::ordered_json;
 
 constexpr std::string_view kSchema = "mythos.checkpoint/1";
+constexpr std::string_view kSlicesSchema = "mythos.checkpoint/2";  // with tensors in slices
 // The last key is the manifest's own checksum, over all bytes before the checksum's digits.
 constexpr std::string_view kChecksumKey = "\"manifest_checksum\": \"";
 constexpr std::string_view kEnd = "\"\n}\n";
@@ -35,17 +36,6 @@ ManifestFile file_from_json(const ordered_json& json) {
   json.at("blocks").get_to(file.blocks);
   if (json.contains("tensors")) json.at("tensors").get_to(file.tensors);
   return file;
-}
-
-Manifest manifest_from_json(const ordered_json& json) {
-  Manifest manifest;
-  json.at("step").get_to(manifest.step);
-  json.at("block_bytes").get_to(manifest.block_bytes);
-  if (!json.at("tokenizer").is_null()) json.at("tokenizer").get_to(manifest.tokenizer);
-  json.at("model").get_to(manifest.model);
-  json.at("optimizer").get_to(manifest.optimizer);
-  for (const ordered_json& file : json.at("files")) manifest.files.push_back(file_from_json(file));
-  return manifest;
 }
 
 // Checks what a reader relies on beyond types. Returns what is wrong, or "".
@@ -114,6 +104,32 @@ uint64_t Manifest::size_bytes() const {
   return total;
 }
 
+nlohmann::ordered_json to_json(const Manifest& manifest) {
+  ordered_json files = ordered_json::array();
+  for (const ManifestFile& file : manifest.files) files.push_back(to_json(file));
+  ordered_json json = {{"schema", manifest.slices ? kSlicesSchema : kSchema},
+                       {"step", manifest.step},
+                       {"block_bytes", manifest.block_bytes},
+                       {"tokenizer", nullptr},
+                       {"model", manifest.model},
+                       {"optimizer", manifest.optimizer},
+                       {"files", files}};
+  if (!manifest.tokenizer.empty()) json["tokenizer"] = manifest.tokenizer;
+  return json;
+}
+
+Manifest manifest_from_json(const nlohmann::ordered_json& json) {
+  Manifest manifest;
+  manifest.slices = json.at("schema") == kSlicesSchema;
+  json.at("step").get_to(manifest.step);
+  json.at("block_bytes").get_to(manifest.block_bytes);
+  if (!json.at("tokenizer").is_null()) json.at("tokenizer").get_to(manifest.tokenizer);
+  json.at("model").get_to(manifest.model);
+  json.at("optimizer").get_to(manifest.optimizer);
+  for (const ordered_json& file : json.at("files")) manifest.files.push_back(file_from_json(file));
+  return manifest;
+}
+
 ManifestFile describe_file(const fs::path& path, uint64_t block_bytes) {
   ManifestFile out;
   out.name = path.filename().string();
@@ -136,14 +152,7 @@ ManifestFile describe_file(const fs::path& path, uint64_t block_bytes) {
 }
 
 void write_manifest(const fs::path& directory, const Manifest& manifest) {
-  ordered_json files = ordered_json::array();
-  for (const ManifestFile& file : manifest.files) files.push_back(to_json(file));
-  ordered_json json = {
-      {"schema", kSchema},    {"step", manifest.step},   {"block_bytes", manifest.block_bytes},
-      {"tokenizer", nullptr}, {"model", manifest.model}, {"optimizer", manifest.optimizer},
-      {"files", files}};
-  if (!manifest.tokenizer.empty()) json["tokenizer"] = manifest.tokenizer;
-  std::string text = json.dump(1);
+  std::string text = to_json(manifest).dump(1);
   text.resize(text.size() - 2);  // "\n}"
   text += ",\n " + std::string(kChecksumKey);
   text += checksum(text) + std::string(kEnd);
@@ -160,7 +169,7 @@ Manifest read_manifest(const fs::path& directory) {
   std::string body(checked_body(path, text));
   try {
     const ordered_json json = ordered_json::parse(body + std::string(kEnd));
-    if (json.at("schema") != kSchema) {
+    if (json.at("schema") != kSchema && json.at("schema") != kSlicesSchema) {
       fail(ErrorKind::data, path.string() + ": schema " + json.at("schema").dump() +
                                 "; this version reads '" + std::string(kSchema) +
                                 "'. Use the version of mythos that wrote it, or a later one.");

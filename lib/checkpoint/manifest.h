@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <utility>
@@ -31,12 +32,17 @@ struct Manifest {
   std::string tokenizer;                      // file name; empty if there is no tokenizer
   std::vector<std::string> model, optimizer;  // names of the files that hold the tensors
   std::vector<ManifestFile> files;            // all files but the manifest itself
+  bool slices = false;                        // whether tensors lie in slices (slices.h): version 2
 
   uint64_t size_bytes() const;
 };
 
 // Describes a file after reading it once.
 ManifestFile describe_file(const fs::path& path, uint64_t block_bytes);
+
+// The manifest as JSON without its own checksum, for ranks that write a checkpoint together.
+nlohmann::ordered_json to_json(const Manifest& manifest);
+Manifest manifest_from_json(const nlohmann::ordered_json& json);
 
 void write_manifest(const fs::path& directory, const Manifest& manifest);
 // Reads the manifest. Fails (data), naming file and byte range, if it is missing, damaged or of an

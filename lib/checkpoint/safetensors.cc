@@ -73,7 +73,7 @@ class HeaderReader {
     refuse_pointer(file_.path(), file_.text());
     if (file_.text().starts_with("PK\x03\x04")) {
       bad(0, "a zip archive (a PyTorch .pt file?), not a .safetensors file.",
-          "Pickled weights are not read; convert them with safetensors.torch.save_file.");
+          "Convert it with safetensors.torch.save_file; published models may have it as it is.");
     }
     if (size < kLengthBytes) {
       bad(0, strprintf("the file has %u bytes; a .safetensors file begins with an 8-byte header "

@@ -1,5 +1,7 @@
 #include "checkpoint/weight_files.h"
 
+#include <ATen/ATen.h>
+
 #include <algorithm>
 #include <optional>
 #include <set>
@@ -8,11 +10,15 @@
 #include "base/log.h"
 #include "base/strings.h"
 #include "checkpoint/json_file.h"
+#include "checkpoint/torch_file.h"
 
 namespace mythos {
 namespace {
 
-constexpr std::string_view kWeights = ".safetensors", kIndex = ".safetensors.index.json";
+constexpr std::string_view kIndexEnding = ".index.json";
+
+// The kinds of files, in the order in which a directory's are looked for.
+constexpr std::string_view kEndings[] = {".safetensors", ".bin", ".pt", ".pth"};
 
 std::vector<fs::path> files_ending(const fs::path& directory, std::string_view ending) {
   std::vector<fs::path> files;
@@ -50,7 +56,7 @@ WeightMap read_index(const fs::path& path) {
   const auto found = json.is_object() ? json.find("weight_map") : json.end();
   if (!json.is_object() || found == json.end() || !found->is_object() || found->empty()) {
     fail(ErrorKind::data, path.string() +
-                              ": not an index of .safetensors files: it has no \"weight_map\" that "
+                              ": not an index of files of weights: it has no \"weight_map\" that "
                               "names a file for each tensor.");
   }
   WeightMap map;
@@ -71,13 +77,14 @@ std::set<std::string> shards_of(const WeightMap& map) {
   return shards;
 }
 
-// The files of the set to which NAME-NNNNN-of-MMMMM.safetensors belongs by its name.
+// The files of the set to which NAME-NNNNN-of-MMMMM.safetensors, or .bin, belongs by its name.
 std::vector<fs::path> numbered_set(const fs::path& file) {
   constexpr size_t kDigits = 5;
-  const std::string name = file.filename().string();
-  const std::string stem = name.substr(0, name.size() - kWeights.size());
+  const std::string ending = file.extension().string(), stem = file.stem().string();
   const size_t tail = 1 + kDigits + 4 + kDigits;  // "-NNNNN-of-MMMMM"
-  if (!name.ends_with(kWeights) || stem.size() <= tail) return {file};
+  if (std::ranges::find(kEndings, ending) == std::end(kEndings) || stem.size() <= tail) {
+    return {file};
+  }
   const std::string part = stem.substr(stem.size() - tail);
   const auto number = [&](size_t at) -> std::optional<int64_t> {
     const std::string digits = part.substr(at, kDigits);
@@ -91,7 +98,7 @@ std::vector<fs::path> numbered_set(const fs::path& file) {
   std::vector<fs::path> files;
   for (int64_t i = 1; i <= *count; ++i) {
     files.push_back(file.parent_path() / (stem.substr(0, stem.size() - tail) +
-                                          strprintf("-%05d-of-%05d.safetensors", i, *count)));
+                                          strprintf("-%05d-of-%05d", i, *count) + ending));
   }
   if (std::ranges::find(files, file) == files.end()) return {file};
   return files;
@@ -111,29 +118,62 @@ Source indexed(const fs::path& index) {
   return source;
 }
 
+[[noreturn]] void fail_several(const fs::path& directory, const char* what,
+                               const std::vector<fs::path>& files) {
+  std::vector<std::string> names;
+  for (const fs::path& file : files) names.push_back(escaped(file.filename().string()));
+  fail(ErrorKind::usage,
+       directory.string() + ": holds several " + what + ": " + join(names, ", ") + ".",
+       "Name one of them.");
+}
+
+bool is_model_name(const std::string& name) {
+  return name.starts_with("pytorch_model") || name.starts_with("model");
+}
+
+// PyTorch files of an ending; a directory may hold others than weights, such as training_args.bin.
+std::vector<fs::path> torch_files(const fs::path& directory, std::string_view ending) {
+  const std::vector<fs::path> files = files_ending(directory, ending);
+  std::vector<fs::path> models;
+  for (const fs::path& file : files) {
+    if (is_model_name(file.filename().string())) models.push_back(file);
+  }
+  if (models.empty()) models = files;
+  std::set<fs::path> whole;
+  for (const fs::path& file : models) {
+    for (const fs::path& one : numbered_set(file)) whole.insert(one);
+  }
+  if (models.size() > 1 && numbered_set(models[0]).size() != whole.size()) {
+    fail_several(directory, "files of weights", models);
+  }
+  return {whole.begin(), whole.end()};
+}
+
 Source in_directory(const fs::path& directory) {
-  const auto indices = files_ending(directory, kIndex);
-  if (indices.size() > 1) {
-    std::vector<std::string> names;
-    for (const fs::path& index : indices) names.push_back(escaped(index.filename().string()));
-    fail(ErrorKind::usage,
-         directory.string() + ": holds several indices: " + join(names, ", ") + ".",
-         "Name one of them.");
+  for (const std::string_view ending : kEndings) {
+    const auto indices = files_ending(directory, std::string(ending) + std::string(kIndexEnding));
+    if (indices.size() > 1) fail_several(directory, "indices", indices);
+    if (indices.size() == 1) return indexed(indices[0]);
+    if (ending != kEndings[0]) {
+      const std::vector<fs::path> files = torch_files(directory, ending);
+      if (!files.empty()) return {{}, {}, files};
+      continue;
+    }
+    std::set<fs::path> files;
+    for (const fs::path& file : files_ending(directory, ending)) {
+      for (const fs::path& one : numbered_set(file)) files.insert(one);
+    }
+    if (!files.empty()) return {{}, {}, {files.begin(), files.end()}};
   }
-  if (indices.size() == 1) return indexed(indices[0]);
-  std::set<fs::path> files;
-  for (const fs::path& file : files_ending(directory, kWeights)) {
-    for (const fs::path& one : numbered_set(file)) files.insert(one);
-  }
-  if (files.empty()) fail(ErrorKind::data, directory.string() + ": no .safetensors file in it.");
-  return {{}, {}, {files.begin(), files.end()}};
+  fail(ErrorKind::data, directory.string() + ": no .safetensors file in it, and no .bin or .pt.");
 }
 
 Source find_source(const fs::path& path) {
   std::error_code status;
   if (fs::is_directory(path, status)) return in_directory(path);
   if (path.extension() == ".json") return indexed(path);
-  for (const fs::path& index : files_ending(folder_of(path), kIndex)) {
+  const std::string ending = path.extension().string() + std::string(kIndexEnding);
+  for (const fs::path& index : files_ending(folder_of(path), ending)) {
     Source source = indexed(index);
     if (shards_of(source.map).count(path.filename().string())) return source;
   }
@@ -148,20 +188,35 @@ class Reader {
 
   StoredWeights read() {
     if (source_.files.size() == 1 && source_.index.empty()) {
-      SafetensorsFile file = read_safetensors(source_.files[0], passed_over_);
-      return {std::move(file.tensors), std::move(file.metadata)};
+      SafetensorsFile file = read_tensor_file(source_.files[0], passed_over_);
+      note_mapped(file);
+      return {std::move(file.tensors), std::move(file.metadata), std::move(weights_.mapped)};
     }
     log_info(strprintf("reading %u files of %s", source_.files.size(), path_));
     for (const fs::path& file : source_.files) read_file(file);
     if (!source_.index.empty()) compare_with_index();
     if (!faults_.empty()) {
       const fs::path& origin = source_.index.empty() ? path_ : source_.index;
-      fail(ErrorKind::data, origin.string() + ": " + listed(faults_));
+      fail(ErrorKind::data, origin.string() + ": " + listed(faults_), advice_);
     }
     return std::move(weights_);
   }
 
  private:
+  // Tensors that do not begin at a multiple of their element's size are copies.
+  void note_mapped(const SafetensorsFile& file) {
+    at::Tensor smallest;
+    for (const TensorExtent& extent : file.extents) {
+      const auto found = file.tensors.find(extent.name);
+      if (found == file.tensors.end() || found->second.numel() == 0) continue;
+      const at::Tensor& tensor = found->second;
+      if (extent.begin % tensor.element_size() != 0 || !tensor.is_contiguous()) continue;
+      weights_.mapped.ranges.emplace_back(tensor.const_data_ptr(), tensor.nbytes());
+      if (!smallest.defined() || tensor.nbytes() < smallest.nbytes()) smallest = tensor;
+    }
+    if (smallest.defined()) weights_.mapped.holders.push_back(smallest);
+  }
+
   void read_file(const fs::path& file) {
     const std::string name = file.filename().string();
     std::error_code status;
@@ -170,7 +225,7 @@ class Reader {
       return;
     }
     try {
-      SafetensorsFile read = read_safetensors(file, passed_over_);
+      SafetensorsFile read = read_tensor_file(file, passed_over_);
       for (const TensorExtent& extent : read.extents) {
         const auto [other, fresh] = shard_of_.emplace(extent.name, name);
         if (!fresh) {
@@ -178,12 +233,14 @@ class Reader {
                             in_quotes(other->second) + " and " + in_quotes(name));
         }
       }
+      note_mapped(read);
       weights_.tensors.merge(read.tensors);
       weights_.metadata.merge(read.metadata);
       whole_.insert(name);
     } catch (const Error& error) {
       if (error.kind() != ErrorKind::data) throw;
       faults_.push_back(error.message());
+      if (advice_.empty()) advice_ = error.advice();
     }
   }
 
@@ -203,9 +260,12 @@ class Reader {
     }
     std::vector<std::string> strays;
     const std::set<std::string> shards = shards_of(source_.map);
-    for (const fs::path& file : files_ending(folder_of(source_.index), kWeights)) {
+    const std::string ending = fs::path(*shards.begin()).extension().string();
+    for (const fs::path& file : files_ending(folder_of(source_.index), ending)) {
       const std::string name = file.filename().string();
-      if (!shards.count(name)) strays.push_back(in_quotes(name));
+      // PyTorch programs keep other things than weights beside them.
+      const bool weights = ending == kEndings[0] || is_model_name(name);
+      if (weights && !shards.count(name)) strays.push_back(in_quotes(name));
     }
     if (!strays.empty()) {
       log_warning(source_.index.string() + ": does not name, so left out: " + listed(strays));
@@ -220,6 +280,7 @@ class Reader {
   std::map<std::string, std::string> shard_of_;
   std::set<std::string> whole_;  // shards that could be read
   std::vector<std::string> faults_;
+  std::string advice_;  // about the first fault that has one
 };
 
 }  // namespace
@@ -249,6 +310,19 @@ std::string take_wrapper_prefix(TensorMap& tensors) {
     }
   }
   return taken;
+}
+
+void require_floating_point(const TensorMap& tensors, const std::string& origin) {
+  const auto is_other = [](const auto& item) { return !item.second.is_floating_point(); };
+  const auto first = std::ranges::find_if(tensors, is_other);
+  if (first == tensors.end()) return;
+  const auto others = std::ranges::count_if(tensors, is_other);
+  const std::string more = others == 1 ? "" : strprintf(" (and %d more)", others - 1);
+  fail(ErrorKind::data,
+       origin + ": tensor '" + escaped(first->first) + "' is of type " +
+           std::string(stored_type_name(first->second.scalar_type())) + more +
+           "; weights are of type F16, BF16, F32 or F64.",
+       "Quantized weights must be converted back to floating point first.");
 }
 
 }  // namespace mythos

@@ -407,6 +407,12 @@ TEST_F(CheckpointTest, PruneKeepsTheNewestWholeOnes) {
             (Names{"latest", "metrics.jsonl", "step-000002", "step-000003", "step-000004"}));
 }
 
+TEST_F(CheckpointTest, PruneKeepsMultiplesOfKeepEvery) {
+  for (const int64_t step : {1, 2, 3, 4, 5}) save(step);
+  prune_checkpoints(run_, 1, 2);
+  EXPECT_EQ(names(run_), (Names{"latest", "step-000002", "step-000004", "step-000005"}));
+}
+
 TEST_F(CheckpointTest, PruneKeepsTheBest) {
   for (const int64_t step : {1, 2, 3, 4}) save(step);
   mark_best_checkpoint(run_, 2);

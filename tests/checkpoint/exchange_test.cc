@@ -257,8 +257,9 @@ TEST(ExchangeFormatName, UnknownOnesAreListed) {
     return error_of(ErrorKind::usage, [&] { exchange_format(name); });
   };
   EXPECT_EQ(
-      message("gguf"),
-      "--format gguf is not supported by this version; there are safetensors and openmythos.");
+      message("onnx"),
+      "--format onnx is not supported by this version; there are safetensors, openmythos, hf, "
+      "gguf.");
   EXPECT_TRUE(contains(message("openmyhtos"), "Did you mean 'openmythos'?"));
 }
 

@@ -150,7 +150,8 @@ TEST(Safetensors, RefusesFilesThatAreNone) {
   write_file_atomic(path, std::string(8, '\xff') + "{}");
   EXPECT_TRUE(contains(error_of(ErrorKind::data, read), "byte 0: header length"));
   write_file_atomic(path, "PK\x03\x04 and the rest of a zip archive");
-  EXPECT_TRUE(contains(error_of(ErrorKind::data, read), "Pickled weights are not read"));
+  EXPECT_TRUE(
+      contains(error_of(ErrorKind::data, read), "Convert it with safetensors.torch.save_file"));
 }
 
 TEST(Safetensors, NamesAPointerToAFileThatWasNotFetched) {

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "../scratch.h"
+#include "../torch_bytes.h"
 
 namespace mythos {
 namespace {
@@ -122,7 +123,7 @@ TEST_F(WeightFiles, TensorsThatArePassedOverMayBeInTheIndex) {
 TEST_F(WeightFiles, OtherJsonIsNoIndex) {
   for (const char* text : {"{}", "[]", "1", R"({"weight_map":{}})", R"({"weight_map":[]})"}) {
     write_file_atomic(index_, text);
-    EXPECT_TRUE(contains(refusal(index_), "not an index of .safetensors files")) << text;
+    EXPECT_TRUE(contains(refusal(index_), "not an index of files of weights")) << text;
   }
   for (const char* name : {"\"../x\"", "\"/x\"", "\"..\"", "\"\"", "1"}) {
     write_file_atomic(index_, std::string(R"({"weight_map":{"a":)") + name + "}}");
@@ -134,6 +135,48 @@ TEST_F(WeightFiles, OneOfSeveralIndicesMustBeNamed) {
   fs::copy_file(index_, scratch_ / "other.safetensors.index.json");
   EXPECT_TRUE(contains(refusal(scratch_.path(), ErrorKind::usage),
                        "model.safetensors.index.json, other.safetensors.index.json"));
+}
+
+// A PyTorch file of one fp32 tensor of two numbers.
+void write_torch(const fs::path& path, const std::string& name, float value) {
+  const std::string number = test::bytes_of(value);
+  const std::string tensor = test::tensor(test::storage("FloatStorage", "0", 2), 0, {2}, {1});
+  write_file_atomic(
+      path, test::torch_bytes(test::pickled(test::dict({{name, tensor}})), {number + number}));
+}
+
+TEST(TorchWeightFiles, ShardsAndIndexAreThoseOfSafetensors) {
+  const Scratch scratch;
+  const fs::path first = scratch / "pytorch_model-00001-of-00002.bin";
+  const fs::path second = scratch / "pytorch_model-00002-of-00002.bin";
+  write_torch(first, "a", 1);
+  write_torch(second, "b", 2);
+  write_file_atomic(scratch / "training_args.bin", "a pickle of settings");
+  const auto read = [&](const fs::path& path) { return read_weights(path, {}).tensors; };
+  for (const fs::path& path : {scratch.path(), first, second}) {
+    const TensorMap tensors = read(path);
+    ASSERT_EQ(tensors.size(), 2u) << path;
+    EXPECT_EQ(tensors.at("b")[1].item<float>(), 2);
+  }
+  const nlohmann::json map = {{"a", first.filename().string()}, {"b", second.filename().string()}};
+  const fs::path index = scratch / "pytorch_model.bin.index.json";
+  write_file_atomic(index, nlohmann::json({{"weight_map", map}}).dump());
+  EXPECT_EQ(read(scratch.path()).size(), 2u);
+  fs::remove(first);
+  EXPECT_EQ(error_of(ErrorKind::data, [&] { read(scratch.path()); }),
+            index.string() + ": shard 'pytorch_model-00001-of-00002.bin' is absent");
+}
+
+TEST(TorchWeightFiles, OneFileMustBeMeant) {
+  const Scratch scratch;
+  write_torch(scratch / "step-1.pt", "a", 1);
+  EXPECT_EQ(read_weights(scratch.path(), {}).tensors.size(), 1u);
+  write_torch(scratch / "step-2.pt", "a", 1);
+  EXPECT_TRUE(contains(error_of(ErrorKind::usage, [&] { read_weights(scratch.path(), {}); }),
+                       "holds several files of weights: step-1.pt, step-2.pt"));
+  EXPECT_EQ(read_weights(scratch / "step-2.pt", {}).tensors.size(), 1u);
+  write_safetensors(scratch / "model.safetensors", {{"a", at::ones(3)}});
+  EXPECT_EQ(read_weights(scratch.path(), {}).tensors.at("a").numel(), 3);
 }
 
 }  // namespace

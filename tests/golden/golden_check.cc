@@ -1,6 +1,7 @@
-// golden_check DIR: compares the openmythos-compat model with the reference's outputs. Reads every
-// NAME.json / NAME.safetensors pair in DIR (the format: openmythos/SEMANTICS.md beside this file)
-// and prints the largest error of each quantity; exit status 1 when one is beyond its tolerance.
+// golden_check DIR: compares models with the outputs of the programs that they come from. Reads
+// every NAME.json / NAME.safetensors pair in DIR (openmythos/SEMANTICS.md and published/README.md
+// beside this file say what they hold) and prints the largest error of each quantity; exit status 1
+// when one is beyond its tolerance.
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/autograd.h>
@@ -16,6 +17,7 @@
 #include "config/config.h"
 #include "device/device.h"
 #include "model/model.h"
+#include "published.h"
 
 namespace mythos {
 namespace {
@@ -39,12 +41,9 @@ struct Case {
 };
 
 // The model and its inputs on `device`; what is compared with is on the CPU.
-Case load_case(const fs::path& json_path, at::Device device, bool disturb) {
+Case load_case(const fs::path& json_path, const nlohmann::json& json, at::Device device,
+               bool disturb) {
   const fs::path tensors_path = fs::path(json_path).replace_extension(".safetensors");
-  const nlohmann::json json = nlohmann::json::parse(read_file(json_path), nullptr, false);
-  if (json.is_discarded() || !json.contains("config")) {
-    fail(ErrorKind::data, json_path.string() + ": not a JSON object with a \"config\"");
-  }
   const ModelConfig config = model_config_from_openmythos(json["config"], json_path.string());
   Case out{json_path.stem(), config, Parameters(config, device), {}, {}, 0};
   TensorMap reference;
@@ -67,33 +66,6 @@ Case load_case(const fs::path& json_path, at::Device device, bool disturb) {
   out.prefill = json.value("decode_prefill_tokens", out.golden["input_ids"].size(1) - 4);
   return out;
 }
-
-class Report {
- public:
-  explicit Report(std::string name) : name_(std::move(name)) {}
-
-  void add(const std::string& what, double error, double tolerance) {
-    const bool good = error <= tolerance;  // false for NaN
-    if (!good) ++failures_;
-    ++checks_;
-    std::printf("%-18s %-44s error %.2e  tolerance %.0e  %s\n", name_.c_str(), what.c_str(), error,
-                tolerance, good ? "ok" : "FAIL");
-  }
-  void compare(const std::string& what, const Tensor& got, const Tensor& want, double tolerance) {
-    if (got.sizes() != want.sizes()) {
-      std::printf("%-18s %-44s shape differs  FAIL\n", name_.c_str(), what.c_str());
-      ++failures_;
-      return;
-    }
-    add(what, (got.cpu() - want).abs().max().item<double>(), tolerance);
-  }
-  int checks() const { return checks_; }
-  int failures() const { return failures_; }
-
- private:
-  std::string name_;
-  int checks_ = 0, failures_ = 0;
-};
 
 void check_loops(const Case& c, const Weights& weights, Report& report) {
   const at::NoGradGuard no_grad;
@@ -163,10 +135,27 @@ void check_gradients(const Case& c, const Weights& weights, Report& report) {
   }
 }
 
-int run(const fs::path& directory, const std::string& device_name, bool disturb) {
+nlohmann::json read_case(const fs::path& path) {
+  nlohmann::json json = nlohmann::json::parse(read_file(path), nullptr, false);
+  if (json.is_discarded() || !json.contains("config")) {
+    fail(ErrorKind::data, path.string() + ": not a JSON object with a \"config\"");
+  }
+  return json;
+}
+
+void check_case(const Case& c, Report& report) {
+  const Weights weights = make_weights(c.config, c.parameters, at::kFloat);
+  check_loops(c, weights, report);
+  check_decode(c, weights, report);
+  check_gradients(c, weights, report);
+}
+
+int run(const fs::path& directory, const std::string& device_name, bool disturb,
+        const Change& change) {
   const at::Device device = resolve_device(device_name);
   std::error_code status;
   std::vector<fs::path> cases;
+  if (directory.extension() == ".json") cases.push_back(directory);
   for (const auto& entry : fs::directory_iterator(directory, status)) {
     if (entry.path().extension() == ".json") cases.push_back(entry.path());
   }
@@ -174,12 +163,14 @@ int run(const fs::path& directory, const std::string& device_name, bool disturb)
   std::sort(cases.begin(), cases.end());
   int checks = 0, failures = 0;
   for (const fs::path& path : cases) {
-    const Case c = load_case(path, device, disturb);
-    const Weights weights = make_weights(c.config, c.parameters, at::kFloat);
-    Report report(c.name);
-    check_loops(c, weights, report);
-    check_decode(c, weights, report);
-    check_gradients(c, weights, report);
+    const nlohmann::json json = read_case(path);
+    const std::string family = json.value("family", "");
+    Report report((family.empty() ? "" : family + "/") + path.stem().string());
+    if (family.empty()) {
+      check_case(load_case(path, json, device, disturb), report);
+    } else {
+      check_published(path, json, device, change, report);
+    }
     checks += report.checks();
     failures += report.failures();
   }
@@ -194,15 +185,20 @@ int run(const fs::path& directory, const std::string& device_name, bool disturb)
 int main(int argc, char** argv) {
   std::string directory, device = "cpu";
   bool disturb = false;
+  mythos::Change change;
   mythos::Command command;
   command.name = "golden_check";
-  command.summary = "Compare the openmythos-compat model with reference outputs.";
+  command.summary = "Compare models with the outputs of the programs that they come from.";
   command.examples = "golden_check tests/golden/openmythos";
   command.options = [&](CLI::App& app) {
-    app.add_option("DIR", directory, "Folder of NAME.json and NAME.safetensors pairs")->required();
+    app.add_option("DIR", directory,
+                   "Folder of NAME.json and NAME.safetensors pairs, or one NAME.json")
+        ->required();
     app.add_option("--device", device, "cpu (default), auto, cuda or cuda:N");
     app.add_flag("--disturb", disturb, "Change one weight first, to see the check fail");
+    app.add_option("--set", change.set, "Change a key of published families' models, KEY=VALUE");
+    app.add_option("--swap", change.swap, "Let the halves of a tensor of theirs change places");
   };
-  command.run = [&] { return mythos::run(directory, device, disturb); };
+  command.run = [&] { return mythos::run(directory, device, disturb, change); };
   return mythos::run_command(argc, argv, command);
 }
