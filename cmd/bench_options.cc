@@ -15,7 +15,9 @@ CLI::App* declare_model(CLI::App& app, BenchOptions& common, ModelSubjectOptions
       command->add_option("--config", o.config_file, "Model by TOML file, with fresh weights")
           ->type_name("FILE")
           ->excludes(preset);
-  command->add_option("--checkpoint", o.checkpoint, "Run folder or step folder of a trained model")
+  command
+      ->add_option("--checkpoint", o.checkpoint,
+                   "Run folder, step folder, or a published model's folder")
       ->type_name("RUN")
       ->excludes(preset)
       ->excludes(config);
@@ -76,7 +78,7 @@ void declare_model_subjects(CLI::App& app, BenchOptions& common, ModelSubjectOpt
   declare_number(*decode, "--batch-size", options.batch_size,
                  "Sequences that take each step together (default 1)");
   for (CLI::App* command : {prefill, decode}) {
-    for (const char* key : {"dtype", "weights", "cache_type", "cache_sharing"}) {
+    for (const char* key : {"dtype", "weights", "cache_type", "cache_sharing", "cache_modulo"}) {
       options.keys.declare(*command, std::string("decode.") + key);
     }
   }

@@ -5,6 +5,7 @@
 #include "base/strings.h"
 #include "config/field_value.h"
 #include "ema_option.h"
+#include "text/chat/chat_template.h"
 
 namespace mythos {
 namespace {
@@ -17,11 +18,13 @@ void GenerateCommand::declare(CLI::App& app) {
   declare_model(app);
   declare_depth(app);
   declare_prompt(app);
+  declare_chat(app);
   declare_output(app);
 }
 
 void GenerateCommand::declare_model(CLI::App& app) {
-  app.add_option("--checkpoint", checkpoint, "Run folder or step folder of a trained model")
+  app.add_option("--checkpoint", checkpoint,
+                 "Run folder, step folder, or a published model's folder")
       ->type_name("RUN")
       ->required();
   add_ema_option(app, load_for);
@@ -65,6 +68,23 @@ void GenerateCommand::declare_prompt(CLI::App& app) {
       ->type_name("-");
 }
 
+void GenerateCommand::declare_chat(CLI::App& app) {
+  app.add_flag("--chat", chat,
+               "Prompts are a user's messages in a conversation, which the model answers; --jsonl "
+               "takes \"messages\"");
+  app.add_option("--system", system,
+                 "With --chat: the system message that conversations begin with")
+      ->type_name("TEXT");
+  app.add_option("--chat-template", chat_template,
+                 "With --chat: " + known_chat_names() +
+                     ", or a file that describes the format; default: the model's own")
+      ->type_name("FORMAT|FILE");
+  CLI::Option* think = app.add_flag(
+      "--thinking", thinking,
+      "With --chat: answers begin with <think>; default: as the model's template says");
+  app.add_flag("--no-thinking", no_thinking, "With --chat: they do not")->excludes(think);
+}
+
 void GenerateCommand::declare_output(CLI::App& app) {
   SamplingOptions& sampling = generate.sampling;
   app.add_option("--stop", generate.stop, "End before this string; may be repeated")
@@ -92,6 +112,7 @@ void GenerateCommand::declare_output(CLI::App& app) {
 
 void GenerateCommand::validate(bool on_terminal) {
   generate.validate();
+  generate.confidence = as_json || is_batch();
   if (!stdin_mark.empty() && stdin_mark != "-") {
     fail(ErrorKind::usage, "unexpected argument '" + stdin_mark +
                                "': a prompt is given with --prompt, --prompt-file or '-'");
@@ -106,6 +127,7 @@ void GenerateCommand::validate(bool on_terminal) {
          "--json, --num-samples and --echo need a prompt: give --prompt, --prompt-file or a pipe");
   }
   validate_batch();
+  validate_chat();
   validate_depth();
 }
 
@@ -126,6 +148,27 @@ void GenerateCommand::validate_batch() const {
   }
 }
 
+void GenerateCommand::validate_chat() const {
+  if (!chat && (system || chat_template || thinking || no_thinking)) {
+    fail(ErrorKind::usage,
+         "--system, --chat-template, --thinking and --no-thinking are about --chat");
+  }
+  if (chat_template) read_chat_format(*chat_template);
+}
+
+Chat GenerateCommand::make_chat(const LoadedCheckpoint& loaded) const {
+  const Tokenizer& tokenizer = *loaded.tokenizer;
+  ChatFormat format =
+      chat_template ? read_chat_format(*chat_template) : chat_format_of(loaded.path, tokenizer);
+  if (system) format.system = *system;
+  if (thinking) format.answer = "<think>\n";
+  if (no_thinking) format.answer.clear();
+  // What a published model's tokenizer puts before documents is not put before conversations.
+  const bool as_trained = loaded.was_trained() && loaded.documents;
+  const bool bos = as_trained ? loaded.documents->bos != Share::none : format.bos;
+  return Chat(tokenizer, std::move(format), bos);
+}
+
 void GenerateCommand::validate_depth() {
   if (!loops.empty() && !auto_loops()) {
     const auto number = parse_int(loops);
@@ -141,8 +184,14 @@ void GenerateCommand::validate_depth() {
   if (exit_given && exit == ExitRule::none) {
     find_name("--exit", std::string("none"), "", std::span(EnumNames<ExitRule>::names).subspan(1));
   }
-  if (!may_be_auto() && (exit_given || decode.given("exit_threshold") || max_loops)) {
-    fail(ErrorKind::usage, "--exit, --exit-threshold and --max-loops are about --loops auto");
+  const bool quantile_given = decode.given("exit_quantile");
+  if (!may_be_auto() &&
+      (exit_given || decode.given("exit_threshold") || quantile_given || max_loops)) {
+    fail(ErrorKind::usage,
+         "--exit, --exit-threshold, --exit-quantile and --max-loops are about --loops auto");
+  }
+  if (exit_given && exit != ExitRule::gate && quantile_given) {
+    fail(ErrorKind::usage, "--exit-quantile belongs to --exit gate");
   }
   SpeculationOptions& speculation = generate.speculation;
   if (draft_tokens) {
@@ -166,7 +215,10 @@ void GenerateCommand::complete(const Config& config) {
     session.exit = config.model.halting == Halting::none ? ExitRule::latent : ExitRule::halting;
   }
   session.validate();
-  session.exit_threshold = session.threshold();
+  if (decode.given("exit_quantile") && may_be_auto() && session.exit != ExitRule::gate) {
+    fail(ErrorKind::usage, "--exit-quantile belongs to --exit gate");
+  }
+  if (session.has_threshold()) session.exit_threshold = session.threshold();
   session.exits = auto_loops();
   if (!max_loops) max_loops = config.model.max_loop_iters;
   if (auto_loops()) session.loops = *max_loops;

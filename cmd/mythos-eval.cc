@@ -29,9 +29,13 @@ struct Options {
 void take_decode(const Options& options, const DecodeConfig& of_checkpoint, EvalOptions& eval) {
   DecodeConfig decode = options.decode_options.resolve(of_checkpoint);
   if (options.decode_options.given("exit_threshold") && !decode.has_threshold()) {
-    fail(ErrorKind::usage, "--exit-threshold belongs to --exit latent and --exit kl");
+    fail(ErrorKind::usage,
+         "--exit-threshold belongs to an --exit that has a threshold, such as latent and kl");
   }
-  decode.exit_threshold = decode.threshold();
+  if (options.decode_options.given("exit_quantile") && decode.exit != ExitRule::gate) {
+    fail(ErrorKind::usage, "--exit-quantile belongs to --exit gate");
+  }
+  if (decode.has_threshold()) decode.exit_threshold = decode.threshold();
   eval.compute_type = decode.compute_type;
   if (options.decode || options.decode_options.any_given()) eval.decode = decode;
 }
@@ -47,7 +51,7 @@ void require_finite(const EvalReport& report, const NonFinite& weights) {
 
 // Scores tasks. Answers are computed in one pass, without a cache.
 int run_tasks(const Options& options, const LoadedCheckpoint& loaded, at::Device device) {
-  for (const char* key : {"weights", "cache_type", "cache_sharing"}) {
+  for (const char* key : {"weights", "cache_type", "cache_sharing", "cache_modulo", "warm_start"}) {
     if (options.decode_options.given(key)) {
       fail(ErrorKind::usage,
            std::string("--tasks has plain weights and no cache; leave out decode.") + key);
@@ -60,7 +64,10 @@ int run_tasks(const Options& options, const LoadedCheckpoint& loaded, at::Device
   score.loops = eval.loops;
   score.batch_size = eval.batch_size;
   score.compute_type = eval.compute_type;
-  if (eval.decode) score.exit = {eval.decode->exit, eval.decode->exit_threshold};
+  if (eval.decode) {
+    score.exit = {eval.decode->exit, eval.decode->threshold()};
+    score.state = {eval.decode->state_seed, eval.decode->state_scale};
+  }
   const TaskReport report = score_tasks(loaded, device, score);
   options.as_json ? print_json(to_json(report)) : print_lines(task_table(report));
   return 0;
@@ -90,7 +97,8 @@ int run(Options& options) {
 
 void declare(CLI::App& app, Options& o) {
   const auto count = CLI::Range(int64_t{1}, int64_t{1} << 50);
-  app.add_option("--checkpoint", o.checkpoint, "Run folder or step folder of a trained model")
+  app.add_option("--checkpoint", o.checkpoint,
+                 "Run folder, step folder, or a published model's folder")
       ->type_name("RUN")
       ->required();
   add_ema_option(app, o.load_for);
@@ -127,7 +135,8 @@ void declare(CLI::App& app, Options& o) {
                "Compute token by token as 'generate' does; the options of [decode] but --dtype "
                "imply it");
   o.decode_options.declare(
-      app, {"dtype", "weights", "cache_type", "cache_sharing", "exit", "exit_threshold"});
+      app, {"dtype", "weights", "cache_type", "cache_sharing", "cache_modulo", "exit",
+            "exit_threshold", "exit_quantile", "warm_start", "state_seed", "state_scale"});
   app.add_flag("--baseline", o.eval.baseline, "Add the unigram distribution of the training split");
   app.add_flag("--untrained", o.eval.untrained, "Add the same configuration with fresh weights");
   for (const char* name : {"--split", "--max-tokens", "--seq-len", "--stride", "--decode",

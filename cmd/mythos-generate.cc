@@ -18,6 +18,7 @@
 #include "infer/engine/engine.h"
 #include "infer/terminal/generation_report.h"
 #include "infer/terminal/jsonl.h"
+#include "text/chat/chat_template.h"
 
 using namespace mythos;
 
@@ -39,12 +40,15 @@ std::string choose_prompt(const GenerateCommand& options) {
   return text;
 }
 
-int complete(Engine& engine, const GenerateCommand& options, const std::string& prompt,
-             const fs::path& path) {
+int complete(Engine& engine, const GenerateCommand& options, const std::string& text,
+             const Chat* chat, const fs::path& path) {
   StopSignals signals({SIGINT});
   signals.watch();
   Request request;
-  request.ids = prompt_ids(engine.tokenizer(), prompt, options.generate.documents);
+  const std::vector<ChatMessage> messages = {{"user", text}};
+  const std::string prompt = chat ? chat->prompt_text(messages) : text;
+  request.ids = chat ? chat->prompt_ids(messages)
+                     : prompt_ids(engine.tokenizer(), text, options.generate.documents);
   request.options = options.generate;
   request.loops = options.session.loops;
   request.exits = options.session.exits;
@@ -57,6 +61,7 @@ int complete(Engine& engine, const GenerateCommand& options, const std::string& 
       print_text(strprintf("--- sample %d of %d ---\n", i + 1, options.num_samples));
     }
     if (!options.as_json && options.echo) print_text(prompt);
+    if (!options.as_json && chat && !options.echo) print_text(chat->format().answer);
     const Generation generation = engine.complete(request);
     if (generation.stopped_in_prompt()) break;
     if (options.as_json) {
@@ -72,12 +77,13 @@ int complete(Engine& engine, const GenerateCommand& options, const std::string& 
   return 0;
 }
 
-int complete_lines(Engine& engine, const GenerateCommand& options, const fs::path& path,
-                   DepthWarning& depth) {
+int complete_lines(Engine& engine, const GenerateCommand& options, const Chat* chat,
+                   const fs::path& path, DepthWarning& depth) {
   StopSignals signals({SIGINT});
   signals.watch();
   JsonlPrompt defaults;
   defaults.options = options.generate;
+  defaults.chat = chat;
   defaults.loops = options.session.loops;
   defaults.exits = options.session.exits;
   JsonlPrompts prompts(options.jsonl, defaults, *options.max_loops);
@@ -101,6 +107,11 @@ int complete_lines(Engine& engine, const GenerateCommand& options, const fs::pat
   return 0;
 }
 
+template <class T>
+void append(std::vector<T>& to, const std::vector<T>& more) {
+  to.insert(to.end(), more.begin(), more.end());
+}
+
 int run(GenerateCommand& options) {
   options.validate(isatty(STDIN_FILENO) != 0);
   const bool prompted = !options.is_conversation() && !options.is_batch();
@@ -114,16 +125,24 @@ int run(GenerateCommand& options) {
   }
   options.complete(loaded.config);
   options.generate.documents = loaded.documents;
+  options.generate.stop_ids = generation_stop_ids(loaded.path, *loaded.tokenizer);
+  std::optional<Chat> chat;
+  if (options.chat) {
+    chat = options.make_chat(loaded);
+    append(options.generate.stop_ids, chat->stop_ids());
+    append(options.generate.stop, chat->stop_texts());
+  }
   DepthWarning depth(loaded.config.train, loaded.config.model, loaded.was_trained());
   Decoder decoder(std::move(*loaded.model), options.session);
   Engine engine(decoder, *loaded.tokenizer, options.is_batch() ? options.batch_size : 1);
-  if (options.is_batch()) return complete_lines(engine, options, loaded.path, depth);
+  if (options.is_batch())
+    return complete_lines(engine, options, chat ? &*chat : nullptr, loaded.path, depth);
   warn_of_depth(depth, options.session.loops, options.session.exits);
-  return prompted ? complete(engine, options, prompt, loaded.path)
-                  : converse(engine,
-                             {options.generate, options.session.loops, options.session.exits,
-                              *options.max_loops},
-                             depth);
+  if (prompted) return complete(engine, options, prompt, chat ? &*chat : nullptr, loaded.path);
+  return converse(engine,
+                  {options.generate, options.session.loops, options.session.exits,
+                   *options.max_loops, std::move(chat)},
+                  depth);
 }
 
 }  // namespace
@@ -137,7 +156,9 @@ int main(int argc, char** argv) {
           mythos generate --checkpoint runs/nano --prompt-file p.txt --loops auto --temperature 0
           echo "The sea" | mythos generate --checkpoint runs/nano --num-samples 3 --json
           mythos generate --checkpoint runs/nano --jsonl prompts.jsonl > texts.jsonl
-          mythos generate --checkpoint runs/nano)",
+          mythos generate --checkpoint ouro --loops auto --exit gate --exit-quantile 0.9
+          mythos generate --checkpoint runs/nano
+          mythos generate --checkpoint Ouro-1.4B-Thinking --chat --system "Be brief.")",
        [&](CLI::App& app) { options.declare(app); }, [&] { return run(options); },
        "A smaller --prefill-chunk, fewer --max-tokens, --cache-type int8 or --weights int8 needs "
        "less."});

@@ -51,7 +51,8 @@ int run(const Options& options) {
 }
 
 void declare(CLI::App& app, Options& o) {
-  app.add_option("run", o.run, "Run folder or step folder of a trained model")->type_name("RUN");
+  app.add_option("run", o.run, "Run folder, step folder, or a published model's folder")
+      ->type_name("RUN");
   app.add_option("--checkpoint", o.checkpoint, "The same as RUN")->type_name("RUN");
   app.add_option("--preset", o.preset, "Check a freshly initialised model of this preset")
       ->type_name("NAME");

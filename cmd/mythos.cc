@@ -34,6 +34,7 @@ constexpr Verb kVerbs[] = {
     {"presets", "List the configurations that --preset knows, or show one"},
     {"plan", "Say what a model costs: parameters, computation, memory"},
     {"train", "Train a model, or resume"},
+    {"report", "Draw the curves of training runs as one HTML page"},
     {"", "Using a checkpoint"},
     {"eval", "Bits per byte and perplexity over loop counts"},
     {"generate", "Write text"},

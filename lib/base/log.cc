@@ -1,11 +1,14 @@
 #include "base/log.h"
 
+#include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
 #include <cstdlib>
 
+#include "base/error.h"
+#include "base/log_file.h"
 #include "base/progress.h"
 #include "base/strings.h"
 
@@ -26,7 +29,10 @@ spdlog::logger& logger() {
 
 constexpr size_t kMaxBytes = 1 << 14;  // a longer message is cut: it floods a terminal
 
+std::shared_ptr<spdlog::logger> file_logger;  // null without a log file
+
 void write(spdlog::level::level_enum level, std::string_view prefix, std::string_view message) {
+  log_file_line(std::string(prefix).append(message));
   if (!logger().should_log(level)) return;
   Progress::clear_line();
   logger().log(level, "{}{}", prefix, escaped(message, kMaxBytes));
@@ -53,6 +59,7 @@ void log_debug(std::string_view message) {
   write(spdlog::level::debug, "debug: ", message);
 }
 void log_info(std::string_view message) {
+  log_file_line(message);
   if (!logger().should_log(spdlog::level::info)) return;
   Progress::clear_line();
   logger().set_pattern("%v");
@@ -64,6 +71,23 @@ void log_warning(std::string_view message) {
 }
 void log_error(std::string_view message) {
   write(spdlog::level::err, "", message);
+}
+
+void log_to_file(const fs::path& path) {
+  try {
+    auto sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(path.string());
+    file_logger = std::make_shared<spdlog::logger>("file", std::move(sink));
+  } catch (const spdlog::spdlog_ex& error) {
+    fail(ErrorKind::resources, error.what());
+  }
+  file_logger->set_pattern("%Y-%m-%dT%H:%M:%S%z %v");
+  file_logger->flush_on(spdlog::level::trace);
+}
+void end_log_file() {
+  file_logger = nullptr;
+}
+void log_file_line(std::string_view line) {
+  if (file_logger) file_logger->info("{}", escaped(line, kMaxBytes));
 }
 
 bool stderr_is_terminal() {

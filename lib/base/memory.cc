@@ -1,6 +1,10 @@
 #include "base/memory.h"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <cstdint>
 #include <fstream>
 #include <iterator>
 #include <limits>
@@ -68,6 +72,13 @@ std::string memory_fault(const std::exception& error) {
   const std::string what = error.what();
   if (is_out_of_memory(what)) return memory_message(what);
   return dynamic_cast<const std::bad_alloc*>(&error) ? "out of memory" : "";
+}
+
+void forget_pages(const void* begin, size_t size_bytes) {
+  const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+  const auto at = reinterpret_cast<uintptr_t>(begin);
+  const uintptr_t first = (at + page - 1) / page * page, last = (at + size_bytes) / page * page;
+  if (first < last) madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
 }
 
 }  // namespace mythos

@@ -1,4 +1,5 @@
 #pragma once
+#include <cstddef>
 #include <exception>
 #include <string>
 
@@ -11,5 +12,9 @@ double available_memory_bytes();
 // "out of memory: cannot allocate 2.00 GiB" if an exception of the standard library or of LibTorch
 // says that memory ran out, else the empty string.
 std::string memory_fault(const std::exception& error);
+
+// Gives the memory of the whole pages within back to the system. Their content is lost; what is
+// mapped from a file is read again at the next access.
+void forget_pages(const void* begin, size_t size_bytes);
 
 }  // namespace mythos

@@ -7,6 +7,7 @@
 #include <cstdio>
 
 #include "base/log.h"
+#include "base/log_file.h"
 #include "base/strings.h"
 
 namespace mythos {
@@ -51,7 +52,11 @@ bool Progress::due() {
 }
 
 void Progress::line(std::string_view text, bool force) {
-  if (!due() && !(force && log_level() <= LogLevel::info)) return;
+  if (force) log_file_line(text);
+  if (due() || (force && log_level() <= LogLevel::info)) show(text);
+}
+
+void Progress::show(std::string_view text) {
   if (terminal_) {
     const auto columns = static_cast<size_t>(terminal_columns());
     const std::string part = shown(text).substr(0, columns > 1 ? columns - 1 : 1);
@@ -68,20 +73,19 @@ void Progress::update(int64_t done, std::string_view extra) {
   const double seconds = elapsed_seconds();
   const double rate = seconds > 0 ? static_cast<double>(done - begin_) / seconds : 0;
   const bool bytes = unit_ == "bytes";
-  const auto show = [&](double n) { return bytes ? human_bytes(n) : human_count(n); };
-  std::string text = label_ + " " + show(static_cast<double>(done));
+  const auto number = [&](double n) { return bytes ? human_bytes(n) : human_count(n); };
+  std::string text = label_ + " " + number(static_cast<double>(done));
   if (total_ > 0) {
-    text += strprintf(" of %s (%.0f%%)", show(static_cast<double>(total_)),
+    text += strprintf(" of %s (%.0f%%)", number(static_cast<double>(total_)),
                       100.0 * static_cast<double>(done) / static_cast<double>(total_));
   }
   if (!bytes) text += " " + unit_;
-  text += ", " + show(rate) + "/s";
+  text += ", " + number(rate) + "/s";
   if (total_ > done && rate > 0) {
     text += ", " + human_duration(static_cast<double>(total_ - done) / rate) + " left";
   }
   if (!extra.empty()) text += ", " + std::string(extra);
-  // line() would ask due() again and be refused, as the moment was just taken: force it.
-  line(text, true);
+  show(text);
 }
 
 }  // namespace mythos

@@ -32,6 +32,7 @@ class Progress {
 
  private:
   bool due();
+  void show(std::string_view text);
 
   std::string label_;
   int64_t total_, begin_ = 0;

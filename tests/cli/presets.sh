@@ -3,7 +3,7 @@ mythos presets list | awk '{ print $1 }'
 mythos presets list --json | json 'd["schema"]' 'len(d["presets"])' 'sorted(d["presets"][0])' \
   '[p["parameters"] for p in d["presets"] if p["name"].startswith("openmythos-")]'
 mythos presets show nano > nano.toml
-grep -E '^(\[|dim|attention)' nano.toml | sed 's/ *#.*//'
+grep -E '^(\[|dim|attention =)' nano.toml | sed 's/ *#.*//'
 mythos presets show nano --json | json 'd["schema"]' 'd["name"]' 'sorted(d)'
 mythos plan --config nano.toml --json | json 'd["parameters"]' > from-file
 mythos plan --preset nano --json | json 'd["parameters"]' > from-preset

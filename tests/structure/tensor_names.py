@@ -9,7 +9,7 @@ import sys
 import folder_check
 
 # Sources whose trade is names: the declarations, and the layouts of other programs' checkpoints.
-NAMING = ("arch/", "checkpoint/openmythos.cc")
+NAMING = ("arch/", "checkpoint/openmythos.cc", "checkpoint/hf_names.cc")
 STRING = re.compile(r'"((?:\\.|[^"\\])*)"')
 PREFIX = r"(?:attn|ffn|experts|shared|prelude|core|coda|recurrent|injection|lora|halt)\."
 NAME = re.compile(rf"^\.?(?:{PREFIX}|\d+\.)*(?:{PREFIX}\w*|[\w.]*\.weight|router_bias)$")
