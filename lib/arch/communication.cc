@@ -1,7 +1,6 @@
 #include "arch/communication.h"
 
 #include <algorithm>
-#include <ranges>
 
 #include "arch/plan.h"
 #include "arch/shard_layout.h"
@@ -41,12 +40,12 @@ int64_t share_of(const Config& config, int64_t ranks) {
 int64_t bucket_sums(const Config& config, int64_t ranks) {
   int64_t sent = 0, bytes = 0;
   const std::vector<TensorDeclaration> trained = trained_tensors_of(config.model);
-  for (const TensorDeclaration& tensor : std::views::reverse(trained)) {
+  for (auto tensor = trained.rbegin(); tensor != trained.rend(); ++tensor) {
     if (bytes >= config.train.bucket_bytes) {
       sent += sum_bytes(bytes, ranks);
       bytes = 0;
     }
-    bytes += kFloatBytes * tensor.numel();
+    bytes += kFloatBytes * tensor->numel();
   }
   return sent + sum_bytes(bytes, ranks);
 }

@@ -3,7 +3,6 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
-#include <ranges>
 
 #include "train/gradient_hook.h"
 #include "train/trained_tensors.h"
@@ -14,13 +13,13 @@ GradientSum::GradientSum(const Parameters& parameters, Ranks& ranks, int64_t buc
     : ranks_(ranks) {
   const std::vector<TrainedTensor> trained = trained_tensors(parameters);
   int64_t bytes = 0;
-  for (const TrainedTensor& item : std::views::reverse(trained)) {
+  for (auto item = trained.rbegin(); item != trained.rend(); ++item) {
     if (buckets_.empty() || bytes >= bucket_bytes) {
       buckets_.emplace_back();
       bytes = 0;
     }
-    buckets_.back().parameters.push_back(item.tensor);
-    bytes += item.tensor.numel() * static_cast<int64_t>(item.tensor.element_size());
+    buckets_.back().parameters.push_back(item->tensor);
+    bytes += item->tensor.numel() * static_cast<int64_t>(item->tensor.element_size());
   }
   for (Bucket& bucket : buckets_) {
     for (const Tensor& parameter : bucket.parameters) {

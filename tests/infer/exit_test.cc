@@ -133,8 +133,9 @@ TEST_P(ExitOf, TheFirstChangeBelowTheThresholdStopsAToken) {
     if (!std::isfinite(value)) continue;
     for (const double factor : {0.97, 1.03}) {
       const double threshold = value * factor;
-      const auto first = std::find_if(change.begin(), change.end(),
-                                      [&](double x) { return meets(rule, x, threshold); });
+      const auto first = std::find_if(change.begin(), change.end(), [&, rule = rule](double x) {
+        return meets(rule, x, threshold);
+      });
       const int64_t want = std::min<int64_t>(first - change.begin() + 1, kLoops);
       EXPECT_EQ(steps(model, exiting(rule, threshold)).loops_run[0], want) << threshold;
     }
