@@ -6,6 +6,7 @@
 #include "arch/shard_layout.h"
 #include "arch/tensors.h"
 #include "config/loop_distribution.h"
+#include "config/objective_terms.h"
 
 namespace mythos {
 namespace {
@@ -50,17 +51,9 @@ int64_t bucket_sums(const Config& config, int64_t ranks) {
   return sent + sum_bytes(bytes, ranks);
 }
 
-// The terms of the objective that are summed apart from the loss (objective_terms()).
-int64_t counted_terms(const ObjectivesConfig& o) {
-  const double weights[] = {o.per_loop,    o.gate,     o.gate_gain, o.ponder,  o.ponder_cost,
-                            o.fixed_point, o.jacobian, o.balance,   o.router_z};
-  const int64_t others = std::ranges::count_if(weights, [](double weight) { return weight != 0; });
-  return others == 0 ? 0 : others + (o.next_token != 0 ? 1 : 0);
-}
-
 int64_t agreed_bytes(const Config& config, int64_t ranks) {
   const ModelConfig& model = config.model;
-  int64_t numbers = 1 + counted_terms(config.objectives);
+  int64_t numbers = 1 + static_cast<int64_t>(objective_terms(config.objectives).size());
   if (model.halting != Halting::none) numbers += loop_distribution(config.train, model).max;
   if (model.ffn == FeedForward::moe && config.train.balance_rate > 0) {
     numbers += model.core_layers * model.n_experts;

@@ -6,11 +6,11 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <climits>
 #include <cstring>
 #include <utility>
 
 #include "base/error.h"
+#include "base/host.h"
 #include "base/strings.h"
 
 namespace mythos {
@@ -63,9 +63,7 @@ FileLock::Outcome FileLock::take(const fs::path& path, int flags, int operation)
 FileLock::Outcome FileLock::owner(const fs::path& path) {
   const Outcome outcome = take(path, O_RDWR | O_CREAT, LOCK_EX);
   if (outcome != Outcome::locked) return outcome;
-  char host[HOST_NAME_MAX + 1] = {};
-  gethostname(host, HOST_NAME_MAX);
-  const std::string text = strprintf("process %d on %s\n", getpid(), host);
+  const std::string text = strprintf("process %d on %s\n", getpid(), host_name());
   // The text in the lock file only helps a message, so a full disk is no reason to refuse.
   if (ftruncate(fd_, 0) != 0 || pwrite(fd_, text.data(), text.size(), 0) < 0) return outcome;
   return outcome;

@@ -9,6 +9,7 @@
 #include "base/strings.h"
 #include "text/carried_name.h"
 #include "text/sentencepiece/protobuf.h"
+#include "text/split/splitter.h"
 
 namespace mythos {
 namespace {
@@ -47,14 +48,6 @@ GgufTokens unused_tokens(int64_t vocab_size) {
 
 // --- Byte-level BPE of a tokenizer.json --------------------------------------------------------
 
-// Patterns that cut text into words, and llama.cpp's names of them.
-constexpr std::string_view kLlama3Words =
-    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|)"
-    R"(\s*[\r\n]+|\s+(?!\S)|\s+)";
-constexpr std::string_view kQwen2Words =
-    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|)"
-    R"(\s*[\r\n]+|\s+(?!\S)|\s+)";
-
 // A field that may be absent or null.
 std::string text_of(const json& object, const char* key) {
   const auto found = object.is_object() ? object.find(key) : object.end();
@@ -90,8 +83,8 @@ std::string word_rules(const json& file, bool whole_words_first) {
     const std::string regex = text_of(field_of(first, "pattern"), "Regex");
     if (type == "Split" && text_of(first, "behavior") == "Isolated" &&
         !flag_of(first, "invert", false) && is_byte_level(list[1], false)) {
-      if (regex == kLlama3Words) return whole_words_first ? "llama-bpe" : "dbrx";
-      if (regex == kQwen2Words && !whole_words_first) return "qwen2";
+      if (regex == kLlama3Pattern) return whole_words_first ? "llama-bpe" : "dbrx";
+      if (regex == kQwenPattern && !whole_words_first) return "qwen2";
     }
   }
   refuse_tokenizer(

@@ -3,6 +3,7 @@
 #include "config/field_value.h"
 #include "config/layer_list.h"
 #include "config/loop_distribution.h"
+#include "config/objective_terms.h"
 #include "config/param_groups.h"
 #include "config/run_length.h"
 
@@ -171,8 +172,8 @@ void TrainConfig::validate() const {
 
 void ObjectivesConfig::validate() const {
   check_ranges("objectives", *this);
-  const double sum = next_token + per_loop + gate + gate_gain + ponder + ponder_cost + fixed_point +
-                     jacobian + balance + router_z;
+  double sum = 0;
+  for (const ObjectiveTerm& term : all_objective_terms()) sum += this->*term.weight;
   require(sum > 0, "objectives.next_token", next_token,
           "as all other weights of [objectives] are 0 too, there is nothing to minimise; give at "
           "least one a weight above 0");

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/format.h"
+#include "base/host.h"
 #include "base/strings.h"
 
 C10_DECLARE_int(caffe2_log_level);
@@ -98,12 +99,6 @@ c10::intrusive_ptr<c10d::TCPStore> meet(const RankPlace& place, double timeout_s
                    place.size, place.address, place.port, timeout_seconds),
          "See whether rank 0 runs, and whether MASTER_ADDR and MASTER_PORT are its own");
   }
-}
-
-std::string host_name() {
-  char name[256] = {};
-  gethostname(name, sizeof name - 1);
-  return name;
 }
 
 // "4 node1 pid 77": the number of ranks that a process knows of, and who it is.

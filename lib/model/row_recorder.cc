@@ -232,30 +232,27 @@ Value RowRecorder::gated_product(const Value& x, const Matrix& gate_up) {
 }
 
 Value RowRecorder::relu2_product(const Value& x, const Matrix& up) {
-  const cpu::RowMatrix matrix(up);
-  const Value out = shared(matrix.rows);
-  const Operand from = operand(x), to = operand(out);
-  emit({reads(x), writes(out, Sharing::columns(matrix.rows, 4))}, [=](Lane& lane) {
-    const auto [begin, end] = lane.member->share(matrix.rows, 4);
-    cpu::row_products(matrix, begin, end, lane.lines(from).data(), lane.active_rows(),
-                      lane.targets(to).data());
-    for (const int64_t row : lane.active) {
-      float* y = lane.at(to, row);
-      for (int64_t i = begin; i < end; ++i) {
-        const float positive = std::max(y[i], 0.0f);
-        y[i] = 0.5f * positive * positive;
-      }
+  return change_columns(product(x, up), [](float* y, int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const float positive = std::max(y[i], 0.0f);
+      y[i] = 0.5f * positive * positive;
     }
   });
-  return out;
 }
 
-// Each thread changes the columns that it has computed.
 Value RowRecorder::softcap(const Value& x, double bound) {
+  return change_columns(x,
+                        [bound = static_cast<float>(bound)](float* y, int64_t begin, int64_t end) {
+                          cap_row(y, begin, end, bound);
+                        });
+}
+
+Value RowRecorder::change_columns(
+    const Value& x, std::function<void(float* row, int64_t begin, int64_t end)> change) {
   emit({writes(x, Sharing::columns(x.width, 4))},
-       [width = x.width, bound = static_cast<float>(bound), at = operand(x)](Lane& lane) {
+       [width = x.width, at = operand(x), change = std::move(change)](Lane& lane) {
          const auto [begin, end] = lane.member->share(width, 4);
-         for (const int64_t row : lane.active) cap_row(lane.at(at, row), begin, end, bound);
+         for (const int64_t row : lane.active) change(lane.at(at, row), begin, end);
        });
   return x;
 }

@@ -86,6 +86,10 @@ class RowRecorder final : public Verbs {
   // The numbers of a vector, and those of a fp32 tensor's rows, kept alive.
   const float* numbers(const at::Tensor& t);
   int64_t cache_of(const LayerId& layer) const;
+  // Changes x, which product() made, in place: each thread the columns of every row that it has
+  // computed.
+  Value change_columns(const Value& x,
+                       std::function<void(float* row, int64_t begin, int64_t end)> change);
   // Stores a token's keys: `fill` writes a (and returns b, or null) for a row, into work memory.
   void store(const LayerId& layer, std::vector<Access> reads, int64_t width,
              std::function<const float*(const Lane&, int64_t row, float* a)> fill);

@@ -95,6 +95,15 @@ Axis value_axis(const Chart& chart) {
   return axis;
 }
 
+std::string step_ticks(const Axis& x) {
+  std::string svg;
+  for (const double tick : axis_ticks(x.low, x.high, 6)) {
+    svg += "<text class=tick text-anchor=middle x=" + at(x(tick)) + " y=" + at(kHeight - 16) + ">" +
+           number_text(tick) + "</text>";
+  }
+  return svg;
+}
+
 std::string axes(const Axis& x, const Axis& y, const std::vector<double>& y_ticks) {
   std::string svg;
   for (const double tick : y_ticks) {
@@ -103,10 +112,7 @@ std::string axes(const Axis& x, const Axis& y, const std::vector<double>& y_tick
            " /><text class=tick text-anchor=end x=" + at(kLeft - 6) + " y=" + at(y(tick) + 4) +
            ">" + number_text(tick) + "</text>";
   }
-  for (const double tick : axis_ticks(x.low, x.high, 6)) {
-    svg += "<text class=tick text-anchor=middle x=" + at(x(tick)) + " y=" + at(kHeight - 16) + ">" +
-           number_text(tick) + "</text>";
-  }
+  svg += step_ticks(x);
   return svg + "<text class=tick text-anchor=end x=" + at(kWidth - kRight) +
          " y=" + at(kHeight - 3) + ">step</text>";
 }
@@ -222,10 +228,7 @@ std::string share_chart(const std::string& title, const std::vector<std::string>
   const std::vector<Point>& steps = *std::ranges::max_element(
       drawn, {}, [](const std::vector<Point>& row) { return row.size(); });
   const Axis x = step_axis(steps.front().step, steps.back().step);
-  for (const double tick : axis_ticks(x.low, x.high, 6)) {
-    svg += "<text class=tick text-anchor=middle x=" + at(x(tick)) + " y=" + at(kHeight - 16) + ">" +
-           number_text(tick) + "</text>";
-  }
+  svg += step_ticks(x);
   return svg + "</svg></figure>\n";
 }
 

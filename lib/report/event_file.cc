@@ -9,8 +9,8 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "base/host.h"
 #include "base/strings.h"
-#include "report/run_record.h"
 
 namespace mythos {
 namespace {

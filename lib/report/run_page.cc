@@ -97,7 +97,6 @@ std::string charts(const std::vector<RunMetrics>& runs) {
       {"Learning rate", "peak of the base group", {"lr"}},
       {"Loops", "mean of the interval", {"mean_loops"}},
       {"Throughput", "tokens per second", {"tokens_per_second"}},
-      {"Model FLOPs utilisation", "share of the device's peak", {"mfu"}},
       {"Waiting for data", "share of the time", {"data_wait"}},
       {"Padding", "share of the positions", {"padding"}},
       {"Loss scale", "fp16", {"loss_scale"}, true},
@@ -133,17 +132,17 @@ std::string charts(const std::vector<RunMetrics>& runs) {
   return html;
 }
 
-// Series "PREFIX/1", "PREFIX/2", … of a run as shares of their sum.
-std::string shares(const RunMetrics& run, const std::string& prefix, const std::string& title) {
+// The loops at which a run's positions halted: series "depth/1", "depth/2", … as shares of a step.
+std::string depth_chart(const RunMetrics& run) {
   std::vector<std::string> labels;
   std::vector<std::vector<Point>> rows;
   for (size_t i = 1;; ++i) {
-    const auto* points = find(run, prefix + "/" + std::to_string(i));
+    const auto* points = find(run, "depth/" + std::to_string(i));
     if (!points) break;
     labels.push_back(std::to_string(i));
     rows.push_back(*points);
   }
-  return rows.empty() ? "" : share_chart(title + ": " + run.name, labels, rows);
+  return share_chart("Loops at which positions halted: " + run.name, labels, rows);
 }
 
 std::string record(const RunMetrics& run) {
@@ -167,15 +166,7 @@ std::string run_page(const std::vector<RunMetrics>& runs) {
                      "</title><meta name=viewport content=\"width=device-width\"><style>" + kStyle +
                      colours() + "</style></head><body>\n<h1>" + title + "</h1>\n" +
                      summary_table(runs) + "<h2>Curves</h2><div class=charts>\n" + charts(runs);
-  for (const RunMetrics& run : runs) {
-    html += shares(run, "depth", "Loops at which positions halted");
-    for (size_t layer = 1; layer <= 64; ++layer) {
-      const std::string part = shares(run, "experts/" + std::to_string(layer),
-                                      "Load of experts, core layer " + std::to_string(layer));
-      if (part.empty()) break;
-      html += part;
-    }
-  }
+  for (const RunMetrics& run : runs) html += depth_chart(run);
   html += "</div>\n";
   for (const RunMetrics& run : runs) html += record(run);
   return html + "<footer>Written by " + "mythos " + html_text(version()) +

@@ -1,11 +1,10 @@
 #include "report/run_record.h"
 
-#include <unistd.h>
-
 #include <array>
 #include <ctime>
 #include <nlohmann/json.hpp>
 
+#include "base/host.h"
 #include "base/strings.h"
 #include "base/version.h"
 
@@ -34,11 +33,6 @@ std::string time_now() {
 }
 
 }  // namespace
-
-std::string host_name() {
-  std::array<char, 256> name{};
-  return gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "localhost";
-}
 
 std::string command_line() {
   std::vector<std::string> words = split(read_file("/proc/self/cmdline"), '\0');

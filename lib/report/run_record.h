@@ -6,9 +6,6 @@
 
 namespace mythos {
 
-// This machine's name in its network.
-std::string host_name();
-
 // The command line of this process, quoted for a shell.
 std::string command_line();
 

@@ -4,7 +4,6 @@
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 
 #include "arch/halting.h"
@@ -17,24 +16,8 @@
 namespace mythos {
 namespace {
 
-// A key of [objectives] that is a term's weight.
-struct TermWeight {
-  std::string_view name;
-  double ObjectivesConfig::*weight;
-};
-constexpr std::array kTerms = {TermWeight{"next_token", &ObjectivesConfig::next_token},
-                               TermWeight{"per_loop", &ObjectivesConfig::per_loop},
-                               TermWeight{"gate", &ObjectivesConfig::gate},
-                               TermWeight{"gate_gain", &ObjectivesConfig::gate_gain},
-                               TermWeight{"ponder", &ObjectivesConfig::ponder},
-                               TermWeight{"ponder_cost", &ObjectivesConfig::ponder_cost},
-                               TermWeight{"fixed_point", &ObjectivesConfig::fixed_point},
-                               TermWeight{"jacobian", &ObjectivesConfig::jacobian},
-                               TermWeight{"balance", &ObjectivesConfig::balance},
-                               TermWeight{"router_z", &ObjectivesConfig::router_z}};
-
 double weight_of(const ObjectivesConfig& config, std::string_view name) {
-  for (const TermWeight& term : kTerms) {
+  for (const ObjectiveTerm& term : all_objective_terms()) {
     if (term.name == name) return config.*term.weight;
   }
   fail(ErrorKind::internal, "no objective is called " + std::string(name));
@@ -87,15 +70,6 @@ Tensor squared_log_sums(const Routes& routes, const Tensor& counted) {
 }
 
 }  // namespace
-
-std::vector<std::string> objective_terms(const ObjectivesConfig& config) {
-  std::vector<std::string> names;
-  for (const TermWeight& term : kTerms) {
-    if (config.*term.weight != 0) names.emplace_back(term.name);
-  }
-  if (names.size() == 1 && names[0] == "next_token") names.clear();
-  return names;
-}
 
 int64_t depth_columns(const Config& config) {
   if (config.model.halting == Halting::none) return 0;

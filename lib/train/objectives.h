@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "config/config.h"
+#include "config/objective_terms.h"
 #include "model/model.h"
 
 // What training minimises: the sum of the terms of [objectives], each times its weight. A term is a
@@ -29,10 +30,6 @@
 //   router_z     (log Σ_i exp s_i)² of the router's scores (ST-MoE), the mean over those
 // Loops without gradients (train.backprop_loops) count in the values all the same.
 namespace mythos {
-
-// The names of the terms whose weight is not 0, in the order of the configuration; empty if that is
-// next_token alone, which the loss in the metrics tells.
-std::vector<std::string> objective_terms(const ObjectivesConfig& config);
 
 // The number of loops that a histogram of depth tells apart: the most that a step draws, 0 if the
 // model does not halt. More loops count with the last.

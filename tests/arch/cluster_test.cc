@@ -61,13 +61,8 @@ TEST(ClusterPlan, SaysWhatDoesNotFit) {
 }
 
 TEST(ClusterPlan, RefusesGpusThatDoNotDivideAStepAndUnknownOnes) {
-  const auto message = [](int64_t gpus, const std::string& gpu) -> std::string {
-    try {
-      planned("nano", gpus, gpu);
-    } catch (const Error& error) {
-      return error.what();
-    }
-    return "";
+  const auto message = [](int64_t gpus, const std::string& gpu) {
+    return error_of(ErrorKind::usage, [&] { planned("nano", gpus, gpu); });
   };
   EXPECT_NE(message(3, "h100-80g").find("does not divide the 8 sequences"), std::string::npos);
   EXPECT_NE(message(2, "h100").find("known are a100-80g"), std::string::npos);

@@ -28,24 +28,6 @@ Sample load_sample(const std::string& name) {
   return sample;
 }
 
-json small_stack(const std::string& family) {
-  json file = {{"model_type", family},
-               {"vocab_size", 61},
-               {"hidden_size", 24},
-               {"intermediate_size", 40},
-               {"num_hidden_layers", 2},
-               {"num_attention_heads", 4},
-               {"num_key_value_heads", 2},
-               {"head_dim", 8},
-               {"hidden_act", "silu"},
-               {"max_position_embeddings", 64},
-               {"rms_norm_eps", 1e-5},
-               {"rope_theta", 1e4},
-               {"tie_word_embeddings", family == "qwen2"}};
-  if (family == "nanbeige") file["num_loops"] = 2;
-  return file;
-}
-
 class HfCase : public testing::TestWithParam<const char*> {};
 
 TEST_P(HfCase, NamesGoBothWaysAndKeepEveryByte) {
@@ -154,16 +136,16 @@ TEST(HfConfig, RefusesByNameWhatItDoesNotCompute) {
   const std::tuple<json, std::string, json> refused[] = {
       {ouro, "rope_scaling", {{"rope_type", "yarn"}, {"factor", 4.0}}},
       {ouro, "rope_parameters", {{"rope_type", "llama3"}, {"factor", 8.0}}},
-      {small_stack("llama"), "sliding_window", 4096},
+      {sample_stack("llama"), "sliding_window", 4096},
       {ouro, "use_sliding_window", true},
       {ouro, "hidden_act", "gelu"},
       {ouro, "attention_bias", true},
       {ouro, "mlp_bias", true},
       {ouro, "clip_qkv", 8.0},
       {ouro, "quantization_config", {{"bits", 4}}},
-      {small_stack("nanbeige"), "enable_depth_attention", true},
-      {small_stack("nanbeige"), "loop_loss_weights", json::array({0.5})},
-      {small_stack("llama"), "num_local_experts", 8},
+      {sample_stack("nanbeige"), "enable_depth_attention", true},
+      {sample_stack("nanbeige"), "loop_loss_weights", json::array({0.5})},
+      {sample_stack("llama"), "num_local_experts", 8},
       {huginn, "test_time_noise", 0.1},
       {huginn, "block_class_name", "TransformerPreNormBlock"},
       {huginn, "nonlin_name", "GELU"},
@@ -197,7 +179,7 @@ TEST(HfConfig, RefusesByNameWhatItDoesNotCompute) {
 }
 
 TEST(HfConfig, LetsPassWhatSaysNothingOfTheResult) {
-  json file = small_stack("qwen3");
+  json file = sample_stack("qwen3");
   const Config plain = config_from_hf(file, "f");
   file["sliding_window"] = 4096;  // not used
   file["use_sliding_window"] = false;
@@ -247,7 +229,7 @@ TEST_F(HfExport, ReadsBackEqualAndWritesTheSameAgain) {
            read_file(scratch / folder / "config.json");
   };
   for (const std::string family : {"llama", "qwen2", "qwen3", "nanbeige", "ouro"}) {
-    use(config_from_hf(small_stack(family), "f"));
+    use(config_from_hf(sample_stack(family), "f"));
     for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
       const std::string name = family + (dtype == at::kFloat ? "32" : "16");
       EXPECT_EQ(write(name, dtype)["model_type"], family);
@@ -267,7 +249,7 @@ TEST_F(HfExport, ReadsBackEqualAndWritesTheSameAgain) {
 TEST_F(HfExport, PlainModelsTakeLlamasForm) {
   Config config;
   ModelConfig& c = config.model;
-  c = config_from_hf(small_stack("qwen3"), "f").model;
+  c = config_from_hf(sample_stack("qwen3"), "f").model;
   c.rope_pairing = RopePairing::adjacent;
   c.qk_norm = false;
   c.init_std = 0.2;
@@ -294,7 +276,7 @@ TEST_F(HfExport, PlainModelsTakeLlamasForm) {
 }
 
 TEST_F(HfExport, RefusesWhatNoFamilyHasAndSaysWhy) {
-  Config config = config_from_hf(small_stack("llama"), "f");
+  Config config = config_from_hf(sample_stack("llama"), "f");
   config.model.max_loop_iters = 3;
   config.model.injection = Injection::add;
   use(config);

@@ -17,21 +17,13 @@ struct PlainStack {
   Config config;
   Model model;
 
+  static nlohmann::json file_of(const std::string& family) {
+    nlohmann::json file = sample_stack(family);
+    file["num_hidden_layers"] = kStackLayers;
+    return file;
+  }
   explicit PlainStack(const std::string& family)
-      : config(config_from_hf({{"model_type", family},
-                               {"vocab_size", 61},
-                               {"hidden_size", 24},
-                               {"intermediate_size", 40},
-                               {"num_hidden_layers", kStackLayers},
-                               {"num_attention_heads", 4},
-                               {"num_key_value_heads", 2},
-                               {"head_dim", 8},
-                               {"max_position_embeddings", 64},
-                               {"rms_norm_eps", 1e-5},
-                               {"rope_theta", 1e4},
-                               {"tie_word_embeddings", family == "qwen2"}},
-                              "plain")),
-        model(config.model) {
+      : config(config_from_hf(file_of(family), "plain")), model(config.model) {
     const at::NoGradGuard no_grad;
     at::manual_seed(1);
     for (const auto& item : model.parameters.items()) {

@@ -28,6 +28,25 @@ inline ModelConfig sample_config() {
   return config;
 }
 
+// The config.json of a small model of a family of stacked layers, as it is published.
+inline nlohmann::json sample_stack(const std::string& family) {
+  nlohmann::json file = {{"model_type", family},
+                         {"vocab_size", 61},
+                         {"hidden_size", 24},
+                         {"intermediate_size", 40},
+                         {"num_hidden_layers", 2},
+                         {"num_attention_heads", 4},
+                         {"num_key_value_heads", 2},
+                         {"head_dim", 8},
+                         {"hidden_act", "silu"},
+                         {"max_position_embeddings", 64},
+                         {"rms_norm_eps", 1e-5},
+                         {"rope_theta", 1e4},
+                         {"tie_word_embeddings", family == "qwen2"}};
+  if (family == "nanbeige") file["num_loops"] = 2;
+  return file;
+}
+
 // The file of a vocabulary of a few pieces and the bytes.
 inline const std::string& sample_vocabulary() {
   static const std::string file = [] {

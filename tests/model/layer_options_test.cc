@@ -7,6 +7,7 @@
 #include <map>
 
 #include "../device.h"
+#include "equations.h"
 #include "model/row_program.h"
 #include "ops/loss/linear_cross_entropy.h"
 #include "sample_model.h"
@@ -237,9 +238,6 @@ class LayerOptions : public OnDeviceTest<NamedConfig> {
     const Tensor hidden = forward(config_, weights, ids_.unsqueeze(0).to(device_), pass).hidden;
     return logits(weights, hidden)[0].to(at::kCPU, at::kDouble);
   }
-  static double distance(const Tensor& a, const Tensor& b) {
-    return (a - b).abs().max().item<double>();
-  }
 
   const ModelConfig config_ = value().config;
   const Model model_ = sample_model(config_, 3, device_);
@@ -271,13 +269,8 @@ TEST_P(LayerOptions, GradientsAreThoseOfTheEquations) {
   const Reference reference(config_, model_.parameters, Wrong::nothing);
   (reference.logits(ids_, 2, state_) * probe).sum().backward();
   (whole(2) * probe).sum().backward();
-  for (const Parameters::Item& item : model_.parameters.items()) {
-    const Tensor want = reference.at(item.name).grad();
-    ASSERT_TRUE(want.defined() && item.tensor.grad().defined()) << item.name;
-    EXPECT_LE(distance(item.tensor.grad().to(at::kCPU, at::kDouble), want),
-              1e-4 * want.abs().max().item<double>())
-        << item.name;
-  }
+  expect_gradients(model_.parameters, 1e-4,
+                   [&](const std::string& name) { return reference.at(name).grad(); });
 }
 
 // The recorded program for single tokens on the CPU, with states passed in.

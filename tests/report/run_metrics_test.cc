@@ -37,13 +37,8 @@ TEST(RunMetrics, ReadsSeriesAndPassesOverDamagedLines) {
 
 TEST(RunMetrics, SaysWhatIsNoRun) {
   const Scratch scratch;
-  const auto message = [](const fs::path& run) -> std::string {
-    try {
-      read_run_metrics(run);
-    } catch (const Error& error) {
-      return error.what();
-    }
-    return "";
+  const auto message = [](const fs::path& run) {
+    return error_of(ErrorKind::data, [&] { read_run_metrics(run); });
   };
   fs::create_directory(scratch / "empty");
   EXPECT_NE(message(scratch / "empty").find("no metrics.jsonl"), std::string::npos);

@@ -64,15 +64,8 @@ class GuardedRun : public DeviceTest {
   bool kept(const std::string& run, int64_t step) const {
     return fs::exists(scratch_ / run / strprintf("step-%06d", step));
   }
-  // The lines of metrics without what a clock has measured.
   std::vector<nlohmann::json> lines(const std::string& run) const {
-    std::vector<nlohmann::json> out;
-    for (const std::string& line : split(read_file(scratch_ / run / "metrics.jsonl"), '\n')) {
-      if (line.empty()) continue;
-      out.push_back(nlohmann::json::parse(line));
-      for (const char* key : {"seconds", "tokens_per_second", "data_wait"}) out.back().erase(key);
-    }
-    return out;
+    return untimed_lines(scratch_ / run / "metrics.jsonl");
   }
   // Copies a run as it was when `step` had been saved, resumes it, and expects the same run.
   void expect_resumed_alike(const TrainOptions& whole, int64_t step, int64_t last) const {

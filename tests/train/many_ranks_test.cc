@@ -22,26 +22,6 @@
 namespace mythos {
 namespace {
 
-TrainOptions options_of(const fs::path& scratch, const std::string& run,
-                        const std::vector<std::string>& assignments) {
-  TrainOptions options;
-  options.config = tiny_run();
-  options.assignments = {"train.grad_accum=2", "train.batch_size=4", "train.compute_type=fp32"};
-  options.assignments.insert(options.assignments.end(), assignments.begin(), assignments.end());
-  options.data = {{scratch / "shards", std::nullopt}};
-  options.run = scratch / run;
-  options.device = "cpu";
-  return options;
-}
-
-std::vector<nlohmann::json> lines_of(const fs::path& metrics) {
-  std::vector<nlohmann::json> lines;
-  for (const std::string& line : split(read_file(metrics), '\n')) {
-    if (!line.empty()) lines.push_back(nlohmann::json::parse(line));
-  }
-  return lines;
-}
-
 void expect_near(const TensorMap& found, const NamedTensors& expected, double tolerance) {
   for (const auto& [name, tensor] : expected) {
     const double size = tensor.abs().max().item<double>();
@@ -76,11 +56,11 @@ void expect_alike(Ranks& ranks, const std::vector<std::string>& assignments, dou
   const Scratch own;
   if (ranks.rank() == 0) write_small_shards(own / "shards", 40);
   const fs::path scratch = ranks.gather(own.path().string())[0];
-  TrainOptions many = options_of(scratch, "many", assignments);
+  TrainOptions many = shared_run(scratch, "many", assignments);
   many.ranks = &ranks;
   const TrainResult together = train(many);
   if (ranks.rank() != 0) return;
-  const TrainResult one = train(options_of(scratch, "one", assignments));
+  const TrainResult one = train(shared_run(scratch, "one", assignments));
   EXPECT_EQ(together.tokens, one.tokens);
   EXPECT_EQ(together.skipped_steps, one.skipped_steps);
   ASSERT_TRUE(one.loss && together.loss && one.val_loss && together.val_loss);
@@ -93,8 +73,8 @@ void expect_alike(Ranks& ranks, const std::vector<std::string>& assignments, dou
               tolerance);
   expect_near(a.optimizer, NamedTensors(b.optimizer.begin(), b.optimizer.end()), tolerance);
   EXPECT_EQ(a.state.at("cursor"), b.state.at("cursor"));
-  const auto many_lines = lines_of(scratch / "many/metrics.jsonl");
-  const auto one_lines = lines_of(scratch / "one/metrics.jsonl");
+  const auto many_lines = metrics_lines(scratch / "many/metrics.jsonl");
+  const auto one_lines = metrics_lines(scratch / "one/metrics.jsonl");
   ASSERT_EQ(many_lines.size(), one_lines.size());
   for (size_t i = 0; i < one_lines.size(); ++i) {
     expect_near(many_lines[i], one_lines[i], tolerance);
@@ -200,7 +180,7 @@ TEST(ManyRanksAtStart, differences_are_refused) {
     set_log_level(LogLevel::off);
     const Scratch scratch;
     write_small_shards(scratch / "shards", ranks.rank() == 0 ? 40 : 41);
-    TrainOptions options = options_of(scratch.path(), "run", {});
+    TrainOptions options = shared_run(scratch.path(), "run", {});
     options.ranks = &ranks;
     std::string text = error_of(ErrorKind::usage, [&] { train(options); });
     EXPECT_TRUE(contains(text, "rank 1 does not train what rank 0 trains")) << text;
@@ -208,7 +188,7 @@ TEST(ManyRanksAtStart, differences_are_refused) {
     const Scratch other;
     write_small_shards(other / "shards", 40);
     options =
-        options_of(other.path(), "run", {ranks.rank() == 0 ? "train.lr=0.1" : "train.lr=0.2"});
+        shared_run(other.path(), "run", {ranks.rank() == 0 ? "train.lr=0.1" : "train.lr=0.2"});
     options.ranks = &ranks;
     text = error_of(ErrorKind::usage, [&] { train(options); });
     EXPECT_TRUE(contains(text, "lr = 0.1\", rank 1 \"lr = 0.2\"")) << text;

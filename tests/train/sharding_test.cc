@@ -52,27 +52,14 @@ TrainOptions options_of(const fs::path& directory, const std::string& run,
                         const std::vector<std::string>& assignments) {
   at::set_num_threads(1);
   set_log_level(LogLevel::error);
-  TrainOptions options;
-  options.config = tiny_run();
-  options.assignments = {"train.grad_accum=2", "train.batch_size=4", "train.log_every=1",
-                         "train.compute_type=fp32"};
+  TrainOptions options = shared_run(directory, run, {"train.log_every=1"});
   options.assignments.insert(options.assignments.end(), assignments.begin(), assignments.end());
-  options.data = {{directory / "shards", std::nullopt}};
-  options.run = directory / run;
-  options.device = "cpu";
   return options;
 }
 
-std::vector<nlohmann::json> lines_of(const fs::path& metrics) {
-  std::vector<nlohmann::json> lines;
-  for (const std::string& line : split(read_file(metrics), '\n')) {
-    if (!line.empty()) lines.push_back(nlohmann::json::parse(line));
-  }
-  return lines;
-}
-
 void expect_equal_losses(const fs::path& found, const fs::path& expected, double tolerance) {
-  const auto many = lines_of(found / "metrics.jsonl"), one = lines_of(expected / "metrics.jsonl");
+  const auto many = metrics_lines(found / "metrics.jsonl"),
+             one = metrics_lines(expected / "metrics.jsonl");
   ASSERT_EQ(many.size(), one.size());
   for (size_t i = 0; i < one.size(); ++i) {
     EXPECT_EQ(many[i].at("step"), one[i].at("step"));
@@ -203,8 +190,8 @@ TEST_P(ChangingRanks, resume_across_4_2_1_3) {
     });
   }
   train(options("one", 12, "replicated"));
-  const auto many = lines_of(scratch.path() / "many/metrics.jsonl");
-  const auto one = lines_of(scratch.path() / "one/metrics.jsonl");
+  const auto many = metrics_lines(scratch.path() / "many/metrics.jsonl");
+  const auto one = metrics_lines(scratch.path() / "one/metrics.jsonl");
   std::map<int64_t, double> losses;
   for (const auto& line : one) {
     if (line.contains("loss")) losses[line.at("step")] = line.at("loss");

@@ -84,24 +84,11 @@ class TrainerTest : public DeviceTest {
   Scratch scratch_;
 };
 
-// The lines without what a clock has measured.
-std::vector<nlohmann::json> untimed(const fs::path& metrics) {
-  std::vector<nlohmann::json> lines;
-  for (const std::string& line : split(read_file(metrics), '\n')) {
-    if (line.empty()) continue;
-    lines.push_back(nlohmann::json::parse(line));
-    lines.back().erase("seconds");
-    lines.back().erase("tokens_per_second");
-    lines.back().erase("data_wait");
-  }
-  return lines;
-}
-
 void expect_same_run(const fs::path& a, const fs::path& b, const std::string& step) {
   for (const char* file : {"model.safetensors", "optimizer.safetensors"}) {
     EXPECT_TRUE(read_file(a / step / file) == read_file(b / step / file)) << file;
   }
-  EXPECT_EQ(untimed(a / "metrics.jsonl"), untimed(b / "metrics.jsonl"));
+  EXPECT_EQ(untimed_lines(a / "metrics.jsonl"), untimed_lines(b / "metrics.jsonl"));
   auto state_a = nlohmann::json::parse(read_file(a / step / "state.json"));
   auto state_b = nlohmann::json::parse(read_file(b / step / "state.json"));
   state_a.erase("seconds");
@@ -136,7 +123,7 @@ TEST_P(TrainerTest, AResumedRunWithObjectivesEqualsAnUninterruptedOne) {
   resume_without({"step-000012"});
   const fs::path cut = scratch_ / "cut";
   expect_same_run(scratch_ / "whole", cut, "step-000012");
-  for (const nlohmann::json& line : untimed(cut / "metrics.jsonl")) {
+  for (const nlohmann::json& line : untimed_lines(cut / "metrics.jsonl")) {
     if (!line.contains("loss")) continue;
     ASSERT_EQ(line["objectives"].size(), 4U) << line;
     EXPECT_NEAR(line["objectives"]["next_token"].get<double>(), line["loss"].get<double>(), 1e-9);
@@ -165,7 +152,7 @@ TEST_P(TrainerTest, AResumedRunOfManyDepthsEqualsAnUninterruptedOne) {
   expect_same_run(scratch_ / "whole", cut, "step-000012");
   std::vector<double> means;
   bool whole = true;
-  for (const nlohmann::json& line : untimed(cut / "metrics.jsonl")) {
+  for (const nlohmann::json& line : untimed_lines(cut / "metrics.jsonl")) {
     if (!line.contains("mean_loops")) continue;
     means.push_back(line["mean_loops"].get<double>());
     // Four sequences have a mean in quarters.
@@ -247,7 +234,7 @@ TEST_P(TrainerTest, SourcesAreValidatedByWeight) {
   TrainOptions options = this->options("run");
   options.data = {{data(), 3}, {scratch_ / "more", 1}, {scratch_ / "unseen", 4}};
   train(options);
-  const nlohmann::json line = untimed(scratch_ / "run/metrics.jsonl").back();
+  const nlohmann::json line = untimed_lines(scratch_ / "run/metrics.jsonl").back();
   const nlohmann::json& sources = line.at("sources");
   ASSERT_EQ(sources.size(), 2U);
   EXPECT_EQ(sources[0].at("data"), data().string());
@@ -299,7 +286,7 @@ TEST_P(TrainerTest, TheDocumentMaskChangesTraining) {
 
 TEST_P(TrainerTest, MetricsHaveTheFieldsThatTheManualNames) {
   train(options("run"));
-  const auto lines = untimed(scratch_ / "run/metrics.jsonl");
+  const auto lines = untimed_lines(scratch_ / "run/metrics.jsonl");
   std::vector<int64_t> steps, validated;
   for (const nlohmann::json& line : lines) {
     (line.contains("val_loss") ? validated : steps).push_back(line.at("step"));
@@ -329,7 +316,7 @@ TEST_P(TrainerTest, TheLossFallsOnTextThatRepeats) {
   options.assignments = {"train.steps=60",     "train.lr=1e-2",     "train.grad_accum=1",
                          "train.log_every=10", "train.val_every=0", "train.batch_size=4"};
   const TrainResult result = train(options);
-  const auto lines = untimed(scratch_ / "run/metrics.jsonl");
+  const auto lines = untimed_lines(scratch_ / "run/metrics.jsonl");
   EXPECT_LT(*result.loss, 0.5 * lines.front().at("loss").get<double>());
   EXPECT_LT(*result.val_loss, 0.5 * lines.front().at("loss").get<double>());
 }
@@ -468,7 +455,7 @@ TEST_P(TrainerTest, TheBestCheckpointStaysBesideTheNewest) {
   train(options);
   int64_t best = 0;
   double lowest = std::numeric_limits<double>::infinity();
-  for (const nlohmann::json& line : untimed(options.run / "metrics.jsonl")) {
+  for (const nlohmann::json& line : untimed_lines(options.run / "metrics.jsonl")) {
     if (!line.contains("val_loss") || line["val_loss"].get<double>() >= lowest) continue;
     lowest = line["val_loss"];
     best = line["step"];
@@ -485,7 +472,7 @@ TEST_P(TrainerTest, AStepIsSavedBeforeItIsValidated) {
   TrainOptions options = this->options("run");
   train(options);
   const std::string whole = read_file(options.run / "metrics.jsonl");
-  const auto lines = untimed(options.run / "metrics.jsonl");
+  const auto lines = untimed_lines(options.run / "metrics.jsonl");
   ASSERT_TRUE(lines.back().contains("val_loss"));
   // As if the process had been killed while it validated.
   write_file_atomic(options.run / "metrics.jsonl",
@@ -493,7 +480,7 @@ TEST_P(TrainerTest, AStepIsSavedBeforeItIsValidated) {
   options.resume = true;
   const TrainResult result = train(options);
   EXPECT_EQ(result.first_step, 12);
-  EXPECT_EQ(untimed(options.run / "metrics.jsonl"), lines);
+  EXPECT_EQ(untimed_lines(options.run / "metrics.jsonl"), lines);
   EXPECT_EQ(*result.val_loss, lines.back().at("val_loss").get<double>());
 }
 
@@ -670,7 +657,7 @@ TEST_P(Fp16Test, TheLossIsNearThatOfFp32) {
                            "train.grad_accum=1",         "train.log_every=5", "train.val_every=0"};
     EXPECT_EQ(train(options).compute_type, type);
     std::vector<double> out;
-    for (const nlohmann::json& line : untimed(options.run / "metrics.jsonl")) {
+    for (const nlohmann::json& line : untimed_lines(options.run / "metrics.jsonl")) {
       if (line.contains("loss")) out.push_back(line["loss"]);
     }
     return out;
@@ -727,7 +714,7 @@ TEST_P(Fp16Test, AStepThatOverflowsChangesNothingButTheScale) {
     EXPECT_EQ(tensor.abs().max().item<float>(), 0) << name;
   }
   EXPECT_EQ(loaded.state.at("loss_scaler").at("scale"), static_cast<float>(1e12) / 4);
-  const auto lines = untimed(options.run / "metrics.jsonl");
+  const auto lines = untimed_lines(options.run / "metrics.jsonl");
   EXPECT_EQ(lines[0].at("skipped_steps"), 1);
   EXPECT_EQ(lines[1].at("skipped_steps"), 2);
   EXPECT_EQ(lines[1].at("loss_scale"), static_cast<float>(1e12) / 4);

@@ -27,17 +27,18 @@ struct Engine::Sequence {
   Request request;
   Continuation text;
   int64_t prompt_tokens;
-  std::unique_ptr<KvCache> cache;    // null until the prompt begins to enter
-  std::vector<float> prompt_logits;  // [V] behind the prompt; empty until all of it has entered
-  std::vector<float> prompt_state;   // [D] at its last token, where latent thoughts follow it
-  std::vector<float> thought;        // [D], the input of the next latent step
-  int64_t latent_steps = 0;          // that are still to come
-  std::optional<Speculator> speculator;
+  std::unique_ptr<KvCache> cache = {};  // null until the prompt begins to enter
+  std::vector<float> prompt_logits =
+      {};                                // [V] behind the prompt; empty until all of it has entered
+  std::vector<float> prompt_state = {};  // [D] at its last token, where latent thoughts follow it
+  std::vector<float> thought = {};       // [D], the input of the next latent step
+  int64_t latent_steps = 0;              // that are still to come
+  std::optional<Speculator> speculator = {};
   uint32_t last = 0;  // drawn, and not fed yet
-  Clock::time_point start;
+  Clock::time_point start = {};
   // [D], where the decoder's warm_start applies: what the token behind the prompt and what the
   // next token start from.
-  std::vector<float> warm_prompt_state, warm_state;
+  std::vector<float> warm_prompt_state = {}, warm_state = {};
 
   std::vector<uint32_t> answer = {};  // drawn; known once the text has ended
 
@@ -133,19 +134,10 @@ void Engine::submit(Request request) {
   text.result().loops = request.loops;
   text.result().exits = request.exits;
   text.result().latent_steps = latent_steps;
-  waiting_.push_back(std::make_unique<Sequence>(Sequence{std::move(request),
-                                                         std::move(text),
-                                                         count,
-                                                         {},
-                                                         {},
-                                                         {},
-                                                         {},
-                                                         latent_steps,
-                                                         {},
-                                                         0,
-                                                         {},
-                                                         {},
-                                                         {}}));
+  waiting_.push_back(std::make_unique<Sequence>(Sequence{.request = std::move(request),
+                                                         .text = std::move(text),
+                                                         .prompt_tokens = count,
+                                                         .latent_steps = latent_steps}));
 }
 
 Generation Engine::complete(Request request) {
