@@ -19,6 +19,7 @@
 #include "base/error.h"
 #include "base/format.h"
 #include "base/plugin.h"
+#include "base/signals.h"
 #include "base/strings.h"
 #include "dist/connect.h"
 #include "dist/job_store.h"
@@ -297,6 +298,7 @@ void C10dPending::wait() {
 
 std::unique_ptr<Ranks> connect(const RankPlace& place, at::Device device, double timeout_seconds) {
   if (place.size == 1) return single_rank();
+  outlive_readers();  // or a message to a rank that is lost would end this one
   return std::make_unique<C10dRanks>(place, device, timeout_seconds);
 }
 
