@@ -5,7 +5,7 @@
 
 namespace mythos {
 
-// Adds --ema, which asks for LoadFor::averages instead of LoadFor::computing.
+// Adds --ema, which asks for LoadFor::averages instead of what `purpose` is.
 inline void add_ema_option(CLI::App& app, LoadFor& purpose) {
   app.add_flag_callback(
       "--ema", [&purpose] { purpose = LoadFor::averages; },

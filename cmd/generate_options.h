@@ -17,7 +17,7 @@ struct GenerateCommand {
   std::optional<std::string> prompt;
   bool chat = false, thinking = false, no_thinking = false;
   std::optional<std::string> system, chat_template;
-  LoadFor load_for = LoadFor::computing;
+  LoadFor load_for = LoadFor::decoding;
   bool as_json = false, echo = false, unordered = false;
   int64_t num_samples = 1, batch_size = 16;
   ComputeOptions compute;

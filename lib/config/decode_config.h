@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <string>
 
 #include "config/train_config.h"
 
@@ -21,6 +22,8 @@ enum class CacheSharing {
               // section 6): 1/T of the memory
   average,    // every loop attends to the mean over the loops
   modulo,     // loop t attends to what the newest loop congruent to t modulo cache_modulo left
+  low_rank,   // each loop attends to its own keys as few numbers of a token give them, by a basis
+              // across the loops that was fitted to the model (model/cross_loop.h)
 };
 
 // The rule by which a token stops before its last loop. The state of a token that has stopped does
@@ -54,8 +57,8 @@ struct EnumNames<CacheType> {
 };
 template <>
 struct EnumNames<CacheSharing> {
-  static constexpr std::array<std::string_view, 4> names = {"per-loop", "last", "average",
-                                                            "modulo"};
+  static constexpr std::array<std::string_view, 5> names = {"per-loop", "last", "average", "modulo",
+                                                            "low-rank"};
 };
 template <>
 struct EnumNames<ExitRule> {
@@ -69,6 +72,7 @@ struct CacheOptions {
   CacheSharing sharing = CacheSharing::per_loop;
   CacheType type = CacheType::automatic;
   int64_t modulo = 4;  // modulo: loops that have keys of their own
+  std::string basis;   // low_rank: the file that mythos fit-cache wrote
 
   // The loops with keys of their own when so many are run.
   int64_t own_loops(int64_t loops) const {
@@ -134,10 +138,11 @@ void DecodeConfig::visit(Self& self, F&& f) {
   f(Field{"cache_type", "how keys and values are held (auto is as dtype)"}, self.cache.type);
   f(Field{"cache_sharing",
           "keys and values that serve a loop (its own are exact; the last loop's, or the average, "
-          "take the memory of one loop)"},
+          "take the memory of one loop; low-rank that of its --cache-basis)"},
     self.cache.sharing);
   f(Field{"cache_modulo", "modulo: loops that have keys of their own", 1, 1 << 20},
     self.cache.modulo);
+  f(Field{"cache_basis", "low-rank: file of mythos fit-cache"}, self.cache.basis);
   f(Field{"exit", "rule that ends the loops of a token early"}, self.exit);
   f(Field{"exit_threshold",
           "value of the exit rule below which loops end (argmax-stability: at which); -1 is the "

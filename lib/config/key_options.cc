@@ -112,6 +112,9 @@ DecodeConfig DecodeOptions::resolve(const DecodeConfig& of_checkpoint) const {
   if (given("cache_modulo") && config.decode.cache.sharing != CacheSharing::modulo) {
     fail(ErrorKind::usage, "--cache-modulo belongs to --cache-sharing modulo");
   }
+  if (given("cache_basis") && config.decode.cache.sharing != CacheSharing::low_rank) {
+    fail(ErrorKind::usage, "--cache-basis belongs to --cache-sharing low-rank");
+  }
   return config.decode;
 }
 

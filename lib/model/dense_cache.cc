@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "base/error.h"
+#include "model/cross_loop_rows.h"
 #include "model/kv_cache.h"
 #include "ops/linear/row_products.h"
 
@@ -84,43 +85,62 @@ struct Store {
   // or true; returns tokens 0 … begin+S-1 in value's shape and `type`.
   Tensor put(int64_t begin, const Tensor& value, at::ScalarType type,
              const Tensor& running = {}) const {
-    const int64_t count = value.size(1), end = begin + count;
+    write(begin, value, running);
     std::vector<int64_t> shape = value.sizes().vec();
-    shape[1] = end;
+    shape[1] = begin + value.size(1);
+    return read(shape[1], type).view(shape);
+  }
+
+  void write(int64_t begin, const Tensor& value, const Tensor& running = {}) const {
+    const int64_t count = value.size(1);
     const Tensor rows = value.reshape({value.size(0), count, -1});
     const Tensor mask = running.defined() ? running.unsqueeze(-1) : Tensor();
-    const auto write = [&](const Tensor& all, int64_t column, const Tensor& fresh) {
+    const auto copy = [&](const Tensor& all, int64_t column, const Tensor& fresh) {
       const Tensor to = all.narrow(1, begin, count).narrow(2, column, fresh.size(2));
       to.copy_(mask.defined() ? at::where(mask, fresh.to(to.scalar_type()), to) : fresh);
     };
-    const auto stored = [&](const Tensor& all, int64_t column, int64_t width) {
-      return all.narrow(1, 0, end).narrow(2, column, width);
-    };
     if (!scales.defined()) {
-      write(numbers, 0, rows);
-      return numbers.narrow(1, 0, end).to(type).view(shape);
+      copy(numbers, 0, rows);
+      return;
     }
-    std::vector<Tensor> all;
     int64_t first = 0, column = 0, group = 0;
     for (const int64_t width : *groups) {
       const Tensor part = rows.narrow(2, first, width).to(at::kFloat);
       first += width;
       if (is_int4()) {
         const auto [fresh_scales, bytes] = to_int4(part);
-        write(scales, group, fresh_scales);
-        write(numbers, column, bytes);
-        all.push_back(from_int4(stored(scales, group, fresh_scales.size(2)),
-                                stored(numbers, column, bytes.size(2)), width));
+        copy(scales, group, fresh_scales);
+        copy(numbers, column, bytes);
         column += bytes.size(2), group += fresh_scales.size(2);
         continue;
       }
       const Tensor scale = part.abs().amax(2, true).clamp_min(1e-30) / 127.0;
-      write(scales, group, scale);
-      write(numbers, column, (part / scale).round());
+      copy(scales, group, scale);
+      copy(numbers, column, (part / scale).round());
+      column += width, ++group;
+    }
+  }
+
+  // Tokens 0 … end-1, [B,end,width] in `type`.
+  Tensor read(int64_t end, at::ScalarType type) const {
+    if (!scales.defined()) return numbers.narrow(1, 0, end).to(type);
+    const auto stored = [&](const Tensor& all, int64_t column, int64_t width) {
+      return all.narrow(1, 0, end).narrow(2, column, width);
+    };
+    std::vector<Tensor> all;
+    int64_t column = 0, group = 0;
+    for (const int64_t width : *groups) {
+      if (is_int4()) {
+        const int64_t bytes = int4_bytes(width), scaled = int4_scales(width);
+        all.push_back(
+            from_int4(stored(scales, group, scaled), stored(numbers, column, bytes), width));
+        column += bytes, group += scaled;
+        continue;
+      }
       all.push_back(stored(numbers, column, width) * stored(scales, group, 1));
       column += width, ++group;
     }
-    return at::cat(all, 2).to(type).view(shape);
+    return at::cat(all, 2).to(type);
   }
 
   // Columns as the row kernels take them; the first `split` columns have the scale of `group`.
@@ -158,11 +178,12 @@ struct Store {
 
 // Memory for a number of tokens that doubles when it is full, with a slot for each prelude layer,
 // loop × core layer and coda layer, in that order; CacheSharing leaves one slot a core layer, or
-// `modulo` of them.
+// `modulo` of them. With CacheSharing::low_rank that slot holds coordinates.
 class DenseCache final : public KvCache {
  public:
   DenseCache(const ModelConfig& config, int64_t loops, int64_t batch, int64_t capacity_tokens,
-             at::Device device, at::ScalarType compute_type, const CacheOptions& options)
+             at::Device device, at::ScalarType compute_type, const CacheOptions& options,
+             const CrossLoopBasis* basis)
       : layouts_{CacheLayout(config, Section::prelude), CacheLayout(config, Section::core),
                  CacheLayout(config, Section::coda)},
         prelude_(config.prelude_layers),
@@ -171,6 +192,10 @@ class DenseCache final : public KvCache {
         sharing_(options.sharing),
         slot_loops_(options.own_loops(loops)),
         compute_type_(compute_type) {
+    if (basis) {
+      coder_ = std::make_unique<CrossLoopCoder>(config, *basis, device);
+      if (device.is_cpu()) coded_rows_ = std::make_unique<CrossLoopRows>(config, *basis);
+    }
     const auto tensors =
         at::TensorOptions().dtype(storage_type(options.type, compute_type)).device(device);
     const int64_t capacity = std::max<int64_t>(capacity_tokens, 1);
@@ -191,10 +216,16 @@ class DenseCache final : public KvCache {
       }
       return store;
     };
+    const auto width_of = [](const std::vector<int64_t>& groups) {
+      return std::accumulate(groups.begin(), groups.end(), int64_t{0});
+    };
     const auto add_slots = [&](Section section, int64_t count) {
       const CacheLayout& of = layout(section);
+      const bool coded = coder_ && section == Section::core;
+      const std::vector<int64_t>& a = coded ? coder_->groups() : of.a;
+      const std::vector<int64_t>& b = coded && !of.b.empty() ? coder_->groups() : of.b;
       for (int64_t i = 0; i < count; ++i) {
-        slots_.push_back({make(of.a, of.width_a()), make(of.b, of.width_b())});
+        slots_.push_back({make(a, width_of(a)), make(b, width_of(b))});
       }
     };
     add_slots(Section::prelude, prelude_);
@@ -213,6 +244,7 @@ class DenseCache final : public KvCache {
       const auto numbers = static_cast<size_t>(core_ * (tokens - length_) * core_numbers());
       if (row_sums_.size() < numbers) row_sums_.resize(numbers);
     }
+    if (coded_rows_) coded_rows_->reserve(length_, tokens);
     if (tokens <= capacity()) return;
     const int64_t larger = std::max(tokens, 2 * capacity());
     for_tensors(slots_, [&](Tensor& store) {
@@ -248,6 +280,13 @@ class DenseCache final : public KvCache {
       add_to_sum(sums_[static_cast<size_t>(slot.layer)], a, b, running);
     }
     const Slot& to = at(slot);
+    if (coder_ && slot.section == Section::core) {
+      const auto join = [&](size_t part, const Tensor& fresh) {
+        if (!fresh.defined()) return Tensor();
+        return coder_->join(slot, part, to[part].read(length_, at::kFloat), fresh);
+      };
+      return {join(0, a), join(1, b)};
+    }
     // What an earlier loop left of positions that do not run this one stays.
     const bool again = sharing_ == CacheSharing::modulo && slot.loop >= slot_loops_;
     const Tensor writes = again ? running : Tensor();
@@ -256,6 +295,12 @@ class DenseCache final : public KvCache {
   }
 
   void advance(int64_t tokens) override {
+    for (int64_t layer = 0; coder_ && layer < core_; ++layer) {
+      for (size_t part = 0; part < 2; ++part) {
+        const Tensor fresh = coder_->coordinates(layer, part);
+        if (fresh.defined()) at({Section::core, layer, 0})[part].write(length_, fresh);
+      }
+    }
     for (size_t layer = 0; layer < sums_.size(); ++layer) {
       Sum& sum = sums_[layer];
       if (!sum.a.defined()) continue;
@@ -278,6 +323,10 @@ class DenseCache final : public KvCache {
   }
 
   void store(const CacheSlot& slot, int64_t token, const float* a, const float* b) override {
+    if (coder_ && slot.section == Section::core) {
+      coded_rows_->store(slot, token, a, b);
+      return;
+    }
     const Slot& to = at(slot);
     to[0].store(token, a);
     if (b) to[1].store(token, b);
@@ -294,6 +343,16 @@ class DenseCache final : public KvCache {
               int64_t tokens, float* out, float* work) const override {
     const Slot& from = at(slot);
     const CacheLayout& of = layout(slot.section);
+    if (coder_ && slot.section == Section::core) {
+      const int64_t rank = coder_->groups()[0], first = key_head * rank;
+      const auto coordinates = [&](const Store& store) {
+        return store.numbers.defined() ? store.rows(first, rank, key_head, rank)
+                                       : cpu::CachedRows();
+      };
+      coded_rows_->attend(slot, key_head, q, heads, tokens,
+                          {coordinates(from[0]), coordinates(from[1])}, out, work);
+      return;
+    }
     if (of.b.empty()) {
       const int64_t rank = of.a[0], width = rank + of.a[1];
       const auto keys = from[0].rows(0, width, 0, rank), values = from[0].rows(0, rank, 0, rank);
@@ -309,6 +368,10 @@ class DenseCache final : public KvCache {
   void settle(int64_t token, int64_t loops_run, int64_t loops) override {
     for (int64_t layer = 0; layer < core_; ++layer) {
       const Slot& last = at({Section::core, layer, loops_run - 1});
+      for (size_t part = 0; coder_ && part < 2; ++part) {
+        if (!last[part].numbers.defined()) continue;
+        last[part].store(token, coded_rows_->settle(layer, part, token, loops_run));
+      }
       if (sharing_ == CacheSharing::per_loop || sharing_ == CacheSharing::modulo) {
         for (int64_t t = loops_run; t < std::min(loops, slot_loops_); ++t) {
           repeat(last, at({Section::core, layer, t}), token);
@@ -391,6 +454,9 @@ class DenseCache final : public KvCache {
   CacheSharing sharing_;
   int64_t slot_loops_;  // loops of the core that have slots of their own
   at::ScalarType compute_type_;
+  // CacheSharing::low_rank; rows on the CPU alone.
+  std::unique_ptr<CrossLoopCoder> coder_;
+  std::unique_ptr<CrossLoopRows> coded_rows_;
   std::vector<Slot> slots_;
   std::vector<Sum> sums_;        // of each core layer
   std::vector<float> row_sums_;  // [core layer, token behind length(), a then b]
@@ -400,9 +466,13 @@ class DenseCache final : public KvCache {
 
 std::unique_ptr<KvCache> make_cache(const ModelConfig& config, int64_t loops, int64_t batch,
                                     int64_t capacity_tokens, at::Device device,
-                                    at::ScalarType compute_type, const CacheOptions& options) {
+                                    at::ScalarType compute_type, const CacheOptions& options,
+                                    const std::shared_ptr<const CrossLoopBasis>& basis) {
+  const bool low_rank = options.sharing == CacheSharing::low_rank;
+  if (low_rank && !basis) fail(ErrorKind::internal, "a low-rank cache lacks its basis");
+  if (low_rank) require_loops(*basis, loops);
   return std::make_unique<DenseCache>(config, loops, batch, capacity_tokens, device, compute_type,
-                                      options);
+                                      options, low_rank ? basis.get() : nullptr);
 }
 
 }  // namespace mythos

@@ -69,8 +69,12 @@ class KvCache {
   virtual void settle(int64_t token, int64_t loops_run, int64_t loops) = 0;
 };
 
+struct CrossLoopBasis;  // cross_loop.h
+
+// `basis` is that of CacheSharing::low_rank, on any device. Fails (usage) where it has fewer loops.
 std::unique_ptr<KvCache> make_cache(const ModelConfig& config, int64_t loops, int64_t batch,
                                     int64_t capacity_tokens, at::Device device,
-                                    at::ScalarType compute_type, const CacheOptions& options = {});
+                                    at::ScalarType compute_type, const CacheOptions& options = {},
+                                    const std::shared_ptr<const CrossLoopBasis>& basis = {});
 
 }  // namespace mythos

@@ -61,6 +61,7 @@ ForwardOptions thinking(const ForwardOptions& options) {
   out.state_seeds = options.state_seeds;
   out.state_seed = options.state_seed;
   out.state_scale = options.state_scale;
+  out.blocks = options.blocks;
   return out;
 }
 
@@ -75,7 +76,7 @@ Tensor latent_inputs(const ModelConfig& config, const Weights& weights, const Te
   const std::vector<Thoughts> thoughts = find_thoughts(is_latent, begins);
   if (thoughts.empty()) return {};
   const int64_t length = ids.size(1);
-  Tensor inputs = scaled_embedding(config, embed(weights.embed, ids));
+  Tensor inputs = scaled_embedding(config, embed(weights.embed, ids).to(weights.compute_type));
   for (const Thoughts& those : thoughts) {
     const auto before = [&](const Tensor& x) { return x.narrow(1, 0, those.end).contiguous(); };
     ForwardOptions pass = thinking(options);

@@ -76,8 +76,9 @@ TEST(DecodeOptions, EveryKeyHasAnOption) {
   std::vector<std::string> names;
   for (const CLI::Option* option : app.get_options()) names.push_back(option->get_name());
   EXPECT_EQ(join(names, " "),
-            "--help --config --dtype --weights --cache-type --cache-sharing --cache-modulo --exit "
-            "--exit-threshold --exit-quantile --warm-start --state-seed --state-scale "
+            "--help --config --dtype --weights --cache-type --cache-sharing --cache-modulo "
+            "--cache-basis --exit --exit-threshold --exit-quantile --warm-start --state-seed "
+            "--state-scale "
             "--latent-steps --prefill-chunk");
 }
 
@@ -131,15 +132,31 @@ TEST(DecodeOptions, AModulusNeedsLoopsThatShareByIt) {
   EXPECT_EQ(options.resolve(checkpoint).cache.modulo, 2);
 }
 
+TEST(DecodeOptions, ALowRankCacheNeedsItsBasisAndABasisThatCache) {
+  const auto options = decode_options({"--cache-basis", "b.safetensors"});
+  EXPECT_EQ(error_of(ErrorKind::usage, [&] { options.resolve({}); }),
+            "--cache-basis belongs to --cache-sharing low-rank");
+  EXPECT_EQ(error_of(ErrorKind::usage,
+                     [&] {
+                       decode_options({"--cache-sharing", "low-rank"}).resolve({});
+                     }),
+            "decode.cache_sharing = \"low-rank\": only with decode.cache_basis, a file that mythos "
+            "fit-cache writes");
+  DecodeConfig checkpoint;
+  checkpoint.cache.sharing = CacheSharing::low_rank;
+  EXPECT_EQ(options.resolve(checkpoint).cache.basis, "b.safetensors");
+}
+
 TEST(DecodeConfig, LoopsWithKeysOfTheirOwn) {
   const auto own = [](CacheSharing sharing, int64_t loops) {
-    return CacheOptions{sharing, CacheType::automatic, 4}.own_loops(loops);
+    return CacheOptions{sharing, CacheType::automatic, 4, {}}.own_loops(loops);
   };
   EXPECT_EQ(own(CacheSharing::per_loop, 7), 7);
   EXPECT_EQ(own(CacheSharing::modulo, 7), 4);
   EXPECT_EQ(own(CacheSharing::modulo, 3), 3);
   EXPECT_EQ(own(CacheSharing::last_loop, 7), 1);
   EXPECT_EQ(own(CacheSharing::average, 7), 1);
+  EXPECT_EQ(own(CacheSharing::low_rank, 7), 1);
 }
 
 TEST(DecodeConfig, AWarmStartHasNoLatentSteps) {

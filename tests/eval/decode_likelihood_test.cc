@@ -107,6 +107,22 @@ TEST_F(DecodeLikelihood, EqualsWindowsThatOverlap) {
   EXPECT_EQ(decoded(model_, exits).loops_run, (std::vector<int64_t>{100, 0, 0}));
 }
 
+TEST_F(DecodeLikelihood, EqualsWindowsOfDocumentsApart) {
+  options_.max_tokens = 0;
+  const Likelihood stream = plain(model_);
+  options_.masks_documents = true;
+  for (const Packing packing : {Packing::best_fit, Packing::contiguous}) {
+    options_.packing = packing;
+    for (const int64_t stride : {0, 5}) {
+      options_.stride = stride;
+      const Likelihood found = decoded(model_), want = plain(model_);
+      EXPECT_EQ(found.tokens, want.tokens);
+      EXPECT_NEAR(found.nats, want.nats, 1e-5 * want.nats);
+      EXPECT_GT(std::abs(want.loss() - stream.loss()), 1e-4);
+    }
+  }
+}
+
 // The most frequent token of the text is a latent thought, at the beginning of windows too; nothing
 // predicts one.
 TEST_F(DecodeLikelihood, EqualsWindowsWithLatentThoughts) {
@@ -118,12 +134,16 @@ TEST_F(DecodeLikelihood, EqualsWindowsWithLatentThoughts) {
     return std::count(ids.begin(), ids.end(), a) < std::count(ids.begin(), ids.end(), b);
   });
   for (const int64_t stride : {0, 5}) {
-    options_.stride = stride;
-    const Likelihood found = decoded(thinks), want = plain(thinks);
-    EXPECT_LT(want.tokens, all.tokens);
-    EXPECT_GT(want.tokens, all.tokens / 2);
-    EXPECT_EQ(found.tokens, want.tokens);
-    EXPECT_NEAR(found.nats, want.nats, 1e-5 * want.nats);
+    for (const Packing packing : {Packing::contiguous, Packing::best_fit}) {
+      options_.stride = stride;
+      options_.packing = packing;
+      options_.masks_documents = packing == Packing::best_fit;
+      const Likelihood found = decoded(thinks), want = plain(thinks);
+      EXPECT_LT(want.tokens, all.tokens);
+      EXPECT_GT(want.tokens, all.tokens / 2);
+      EXPECT_EQ(found.tokens, want.tokens);
+      EXPECT_NEAR(found.nats, want.nats, 1e-5 * want.nats);
+    }
   }
   Decoder::Options exits;
   exits.exit = ExitRule::kl;

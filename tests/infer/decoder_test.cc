@@ -93,7 +93,7 @@ TEST_P(DecoderOf, TheNativeStepEqualsThePlainOneOnEveryCache) {
     for (const auto sharing : {CacheSharing::per_loop, CacheSharing::last_loop,
                                CacheSharing::average, CacheSharing::modulo}) {
       Decoder::Options options = fp32();
-      options.cache = {sharing, type, 2};
+      options.cache = {sharing, type, 2, {}};
       Decoder native(model, options);
       options.native = false;
       Decoder plain(there, options);

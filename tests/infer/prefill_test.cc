@@ -88,7 +88,7 @@ TEST_P(Prefill, GoesOnBehindACopiedPrefix) {
          {CacheType::fp32, CacheType::bf16, CacheType::int8, CacheType::int4}) {
       for (const int64_t chunk : {10, 20}) {  // on the CPU the native path, and nn::forward
         Decoder::Options options = fp32();
-        options.cache = {sharing, type, 2};
+        options.cache = {sharing, type, 2, {}};
         options.prefill_chunk = chunk;
         Decoder decoder(model, options);
         const auto whole = decoder.make_cache(3, 40), copied = decoder.make_cache(3, 1);

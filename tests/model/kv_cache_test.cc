@@ -26,7 +26,7 @@ class CacheOf : public OnDeviceTest<Attention> {
   std::unique_ptr<KvCache> make(CacheType type, CacheSharing sharing = CacheSharing::per_loop,
                                 int64_t loops = 3, at::ScalarType compute = at::kFloat) const {
     return make_cache(config_, loops, /*batch=*/2, /*capacity_tokens=*/4, device_, compute,
-                      {sharing, type, 2});
+                      {sharing, type, 2, {}});
   }
   bool mla() const { return config_.attention == Attention::mla; }
   Tensor random(at::IntArrayRef shape) const { return at::randn(shape).to(device_); }
@@ -324,8 +324,8 @@ TEST_P(CacheOf, RowsAreStoredAsTensorsAre) {
   if (!device_.is_cpu()) GTEST_SKIP() << "rows are computed on the CPU";
   for (const CacheType type :
        {CacheType::fp32, CacheType::bf16, CacheType::int8, CacheType::int4}) {
-    const auto by_row = make_cache(config_, 3, 1, 4, device_, at::kFloat, {{}, type});
-    const auto by_tensor = make_cache(config_, 3, 1, 4, device_, at::kFloat, {{}, type});
+    const auto by_row = make_cache(config_, 3, 1, 4, device_, at::kFloat, {{}, type, 4, {}});
+    const auto by_tensor = make_cache(config_, 3, 1, 4, device_, at::kFloat, {{}, type, 4, {}});
     for (int64_t token = 0; token < 3; ++token) {
       const Pair fresh = step(1);
       for (int64_t i = 0; i < slots(); ++i) {

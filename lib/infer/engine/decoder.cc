@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/strings.h"
+#include "checkpoint/cache_basis.h"
 #include "device/device.h"
 #include "model/exit_criteria.h"
 #include "ops/attention/attention.h"
@@ -24,19 +25,21 @@ at::Device device_of(const Model& model) {
 Weights weights_of(const Model& model, const Decoder::Options& options) {
   const c10::InferenceMode guard;
   const auto type = resolve_compute_type(options.compute_type, device_of(model));
+  const StoredBf16 stored = stored_bf16(options.compute_type, device_of(model));
   if (options.weights == WeightFormat::plain) {
-    return make_weights(model.config, model.parameters, type);
+    return make_weights(model.config, model.parameters, type, {}, stored);
   }
   Parameters copy = model.parameters;  // shares the tensors
-  return make_inference_weights(model.config, std::move(copy), type, options.weights);
+  return make_inference_weights(model.config, std::move(copy), type, options.weights, {}, stored);
 }
 
 Weights weights_of(Model&& model, const Decoder::Options& options,
                    const PrepareParameter& prepare) {
   const c10::InferenceMode guard;
-  const auto type = resolve_compute_type(options.compute_type, device_of(model));
-  return make_inference_weights(model.config, std::move(model.parameters), type, options.weights,
-                                prepare);
+  const at::Device device = device_of(model);
+  return make_inference_weights(model.config, std::move(model.parameters),
+                                resolve_compute_type(options.compute_type, device), options.weights,
+                                prepare, stored_bf16(options.compute_type, device));
 }
 
 Tensor to_tensor(std::span<const uint32_t> ids, at::Device device) {
@@ -85,6 +88,9 @@ Decoder::Decoder(const ModelConfig& config, Weights weights, const Options& opti
                    enum_name(config_.initial_state)),
          "Leave them out");
   }
+  if (options_.cache.sharing == CacheSharing::low_rank) {
+    basis_ = load_cache_basis(options_.cache.basis, config_, weights_.embed);
+  }
   if (options_.native && device().is_cpu()) {
     const Exit exit{options_.exit, options_.threshold()};
     const StateDraw draw{options_.state_seed, options_.state_scale};
@@ -110,7 +116,11 @@ Decoder::~Decoder() = default;
 std::unique_ptr<KvCache> Decoder::make_cache(int64_t loops, int64_t capacity_tokens) const {
   const c10::InferenceMode guard;
   return mythos::make_cache(config_, loops, 1, capacity_tokens, device(), weights_.compute_type,
-                            options_.cache);
+                            options_.cache, basis_);
+}
+
+void Decoder::check_loops(int64_t loops) const {
+  if (basis_) require_loops(*basis_, loops);
 }
 
 void Decoder::step(std::span<Row> rows) {

@@ -36,6 +36,8 @@ class Decoder {
   Decoder& operator=(const Decoder&) = delete;
 
   std::unique_ptr<KvCache> make_cache(int64_t loops, int64_t capacity_tokens) const;
+  // Fails (usage) where a cache cannot have so many loops (CacheSharing::low_rank).
+  void check_loops(int64_t loops) const;
 
   // Computes all rows, appends their keys and values to their caches and advances those. Results
   // of a row do not depend on which other rows share the step. On the CPU this is one pass of a
@@ -63,6 +65,7 @@ class Decoder {
   ModelConfig config_;
   Weights weights_;
   Options options_;
+  std::shared_ptr<const CrossLoopBasis> basis_;  // of CacheSharing::low_rank
   // Both null where tensors compute the steps; the second one, without exits, where an exit costs
   // rows at full depth something.
   std::unique_ptr<RowProgram> program_, full_depth_program_;

@@ -117,6 +117,7 @@ void Engine::submit(Request request) {
     if (request.loops < 0 || request.loops > kMaxLoops) {
       fail(ErrorKind::usage, strprintf("loops is %d; allowed: 1 to %d", request.loops, kMaxLoops));
     }
+    decoder_.check_loops(request.loops);
     request.options.validate();
     if (request.options.speculation.draft_loops > 0) {
       check_speculation(decoder_, request.options.speculation, request.loops, request.exits);

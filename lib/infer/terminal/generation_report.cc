@@ -60,6 +60,7 @@ json cache_json(const Generation& generation, const Decoder& decoder) {
               {"sharing", enum_name(cache.sharing)},
               {"bytes_per_token", generation.cache_bytes_per_token}};
   if (cache.sharing == CacheSharing::modulo) out["modulo"] = cache.modulo;
+  if (cache.sharing == CacheSharing::low_rank) out["basis"] = cache.basis;
   return out;
 }
 

@@ -262,6 +262,17 @@ void store_row(const float* x, const CachedRows& to, const int64_t* widths, int6
   }
 }
 
+void read_rows(const CachedRows& rows, int64_t begin, int64_t end, float* to) {
+  if (rows.kind != CachedRows::Kind::fp32) {
+    block_of(rows, begin, end, to);
+    return;
+  }
+  const auto* from = reinterpret_cast<const float*>(rows.numbers) + rows.first;
+  for (int64_t t = begin; t < end; ++t, to += rows.width) {
+    std::copy_n(from + t * rows.stride, rows.width, to);
+  }
+}
+
 MYTHOS_CLONES void norm_row(const float* x, const float* weight, int64_t width, double eps,
                             float* y) {
   float sum = 0;
