@@ -29,7 +29,7 @@ class Ranks {
   // tensor := Σ over ranks.
   virtual std::unique_ptr<Pending> start_sum(at::Tensor& tensor) = 0;
   // share := this rank's 1/size() of Σ over ranks of whole, a vector whose length is a multiple of
-  // size().
+  // size(); its numbers are lost.
   virtual std::unique_ptr<Pending> start_reduce_scatter(at::Tensor& share,
                                                         const at::Tensor& whole) = 0;
   // whole := the shares of all ranks, one behind another.
@@ -43,7 +43,12 @@ class Ranks {
   // The texts of all ranks, by rank; for small things such as agreeing on a configuration.
   virtual std::vector<std::string> gather(const std::string& text) = 0;
 
-  // The bytes that this rank has sent by each collective so far, for tests and metrics.
+  // The ranks that give the same number as this one, in their order, as ranks of their own. All
+  // ranks call it, and what they get must not outlive them.
+  virtual std::unique_ptr<Ranks> split(int64_t part) = 0;
+
+  // The bytes that this rank has sent by each collective so far, those of split() ranks among them,
+  // for tests and metrics.
   struct Volume {
     int64_t sum = 0, reduce_scatter = 0, all_gather = 0, all_to_all = 0, broadcast = 0;
   };

@@ -36,6 +36,7 @@ class SingleRank final : public Ranks {
   }
   void broadcast(at::Tensor&, int64_t) override {}
   std::vector<std::string> gather(const std::string& text) override { return {text}; }
+  std::unique_ptr<Ranks> split(int64_t) override { return single_rank(); }
   Volume volume() const override { return {}; }
 };
 

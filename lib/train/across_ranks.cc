@@ -70,7 +70,7 @@ void agree_on_step(Ranks& ranks, TargetCount& count, Wishes& wishes) {
 }
 
 void sum_over_ranks(Ranks& ranks, StepResult& step) {
-  std::vector<Tensor> parts = {step.nats.reshape(1), step.terms, step.depth};
+  std::vector<Tensor> parts = {step.nats.reshape(1), step.terms, step.depth, step.depth_run};
   for (const Tensor& load : step.expert_load) parts.push_back(load);
   std::vector<int64_t> sizes;
   for (const Tensor& part : parts) sizes.push_back(part.numel());
@@ -80,7 +80,8 @@ void sum_over_ranks(Ranks& ranks, StepResult& step) {
   step.nats = summed[0].squeeze(0);
   step.terms = summed[1];
   step.depth = summed[2];
-  for (size_t i = 0; i < step.expert_load.size(); ++i) step.expert_load[i] = summed[3 + i];
+  step.depth_run = summed[3];
+  for (size_t i = 0; i < step.expert_load.size(); ++i) step.expert_load[i] = summed[4 + i];
 }
 
 void require_equal_runs(Ranks& ranks, const TrainSetup& setup, at::Device device,

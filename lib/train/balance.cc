@@ -8,6 +8,7 @@ namespace mythos {
 void balance_router_bias(const ModelConfig& config, const Parameters& parameters,
                          const std::vector<Tensor>& expert_load, double rate,
                          const Tensor& skipped) {
+  if (rate == 0) return;
   const at::NoGradGuard no_grad;
   const auto core = parameters.tree(config).core;
   for (size_t layer = 0; layer < expert_load.size(); ++layer) {

@@ -3,24 +3,37 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
+#include <algorithm>
 
+#include "arch/shard_layout.h"
 #include "train/gradient_hook.h"
-#include "train/trained_tensors.h"
 
 namespace mythos {
 
-GradientSum::GradientSum(const Parameters& parameters, Ranks& ranks, int64_t bucket_bytes)
-    : ranks_(ranks) {
+GradientSum::GradientSum(const Parameters& parameters, Ranks& ranks, int64_t bucket_bytes,
+                         const RanksOf& ranks_of) {
   const std::vector<TrainedTensor> trained = trained_tensors(parameters);
-  int64_t bytes = 0;
-  for (auto item = trained.rbegin(); item != trained.rend(); ++item) {
-    if (buckets_.empty() || bytes >= bucket_bytes) {
-      buckets_.emplace_back();
-      bytes = 0;
+  std::vector<std::string> names;
+  for (const TrainedTensor& item : trained) names.push_back(item.name);
+  std::vector<Bucket> open;  // one for each group of ranks
+  for (const size_t i : backward_order(names)) {
+    const TrainedTensor* item = &trained[i];
+    Ranks* of = ranks_of ? &ranks_of(*item) : &ranks;
+    if (of->size() == 1) continue;
+    auto bucket = std::ranges::find(open, of, &Bucket::ranks);
+    if (bucket != open.end() && bucket->bytes >= bucket_bytes) {
+      buckets_.push_back(std::move(*bucket));
+      open.erase(bucket);
+      bucket = open.end();
     }
-    buckets_.back().parameters.push_back(item->tensor);
-    bytes += item->tensor.numel() * static_cast<int64_t>(item->tensor.element_size());
+    if (bucket == open.end()) {
+      open.emplace_back().ranks = of;
+      bucket = open.end() - 1;
+    }
+    bucket->parameters.push_back(item->tensor);
+    bucket->bytes += item->tensor.numel() * static_cast<int64_t>(item->tensor.element_size());
   }
+  for (Bucket& bucket : open) buckets_.push_back(std::move(bucket));
   for (Bucket& bucket : buckets_) {
     for (const Tensor& parameter : bucket.parameters) {
       after_gradient(parameter, [this, &bucket] { complete(bucket); });
@@ -54,7 +67,7 @@ void GradientSum::start(Bucket& bucket) {
     flat.push_back(parameter.grad().reshape(-1));
   }
   bucket.gradients = flat.size() == 1 ? flat[0] : at::cat(flat);
-  bucket.pending = ranks_.start_sum(bucket.gradients);
+  bucket.pending = bucket.ranks->start_sum(bucket.gradients);
 }
 
 void GradientSum::take(Bucket& bucket) {

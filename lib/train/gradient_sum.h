@@ -1,20 +1,25 @@
 #pragma once
+#include <functional>
 #include <memory>
 #include <vector>
 
 #include "dist/ranks.h"
-#include "model/weights.h"
+#include "train/trained_tensors.h"
 
 namespace mythos {
 
 // Sums gradients over ranks that hold all weights. Tensors share messages of about `bucket_bytes`,
-// in the reverse of their order in the model, in which the backward pass completes them: while it
-// goes on, what is complete is already under way (Li et al. 2020, arXiv 2006.15704). Every rank
+// in the order in which the backward pass completes them (backward_order()): while it goes on, what
+// is complete is already under way (Li et al. 2020, arXiv 2006.15704). Every rank
 // sends the same messages in the same order, whatever order its own gradients come in.
 class GradientSum {
  public:
-  // Both must outlive it. There is one for a model at a time.
-  GradientSum(const Parameters& parameters, Ranks& ranks, int64_t bucket_bytes);
+  // The ranks over which a tensor's gradient is summed, among those that sum the rest.
+  using RanksOf = std::function<Ranks&(const TrainedTensor&)>;
+  // All must outlive it. There is one for a model at a time. Without `ranks_of` every tensor is
+  // summed over `ranks`; one of a single rank is left as it is.
+  GradientSum(const Parameters& parameters, Ranks& ranks, int64_t bucket_bytes,
+              const RanksOf& ranks_of = {});
   ~GradientSum();
   GradientSum(const GradientSum&) = delete;
   GradientSum& operator=(const GradientSum&) = delete;
@@ -32,6 +37,8 @@ class GradientSum {
 
  private:
   struct Bucket {
+    Ranks* ranks = nullptr;
+    int64_t bytes = 0;
     std::vector<Tensor> parameters;
     size_t missing = 0;  // gradients that are not complete
     Tensor gradients;    // one behind another
@@ -41,7 +48,6 @@ class GradientSum {
   void start(Bucket& bucket);
   void take(Bucket& bucket);
 
-  Ranks& ranks_;
   std::vector<Bucket> buckets_;
   size_t next_ = 0;  // to be sent
   bool last_pass_ = false;

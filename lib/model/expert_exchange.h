@@ -1,0 +1,22 @@
+#pragma once
+#include <ATen/core/Tensor.h>
+
+#include "ops/linear/matrix.h"
+
+namespace mythos {
+
+// Routed experts that several processes hold together, each some of them: rows go to where their
+// experts are, and their results come back. A pass in which they are used runs every loop, and all
+// processes run equally many passes, of equally many loops and layers, forward and backward.
+class ExpertExchange {
+ public:
+  virtual ~ExpertExchange() = default;
+  // What moe_swiglu() (ops/moe/moe.h) computes with the experts of all processes. x [N,D], N > 0;
+  // experts [N,k] int64, by their numbers in the model; weights [N,k] fp32; gate_up and down are
+  // those of the experts that this process holds.
+  virtual at::Tensor mixture(const at::Tensor& x, const at::Tensor& experts,
+                             const at::Tensor& weights, const Matrix& gate_up,
+                             const Matrix& down) = 0;
+};
+
+}  // namespace mythos
