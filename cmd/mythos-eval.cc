@@ -1,5 +1,6 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "base/cli.h"
 #include "base/error.h"
@@ -11,14 +12,16 @@
 #include "ema_option.h"
 #include "eval/evaluation.h"
 #include "eval/task_score.h"
+#include "rank_options.h"
 
 using namespace mythos;
 
 namespace {
 
 struct Options {
-  std::string checkpoint, loops, split = "val", tasks;
+  std::string checkpoint, loops, split = "val", packing, tasks;
   ComputeOptions compute;
+  RankOptions ranks;
   DecodeOptions decode_options;
   EvalOptions eval;
   LoadFor load_for = LoadFor::computing;
@@ -51,7 +54,8 @@ void require_finite(const EvalReport& report, const NonFinite& weights) {
 
 // Scores tasks. Answers are computed in one pass, without a cache.
 int run_tasks(const Options& options, const LoadedCheckpoint& loaded, at::Device device) {
-  for (const char* key : {"weights", "cache_type", "cache_sharing", "cache_modulo", "warm_start"}) {
+  for (const char* key :
+       {"weights", "cache_type", "cache_sharing", "cache_modulo", "cache_basis", "warm_start"}) {
     if (options.decode_options.given(key)) {
       fail(ErrorKind::usage,
            std::string("--tasks has plain weights and no cache; leave out decode.") + key);
@@ -79,19 +83,33 @@ int run(Options& options) {
   }
   if (!options.loops.empty()) options.eval.loops = parse_int_list(options.loops, "--loops");
   if (options.split == "train") options.eval.split = ShardDirectory::Split::train;
+  if (!options.packing.empty()) {
+    options.eval.packing = options.packing == "best-fit" ? Packing::best_fit : Packing::contiguous;
+  }
   options.decode_options.resolve({});  // mistakes are told before the checkpoint is read
+  const RankPlace place = rank_place();
+  if (!options.tasks.empty() && place.size > 1) {
+    fail(ErrorKind::usage, "--tasks: one process scores tasks", "Leave --nproc and launchers out");
+  }
+  options.eval.ranks = options.ranks.join(place, options.compute.device);
   const at::Device device = options.compute.select();
-  const LoadedCheckpoint loaded = load_checkpoint(options.checkpoint, device, options.load_for);
-  if (!options.tasks.empty()) return run_tasks(options, loaded, device);
-  take_decode(options, loaded.config.decode, options.eval);
-  const EvalReport report = evaluate_checkpoint(loaded, device, options.eval);
+  std::optional<LoadedCheckpoint> loaded;
+  EvalReport report;
+  run_together([&] {
+    loaded.emplace(load_checkpoint(options.checkpoint, device, options.load_for));
+    if (!options.tasks.empty()) return;
+    take_decode(options, loaded->config.decode, options.eval);
+    report = evaluate_checkpoint(*loaded, device, options.eval);
+  });
+  if (!options.tasks.empty()) return run_tasks(options, *loaded, device);
+  if (place.rank != 0) return 0;  // the first has the result
   if (options.as_json) {
     print_json(to_json(report));
   } else {
     log_info(eval_heading(report));
     print_lines(eval_table(report));
   }
-  require_finite(report, loaded.nonfinite);
+  require_finite(report, loaded->nonfinite);
   return 0;
 }
 
@@ -126,21 +144,27 @@ void declare(CLI::App& app, Options& o) {
                  "each token is predicted once, from more of what came before it")
       ->type_name("N")
       ->check(count);
+  app.add_option("--packing", o.packing,
+                 "contiguous: windows cut the split's stream anywhere; best-fit: documents stand "
+                 "apart; default: as in training")
+      ->type_name("WAY")
+      ->check(CLI::IsMember({"contiguous", "best-fit"}));
   app.add_option("--batch-size", o.eval.batch_size,
                  "Windows of a batch; default: 8192 tokens' worth, with --decode 32")
       ->type_name("N")
       ->check(count);
   o.compute.declare(app);
+  o.ranks.declare(app, "Measure");
   app.add_flag("--decode", o.decode,
                "Compute token by token as 'generate' does; the options of [decode] but --dtype "
                "imply it");
   o.decode_options.declare(
-      app, {"dtype", "weights", "cache_type", "cache_sharing", "cache_modulo", "exit",
-            "exit_threshold", "exit_quantile", "warm_start", "state_seed", "state_scale"});
+      app, {"dtype", "weights", "cache_type", "cache_sharing", "cache_modulo", "cache_basis",
+            "exit", "exit_threshold", "exit_quantile", "warm_start", "state_seed", "state_scale"});
   app.add_flag("--baseline", o.eval.baseline, "Add the unigram distribution of the training split");
   app.add_flag("--untrained", o.eval.untrained, "Add the same configuration with fresh weights");
-  for (const char* name : {"--split", "--max-tokens", "--seq-len", "--stride", "--decode",
-                           "--baseline", "--untrained"}) {
+  for (const char* name : {"--split", "--max-tokens", "--seq-len", "--stride", "--packing",
+                           "--decode", "--baseline", "--untrained", "--nproc"}) {
     tasks->excludes(app.get_option(name));
   }
   app.add_flag("--json", o.as_json,
@@ -151,14 +175,18 @@ void declare(CLI::App& app, Options& o) {
 
 int main(int argc, char** argv) {
   Options options;
-  return run_command(
+  const int status = run_command(
       argc, argv,
       {"mythos-eval", "Measure how well a model predicts a split, at several loop counts.",
        R"(mythos eval --checkpoint runs/nano --data shards
           mythos eval --checkpoint runs/nano --data shards --loops 1,2,4,8,16,32 --baseline
           mythos eval --checkpoint runs/nano --data shards --untrained --json
+          mythos eval --checkpoint runs/nano --data shards --split train --nproc 2
           mythos eval --checkpoint runs/nano --data shards --weights int4 --cache-type int8
+          mythos eval --checkpoint runs/answers --data shards --packing contiguous
           mythos eval --checkpoint runs/hops --tasks test.jsonl --loops 1,2,4,8)",
-       [&](CLI::App& app) { declare(app, options); }, [&] { return run(options); },
+       [&](CLI::App& app) { declare(app, options); },
+       [&] { return options.ranks.start(argv, [&] { return run(options); }); },
        "A smaller --batch-size or --seq-len needs less."});
+  return end_of_ranks(status);
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "arch/expert_share.h"
 #include "arch/plan.h"
 #include "base/error.h"
 #include "base/strings.h"
@@ -28,21 +29,15 @@ LayoutPlan plan_layout(Config config, Layout layout, const ClusterOptions& optio
   p.layout = layout;
   p.sequences = train.batch_size * train.grad_accum / options.gpus;
   p.micro_batch = std::min(train.batch_size, p.sequences);
-  p.state = rank_state(config, options.gpus);
-  p.copies = narrow_copy_bytes(config.model);
-  if (layout == Layout::fully_sharded && options.gpus > 1) {
-    p.pass_weights = weight_bytes(config.model, false) - p.state.weights;
-  }
-  p.activations = activation_bytes(
-      config.model,
-      {recorded_loops(config, loops), p.micro_batch, seq_len, /*bytes_per_number=*/2,
-       train.recompute, p.sequences > p.micro_batch, wants_loop_outputs(config.objectives)});
-  p.total = (Whole(p.state.weights) + p.state.gradients + p.state.optimizer + p.pass_weights +
-             p.copies + p.activations)
-                .value();
+  StepShape shape = rank_step_shape(config, options.gpus, loops, /*bytes_per_number=*/2);
+  shape.seq_len = seq_len;
+  p.memory = rank_memory(config, options.gpus, shape);
+  p.total = p.memory.total();
   p.fits = static_cast<double>(p.total) <= kUsable * gpu.memory_bytes;
   const int64_t passes = (p.sequences + p.micro_batch - 1) / p.micro_batch;
   p.volume = step_volume(config, options.gpus, passes);
+  p.volume.all_to_all = exchange_bytes(config, options.gpus, loops, passes, p.sequences * seq_len,
+                                       shape.bytes_per_number);
   const double tokens = static_cast<double>(p.sequences * seq_len);
   p.compute_seconds =
       tokens * training_flops(config, loops, seq_len) / (options.efficiency * gpu.flops);
@@ -53,9 +48,15 @@ LayoutPlan plan_layout(Config config, Layout layout, const ClusterOptions& optio
   p.network_seconds = static_cast<double>(v.sum + v.reduce_scatter + v.all_gather +
                                           v.agreement_sum + v.agreement_all_gather) /
                       speed;
-  // Sums of gradients run beside the backward pass, two thirds of the computation; gathers do not.
-  const double beside = static_cast<double>(v.sum + v.reduce_scatter) / speed;
-  const double hidden = std::min(beside, p.compute_seconds * 2 / 3);
+  const bool one_node = train.expert_ranks <= options.gpus_per_node;
+  p.network_seconds +=
+      static_cast<double>(v.all_to_all) / (one_node ? gpu.link_bytes_per_second : speed);
+  // Sums of gradients run beside the backward pass, two thirds of the computation. The gather
+  // behind an update runs alone; those of a fully sharded pass run beside the block before.
+  const bool gathers = layout == Layout::fully_sharded;
+  const double beside =
+      static_cast<double>(v.sum + v.reduce_scatter + (gathers ? v.all_gather : 0)) / speed;
+  const double hidden = std::min(beside, p.compute_seconds * (gathers ? 1 : 2.0 / 3));
   p.step_seconds = p.compute_seconds + p.network_seconds - hidden;
   p.tokens_per_day = tokens * static_cast<double>(options.gpus) / p.step_seconds * kDay;
   p.kwh_per_day = static_cast<double>(options.gpus) * gpu.watts * kServer * kCooling * kDay / 3.6e6;
@@ -68,10 +69,14 @@ std::string size_text(int64_t bytes) {
 
 // The largest part of what does not fit.
 std::string reason(const LayoutPlan& p) {
-  const std::pair<int64_t, const char*> parts[] = {
-      {p.state.weights, "weights"},     {p.state.gradients, "gradients"},
-      {p.state.optimizer, "optimizer"}, {p.pass_weights, "gathered weights"},
-      {p.copies, "bf16 copies"},        {p.activations, "activations"}};
+  const RankMemory& m = p.memory;
+  const std::pair<int64_t, const char*> parts[] = {{m.state.weights, "weights"},
+                                                   {m.state.gradients, "gradients"},
+                                                   {m.state.optimizer, "optimizer"},
+                                                   {m.pass_weights, "gathered weights"},
+                                                   {m.copies, "bf16 copies"},
+                                                   {m.activations, "activations"},
+                                                   {m.messages, "gradients that are sent"}};
   return std::ranges::max_element(parts)->second;
 }
 
@@ -113,11 +118,12 @@ ClusterPlan make_cluster_plan(const Config& config, const ClusterOptions& option
          strprintf("--set train.batch_size=%d gives each GPU as many",
                    (sequences + options.gpus - 1) / options.gpus * options.gpus));
   }
-  ClusterPlan plan{options, gpu_named(options.gpu), {}};
+  require_expert_ranks(config.train, options.gpus);
+  ClusterPlan plan{options, gpu_named(options.gpu), {}, config.train.expert_ranks};
   for (const Layout layout :
        {Layout::replicated, Layout::sharded_optimizer, Layout::fully_sharded}) {
     plan.layouts.push_back(plan_layout(config, layout, options, plan.gpu));
-    if (options.gpus == 1) break;
+    if (options.gpus == 1 || config.train.expert_ranks > 1) break;
   }
   return plan;
 }
@@ -129,18 +135,20 @@ nlohmann::json to_json(const ClusterPlan& plan) {
                        {"sequences", p.sequences},
                        {"micro_batch", p.micro_batch},
                        {"bytes",
-                        {{"weights", p.state.weights},
-                         {"gradients", p.state.gradients},
-                         {"optimizer", p.state.optimizer},
-                         {"gathered_weights", p.pass_weights},
-                         {"bf16_copies", p.copies},
-                         {"activations", p.activations},
+                        {{"weights", p.memory.state.weights},
+                         {"gradients", p.memory.state.gradients},
+                         {"optimizer", p.memory.state.optimizer},
+                         {"gathered_weights", p.memory.pass_weights},
+                         {"bf16_copies", p.memory.copies},
+                         {"activations", p.memory.activations},
+                         {"messages", p.memory.messages},
                          {"total", p.total}}},
                        {"fits", p.fits},
                        {"sent_bytes",
                         {{"sum", p.volume.sum},
                          {"reduce_scatter", p.volume.reduce_scatter},
-                         {"all_gather", p.volume.all_gather}}},
+                         {"all_gather", p.volume.all_gather},
+                         {"all_to_all", p.volume.all_to_all}}},
                        {"compute_seconds", p.compute_seconds},
                        {"network_seconds", p.network_seconds},
                        {"step_seconds", p.step_seconds},
@@ -150,6 +158,7 @@ nlohmann::json to_json(const ClusterPlan& plan) {
   return {{"gpus", plan.options.gpus},
           {"gpu", plan.gpu.name},
           {"efficiency", plan.options.efficiency},
+          {"expert_ranks", plan.expert_ranks},
           {"layouts", layouts}};
 }
 
@@ -160,14 +169,19 @@ std::string cluster_text(const ClusterPlan& plan) {
   out += strprintf("  %-18s %10s %10s %10s %10s %10s %10s  %s\n", "layout", "weights", "gradients",
                    "optimizer", "passes", "activ.", "total", "of one GPU");
   for (const LayoutPlan& p : plan.layouts) {
+    const RankMemory& m = p.memory;
     out += strprintf("  %-18s %10s %10s %10s %10s %10s %10s  ", std::string(enum_name(p.layout)),
-                     size_text(p.state.weights), size_text(p.state.gradients),
-                     size_text(p.state.optimizer),
-                     size_text((Whole(p.pass_weights) + p.copies).value()),
-                     size_text(p.activations), size_text(p.total));
+                     size_text(m.state.weights), size_text(m.state.gradients),
+                     size_text(m.state.optimizer),
+                     size_text((Whole(m.pass_weights) + m.copies + m.messages).value()),
+                     size_text(m.activations), size_text(p.total));
     const double share = static_cast<double>(p.total) / plan.gpu.memory_bytes;
     out += p.fits ? percent(share) + "\n"
                   : percent(share) + ": does not fit, mostly " + reason(p) + "\n";
+  }
+  if (plan.expert_ranks > 1) {
+    out += strprintf("  experts divided among %d GPUs, each sends the others %s of rows a step\n",
+                     plan.expert_ranks, size_text(plan.layouts[0].volume.all_to_all));
   }
   out += strprintf("  %-18s %10s %10s %10s %10s %10s\n", "", "compute", "network", "step",
                    "tokens/day", "kWh/day");
@@ -178,11 +192,12 @@ std::string cluster_text(const ClusterPlan& plan) {
                      human_count(p.kwh_per_day));
   }
   return out + strprintf(
-                   "  passes: bf16 copies, and gathered weights in fp32. Assumed: %.0f%% of the "
-                   "peak of %.0f TFLOP/s,\n"
-                   "  %s/s between %s, gradients summed beside the backward pass, %.0f%% of memory "
-                   "usable,\n"
-                   "  %.0f W for a GPU with its share of server and cooling.\n",
+                   "  passes: bf16 copies, gathered weights and gradients sent in fp32. Assumed: "
+                   "%.0f%% of the peak of %.0f TFLOP/s,\n"
+                   "  %s/s between %s, gradients summed beside the backward pass and blocks "
+                   "gathered beside the one before, %.0f%% of\n"
+                   "  memory usable, "
+                   "%.0f W for a GPU with its share of server and cooling.\n",
                    100 * o.efficiency, plan.gpu.flops / kTera,
                    human_bytes(o.gpus > o.gpus_per_node ? std::min(o.network_bytes_per_second,
                                                                    plan.gpu.link_bytes_per_second)

@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "arch/communication.h"
+#include "arch/rank_memory.h"
 #include "config/config.h"
 
 // What a training run takes on many GPUs, before they are bought: `mythos plan --gpus`.
@@ -33,13 +33,10 @@ struct ClusterOptions {
 // long a step takes.
 struct LayoutPlan {
   Layout layout = Layout::replicated;
-  int64_t sequences = 0;     // of a rank in a step
-  int64_t micro_batch = 0;   // sequences
-  RankState state;           // between steps
-  int64_t pass_weights = 0;  // whole weights in fp32 while a pass runs (fully-sharded)
-  int64_t copies = 0;        // whole matrices in bf16
-  int64_t activations = 0;   // of a micro-batch
-  int64_t total = 0;
+  int64_t sequences = 0;    // of a rank in a step
+  int64_t micro_batch = 0;  // sequences
+  RankMemory memory;        // computing in bf16
+  int64_t total = 0;        // of memory
   bool fits = false;
   StepVolume volume;
   double compute_seconds = 0, network_seconds = 0, step_seconds = 0;
@@ -50,9 +47,12 @@ struct ClusterPlan {
   ClusterOptions options;
   Gpu gpu{};
   std::vector<LayoutPlan> layouts;
+  int64_t expert_ranks =
+      1;  // train.expert_ranks, of which only train.layout = "replicated" has more
 };
 
-// Fails (usage) unless the GPUs divide the sequences of a step, train.batch_size·grad_accum.
+// Fails (usage) unless the GPUs divide the sequences of a step, train.batch_size·grad_accum, and
+// train.expert_ranks divides the GPUs.
 ClusterPlan make_cluster_plan(const Config& config, const ClusterOptions& options);
 nlohmann::json to_json(const ClusterPlan& plan);
 std::string cluster_text(const ClusterPlan& plan);

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 
+#include "arch/expert_share.h"
 #include "arch/plan.h"
 #include "arch/shard_layout.h"
 #include "arch/tensors.h"
+#include "base/whole.h"
 #include "config/loop_distribution.h"
 #include "config/objective_terms.h"
 
@@ -21,32 +23,53 @@ int64_t sum_bytes(int64_t bytes, int64_t ranks) {
   return 2 * (ranks - 1) * bytes / ranks;
 }
 
-// The shares of a rank in all blocks, in numbers.
-int64_t share_of(const Config& config, int64_t ranks) {
+// The blocks of all trained tensors, and a rank's share of each in numbers.
+struct BlockShares {
+  std::vector<ShardedBlock> blocks;
+  std::vector<int64_t> shares;
+};
+
+BlockShares block_shares(const Config& config, int64_t ranks) {
   const std::vector<TensorDeclaration> trained = trained_tensors_of(config.model);
   std::vector<std::string> names;
   for (const TensorDeclaration& tensor : trained) names.push_back(tensor.name);
-  int64_t share = 0;
-  for (const ShardedBlock& block : blocks_of(names)) {
+  BlockShares out;
+  out.blocks = blocks_of(names);
+  for (const ShardedBlock& block : out.blocks) {
     std::vector<ShardedTensor> tensors;
     for (const size_t i : block.tensors) {
       tensors.push_back({names[i], trained[i].numel(), shard_unit(trained[i], config.train)});
     }
-    share += divide(tensors, ranks).share;
+    out.shares.push_back(divide(tensors, ranks).share);
   }
-  return share;
+  return out;
 }
 
-// Sums in buckets of about train.bucket_bytes, from the last tensor to the first.
-int64_t bucket_sums(const Config& config, int64_t ranks) {
+int64_t share_of(const Config& config, int64_t ranks) {
+  int64_t all = 0;
+  for (const int64_t share : block_shares(config, ranks).shares) all += share;
+  return all;
+}
+
+// Whether ranks hold different parts of the tensor.
+bool is_divided(const Config& config, const TensorDeclaration& tensor) {
+  return config.train.expert_ranks > 1 && is_of_experts(tensor);
+}
+
+// Sums over `ranks` ranks in buckets of about train.bucket_bytes, in the order of backward_order(),
+// of the tensors that ranks divide or of the others.
+int64_t bucket_sums(const Config& config, int64_t ranks, bool divided) {
   int64_t sent = 0, bytes = 0;
-  const std::vector<TensorDeclaration> trained = trained_tensors_of(config.model);
-  for (auto tensor = trained.rbegin(); tensor != trained.rend(); ++tensor) {
+  std::vector<TensorDeclaration> trained = trained_tensors_of(config.model);
+  std::erase_if(trained, [&](const auto& tensor) { return is_divided(config, tensor) != divided; });
+  std::vector<std::string> names;
+  for (const TensorDeclaration& tensor : trained) names.push_back(tensor.name);
+  for (const size_t i : backward_order(names)) {
     if (bytes >= config.train.bucket_bytes) {
       sent += sum_bytes(bytes, ranks);
       bytes = 0;
     }
-    bytes += kFloatBytes * tensor->numel();
+    bytes += kFloatBytes * trained[i].numel() / (divided ? config.train.expert_ranks : 1);
   }
   return sent + sum_bytes(bytes, ranks);
 }
@@ -54,8 +77,9 @@ int64_t bucket_sums(const Config& config, int64_t ranks) {
 int64_t agreed_bytes(const Config& config, int64_t ranks) {
   const ModelConfig& model = config.model;
   int64_t numbers = 1 + static_cast<int64_t>(objective_terms(config.objectives).size());
-  if (model.halting != Halting::none) numbers += loop_distribution(config.train, model).max;
-  if (model.ffn == FeedForward::moe && config.train.balance_rate > 0) {
+  // Positions by the loop in which they halted, and the loops that they ran.
+  if (model.halting != Halting::none) numbers += loop_distribution(config.train, model).max + 1;
+  if (model.ffn == FeedForward::moe) {
     numbers += model.core_layers * model.n_experts;
   }
   constexpr int64_t kTargetsAndWishes = 5;
@@ -71,16 +95,38 @@ StepVolume step_volume(const Config& config, int64_t ranks, int64_t passes) {
   volume.agreement_sum = agreed_bytes(config, ranks);
   const Layout layout = config.train.layout;
   if (layout == Layout::replicated) {
-    volume.sum = bucket_sums(config, ranks);
+    const int64_t parts = config.train.expert_ranks;
+    volume.sum = bucket_sums(config, ranks, false) + bucket_sums(config, ranks / parts, true);
+    if (parts > 1) volume.agreement_all_gather = 2 * kIndexBytes * (ranks - 1);  // the norm
     return volume;
   }
-  const int64_t times = layout == Layout::fully_sharded ? passes : 1;
-  const int64_t bytes = kFloatBytes * share_of(config, ranks) * (ranks - 1);
-  volume.reduce_scatter = volume.all_gather = times * bytes;
+  const BlockShares all = block_shares(config, ranks);
+  for (const BlockCall& call : block_calls(all.blocks, config)) {
+    // With whole weights a step sums once and gathers once, after the update.
+    if (layout != Layout::fully_sharded && call.gathers) continue;
+    const int64_t times = layout == Layout::fully_sharded ? passes : 1;
+    const int64_t bytes = times * kFloatBytes * all.shares[call.block] * (ranks - 1);
+    (call.gathers ? volume.all_gather : volume.reduce_scatter) += bytes;
+  }
+  if (layout != Layout::fully_sharded) volume.all_gather = volume.reduce_scatter;
   // The norm and, fully sharded, the number of passes.
   volume.agreement_all_gather =
       kIndexBytes * (ranks - 1) * (layout == Layout::fully_sharded ? 2 : 1);
   return volume;
+}
+
+int64_t exchange_bytes(const Config& config, int64_t ranks, int64_t loops, int64_t passes,
+                       int64_t tokens, int64_t bytes_per_number) {
+  const ModelConfig& model = config.model;
+  const int64_t parts = ranks > 1 ? config.train.expert_ranks : 1;
+  if (parts == 1) return 0;
+  const int64_t recorded = recorded_loops(config, loops);
+  const bool again = config.train.recompute != Recompute::none;
+  const int64_t forward = loops + (again ? recorded : 0);
+  const Whole rows = Whole(tokens) * model.n_experts_per_tok * (2 * (forward + recorded));
+  const Whole counts = Whole(passes) * forward * (model.n_experts / parts * kIndexBytes);
+  const Whole bytes = (rows * model.dim * bytes_per_number).value() / parts;
+  return ((bytes + counts) * (parts - 1) * model.core_layers).value();
 }
 
 RankState rank_state(const Config& config, int64_t ranks) {
@@ -91,7 +137,11 @@ RankState rank_state(const Config& config, int64_t ranks) {
   }
   const int64_t optimizer = optimizer_bytes(config.model, config.train);
   if (ranks <= 1 || config.train.layout == Layout::replicated) {
-    return {weights, trained, optimizer};
+    const int64_t elsewhere = kFloatBytes * numbers_elsewhere(config, ranks);
+    // Copies of a number of experts that the optimizer keeps.
+    const int64_t copies =
+        (config.train.optimizer == Optimizer::muon ? 1 : 2) + (config.train.ema_decay > 0 ? 1 : 0);
+    return {weights - elsewhere, trained - elsewhere, optimizer - copies * elsewhere};
   }
   const int64_t share = kFloatBytes * share_of(config, ranks);
   const auto shared_optimizer = static_cast<int64_t>(

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "arch/cache_layout.h"
+#include "arch/halting.h"
 #include "arch/tensors.h"
 #include "base/whole.h"
 #include "config/loop_distribution.h"
@@ -40,6 +41,23 @@ int64_t used_by_token(const ModelConfig& config, const TensorDeclaration& tensor
   return tensor.numel();
 }
 
+int64_t attention_macs(const ModelConfig& config, Whole layers, int64_t context_tokens) {
+  const Whole pairs =
+      layers * config.n_heads * (config.qk_head_dim() + config.value_head_dim()) * context_tokens;
+  return pairs.value() / 2;
+}
+
+// Multiply-accumulates of a token from a loop's state to its logits.
+double output_macs(const ModelConfig& config, int64_t context_tokens) {
+  Whole macs = attention_macs(config, config.coda_layers, context_tokens);
+  for (const TensorDeclaration& tensor : declared_tensors(config)) {
+    const bool reads_state = tensor.name.starts_with("coda.") || tensor.name == "readout.weight" ||
+                             tensor.use == Use::head || tensor.use == Use::lookup;
+    if (reads_state && is_multiplied(config, tensor.use)) macs += used_by_token(config, tensor);
+  }
+  return static_cast<double>(macs.value());
+}
+
 PartCount& part_named(std::vector<PartCount>& parts, const std::string& name) {
   for (PartCount& part : parts) {
     if (part.name == name) return part;
@@ -75,9 +93,8 @@ Plan make_plan(const ModelConfig& config, int64_t loops, int64_t context_tokens)
   plan.parameters = parameters.value();
   plan.active_parameters = active_parameters.value();
   plan.matrix_macs_per_token = macs.value();
-  const Whole pairs = Whole(cache_slots(config, plan.loops)) * config.n_heads *
-                      (config.qk_head_dim() + config.value_head_dim()) * context_tokens;
-  plan.attention_macs_per_token = pairs.value() / 2;
+  plan.attention_macs_per_token =
+      attention_macs(config, cache_slots(config, plan.loops), context_tokens);
   return plan;
 }
 
@@ -115,12 +132,26 @@ int64_t recorded_loops(const Config& config, int64_t loops) {
 }
 
 double training_flops(const Config& config, int64_t loops, int64_t context_tokens) {
+  const ObjectivesConfig& o = config.objectives;
   const auto macs_at = [&](int64_t count) {
     const Plan plan = make_plan(config.model, count, context_tokens);
     return static_cast<double>(plan.matrix_macs_per_token) +
            static_cast<double>(plan.attention_macs_per_token);
   };
-  return 2 * macs_at(loops) + 4 * macs_at(recorded_loops(config, loops));
+  const int64_t recorded = recorded_loops(config, loops);
+  double flops = 2 * macs_at(loops) + 4 * macs_at(recorded);
+  if (wants_loop_outputs(o)) {
+    // The pass has one of them anyway, the last loop's unless it mixes the states.
+    const auto more = [&](int64_t count) {
+      return static_cast<double>(count - (mixes_states(config.model) ? 0 : 1));
+    };
+    const bool has_gradient = o.per_loop > 0 || o.gate > 0 || o.ponder > 0;
+    flops += output_macs(config.model, context_tokens) *
+             (2 * more(loops) + (has_gradient ? 4 * more(recorded) : 0));
+  }
+  // The last loop once more, from a state beside its own.
+  if (o.jacobian > 0) flops += 6 * (macs_at(loops + 1) - macs_at(loops));
+  return flops;
 }
 
 int64_t cache_slots(const ModelConfig& config, int64_t loops) {

@@ -37,7 +37,8 @@ Plan make_plan(const ModelConfig& config, int64_t loops, int64_t context_tokens)
 
 // FLOPs of forward and backward pass for one token at `loops` loops, without recomputation: two for
 // each multiply-accumulate of the forward pass, and four for each that gradients flow through,
-// which is all but those of the loops before the last train.backprop_loops.
+// which is all but those of the loops before the last train.backprop_loops. Objectives that read
+// every loop's output add coda and head of the other loops, and a Jacobian one loop more.
 double training_flops(const Config& config, int64_t loops, int64_t context_tokens);
 // The loops out of `loops` that gradients flow through.
 int64_t recorded_loops(const Config& config, int64_t loops);
@@ -89,5 +90,15 @@ inline bool wants_loop_outputs(const ObjectivesConfig& o) {
 // state and the gradients of all parameters: what is kept for the backward pass, and the work space
 // of its largest piece. Gradients that are still to come at that time make room for activations.
 int64_t activation_bytes(const ModelConfig& config, const StepShape& shape);
+
+// What they hold at their peak beside a rank's shares where ranks share the weights (train.layout =
+// fully-sharded). Shares of gradients that are still to come at that time make room.
+struct ShardedPassBytes {
+  int64_t activations = 0;
+  // Whole weights of the blocks that are there or under way, in fp32 and the compute type, and
+  // gradients until they are summed.
+  int64_t blocks = 0;
+};
+ShardedPassBytes sharded_pass_bytes(const Config& config, int64_t ranks, const StepShape& shape);
 
 }  // namespace mythos

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <numeric>
 
+#include "arch/plan.h"
+
 namespace mythos {
 namespace {
 
@@ -28,6 +30,12 @@ void place_units(const std::vector<ShardedTensor>& tensors, size_t i, std::vecto
     begin += taken[rank];
   }
   loads = std::move(after);
+}
+
+// The place of a block in the forward pass: "", prelude, core or coda.
+int section_place(const std::string& block) {
+  if (block.empty()) return 0;
+  return block.starts_with("prelude.") ? 1 : block == "core" ? 2 : 3;
 }
 
 }  // namespace
@@ -70,6 +78,11 @@ std::string block_of(const std::string& tensor) {
   return tensor.substr(0, tensor.find('.', tensor.find('.') + 1));
 }
 
+std::string block_of(const LayerId& layer) {
+  if (layer.section == Section::core) return "core";
+  return (layer.section == Section::prelude ? "prelude." : "coda.") + std::to_string(layer.index);
+}
+
 std::vector<ShardedBlock> blocks_of(const std::vector<std::string>& tensors) {
   std::vector<ShardedBlock> blocks;
   const auto block_named = [&](const std::string& name) -> ShardedBlock& {
@@ -83,7 +96,52 @@ std::vector<ShardedBlock> blocks_of(const std::vector<std::string>& tensors) {
     block_named(block_of(tensors[i])).tensors.push_back(i);
   }
   std::erase_if(blocks, [](const ShardedBlock& block) { return block.tensors.empty(); });
+  // Layers of the core may be frozen, and what else belongs to it comes behind the coda.
+  std::ranges::stable_sort(blocks, {}, [](const auto& block) { return section_place(block.name); });
   return blocks;
+}
+
+std::vector<bool> gathered_again(const std::vector<ShardedBlock>& blocks, const Config& config) {
+  const bool none = gathers_at_once(config.train) || config.model.latent_token >= 0 ||
+                    config.objectives.next_token <= 0;
+  const int last_section = wants_loop_outputs(config.objectives) ? 1 : 3;
+  std::vector<bool> again;
+  for (const ShardedBlock& block : blocks) {
+    const int place = section_place(block.name);
+    again.push_back(!none && place > 0 && place <= last_section && &block != &blocks.back());
+  }
+  return again;
+}
+
+std::vector<BlockCall> block_calls(const std::vector<ShardedBlock>& blocks, const Config& config) {
+  std::vector<BlockCall> calls;
+  for (size_t i = 0; i < blocks.size(); ++i) calls.push_back({true, i});
+  const std::vector<bool> again = gathered_again(blocks, config);
+  size_t gathered = blocks.size();  // the last one that was gathered again
+  for (size_t i = blocks.size(); i-- > 0;) {
+    size_t next = i;  // one behind the next that is to be gathered again
+    while (next > 0 && !again[next - 1]) --next;
+    if (next > 0 && next - 1 < gathered) {
+      gathered = next - 1;
+      calls.push_back({true, gathered});
+    }
+    calls.push_back({false, i});
+  }
+  return calls;
+}
+
+std::vector<size_t> backward_order(const std::vector<std::string>& tensors) {
+  const auto turn = [&](size_t i) {
+    const std::string& name = tensors[i];
+    if (block_of(name) == "core") return 1;
+    const bool behind = name.starts_with("coda.") || name.starts_with("norm.") ||
+                        name.starts_with("readout.") || name.starts_with("head.");
+    return behind ? 0 : 2;
+  };
+  std::vector<size_t> order(tensors.size());
+  std::iota(order.rbegin(), order.rend(), size_t{0});
+  std::ranges::stable_sort(order, {}, turn);
+  return order;
 }
 
 }  // namespace mythos

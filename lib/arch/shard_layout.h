@@ -4,7 +4,8 @@
 #include <vector>
 
 #include "arch/declaration.h"
-#include "config/train_config.h"
+#include "arch/section.h"
+#include "config/config.h"
 
 // How tensors are divided among ranks (train.layout). A block of the model is laid out as one
 // vector of equal shares, one a rank, so that one all-gather fills it and one reduce-scatter sums
@@ -41,12 +42,40 @@ int64_t shard_unit(const TensorDeclaration& tensor, const TrainConfig& config);
 // The blocks that a model's tensors are gathered in, by name: "" for what is not within a layer
 // (embedding, head, norms), "prelude.I", "core" for all that loops, "coda.I".
 std::string block_of(const std::string& tensor);
+std::string block_of(const LayerId& layer);
 
-// A block and the tensors in it that are trained, in the order of the forward pass.
+// A block and the tensors in it that are trained, in the order of the forward pass, "" first.
 struct ShardedBlock {
   std::string name;
   std::vector<size_t> tensors;  // places in the list that was given
 };
 std::vector<ShardedBlock> blocks_of(const std::vector<std::string>& tensors);
+
+// The order in which a backward pass completes the gradients of a model's tensors: of what stands
+// behind the core, then of the core, which all loops add to, then of what stands before it. Places
+// in the list that was given.
+std::vector<size_t> backward_order(const std::vector<std::string>& tensors);
+
+// A collective of a pass of train.layout = fully-sharded: all ranks start these in one order. In
+// the forward pass each block is gathered once. The backward pass goes through the blocks from the
+// last to the first, sums the gradients of each, and gathers a block again before its turn, which
+// it then is when the block after it computes; but those that were kept since the forward pass are
+// not gathered again.
+struct BlockCall {
+  bool gathers = false;  // the block's weights; otherwise sums its gradients
+  size_t block = 0;
+};
+std::vector<BlockCall> block_calls(const std::vector<ShardedBlock>& blocks, const Config& config);
+
+// Whether a pass of a fully sharded run has all weights from its beginning to its end: low-rank
+// updates, which are small, change the matrices that it reads.
+inline bool gathers_at_once(const TrainConfig& config) {
+  return config.tune_rank > 0;
+}
+// The blocks that a fully sharded pass gathers again for its backward pass. Not "", which is read
+// at any time, nor the last one, whose backward pass comes first; nor core and coda where every
+// loop's state goes through the coda; nor any where latent thoughts need several forward passes, or
+// where the output has no gradient, which tells the end of a block.
+std::vector<bool> gathered_again(const std::vector<ShardedBlock>& blocks, const Config& config);
 
 }  // namespace mythos

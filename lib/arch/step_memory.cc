@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "arch/plan.h"
+#include "arch/shard_layout.h"
 #include "arch/tensors.h"
 #include "base/whole.h"
 
@@ -19,6 +20,7 @@ struct Piece {
   Whole kept;           // until its backward pass is done
   Whole work = 0;       // that its backward pass holds beside that
   Whole gradients = 0;  // of its weights, which that leaves
+  size_t block = 0;     // of its weights, by its place in blocks_of() of all tensors
 };
 
 class StepMemory {
@@ -28,6 +30,9 @@ class StepMemory {
   // The most that is held at once beside weights and optimizer state, less all gradients unless
   // those of earlier micro-batches are there already.
   Whole beside_gradients() const;
+  // The backward pass, by a walk through the pieces from the last to the first.
+  template <class Walk>
+  void take(Walk& walk) const;
 
  private:
   bool narrow() const { return c_ < kFloatBytes; }
@@ -37,6 +42,7 @@ class StepMemory {
   Whole loop_kept() const;  // beside the layers
   Whole loop_work() const;
 
+  size_t block_place(const LayerId& id) const;
   Piece embedding() const;
   Piece layer(const LayerId& id) const;
   Piece input() const;
@@ -91,8 +97,16 @@ Piece StepMemory::layer(const LayerId& id) const {
   for (const TensorDeclaration& tensor : declarations_of<LayerTensors>(m_, id)) {
     gradients += gradient_bytes(tensor);
   }
-  if (!recomputes(Recompute::block)) return {kept, work, gradients};
-  return {tokens_ * input, kept + work, gradients};
+  const size_t block = block_place(id);
+  if (!recomputes(Recompute::block)) return {kept, work, gradients, block};
+  return {tokens_ * input, kept + work, gradients, block};
+}
+
+size_t StepMemory::block_place(const LayerId& id) const {
+  const auto index = static_cast<size_t>(id.index),
+             core = static_cast<size_t>(m_.prelude_layers + 1);
+  if (id.section == Section::core) return core;
+  return id.section == Section::prelude ? index + 1 : core + 1 + index;
 }
 
 Whole StepMemory::loop_kept() const {
@@ -136,14 +150,15 @@ std::vector<Piece> StepMemory::loop() const {
   CoreTensors<Whole, Whole>::visit_rest(
       gradients_.core, m_,
       [&](const Whole& gradient, const TensorDeclaration&) { rest += gradient; });
-  pieces.push_back({tokens_ * loop_kept(), tokens_ * loop_work(), rest});
+  const size_t core = block_place({Section::core, 0});
+  pieces.push_back({tokens_ * loop_kept(), tokens_ * loop_work(), rest, core});
   // The norm of a loop's state stands behind what is recomputed.
   const Whole normed = m_.final_norm == FinalNorm::loop ? state() + kFloatBytes : Whole(0);
   if (!recomputes(Recompute::loop)) {
     pieces.back().kept += tokens_ * normed;
     return pieces;
   }
-  Piece whole = {tokens_ * (state() + halting_.keys + normed)};
+  Piece whole = {tokens_ * (state() + halting_.keys + normed), 0, 0, core};
   for (const Piece& piece : pieces) {
     whole.work += piece.kept;
     whole.gradients += piece.gradients;
@@ -175,11 +190,10 @@ Piece StepMemory::loss() const {
           (m_.tied_head ? gradients_.embed : gradients_.head) + gradients_.norm};
 }
 
-// The backward pass goes through the pieces from the last to the first.
+// What one process holds beside its weights.
 class BackwardWalk {
  public:
-  explicit BackwardWalk(Whole kept) : kept_(kept) {}
-
+  void begin(Whole kept) { kept_ = kept; }
   void pass(const std::vector<Piece>& pieces, bool first_time = true) {
     for (auto piece = pieces.rbegin(); piece != pieces.rend(); ++piece) {
       if (first_time) gradients_ += piece->gradients;
@@ -188,11 +202,116 @@ class BackwardWalk {
     }
   }
   void drop(Whole kept) { kept_ -= kept; }
+  void end() {}
   Whole most() const { return most_; }
 
  private:
   Whole kept_, gradients_ = 0, most_ = 0;
 };
+
+// What a rank holds beside its shares where the weights of blocks come and go (train/sharding.h).
+class ShardedWalk {
+ public:
+  ShardedWalk(const Config& config, int64_t ranks, const StepShape& shape);
+
+  void begin(Whole kept) {
+    kept_ = kept;
+    now_ = blocks_.size() - 1;
+  }
+  void pass(const std::vector<Piece>& pieces, bool first_time = true) {
+    for (auto piece = pieces.rbegin(); piece != pieces.rend(); ++piece) {
+      if (piece->block > 0) move_to(piece->block);
+      if (first_time) blocks_[piece->block].gradients += piece->gradients;
+      look(kept_ + piece->work, 0);
+      kept_ -= piece->kept;
+    }
+  }
+  void drop(Whole kept) { kept_ -= kept; }
+  void end() {
+    for (size_t i = now_ + 1; i-- > 0;) sum(i);
+  }
+  ShardedPassBytes most() const {
+    const int64_t blocks = std::max<int64_t>(0, (most_ - most_activations_).value());
+    return {most_.value() - blocks, blocks};
+  }
+
+ private:
+  struct Block {
+    Whole whole, weights, largest;  // in fp32; as computing reads it; its largest tensor in fp32
+    bool again = false, there = true;
+    Whole gradients = 0;
+  };
+
+  void look(Whole activations, Whole more) {
+    Whole blocks = more + coming_ + sent_;
+    for (const Block& block : blocks_) {
+      blocks += block.gradients + (block.there ? block.weights : Whole(0));
+    }
+    if (activations + blocks - to_come_ <= most_) return;
+    most_activations_ = activations;
+    most_ = activations + blocks - to_come_;
+  }
+  Whole share(const Block& block) const { return block.whole.value() / ranks_; }
+  // The gradients of a block are copied to be sent, one block after the other.
+  void sum(size_t i) {
+    blocks_[i].there = false;
+    to_come_ = std::max(Whole(0), to_come_ - share(blocks_[i]));
+    sent_ = blocks_[i].whole;
+    look(kept_, 0);
+    blocks_[i].gradients = 0;
+  }
+  void move_to(size_t to) {
+    // Core and coda have no gradient complete before the first loop's backward pass.
+    if (to < now_ && !(loop_outputs_ && to >= core_)) {
+      for (size_t i = loop_outputs_ && now_ >= core_ ? blocks_.size() - 1 : now_; i > to; --i)
+        sum(i);
+    }
+    now_ = to;
+    Block& block = blocks_[to];
+    coming_ = 0;
+    if (!block.there) {
+      block.there = true;
+      look(kept_, block.whole + block.largest);
+    }
+    for (size_t i = to; i-- > 0 && coming_ == Whole(0);) {
+      if (blocks_[i].again) coming_ = blocks_[i].whole;
+    }
+  }
+
+  std::vector<Block> blocks_;
+  int64_t ranks_;
+  bool loop_outputs_;
+  size_t core_;
+  size_t now_ = 0;
+  Whole kept_ = 0, coming_ = 0, sent_ = 0;
+  Whole to_come_ = 0;  // shares of gradients
+  Whole most_activations_ = 0, most_ = 0;
+};
+
+ShardedWalk::ShardedWalk(const Config& config, int64_t ranks, const StepShape& shape)
+    : ranks_(ranks),
+      loop_outputs_(wants_loop_outputs(config.objectives)),
+      core_(static_cast<size_t>(config.model.prelude_layers + 1)) {
+  std::vector<TensorDeclaration> trained = declared_tensors(config.model);
+  std::erase_if(trained, [](const TensorDeclaration& tensor) { return !is_trained(tensor.use); });
+  std::vector<std::string> names;
+  for (const TensorDeclaration& tensor : trained) names.push_back(tensor.name);
+  const std::vector<ShardedBlock> members = blocks_of(names);
+  const std::vector<bool> again = gathered_again(members, config);
+  for (size_t i = 0; i < members.size(); ++i) {
+    Block& block = blocks_.emplace_back();
+    for (const size_t tensor : members[i].tensors) {
+      const Whole numbers = trained[tensor].numel();
+      const bool copied = is_cast(trained[tensor].use) && shape.bytes_per_number < kFloatBytes;
+      block.whole += numbers * kFloatBytes;
+      block.weights += numbers * (copied ? shape.bytes_per_number : kFloatBytes);
+      if (copied) block.largest = std::max(block.largest, numbers * kFloatBytes);
+    }
+    if (!shape.accumulates) to_come_ += share(block);
+    block.again = again[i];
+    block.there = !again[i];
+  }
+}
 
 Whole sum_kept(const std::vector<Piece>& pieces) {
   Whole sum = 0;
@@ -200,7 +319,8 @@ Whole sum_kept(const std::vector<Piece>& pieces) {
   return sum;
 }
 
-Whole StepMemory::beside_gradients() const {
+template <class Walk>
+void StepMemory::take(Walk& walk) const {
   std::vector<Piece> before = {embedding()}, after;
   for (int64_t i = 0; i < m_.prelude_layers; ++i) {
     before.push_back(layer({Section::prelude, i}));
@@ -214,7 +334,7 @@ Whole StepMemory::beside_gradients() const {
   after.push_back(loss());
   const int64_t outputs = shape_.loop_outputs ? loops_ : 1;
   if (outputs > 1) after.push_back({tokens_ * (D_ * c_ + 2 * kFloatBytes)});  // hidden states
-  BackwardWalk walk(sum_kept(before) + loops_ * sum_kept(loop) + outputs * sum_kept(after));
+  walk.begin(sum_kept(before) + loops_ * sum_kept(loop) + outputs * sum_kept(after));
   walk.pass(after);
   walk.pass(loop);
   // The loop before finds the core's gradients there; those before it find less.
@@ -223,6 +343,12 @@ Whole StepMemory::beside_gradients() const {
   if (loops_ > 2) walk.drop((loops_ - 2) * sum_kept(loop));
   if (outputs > 2) walk.drop((outputs - 2) * sum_kept(after));
   walk.pass(before);
+  walk.end();
+}
+
+Whole StepMemory::beside_gradients() const {
+  BackwardWalk walk;
+  take(walk);
   return shape_.accumulates ? walk.most() : walk.most() - all_gradients_;
 }
 
@@ -230,6 +356,12 @@ Whole StepMemory::beside_gradients() const {
 
 int64_t activation_bytes(const ModelConfig& config, const StepShape& shape) {
   return StepMemory(config, shape).beside_gradients().value();
+}
+
+ShardedPassBytes sharded_pass_bytes(const Config& config, int64_t ranks, const StepShape& shape) {
+  ShardedWalk walk(config, ranks, shape);
+  StepMemory(config.model, shape).take(walk);
+  return walk.most();
 }
 
 }  // namespace mythos

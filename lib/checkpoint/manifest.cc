@@ -1,6 +1,9 @@
 #include "checkpoint/manifest.h"
 
+#include <ATen/Parallel.h>
+
 #include <algorithm>
+#include <array>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
@@ -18,6 +21,7 @@ constexpr std::string_view kSlicesSchema = "mythos.checkpoint/2";  // with tenso
 constexpr std::string_view kChecksumKey = "\"manifest_checksum\": \"";
 constexpr std::string_view kEnd = "\"\n}\n";
 constexpr size_t kDigits = 16;
+constexpr uint64_t kBlocksAtATime = 64;  // whose checksums are formed together
 
 ordered_json to_json(const ManifestFile& file) {
   ordered_json out = {{"name", file.name},
@@ -216,18 +220,32 @@ std::vector<std::string> check_file(const fs::path& directory, const Manifest& m
   }
   std::optional<uint64_t> damaged_from;
   const uint64_t whole = std::min(size, file.size_bytes);
-  for (uint64_t i = 0; i < file.blocks.size(); ++i) {
-    const uint64_t begin = i * manifest.block_bytes;
-    const uint64_t end = std::min(begin + manifest.block_bytes, file.size_bytes);
+  const auto end_of = [&](uint64_t block) {
+    return std::min((block + 1) * manifest.block_bytes, file.size_bytes);
+  };
+  const auto is_damaged = [&](uint64_t block) {
+    const uint64_t begin = block * manifest.block_bytes, end = end_of(block);
     // A block that is cut off has been reported with the file's size.
-    const bool damaged =
-        end <= whole && checksum(mapped.bytes().subspan(begin, end - begin)) != file.blocks[i];
-    if (damaged && !damaged_from) damaged_from = begin;
-    if (!damaged && damaged_from) {
-      faults.push_back(damage(path, file, *damaged_from, begin));
-      damaged_from.reset();
+    return end <= whole &&
+           checksum(mapped.bytes().subspan(begin, end - begin)) != file.blocks[block];
+  };
+  for (uint64_t first = 0; first < file.blocks.size(); first += kBlocksAtATime) {
+    std::array<bool, kBlocksAtATime> damaged{};
+    const uint64_t count = std::min(kBlocksAtATime, file.blocks.size() - first);
+    at::parallel_for(0, static_cast<int64_t>(count), 4, [&](int64_t begin, int64_t end) {
+      for (auto i = static_cast<uint64_t>(begin); i < static_cast<uint64_t>(end); ++i) {
+        damaged[i] = is_damaged(first + i);
+      }
+    });
+    for (uint64_t i = 0; i < count; ++i) {
+      const uint64_t begin = (first + i) * manifest.block_bytes;
+      if (damaged[i] && !damaged_from) damaged_from = begin;
+      if (!damaged[i] && damaged_from) {
+        faults.push_back(damage(path, file, *damaged_from, begin));
+        damaged_from.reset();
+      }
+      checked(end_of(first + i) - begin);
     }
-    checked(end - begin);
   }
   if (damaged_from) faults.push_back(damage(path, file, *damaged_from, file.size_bytes));
   return faults;

@@ -96,6 +96,7 @@ void write_head(const fs::path& directory, const CheckpointContent& content, Man
     manifest.tokenizer = content.tokenizer->file_name();
     write(manifest.tokenizer, content.tokenizer->file_content());
   }
+  for (const auto& [name, text] : content.model_files) write(name, text);
   nlohmann::json state = content.state;
   state["step"] = manifest.step;
   if (content.documents) state["documents"] = to_json(*content.documents);
@@ -150,27 +151,34 @@ void write_together(const fs::path& step_directory, int64_t step, const Checkpoi
   });
 }
 
-TensorMap read_tensors(const fs::path& directory, const std::vector<std::string>& names) {
-  TensorMap tensors;
+namespace {
+
+// The tensors of several files, and the shapes of those that lie there in slices.
+std::pair<TensorMap, TensorShapes> read_files(const fs::path& directory,
+                                              const std::vector<std::string>& names) {
+  std::pair<TensorMap, TensorShapes> read;
   for (const std::string& name : names) {
-    for (auto& [key, tensor] : read_safetensors(directory / name).tensors) {
-      if (!tensors.emplace(key, tensor).second) {
-        fail(ErrorKind::data, (directory / name).string() + ": tensor '" + escaped(key) +
-                                  "' is also in another file of the checkpoint.");
+    const std::string path = (directory / name).string();
+    SafetensorsFile file = read_safetensors(path);
+    for (auto& [key, tensor] : file.tensors) {
+      if (!read.first.emplace(key, tensor).second) {
+        fail(ErrorKind::data,
+             path + ": tensor '" + escaped(key) + "' is also in another file of the checkpoint.");
       }
     }
+    read_shapes(file.metadata, read.second, path);
   }
-  return tensors;
+  return read;
+}
+
+}  // namespace
+
+TensorMap read_tensors(const fs::path& directory, const std::vector<std::string>& names) {
+  return read_files(directory, names).first;
 }
 
 TensorMap read_whole_tensors(const fs::path& directory, const std::vector<std::string>& names) {
-  TensorMap tensors = read_tensors(directory, names);
-  const auto is_slice = [](const auto& item) { return slice_begin(item.first).has_value(); };
-  if (std::ranges::none_of(tensors, is_slice)) return tensors;
-  TensorShapes shapes;
-  for (const std::string& name : names) {
-    read_shapes(read_safetensors(directory / name).metadata, shapes, (directory / name).string());
-  }
+  auto [tensors, shapes] = read_files(directory, names);
   return joined(std::move(tensors), shapes, directory.string());
 }
 

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "config/train_config.h"
+#include "model/expert_exchange.h"
 #include "model/kv_cache.h"
 #include "model/weights.h"
 
@@ -14,6 +15,17 @@ namespace mythos {
 
 // Called after each loop t with the state before and after it, [B,S,D] fp32, without gradient.
 using LoopObserver = std::function<void(int64_t t, const Tensor& before, const Tensor& after)>;
+
+// Told when a pass reads the weights of a block (arch/shard_layout.h): a layer of prelude or coda,
+// or the core, named by its first layer. What lies in none of these is read at any time. A block
+// may begin again after its end, and its backward pass too.
+class BlockWatch {
+ public:
+  virtual ~BlockWatch() = default;
+  virtual void begin_forward(const LayerId& block) = 0;
+  virtual void end_forward(const LayerId& block) = 0;
+  virtual void begin_backward(const LayerId& block) = 0;  // on the thread of the backward pass
+};
 
 // What training objectives ask of a pass beside its output; nothing is computed for what is off.
 struct CollectOptions {
@@ -72,6 +84,9 @@ struct ForwardOptions {
   int64_t state_seed = 0;
   double state_scale = 1;  // factor of random first states; 0: zero states
   CollectOptions collect;  // with gradients, without cache and exit
+  BlockWatch* blocks = nullptr;
+  // Where other processes hold routed experts too. Null: the weights have all of them.
+  ExpertExchange* experts = nullptr;
 };
 
 struct ForwardResult {

@@ -13,6 +13,7 @@
 #include "model/recompute.h"
 #include "ops/attention/attention.h"
 #include "ops/attention/rope.h"
+#include "ops/autograd.h"
 #include "ops/embed/embed.h"
 #include "ops/inject/inject.h"
 #include "ops/linear/linear.h"
@@ -33,9 +34,9 @@ Tensor select_rows(const Tensor& x, const Tensor& index) {
   return x.flatten(0, 1).index_select(0, index).unsqueeze(0);
 }
 
-// The rows of a table [V,K] by ids [...], [...,K] in `type` where it is rounded.
+// The rows of a table [V,K] by ids [...], [...,K] in `type`.
 Tensor table_rows(const Matrix& table, const Tensor& ids, at::ScalarType type) {
-  if (table.is_plain()) return embed(table.values, ids);
+  if (table.is_plain()) return embed(table.values, ids).to(type);
   Matrix rows = table;
   rows.values = table.values.index_select(0, ids.flatten());
   rows.scales = table.scales.index_select(0, ids.flatten());
@@ -77,7 +78,7 @@ TensorVerbs::TensorVerbs(const ModelConfig& config, at::ScalarType compute_type,
       loops_(options.loops > 0 ? options.loops : config.max_loop_iters),
       mixes_(mixes_states(config)),
       freezes_(config.halting == Halting::act || options.exit.rule != ExitRule::none),
-      skips_(freezes_ && options.skip_halted && !at::GradMode::is_enabled()),
+      skips_(freezes_ && options.skip_halted && !options.experts && !at::GradMode::is_enabled()),
       halting_(config, loops_) {
   if (cache_ && cache_->loops() < loops_) {
     fail(ErrorKind::internal,
@@ -108,7 +109,7 @@ TensorVerbs::TensorVerbs(const ModelConfig& config, at::ScalarType compute_type,
 
 Value TensorVerbs::embed(const Tensor& table) {
   if (options_.inputs.defined()) return options_.inputs;
-  return scaled_embedding(c_, mythos::embed(table, ids_));
+  return scaled_embedding(c_, mythos::embed(table, ids_).to(compute_type_));
 }
 
 Value TensorVerbs::add_embedding(const Value& x, const Value& gate, const Matrix& table) {
@@ -336,7 +337,10 @@ Routing TensorVerbs::route(const Value& scores, const Tensor& bias, const LayerI
 Value TensorVerbs::experts(const Value& x, const Routing& routing, const Matrix& gate_up,
                            const Matrix& down, const Value& onto) {
   const Tensor rows = x.tensor.flatten(0, 1);  // [N,D]
-  const Tensor out = moe_swiglu(rows, routing.experts, routing.weights, gate_up, down);
+  const Tensor out =
+      options_.experts
+          ? options_.experts->mixture(rows, routing.experts, routing.weights, gate_up, down)
+          : moe_swiglu(rows, routing.experts, routing.weights, gate_up, down);
   return onto.defined() ? out.view_as(x.tensor) + onto.tensor : out.view_as(x.tensor);
 }
 
@@ -392,9 +396,9 @@ bool TensorVerbs::begin_loop() {
   const Tensor runs = not_stopped();
   if (runs.defined()) {
     // Positions that go on changing owe the cache every loop's keys; on a device asking costs more
-    // than a few loops.
-    const bool may_stop =
-        (skips_ || ((freezes_ || !cache_) && ids_.is_cpu())) && !options_.collect.all_loops();
+    // than a few loops. Processes that share experts run equally many.
+    const bool may_stop = (skips_ || ((freezes_ || !cache_) && ids_.is_cpu())) &&
+                          !options_.collect.all_loops() && !options_.experts;
     if (may_stop && !runs.any().item<bool>()) return false;
     select_running(runs);
   }
@@ -575,6 +579,26 @@ Tensor TensorVerbs::probe_direction(const Tensor& h) const {
 
 Value TensorVerbs::wanted(const Value& x) {
   return last_query_ ? last_row(x.tensor) : x.tensor;
+}
+
+void TensorVerbs::begin_block(const LayerId& block) {
+  if (options_.blocks) options_.blocks->begin_forward(block);
+}
+
+// Nodes run in the reverse order of their making: that of the block's end before all within it.
+Value TensorVerbs::end_block(const LayerId& block, const Value& x) {
+  BlockWatch* const blocks = options_.blocks;
+  if (!blocks) return x;
+  blocks->end_forward(block);
+  return record_operation("BlockBackward", {x.tensor}, [&] {
+    Operation operation;
+    operation.outputs = {x.tensor.detach()};
+    operation.backward = [blocks, block](const BackwardPass& pass) {
+      blocks->begin_backward(block);
+      return pass.gradients;
+    };
+    return operation;
+  })[0];
 }
 
 bool TensorVerbs::recomputes(Recompute piece) const {

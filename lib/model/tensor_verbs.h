@@ -63,6 +63,8 @@ class TensorVerbs final : public Verbs {
   void leave_state(const Value& h, const Tensor& norm) override;
   Value wanted(const Value& x) override;
   void want_last() override { last_query_ = true; }
+  void begin_block(const LayerId& block) override;
+  Value end_block(const LayerId& block, const Value& x) override;
   bool recomputes(Recompute piece) const override;
   Value recomputed(const std::vector<Value>& values, const std::vector<Tensor>& weights,
                    const Piece& piece) override;

@@ -93,6 +93,13 @@ Value block(Verbs& v, const ModelConfig& c, const LayerWeights& w, const Value& 
   return piece(v, Recompute::block, {x}, w, visit, text);
 }
 
+// A layer that is a block by itself (arch/shard_layout.h).
+Value own_block(Verbs& v, const ModelConfig& c, const LayerWeights& w, const Value& x,
+                const LayerId& layer) {
+  v.begin_block(layer);
+  return v.end_block(layer, block(v, c, w, x, layer));
+}
+
 // One step h → h' of the recurrence; values: h, then what the injection has prepared.
 Value step(Verbs& v, const ModelConfig& c, const CoreWeights& w, const std::vector<Value>& values) {
   const InjectionRule injection(v, c, w.injection, {values.begin() + 1, values.end()});
@@ -115,7 +122,7 @@ Value coda(Verbs& v, const ModelConfig& c, const Weights& w, const Value& h, boo
   if (c.readout) x = v.product(x, w.readout);
   for (int64_t i = 0; i < c.coda_layers; ++i) {
     if (last_only && i + 1 == c.coda_layers) v.want_last();
-    x = block(v, c, w.coda[static_cast<size_t>(i)], x, {Section::coda, i});
+    x = own_block(v, c, w.coda[static_cast<size_t>(i)], x, {Section::coda, i});
   }
   if (last_only && c.coda_layers == 0) {
     v.want_last();
@@ -147,6 +154,8 @@ Value first_state(Verbs& v, const ModelConfig& c, const Value& e) {
 Value recurrence(Verbs& v, const ModelConfig& c, const Weights& w, const Value& x,
                  const Exit& exit) {
   const bool mixes = mixes_states(c);
+  const LayerId core{Section::core, 0};  // the block
+  v.begin_block(core);
   const Value e = c.prelude_norm ? v.norm(x, w.prelude_norm, Precision::state) : v.wide(x);
   const std::vector<Value> prepared = InjectionRule::prepare(v, c, w.core.injection, e);
   const auto visit = [&c](auto& tensors, const auto& f) { CoreWeights::visit(tensors, c, f); };
@@ -180,7 +189,7 @@ Value recurrence(Verbs& v, const ModelConfig& c, const Weights& w, const Value& 
     return merged;
   });
   v.leave_state(h, c.final_norm == FinalNorm::twice ? w.norm : Tensor());
-  return mixes ? v.halted_output() : h;
+  return v.end_block(core, mixes ? v.halted_output() : h);
 }
 
 }  // namespace
@@ -189,7 +198,7 @@ Output transformer(Verbs& v, const ModelConfig& c, const Weights& w, const Exit&
                    bool last_only) {
   Value x = v.embed(w.embed);  // [B,S,D]
   for (int64_t i = 0; i < c.prelude_layers; ++i) {
-    x = block(v, c, w.prelude[static_cast<size_t>(i)], x, {Section::prelude, i});
+    x = own_block(v, c, w.prelude[static_cast<size_t>(i)], x, {Section::prelude, i});
   }
   const Value h = recurrence(v, c, w, x, exit);
   if (compares_outputs(exit.rule)) return {{}, v.agreed_logits()};

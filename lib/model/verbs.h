@@ -161,6 +161,11 @@ class Verbs {
   virtual Value wanted(const Value& x) = 0;
   virtual void want_last() = 0;
 
+  // Around all that reads the weights of a block (arch/shard_layout.h): a layer of prelude or coda,
+  // or the core, named by its first layer. end_block() is given what comes out of the block.
+  virtual void begin_block(const LayerId&) {}
+  virtual Value end_block(const LayerId&, const Value& x) { return x; }
+
   // A piece of the text as a function of everything in it that may carry a gradient.
   using Piece = std::function<Value(Verbs& v, const std::vector<Value>& values,
                                     const std::vector<at::Tensor>& weights)>;

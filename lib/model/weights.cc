@@ -210,6 +210,14 @@ Tensor Parameters::merged(const std::string& name) const {
   return at::addmm(tensor, low_rank.b, low_rank.a, /*beta=*/1, low_rank.scale);
 }
 
+void Parameters::keep_part(const std::string& name, int64_t begin, int64_t count) {
+  const Tensor whole = at(name);
+  Item& item = items_[index_.at(name)];
+  item.shape[0] = count;
+  item.tensor = whole.detach().narrow(0, begin, count).clone();
+  item.tensor.requires_grad_(whole.requires_grad());
+}
+
 void Parameters::release(const std::string& name) {
   const auto found = index_.find(name);
   if (found == index_.end()) fail(ErrorKind::internal, "no parameter '" + name + "'");
@@ -281,18 +289,31 @@ void forget(const Tensor& rows) {
   forget_pages(rows.data_ptr(), rows.nbytes());
 }
 
+Padding padding_of(const TensorDeclaration& declaration, int64_t multiple) {
+  switch (declaration.hidden) {
+    case HiddenSide::rows:
+      return {0, static_cast<int64_t>(declaration.parts.size()), multiple};
+    case HiddenSide::columns:
+      return {1, 1, multiple};
+    case HiddenSide::none:
+      break;
+  }
+  return {};
+}
+
 // Fills weights from the parameters of the same names.
 class WeightMaker {
  public:
-  WeightMaker(const Parameters& parameters, at::ScalarType type,
+  WeightMaker(const Parameters& parameters, at::ScalarType type, StoredBf16 stored,
               std::optional<int64_t> multiple = {})
       : parameters_(parameters),
         type_(type),
+        keeps_bf16_(stored == StoredBf16::kept && type == at::kFloat),
         width_(multiple.value_or(width_multiple(parameters.device().type(), type))) {}
   // Takes the parameters one by one; those that products alone read are rounded.
-  WeightMaker(Parameters& parameters, at::ScalarType type, WeightFormat format,
+  WeightMaker(Parameters& parameters, at::ScalarType type, StoredBf16 stored, WeightFormat format,
               const PrepareParameter& prepare)
-      : WeightMaker(parameters, type) {
+      : WeightMaker(parameters, type, stored) {
     taken_from_ = &parameters;
     prepare_ = prepare;
     format_ = format;
@@ -318,7 +339,7 @@ class WeightMaker {
  private:
   void fill(Tensor& member, const TensorDeclaration& declaration) const {
     const Tensor& tensor = parameters_.at(declaration.name);
-    if (!is_cast(declaration.use)) {
+    if (!is_cast(declaration.use) || stays(declaration.use, tensor)) {
       member = tensor;
     } else if (!taken_from_) {
       member = shared_weight(parameters_.merged(declaration.name), type_, padding(declaration));
@@ -338,20 +359,17 @@ class WeightMaker {
       member = quantize(tensor, format, last_reader(tensor));
     }
   }
+  // Products of a stack of experts, and those that are never rounded, take one type alone.
+  bool stays(Use use, const Tensor& tensor) const {
+    const bool widened = use == Use::lookup || (is_rounded(use) && use != Use::experts);
+    return keeps_bf16_ && widened && tensor.scalar_type() == at::kBFloat16;
+  }
   WeightFormat format_of(Use use) const {
     if (format_ == WeightFormat::plain || !is_rounded(use)) return WeightFormat::plain;
     return use == Use::head ? WeightFormat::int8 : format_;
   }
   Padding padding(const TensorDeclaration& declaration) const {
-    switch (declaration.hidden) {
-      case HiddenSide::rows:
-        return {0, static_cast<int64_t>(declaration.parts.size()), width_};
-      case HiddenSide::columns:
-        return {1, 1, width_};
-      case HiddenSide::none:
-        break;
-    }
-    return {};
+    return padding_of(declaration, width_);
   }
   // Forgets what is read, where nobody else holds the tensor.
   static RowsRead last_reader(const Tensor& tensor) {
@@ -361,6 +379,7 @@ class WeightMaker {
 
   const Parameters& parameters_;
   at::ScalarType type_;
+  bool keeps_bf16_;
   int64_t width_;
   Parameters* taken_from_ = nullptr;
   PrepareParameter prepare_;
@@ -369,16 +388,30 @@ class WeightMaker {
 
 }  // namespace
 
+StoredBf16 stored_bf16(ComputeType type, at::Device device) {
+  return type == ComputeType::automatic && device.is_cpu() ? StoredBf16::kept : StoredBf16::cast;
+}
+
 Weights make_weights(const ModelConfig& config, const Parameters& parameters,
-                     at::ScalarType compute_type, std::optional<int64_t> multiple) {
-  return WeightMaker(parameters, compute_type, multiple).make(config);
+                     at::ScalarType compute_type, std::optional<int64_t> multiple,
+                     StoredBf16 stored) {
+  return WeightMaker(parameters, compute_type, stored, multiple).make(config);
+}
+
+void fill_weight(const TensorDeclaration& declaration, const Tensor& parameter,
+                 const Tensor& weight) {
+  const at::NoGradGuard no_grad;
+  set_memory(weight, true);
+  const int64_t multiple = width_multiple(weight.device().type(), weight.scalar_type());
+  const Tensor values = parameter.variable_data();
+  weight.variable_data().copy_(padded(values, padding_of(declaration, multiple)));
 }
 
 Weights make_inference_weights(const ModelConfig& config, Parameters&& parameters,
                                at::ScalarType compute_type, WeightFormat format,
-                               const PrepareParameter& prepare) {
+                               const PrepareParameter& prepare, StoredBf16 stored) {
   const at::NoGradGuard no_grad;
-  return WeightMaker(parameters, compute_type, format, prepare).make(config);
+  return WeightMaker(parameters, compute_type, stored, format, prepare).make(config);
 }
 
 int64_t size_bytes(const ModelConfig& config, const Weights& weights) {

@@ -75,6 +75,8 @@ class Parameters {
   const std::map<std::string, LowRankUpdate>& updates() const { return updates_; }
   // What computing reads: the tensor itself or, with a low-rank update, the sum of both.
   Tensor merged(const std::string& name) const;
+  // Keeps parts begin … begin+count-1 of a tensor's first dimension alone, in memory of their own.
+  void keep_part(const std::string& name, int64_t begin, int64_t count);
   // Lets go of one tensor's memory; it must not be used again.
   void release(const std::string& name);
   // Copies values in. Fails (data), naming the tensor and `origin`, when a name is missing or
@@ -103,7 +105,8 @@ class Parameters {
   std::map<std::string, LowRankUpdate> updates_;
 };
 
-// Parameters made ready for computing: matrices cast to the compute type, vectors left in fp32.
+// Parameters made ready for computing: matrices cast to the compute type (or as StoredBf16 says),
+// vectors left in fp32.
 // Made once per micro-batch (the matrices are shared weights of its graph, ops/linear/weight.h) or
 // once per inference session. Hidden widths of dense layers and shared experts are those of the
 // configuration, filled up with zeros to a multiple of width_multiple() (ops/linear/weight.h).
@@ -115,9 +118,23 @@ struct Weights : ModelTensors<Tensor, Matrix> {
 using LayerWeights = LayerTensors<Tensor, Matrix>;
 using CoreWeights = CoreTensors<Tensor, Matrix>;
 
+// What becomes of matrices that a file has in bf16 where products are in fp32: cast makes a copy in
+// fp32; kept ones stay as they lie, and every product widens what it reads. A bf16 number is an
+// fp32 one, so results are those of the copy.
+enum class StoredBf16 { cast, kept };
+
+// kept where the user leaves the type to this program and it is fp32, on a CPU.
+StoredBf16 stored_bf16(ComputeType type, at::Device device);
+
 // Hidden widths are padded to `multiple` where it is given, for tests.
 Weights make_weights(const ModelConfig& config, const Parameters& parameters,
-                     at::ScalarType compute_type, std::optional<int64_t> multiple = {});
+                     at::ScalarType compute_type, std::optional<int64_t> multiple = {},
+                     StoredBf16 stored = StoredBf16::cast);
+
+// Gives a weight that make_weights() has made its values: those that the parameter of this
+// declaration has now. Autograd does not notice.
+void fill_weight(const TensorDeclaration& declaration, const Tensor& parameter,
+                 const Tensor& weight);
 
 // Makes one parameter ready to be read, where values are filled in as late as that.
 using PrepareParameter = std::function<void(Parameters& parameters, const std::string& name)>;
@@ -127,7 +144,8 @@ using PrepareParameter = std::function<void(Parameters& parameters, const std::s
 // piece while it is cast or rounded, so that both are never there whole. Without gradient.
 Weights make_inference_weights(const ModelConfig& config, Parameters&& parameters,
                                at::ScalarType compute_type, WeightFormat format,
-                               const PrepareParameter& prepare = {});
+                               const PrepareParameter& prepare = {},
+                               StoredBf16 stored = StoredBf16::cast);
 
 // The memory of all weights; a head that is the embedding counts once.
 int64_t size_bytes(const ModelConfig& config, const Weights& weights);

@@ -110,6 +110,7 @@ Objectives::Objectives(const Config& config, int64_t targets, at::Device device)
   nats_ = at::zeros({}, options);
   terms_ = at::zeros({static_cast<int64_t>(objective_terms(config.objectives).size())}, options);
   depth_ = at::zeros({depth_columns(config)}, options);
+  depth_run_ = at::zeros({depth_.size(0) > 0 ? 1 : 0}, options);
 }
 
 CollectOptions Objectives::collect() const {
@@ -199,6 +200,7 @@ void Objectives::count_depth(const Piece& piece) {
   const int64_t columns = depth_.size(0);
   const Tensor counted = piece.has_target.to(at::kDouble);
   const auto index = depth_.options().dtype(at::kLong);
+  depth_run_ = depth_run_ + counted.sum() * static_cast<double>(piece.loops);
   if (piece.result.gate_logits.defined()) {
     const Tensor p = log_exits(piece.result.gate_logits, piece.first).exp().to(at::kDouble);
     const Tensor loops = at::arange(piece.first, piece.loops, index).clamp_max(columns - 1);

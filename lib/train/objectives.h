@@ -54,6 +54,8 @@ class Objectives {
   const Tensor& terms() const { return terms_; }  // [n] fp64, of objective_terms()
   // [depth_columns] fp64: positions that halted after 1, 2, … loops; with a gate the sums of p_t.
   const Tensor& depth() const { return depth_; }
+  // [1] fp64: the loops that were computed for these positions; [0] if the model does not halt.
+  const Tensor& depth_run() const { return depth_run_; }
 
  private:
   struct Piece;
@@ -63,7 +65,7 @@ class Objectives {
 
   const Config& config_;
   int64_t targets_;
-  Tensor nats_, terms_, depth_;
+  Tensor nats_, terms_, depth_, depth_run_;
 };
 
 }  // namespace mythos

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "ops/linear/weight.h"
 #include "train/gradient_hook.h"
 
 namespace mythos {
@@ -17,16 +18,6 @@ Tensor numbers_of(const Tensor& tensor) {
   return tensor.variable_data().view({-1});
 }
 
-// Gives the memory of a tensor back, or makes room again; whatever shares it follows.
-void set_memory(const Tensor& tensor, bool there) {
-  const c10::Storage& storage = tensor.storage();
-  const size_t bytes = there ? tensor.nbytes() : 0;
-  if (storage.nbytes() == bytes) return;
-  at::StorageImpl* memory = storage.unsafeGetStorageImpl();
-  memory->set_data_ptr_noswap(storage.allocator()->allocate(bytes));
-  memory->set_nbytes(bytes);
-}
-
 // NAME of "exp_avg.NAME".
 std::string of_state(const std::string& name) {
   return name.substr(name.find('.') + 1);
@@ -34,7 +25,8 @@ std::string of_state(const std::string& name) {
 
 }  // namespace
 
-Sharding::Sharding(const Config& config, Parameters& parameters, Ranks& ranks) : ranks_(ranks) {
+Sharding::Sharding(const Config& config, Parameters& parameters, Ranks& ranks)
+    : model_(config.model), ranks_(ranks), gathers_at_once_(gathers_at_once(config.train)) {
   const std::vector<TrainedTensor> trained = trained_tensors(parameters);
   for (const TrainedTensor& item : trained) {
     trained_.push_back(item.name);
@@ -62,15 +54,21 @@ Sharding::~Sharding() {
 
 void Sharding::divide_blocks(const Config& config, const std::vector<TrainedTensor>& trained) {
   const std::vector<ShardedBlock> blocks = blocks_of(trained_);
+  const std::vector<bool> again = gathered_again(blocks, config);
+  calls_ = block_calls(blocks, config);
+  if (!shares_weights()) std::erase_if(calls_, &BlockCall::gathers);
   blocks_.reserve(blocks.size());
   for (const ShardedBlock& members : blocks) {
     std::vector<ShardedTensor> tensors;
     Block& block = blocks_.emplace_back();
+    block.name = members.name;
+    block.place = blocks_.size() - 1;
+    block.again = again[block.place];
     for (const size_t i : members.tensors) {
+      places_[trained_[i]] = {block.place, tensors.size()};
       tensors.push_back(
           {trained_[i], trained[i].tensor.numel(), shard_unit(trained[i], config.train)});
       block.parameters.push_back(trained[i].tensor);
-      block.copied.push_back(is_cast(trained[i].use) && !trained[i].low_rank);
     }
     block.layout = divide(tensors, ranks_.size());
     if (shares_weights()) {
@@ -106,18 +104,28 @@ Tensor Sharding::slot(const Tensor& shares, const Block& block, const ShardPiece
   return shares.narrow(0, piece.rank * block.layout.share + piece.offset, piece.count);
 }
 
+Sharding::Block* Sharding::block_at(const LayerId& layer) {
+  const auto found = std::ranges::find(blocks_, block_of(layer), &Block::name);
+  return found == blocks_.end() ? nullptr : &*found;
+}
+
 void Sharding::allocate() {
   if (!shares_weights()) return;
-  for (const Block& block : blocks_) {
+  for (Block& block : blocks_) {
     for (const Tensor& parameter : block.parameters) set_memory(parameter, true);
+    block.there = true;
   }
+}
+
+void Sharding::release(Block& block) {
+  for (const Tensor& parameter : block.parameters) set_memory(parameter, false);
+  for (const Copy& copy : block.copies) set_memory(copy.weight, false);
+  block.there = false;
 }
 
 void Sharding::release() {
   if (!shares_weights()) return;
-  for (const Block& block : blocks_) {
-    for (const Tensor& parameter : block.parameters) set_memory(parameter, false);
-  }
+  for (Block& block : blocks_) release(block);
 }
 
 void Sharding::take() {
@@ -143,24 +151,36 @@ void Sharding::start_gather(Block& block) {
     }
   }
   block.received = at::empty({ranks_.size() * block.layout.share}, block.sent.options());
-  block.pending = ranks_.start_all_gather(block.received, block.sent);
+  block.gathering = ranks_.start_all_gather(block.received, block.sent);
 }
 
 void Sharding::finish_gather(Block& block) {
-  block.pending->wait();
-  block.pending.reset();
-  for (const Tensor& parameter : block.parameters) set_memory(parameter, true);
-  for (const ShardPiece& piece : block.layout.pieces) {
-    if (!shares_weights() && piece.rank == ranks_.rank()) continue;
-    numbers_of(block.parameters[piece.tensor])
-        .narrow(0, piece.begin, piece.count)
-        .copy_(slot(block.received, block, piece));
+  block.gathering->wait();
+  block.gathering.reset();
+  for (size_t i = 0; i < block.parameters.size(); ++i) {
+    const Tensor& parameter = block.parameters[i];
+    set_memory(parameter, true);
+    for (const ShardPiece& piece : block.layout.pieces) {
+      if (piece.tensor != i || (!shares_weights() && piece.rank == ranks_.rank())) continue;
+      numbers_of(parameter)
+          .narrow(0, piece.begin, piece.count)
+          .copy_(slot(block.received, block, piece));
+    }
+    const auto copy = std::ranges::find(block.copies, i, &Copy::parameter);
+    if (copy == block.copies.end()) continue;
+    fill_weight(copy->declaration, parameter, copy->weight);
+    set_memory(parameter, false);
   }
   block.sent = block.received = Tensor();
+  block.there = true;
 }
 
 void Sharding::gather() {
   if (!shares_weights()) return;
+  gather_all();
+}
+
+void Sharding::gather_all() {
   const at::NoGradGuard no_grad;
   start_gather(blocks_[0]);
   for (size_t i = 0; i < blocks_.size(); ++i) {
@@ -184,17 +204,85 @@ void Sharding::begin_step(size_t passes) {
 
 void Sharding::begin_pass() {
   if (!shares_weights()) return;
-  gather();
   await_gradients();
+  for (size_t i = 0; gathers_at_once_ && i < blocks_.size(); ++i) enter(i);
 }
 
-void Sharding::weights_made(at::ScalarType compute_type) {
-  if (!shares_weights() || compute_type == at::kFloat) return;
-  for (const Block& block : blocks_) {
-    for (size_t i = 0; i < block.parameters.size(); ++i) {
-      if (block.copied[i]) set_memory(block.parameters[i], false);
-    }
+void Sharding::weights_made(const Weights& weights) {
+  if (!shares_weights()) return;
+  Weights::visit(weights, model_, [&](const Matrix& weight, const TensorDeclaration& declaration) {
+    const auto found = places_.find(declaration.name);
+    if (found == places_.end()) return;
+    Block& block = blocks_[found->second.first];
+    const Tensor& parameter = block.parameters[found->second.second];
+    if (weight.values.storage().is_alias_of(parameter.storage())) return;
+    block.copies.push_back({found->second.second, declaration, weight.values.detach()});
+    if (block.there) set_memory(parameter, false);
+  });
+  if (blocks_[0].name.empty()) enter(0);
+}
+
+void Sharding::begin_evaluation() {
+  if (!shares_weights()) return;
+  evaluates_ = true;
+  for (size_t i = 0; gathers_at_once_ && i < blocks_.size(); ++i) enter(i);
+}
+
+void Sharding::end_evaluation() {
+  if (!shares_weights()) return;
+  evaluates_ = false;
+  end_of_pass();
+}
+
+// Starts the next collective of the pass.
+void Sharding::start_call() {
+  if (next_ == calls_.size()) fail(ErrorKind::internal, "a pass reads weights behind its end");
+  const BlockCall call = calls_[next_++];
+  call.gathers ? start_gather(blocks_[call.block]) : start_reduce(blocks_[call.block]);
+}
+
+void Sharding::make_there(Block& block) {
+  if (block.there) return;
+  while (!block.gathering) evaluates_ ? start_gather(block) : start_call();
+  finish_gather(block);
+}
+
+// The forward pass comes to a block. The next one is gathered while it computes.
+void Sharding::enter(size_t block) {
+  const at::NoGradGuard no_grad;
+  make_there(blocks_[block]);
+  if (block + 1 == blocks_.size()) return;
+  if (evaluates_) {
+    Block& next = blocks_[block + 1];
+    if (!next.there && !next.gathering) start_gather(next);
+  } else if (next_ == block + 1) {
+    start_call();
   }
+}
+
+void Sharding::begin_forward(const LayerId& layer) {
+  if (const Block* block = block_at(layer)) enter(block->place);
+}
+
+void Sharding::end_forward(const LayerId& layer) {
+  Block* const block = block_at(layer);
+  if (!block) return;
+  // Passes for latent thoughts, of which ranks have not equally many, find all blocks there.
+  const bool once = gathers_at_once_ || model_.latent_token >= 0;
+  if (evaluates_ ? !once : block->again) release(*block);
+}
+
+void Sharding::begin_backward(const LayerId& layer) {
+  Block* const block = block_at(layer);
+  if (!block || block->missing == 0) return;
+  const at::NoGradGuard no_grad;
+  make_there(*block);
+  // The turn of those behind it is over, even if some of their tensors have no gradient.
+  const auto next_is = [&](bool gathers) {
+    return next_ < calls_.size() && calls_[next_].gathers == gathers;
+  };
+  while (block->again && next_is(false) && calls_[next_].block > block->place) start_call();
+  if (next_is(true)) start_call();
 }
 
 void Sharding::begin_last_backward() {
@@ -204,23 +292,34 @@ void Sharding::begin_last_backward() {
 void Sharding::await_gradients() {
   collects_ = true;
   next_ = 0;
-  for (Block& block : blocks_) block.missing = block.parameters.size();
+  for (Block& block : blocks_) {
+    block.missing = block.parameters.size();
+    block.summed = false;
+  }
 }
 
+// A tensor of the block has its gradient.
 void Sharding::complete(Block& block) {
-  if (!collects_ || block.missing == 0) return;
-  --block.missing;
-  while (next_ < blocks_.size() && blocks_[blocks_.size() - 1 - next_].missing == 0) {
-    start_reduce(blocks_[blocks_.size() - 1 - next_++]);
+  if (!collects_) return;
+  if (block.summed) {
+    fail(ErrorKind::internal, "a gradient of block '" + block.name + "' came behind their sum");
+  }
+  // What reads weights has given them their gradients, so this pass needs them no more.
+  if (--block.missing == 0 && shares_weights()) release(block);
+  while (next_ < calls_.size() && !calls_[next_].gathers &&
+         blocks_[calls_[next_].block].missing == 0) {
+    start_call();
   }
 }
 
 // Hands over the gradients that a rank has of a block; others are 0. All ranks do so in one order.
 void Sharding::start_reduce(Block& block) {
   const at::NoGradGuard no_grad;
-  // What reads weights has given them their gradients, so this pass needs them no more.
+  block.summed = true;
   if (shares_weights()) {
-    for (const Tensor& parameter : block.parameters) set_memory(parameter, false);
+    release(block);
+    // One sum at a time, so that no more than two blocks' gradients are there.
+    for (Block& other : blocks_) finish_reduce(other);
   }
   block.sent =
       at::zeros({ranks_.size() * block.layout.share}, block.parameters[0].detach().options());
@@ -232,13 +331,14 @@ void Sharding::start_reduce(Block& block) {
   }
   for (Tensor& parameter : block.parameters) parameter.mutable_grad() = Tensor();
   block.received = at::empty({block.layout.share}, block.sent.options());
-  block.pending = ranks_.start_reduce_scatter(block.received, block.sent);
+  block.summing = ranks_.start_reduce_scatter(block.received, block.sent);
 }
 
 void Sharding::finish_reduce(Block& block) {
+  if (!block.summing) return;
   const at::NoGradGuard no_grad;
-  block.pending->wait();
-  block.pending.reset();
+  block.summing->wait();
+  block.summing.reset();
   if (block.gradient.defined()) {
     block.gradient.add_(block.received);
   } else {
@@ -247,9 +347,24 @@ void Sharding::finish_reduce(Block& block) {
   block.sent = block.received = Tensor();
 }
 
+// Waits for weights that nobody has read.
+void Sharding::drop_gathered() {
+  for (Block& block : blocks_) {
+    if (!block.gathering) continue;
+    block.gathering->wait();
+    block.gathering.reset();
+    block.sent = block.received = Tensor();
+  }
+}
+
+// Starts what other ranks may have started, and waits for all.
 void Sharding::finish_backward() {
-  while (next_ < blocks_.size()) start_reduce(blocks_[blocks_.size() - 1 - next_++]);
-  for (size_t i = blocks_.size(); i-- > 0;) finish_reduce(blocks_[i]);
+  drop_gathered();
+  while (next_ < calls_.size()) {
+    start_call();
+    drop_gathered();
+  }
+  for (Block& block : blocks_) finish_reduce(block);
   collects_ = false;
 }
 
@@ -257,7 +372,13 @@ void Sharding::end_pass() {
   if (passes_left_ > 0) --passes_left_;
   if (!shares_weights()) return;
   finish_backward();
+  end_of_pass();
+}
+
+void Sharding::end_of_pass() {
+  drop_gathered();
   release();
+  for (Block& block : blocks_) block.copies.clear();
 }
 
 void Sharding::finish_gradients() {
@@ -284,13 +405,7 @@ Tensor Sharding::norm(const Tensor& own) const {
 }
 
 void Sharding::finish_update() {
-  if (layout_ != Layout::sharded_optimizer) return;
-  const at::NoGradGuard no_grad;
-  start_gather(blocks_[0]);
-  for (size_t i = 0; i < blocks_.size(); ++i) {
-    if (i + 1 < blocks_.size()) start_gather(blocks_[i + 1]);
-    finish_gather(blocks_[i]);
-  }
+  if (layout_ == Layout::sharded_optimizer) gather_all();
 }
 
 NamedTensors Sharding::part_of(const NamedTensors& whole) const {

@@ -9,7 +9,7 @@
 #include "checkpoint/slices.h"
 #include "config/config.h"
 #include "dist/ranks.h"
-#include "model/weights.h"
+#include "model/model.h"
 #include "train/trained_tensors.h"
 
 namespace mythos {
@@ -20,17 +20,19 @@ namespace mythos {
 //   sharded-optimizer  Weights are whole. The last backward pass of a step hands each block's
 //                      gradients to a reduce-scatter as soon as it has them all; after the update
 //                      the new weights are gathered.
-//   fully-sharded      A rank keeps its pieces, and gradients of these. A pass gathers all blocks,
-//                      each while the one before is put in its place, and lets go of them at its
-//                      end; its backward pass sums a block's gradients and drops them as soon as it
-//                      has them all. The memory of the whole tensors is given back in between; they
-//                      keep their shapes and must not be read.
+//   fully-sharded      A rank keeps its pieces, and gradients of these. A pass gathers each block
+//                      just before it is read, while the one before computes, lets go of it behind
+//                      its forward pass and gathers it again for its backward pass, which sums the
+//                      block's gradients and drops them and the weights as soon as it has them all.
+//                      Copies in the compute type come and go with the block. The memory of the
+//                      whole tensors is given back in between; they keep their shapes and must not
+//                      be read. arch/shard_layout.h has the order, and what is kept.
 // With one rank, or in the layout `replicated`, everything is whole and nothing is sent.
-class Sharding {
+class Sharding final : public BlockWatch {
  public:
-  // Both must outlive it; the parameters hold their values, and do so until release().
+  // All must outlive it; the parameters hold their values, and do so until release().
   Sharding(const Config& config, Parameters& parameters, Ranks& ranks);
-  ~Sharding();
+  ~Sharding() override;
   Sharding(const Sharding&) = delete;
   Sharding& operator=(const Sharding&) = delete;
 
@@ -51,9 +53,19 @@ class Sharding {
   // A step's passes, all of which a rank with fewer of them makes up for in finish_gradients(). The
   // last is announced when its backward pass is to begin.
   void begin_step(size_t passes);
+  // Before the weights of a pass are made of parameters, which may have no memory then.
   void begin_pass();
-  // Lets go of what computing in this type has made copies of.
-  void weights_made(at::ScalarType compute_type);
+  // These weights are given their values, and let go of them, block by block in this pass.
+  void weights_made(const Weights& weights);
+  // Instead of begin_pass() and end_pass() around passes without gradient, of which all ranks make
+  // equally many.
+  void begin_evaluation();
+  void end_evaluation();
+  // For passes: null where weights are not shared.
+  BlockWatch* blocks() { return shares_weights() ? this : nullptr; }
+  void begin_forward(const LayerId& block) override;
+  void end_forward(const LayerId& block) override;
+  void begin_backward(const LayerId& block) override;
   void begin_last_backward();
   void end_pass();
   // Then the tensors of own() have their gradients, summed over ranks.
@@ -77,38 +89,62 @@ class Sharding {
                       const std::string& origin) const;
 
  private:
+  // A weight of the pass under way that is no alias of its parameter.
+  struct Copy {
+    size_t parameter = 0;  // its place in the block's list
+    TensorDeclaration declaration;
+    Tensor weight;
+  };
   struct Block {
+    std::string name;
     std::vector<Tensor> parameters;  // whole, or without memory
-    std::vector<bool> copied;        // of each: whether other types than fp32 compute with a copy
+    std::vector<Copy> copies;
+    size_t place = 0;  // in blocks_
     ShardLayout layout;
     Tensor share;           // [share] fully-sharded: this rank's weights
     Tensor gradient;        // [share] summed over ranks; undefined before the first
+    bool there = true;      // whether the pass can read the whole weights
+    bool again = false;     // gathered again for the backward pass
     size_t missing = 0;     // gradients that this backward pass has yet to complete
+    bool summed = false;    // whether the sum over ranks of this pass has been started
     Tensor sent, received;  // of the collective under way
-    std::unique_ptr<Pending> pending;
+    std::unique_ptr<Pending> gathering, summing;
   };
   void divide_blocks(const Config& config, const std::vector<TrainedTensor>& trained);
   void add_own(const Block& block, const ShardPiece& piece, const TrainedTensor& whole);
   Tensor slot(const Tensor& shares, const Block& block, const ShardPiece& piece) const;
+  Block* block_at(const LayerId& layer);  // null where nothing in it is trained
+  void gather_all();
   void start_gather(Block& block);
   void finish_gather(Block& block);
+  void release(Block& block);
+  void enter(size_t block);
+  void make_there(Block& block);
+  void start_call();
   void await_gradients();
   void complete(Block& block);
   void start_reduce(Block& block);
   void finish_reduce(Block& block);
   void finish_backward();
+  void drop_gathered();
+  void end_of_pass();
   int64_t most(int64_t number);
 
+  const ModelConfig& model_;
   Layout layout_ = Layout::replicated;
   Ranks& ranks_;
+  bool gathers_at_once_ = false;
+  bool evaluates_ = false;
   // The trained tensors in their order, by name.
   std::vector<std::string> trained_;
   std::map<std::string, std::vector<int64_t>> shapes_;
   std::vector<Block> blocks_;
+  std::map<std::string, std::pair<size_t, size_t>> places_;  // block and place in it, by name
   std::vector<TrainedTensor> own_;
   std::vector<std::pair<size_t, ShardPiece>> own_pieces_;  // block and piece of own_
-  bool collects_ = false;  // whether this backward pass's gradients are summed
-  size_t next_ = 0;        // blocks whose sums have been started, from the last
+  bool collects_ = false;         // whether this backward pass's gradients are summed
+  std::vector<BlockCall> calls_;  // of a pass
+  size_t next_ = 0;               // calls that have been started
   size_t passes_left_ = 0;
 };
 

@@ -53,7 +53,9 @@ StepResult forward_backward(const Config& config, const Parameters& parameters,
   ForwardOptions options;
   options.grad_loops = backprop_loops(config.train, config.model);
   options.recompute = config.train.recompute;
-  options.count_experts = config.model.ffn == FeedForward::moe && config.train.balance_rate > 0;
+  options.blocks = passes.blocks;
+  options.experts = passes.experts;
+  options.count_experts = config.model.ffn == FeedForward::moe;
   Objectives objectives(config, targets, device);
   options.collect = objectives.collect();
   StepResult out;
@@ -65,7 +67,7 @@ StepResult forward_backward(const Config& config, const Parameters& parameters,
                               ? Tensor()
                               : to_device(group.state_seeds, {batch.batch_size}, device);
     const Weights weights = make_weights(config.model, parameters, compute_type);
-    if (passes.made) passes.made();
+    if (passes.made) passes.made(weights);
     const Tensor inputs = to_device(batch.inputs, batch, device);
     const Tensor expected = to_device(batch.targets, batch, device);
     options.counted = expected.ge(0);
@@ -82,6 +84,7 @@ StepResult forward_backward(const Config& config, const Parameters& parameters,
   out.nats = objectives.nats();
   out.terms = objectives.terms();
   out.depth = objectives.depth();
+  out.depth_run = objectives.depth_run();
   return out;
 }
 

@@ -17,15 +17,22 @@ struct StepResult {
   // The sums of the objective's terms and of the depths at which positions halted
   // (train/objectives.h), fp64.
   Tensor terms, depth;
+  Tensor
+      depth_run;  // [1] fp64, the sum over the positions of `depth` of loops computed; [0] if none
   // The load of the experts [E] of each core layer, over the positions that have a target; empty
-  // without balancing.
+  // without experts.
   std::vector<Tensor> expert_load;
 };
 
 // What is called around every group's pass, where ranks share weights: before these are read, once
-// the pass has weights made of them, and behind its backward pass.
+// the pass has weights made of them, and behind its backward pass; and how it reaches experts that
+// other ranks hold, null where this one has all.
 struct PassCalls {
-  std::function<void()> before, made, after;
+  std::function<void()> before;
+  std::function<void(const Weights& weights)> made;
+  std::function<void()> after;
+  BlockWatch* blocks = nullptr;  // told when the pass reads a block's weights
+  ExpertExchange* experts = nullptr;
 };
 
 // Runs all groups of a step forward and backward. The objective is the sum of

@@ -6,6 +6,7 @@
 
 #include "../scratch.h"
 #include "arch/plan.h"
+#include "arch/tensors.h"
 
 namespace mythos {
 namespace {
@@ -25,13 +26,67 @@ TEST(ClusterPlan, LayoutsShareWhatTheyPromise) {
     EXPECT_NEAR(static_cast<double>(part), static_cast<double>(of) / 8,
                 static_cast<double>(of) * 0.01);
   };
-  EXPECT_EQ(optimizer.state.weights, whole.state.weights);
-  eighth(optimizer.state.optimizer, whole.state.optimizer);
-  eighth(all.state.weights, whole.state.weights);
-  eighth(all.state.gradients, whole.state.gradients);
-  EXPECT_EQ(all.state.weights + all.pass_weights, whole.state.weights);
+  const RankState &of_whole = whole.memory.state, &of_all = all.memory.state;
+  EXPECT_EQ(optimizer.memory.state.weights, of_whole.weights);
+  eighth(optimizer.memory.state.optimizer, of_whole.optimizer);
+  eighth(of_all.weights, of_whole.weights);
+  eighth(of_all.gradients, of_whole.gradients);
+  EXPECT_LT(all.memory.pass_weights, of_whole.weights + of_whole.gradients);
   EXPECT_LT(optimizer.total, whole.total);
   EXPECT_LT(all.total, optimizer.total);
+}
+
+TEST(ClusterPlan, FullyShardedHoldsAFewOfManyBlocks) {
+  Config config = load_preset("mythos-1b");
+  config.model.prelude_layers = config.model.coda_layers = 40;
+  ClusterOptions options;
+  options.gpus = 8;
+  const LayoutPlan all = make_cluster_plan(config, options).layouts[2];
+  EXPECT_LT(all.memory.pass_weights, weight_bytes(config.model, false) / 2);
+  EXPECT_EQ(all.memory.copies, 0);
+  // All but the embedding and the last layer are gathered twice.
+  const auto gathered = static_cast<double>(all.volume.all_gather);
+  const auto summed = static_cast<double>(all.volume.reduce_scatter);
+  EXPECT_GT(gathered, 1.8 * summed);
+  EXPECT_LT(gathered, 2 * summed);
+}
+
+TEST(ClusterPlan, ExpertsAreDividedAmongGpus) {
+  Config config = load_preset("mythos-3b");
+  ClusterOptions options;
+  options.gpus = 8;
+  config.train = TrainConfig();
+  config.train.batch_size = 16;
+  const ClusterPlan whole = make_cluster_plan(config, options);
+  config.train.expert_ranks = 4;
+  const ClusterPlan parted = make_cluster_plan(config, options);
+  ASSERT_EQ(parted.layouts.size(), 1u);
+  const LayoutPlan &all = whole.layouts[0], &part = parted.layouts[0];
+  int64_t experts = 0;
+  for (const TensorDeclaration& tensor : declared_tensors(config.model)) {
+    if (tensor.use == Use::experts) experts += tensor.numel();
+  }
+  ASSERT_GT(experts, 0);
+  const RankState &before = all.memory.state, &after = part.memory.state;
+  EXPECT_EQ(before.weights - after.weights, 3 * experts);  // 4 bytes of three quarters
+  EXPECT_EQ(before.gradients - after.gradients, 3 * experts);
+  EXPECT_EQ(before.optimizer - after.optimizer, 6 * experts);
+  EXPECT_EQ(all.memory.copies - part.memory.copies, 2 * experts * 3 / 4);
+  EXPECT_GT(part.memory.activations, all.memory.activations);
+  EXPECT_EQ(all.volume.all_to_all, 0);
+  // Forward and backward, there and back: three quarters of k rows of a token in bf16, and counts.
+  const ModelConfig& model = config.model;
+  const int64_t mixtures = model.max_loop_iters * model.core_layers;
+  const int64_t rows = part.sequences * config.train.seq_len * model.n_experts_per_tok;
+  const int64_t passes = (part.sequences + part.micro_batch - 1) / part.micro_batch;
+  EXPECT_EQ(part.volume.all_to_all,
+            mixtures * (4 * rows * 3 / 4 * model.dim * 2 + passes * 3 * (model.n_experts / 4) * 8));
+  EXPECT_LT(part.volume.sum, all.volume.sum);
+  EXPECT_NE(cluster_text(parted).find("experts divided among 4 GPUs"), std::string::npos);
+  config.train.expert_ranks = 16;
+  EXPECT_NE(error_of(ErrorKind::usage, [&] { make_cluster_plan(config, options); })
+                .find("train.expert_ranks = 16 does not divide the number of ranks, 8"),
+            std::string::npos);
 }
 
 TEST(ClusterPlan, TimesFollowFromTheGpusPeakAndTheBytesSent) {

@@ -6,6 +6,7 @@
 
 #include "../scratch.h"
 #include "arch/plan_report.h"
+#include "arch/rank_memory.h"
 #include "arch/tensors.h"
 
 namespace mythos {
@@ -214,6 +215,40 @@ TEST(Plan, LoopsWithoutGradientsCostTheirForwardPass) {
   };
   EXPECT_EQ(activations(9), activations(2));
   EXPECT_LT(activations(1), activations(2));
+}
+
+TEST(Plan, ObjectivesPayForWhatTheyCompute) {
+  Config config;
+  config.model = by_hand();
+  const auto flops = [&](int64_t loops) { return training_flops(config, loops, 100); };
+  const double layer = (2 + 2 * 1) * 4 * 8 + 8 * 8 + 3 * 10 * 8 + 2 * (4 + 4) * 50;
+  const double output = layer + 10 * 8;
+  const double plain = flops(3);
+  config.objectives.jacobian = 1;
+  EXPECT_DOUBLE_EQ(flops(3), plain + 6 * layer);
+  config.objectives.jacobian = 0;
+  config.objectives.per_loop = 1;
+  EXPECT_DOUBLE_EQ(flops(3), plain + 2 * 6 * output);
+  EXPECT_DOUBLE_EQ(flops(1), 6 * (layer * 3 + 10 * 8));
+  config.train.backprop_loops = 2;
+  EXPECT_DOUBLE_EQ(flops(3), plain - 4 * layer + (2 * 2 + 1 * 4) * output);
+  config.train.backprop_loops = 0;
+  config.objectives.per_loop = 0;
+  config.model.halting = Halting::gate;
+  const double gated = flops(3);
+  config.objectives.gate_gain = 1;  // its gradient reaches the gate alone
+  EXPECT_DOUBLE_EQ(flops(3), gated + 2 * 2 * output);
+}
+
+TEST(Plan, OneRankHoldsWhatTrainingHolds) {
+  const Config config = load_preset("nano");
+  const PlanReport plan = make_plan_report("", config, {});
+  const auto total = [&](int64_t ranks, int64_t bytes_per_number) {
+    return rank_memory(config, ranks, rank_step_shape(config, ranks, 8, bytes_per_number)).total();
+  };
+  EXPECT_EQ(total(1, 4), plan.training_fp32_bytes);
+  EXPECT_EQ(total(1, 2), plan.training_bf16_bytes);
+  EXPECT_LT(total(2, 4), plan.training_fp32_bytes);
 }
 
 TEST(Plan, RecomputationKeepsAFewNumbersForEachLoop) {

@@ -84,6 +84,45 @@ void check_all(Ranks& ranks) {
   check_texts(ranks);
 }
 
+// Neighbours in twos, and every other rank; then these again, at the same time as all ranks.
+void check_split(Ranks& ranks) {
+  const int64_t n = ranks.size(), r = ranks.rank();
+  const auto pairs = ranks.split(r / 2), others = ranks.split(r % 2);
+  EXPECT_EQ(pairs->size(), std::min<int64_t>(2, n));
+  EXPECT_EQ(pairs->rank(), r % 2);
+  EXPECT_EQ(others->size(), (n + 1 - r % 2) / 2);
+  EXPECT_EQ(others->rank(), r / 2);
+  check_all(*pairs);
+  check_all(*others);
+  check_all(*pairs->split(0));
+  at::Tensor of_all = numbers({1}), of_pair = numbers({static_cast<double>(r)});
+  const auto all_pending = ranks.start_sum(of_all);
+  const auto pair_pending = pairs->start_sum(of_pair);
+  all_pending->wait();
+  pair_pending->wait();
+  EXPECT_EQ(of_all[0].item<double>(), static_cast<double>(n));
+  const auto first = static_cast<double>(r - r % 2);
+  EXPECT_EQ(of_pair[0].item<double>(), n == 1 ? 0 : 2 * first + 1);
+  EXPECT_EQ(ranks.volume().all_to_all, pairs->volume().all_to_all);
+}
+
+// Ranks of which some send and some get nothing.
+void check_empty_rows(Ranks& ranks) {
+  const int64_t n = ranks.size(), r = ranks.rank();
+  std::vector<int64_t> in_rows(static_cast<size_t>(n), 0), out_rows = in_rows;
+  in_rows[static_cast<size_t>(n - 1)] = r;  // rank 0 has none to send
+  if (r == n - 1) {
+    for (int64_t q = 0; q < n; ++q) out_rows[static_cast<size_t>(q)] = q;
+  }
+  const int64_t rows = r == n - 1 ? n * (n - 1) / 2 : 0;
+  at::Tensor out = at::zeros({rows, 3});
+  const at::Tensor in = at::full({r, 3}, static_cast<double>(r));
+  ranks.start_all_to_all(out, in, out_rows, in_rows)->wait();
+  double sum = 0;
+  for (int64_t q = 0; q < n; ++q) sum += static_cast<double>(q * q);
+  EXPECT_EQ(out.sum().item<double>(), rows > 0 ? 3 * sum : 0);
+}
+
 TEST(Ranks, one_rank_by_itself) {
   check_all(*single_rank());
 }
@@ -92,6 +131,17 @@ TEST(Ranks, two_ranks) {
 }
 TEST(Ranks, four_ranks) {
   on_ranks(4, check_all);
+}
+
+TEST(Ranks, split_ranks_are_ranks) {
+  check_split(*single_rank());
+  on_ranks(2, check_split);
+  on_ranks(4, check_split);
+}
+
+TEST(Ranks, some_ranks_exchange_no_rows) {
+  check_empty_rows(*single_rank());
+  on_ranks(3, check_empty_rows);
 }
 
 TEST(Ranks, volume_is_what_a_ring_sends) {

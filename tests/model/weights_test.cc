@@ -160,6 +160,57 @@ TEST(Weights, PaddedHiddenWidthsComputeTheSame) {
   }
 }
 
+// Matrices that came in bf16 stay, and nothing but the order of sums changes.
+TEST(Weights, KeptBf16ComputesAsItsFp32) {
+  for (const bool tied : {false, true}) {
+    ModelConfig config = small_config();
+    config.attention = Attention::gqa;
+    config.ffn = FeedForward::dense;
+    config.tied_head = tied;
+    const Model model = sample_model(config);
+    std::map<std::string, Tensor> values;
+    StoredTensors stored;
+    for (const Parameters::Item& item : model.parameters.items()) {
+      const Tensor narrow = item.tensor.detach().to(at::kBFloat16);
+      values[item.name] = narrow.to(at::kFloat);
+      stored[item.name] = [narrow] { return narrow; };
+    }
+    Model wide(config);
+    wide.parameters.load(values, "bf16");
+    for (const auto format : {WeightFormat::plain, WeightFormat::int8, WeightFormat::int4}) {
+      const auto weights_of = [&](StoredBf16 kept) {
+        return make_inference_weights(config, Parameters(config, at::kCPU, stored, "bf16"),
+                                      at::kFloat, format, {}, kept);
+      };
+      const Weights kept = weights_of(StoredBf16::kept), cast = weights_of(StoredBf16::cast);
+      const LayerWeights& layer = kept.core.layers[0];
+      EXPECT_EQ(kept.compute_type, at::kFloat);
+      EXPECT_EQ(kept.embed.scalar_type(), at::kBFloat16);
+      EXPECT_EQ(cast.embed.scalar_type(), at::kFloat);
+      EXPECT_EQ(kept.norm.scalar_type(), at::kFloat);
+      if (format == WeightFormat::plain) {
+        EXPECT_EQ(layer.dense.down.values.scalar_type(), at::kBFloat16);
+        EXPECT_EQ(kept.head.values.scalar_type(), at::kBFloat16);
+        EXPECT_LT(size_bytes(config, kept), 0.7 * static_cast<double>(size_bytes(config, cast)));
+      }
+      const at::NoGradGuard no_grad;
+      const Tensor ids = sample_ids(config, 2, 9);
+      const auto of = [&](const Weights& w) { return logits(w, forward(config, w, ids).hidden); };
+      EXPECT_TRUE(of(kept).allclose(of(cast), 1e-5, 1e-5));
+      if (format != WeightFormat::plain) continue;
+      const Weights plain = make_weights(config, wide.parameters, at::kFloat);
+      EXPECT_TRUE(of(kept).allclose(of(plain), 1e-5, 1e-5));
+    }
+  }
+}
+
+TEST(Weights, OnlyTheCpuKeepsBf16AndOnlyOfItself) {
+  EXPECT_EQ(stored_bf16(ComputeType::automatic, at::kCPU), StoredBf16::kept);
+  EXPECT_EQ(stored_bf16(ComputeType::fp32, at::kCPU), StoredBf16::cast);
+  EXPECT_EQ(stored_bf16(ComputeType::bf16, at::kCPU), StoredBf16::cast);
+  EXPECT_EQ(stored_bf16(ComputeType::automatic, at::kCUDA), StoredBf16::cast);
+}
+
 TEST(Weights, TheCpuComputesWithoutPadding) {
   ModelConfig config = small_config();
   config.ffn = FeedForward::dense;

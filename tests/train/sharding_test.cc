@@ -10,15 +10,18 @@
 #include <nlohmann/json.hpp>
 
 #include "../ranks.h"
-#include "../scratch.h"
+#include "../shared_scratch.h"
 #include "../small_data.h"
 #include "arch/communication.h"
+#include "arch/tensors.h"
 #include "base/log.h"
 #include "base/strings.h"
 #include "checkpoint/checkpoint.h"
 #include "device/tensor_memory.h"
+#include "run_memory.h"
 #include "tiny_run.h"
 #include "train/optimizer.h"
+#include "train/step.h"
 #include "train/trainer.h"
 
 namespace mythos {
@@ -44,6 +47,18 @@ const std::vector<Case>& cases() {
       {"guarded", {"train.skip_steps=2", "train.skip_deviations=3"}},
       {"low_rank", {"train.tune_rank=2"}},
       {"frozen", {"train.freeze=core.*", "train.param_groups=embed.weight lr=0.5"}},
+      {"many_blocks",
+       {"model.prelude_layers=3", "model.core_layers=2", "model.coda_layers=3", "model.ffn=dense",
+        "model.tied_head=false", "train.recompute=block"}},
+      {"outputs_of_loops",
+       {"model.prelude_layers=2", "model.coda_layers=2", "model.halting=gate", "objectives.gate=1",
+        "objectives.per_loop=0.5"}},
+      {"no_output",
+       {"model.prelude_layers=2", "objectives.next_token=0", "objectives.fixed_point=1"}},
+      {"truncated",
+       {"model.prelude_layers=2", "model.coda_layers=0", "train.backprop_loops=1",
+        "model.initial_state=random", "objectives.jacobian=0.1"}},
+      {"frozen_layer", {"model.prelude_layers=3", "train.freeze=embed.* prelude.0.* coda.*"}},
   };
   return all;
 }
@@ -119,7 +134,7 @@ TEST_P(SharedLayout, two_ranks_train_as_one_does) {
   });
 }
 INSTANTIATE_TEST_SUITE_P(
-    All, SharedLayout, testing::Combine(testing::ValuesIn(kLayouts), testing::Range<size_t>(0, 8)),
+    All, SharedLayout, testing::Combine(testing::ValuesIn(kLayouts), testing::Range<size_t>(0, 13)),
     [](const auto& info) {
       const std::string& layout = std::get<0>(info.param);
       return layout.substr(0, layout.find('-')) + "_" + cases()[std::get<1>(info.param)].name;
@@ -128,7 +143,7 @@ INSTANTIATE_TEST_SUITE_P(
 TEST(FourSharedRanks, train_as_one_does) {
   on_ranks(4, [](Ranks& ranks) {
     for (const std::string& layout : kLayouts) {
-      for (const size_t i : {size_t{1}, size_t{4}}) {
+      for (const size_t i : {size_t{1}, size_t{4}, size_t{8}}) {
         expect_alike(ranks, layout, cases()[i].assignments, 2e-4);
       }
     }
@@ -138,31 +153,160 @@ TEST(FourSharedRanks, train_as_one_does) {
 TEST(FullySharded, lets_go_of_what_bf16_has_copies_of) {
   on_ranks(2, [](Ranks& ranks) {
     expect_alike(ranks, "fully-sharded",
-                 {"train.compute_type=bf16", "train.lr=1e-4", "model.ffn=moe"}, 5e-3);
+                 {"train.compute_type=bf16", "train.lr=1e-4", "model.ffn=moe",
+                  "model.prelude_layers=2", "model.coda_layers=2"},
+                 5e-3);
   });
 }
 
-// A directory that the ranks of all jobs of a case know.
-class SharedScratch {
- public:
-  SharedScratch() {
-    if (!std::getenv(kName)) {
-      own_.emplace();
-      setenv(kName, own_->path().c_str(), 1);
+// Thoughts need passes before the one whose result counts, not equally many on all ranks; gradients
+// are those of one process with all groups.
+TEST(FullySharded, has_the_gradients_of_latent_thoughts) {
+  on_ranks(2, [](Ranks& ranks) {
+    constexpr int64_t kLatent = 7;
+    Config config = tiny_run();
+    config.model.prelude_layers = config.model.coda_layers = 2;
+    config.model.vocab_size = 50;
+    config.model.latent_token = kLatent;
+    config.train.layout = Layout::fully_sharded;
+    std::vector<DepthGroup> groups;
+    for (int64_t rank = 0; rank < ranks.size(); ++rank) {
+      DepthGroup& group = groups.emplace_back();
+      group.loops = 2;
+      group.batch.batch_size = 1;
+      group.batch.seq_len = 8;
+      for (int64_t i = 0; i < 8; ++i) group.batch.inputs.push_back(20 + 3 * i + rank);
+      group.batch.targets = group.batch.inputs;
+      for (int64_t i = 0; i < 2 * rank; ++i)
+        group.batch.inputs[static_cast<size_t>(2 + i)] = kLatent;
     }
-    path_ = std::getenv(kName);
-  }
-  ~SharedScratch() {
-    if (own_) unsetenv(kName);
-  }
-  const fs::path& path() const { return path_; }
-  bool is_own() const { return own_.has_value(); }
+    Model whole(config.model, at::kCPU), shared(config.model, at::kCPU);
+    whole.parameters.initialize(config.model, 3);
+    shared.parameters.initialize(config.model, 3);
+    forward_backward(config, whole.parameters, groups, 16, at::kFloat);
+    Sharding sharding(config, shared.parameters, ranks);
+    sharding.release();
+    sharding.begin_step(1);
+    const std::vector<DepthGroup> own = {groups[static_cast<size_t>(ranks.rank())]};
+    forward_backward(config, shared.parameters, own, 16, at::kFloat, {}, {},
+                     {.before = [&] { sharding.begin_pass(); },
+                      .made = [&](const Weights& weights) { sharding.weights_made(weights); },
+                      .after = [&] { sharding.end_pass(); },
+                      .blocks = sharding.blocks()});
+    sharding.finish_gradients();
+    for (const TrainedTensor& piece : sharding.own()) {
+      const Tensor gradient = whole.parameters.at(whole_name(piece.name)).grad();
+      ASSERT_TRUE(gradient.defined()) << piece.name;
+      const int64_t begin = slice_begin(piece.name).value_or(0);
+      const Tensor expected = gradient.flatten().narrow(0, begin, piece.tensor.numel());
+      expect_near(piece.tensor.grad().flatten(), expected, 1e-5, piece.name);
+    }
+  });
+}
 
- private:
-  static constexpr const char* kName = "MYTHOS_TEST_SHARED";
-  std::optional<Scratch> own_;
-  fs::path path_;
+// What is told of the blocks of a pass: "prelude.0(" begins, ")" ends, "!" begins backward.
+class BlockLog final : public BlockWatch {
+ public:
+  std::string text;
+  void begin_forward(const LayerId& block) override { text += block_of(block) + "( "; }
+  void end_forward(const LayerId& block) override { text += block_of(block) + ") "; }
+  void begin_backward(const LayerId& block) override { text += block_of(block) + "! "; }
 };
+
+Config many_blocks() {
+  Config config = tiny_run();
+  config.model.prelude_layers = 2;
+  config.model.coda_layers = 1;
+  return config;
+}
+
+TEST(BlockWatch, is_told_of_each_block_and_changes_nothing) {
+  const Config config = many_blocks();
+  Parameters parameters(config.model, at::kCPU);
+  parameters.initialize(config.model, 3);
+  const Tensor ids = at::arange(12).view({2, 6});
+  const auto gradients = [&](BlockWatch* blocks, Recompute recompute) {
+    ForwardOptions options;
+    options.recompute = recompute;
+    options.blocks = blocks;
+    const Weights weights = make_weights(config.model, parameters, at::kFloat);
+    const Tensor hidden = forward(config.model, weights, ids, options).hidden;
+    loss_sum(weights, hidden, ids).backward();
+    std::vector<Tensor> found;
+    for (const Parameters::Item& item : parameters.items()) {
+      found.push_back(item.tensor.grad());
+      Tensor(item.tensor).mutable_grad() = Tensor();
+    }
+    return found;
+  };
+  for (const Recompute recompute : {Recompute::none, Recompute::loop, Recompute::block}) {
+    BlockLog log;
+    const std::vector<Tensor> found = gradients(&log, recompute);
+    EXPECT_EQ(log.text,
+              "prelude.0( prelude.0) prelude.1( prelude.1) core( core) coda.0( coda.0) "
+              "coda.0! core! prelude.1! prelude.0! ");
+    const std::vector<Tensor> expected = gradients(nullptr, recompute);
+    for (size_t i = 0; i < expected.size(); ++i) {
+      if (!expected[i].defined()) continue;
+      EXPECT_TRUE(found[i].equal(expected[i])) << parameters.items()[i].name;
+    }
+  }
+}
+
+// The collectives of a pass: "+" gathers, "-" sums.
+std::string calls_text(const Config& config) {
+  std::vector<std::string> names;
+  for (const TensorDeclaration& tensor : declared_tensors(config.model)) {
+    if (is_trained(tensor.use)) names.push_back(tensor.name);
+  }
+  const std::vector<ShardedBlock> blocks = blocks_of(names);
+  std::string text;
+  for (const BlockCall& call : block_calls(blocks, config)) {
+    text += (call.gathers ? "+" : "-") + blocks[call.block].name + " ";
+  }
+  return text;
+}
+
+TEST(BlockCalls, gather_a_block_again_while_the_one_behind_it_computes) {
+  Config config = many_blocks();
+  const std::string forward = "+ +prelude.0 +prelude.1 +core +coda.0 ";
+  EXPECT_EQ(calls_text(config), forward +
+                                    "+core -coda.0 +prelude.1 -core +prelude.0 -prelude.1 "
+                                    "-prelude.0 - ");
+  config.objectives.per_loop = 1;
+  EXPECT_EQ(calls_text(config),
+            forward + "+prelude.1 -coda.0 -core +prelude.0 -prelude.1 -prelude.0 - ");
+  config.train.tune_rank = 2;
+  EXPECT_EQ(calls_text(config), forward + "-coda.0 -core -prelude.1 -prelude.0 - ");
+}
+
+TEST(FullySharded, holds_a_few_blocks_at_a_time) {
+  on_ranks(4, [](Ranks& ranks) {
+    const Scratch scratch;
+    write_small_shards(scratch / "shards", 60);
+    for (const ComputeType type : {ComputeType::fp32, ComputeType::bf16}) {
+      for (const Recompute recompute : {Recompute::none, Recompute::block}) {
+        Config config = load_preset("tiny");
+        config.model.prelude_layers = config.model.coda_layers = 8;
+        config.model.ffn = FeedForward::dense;
+        config.train.compute_type = type;
+        config.train.recompute = recompute;
+        config.train.seq_len = 32;
+        config.train.batch_size = 4;
+        config.train.grad_accum = 1;
+        config.train.layout = Layout::sharded_optimizer;
+        const RunMemory whole = run_memory(scratch.path(), config, 2, &ranks);
+        config.train.layout = Layout::fully_sharded;
+        const RunMemory shared = run_memory(scratch.path(), config, 2, &ranks);
+        const std::string text = strprintf(
+            "%s, %s: planned %d, measured %d; with whole weights %d", std::string(enum_name(type)),
+            std::string(enum_name(recompute)), shared.planned, shared.measured, whole.measured);
+        EXPECT_NEAR(shared.ratio(), 1, 0.15) << text;
+        EXPECT_LT(shared.measured, whole.measured * 7 / 10) << text;
+      }
+    }
+  });
+}
 
 class ChangingRanks : public testing::TestWithParam<std::string> {};
 TEST_P(ChangingRanks, resume_across_4_2_1_3) {
@@ -340,7 +484,7 @@ void check_volume(Ranks& ranks, const std::string& layout, const Case& one) {
 TEST(StepVolume, is_what_ranks_send) {
   on_ranks(2, [](Ranks& ranks) {
     for (const std::string layout : {"replicated", "sharded-optimizer", "fully-sharded"}) {
-      for (const size_t i : {size_t{0}, size_t{1}, size_t{3}}) {
+      for (const size_t i : {size_t{0}, size_t{1}, size_t{3}, size_t{8}, size_t{9}}) {
         SCOPED_TRACE(layout + " " + cases()[i].name);
         check_volume(ranks, layout, cases()[i]);
       }

@@ -39,13 +39,25 @@ Tensor without_padding(const Tensor& gradient, at::IntArrayRef shape, const Padd
       .contiguous();
 }
 
+// The parameter in `type`, padded; without memory if it has none.
+Tensor values_of(const Tensor& parameter, at::ScalarType type, const Padding& padding) {
+  if (has_memory(parameter)) return padded(parameter.to(type), padding);
+  const int64_t zeros = missing(parameter, padding);
+  if (parameter.scalar_type() == type && zeros == 0) return parameter;
+  std::vector<int64_t> shape = parameter.sizes().vec();
+  shape[static_cast<size_t>(padding.dim)] += padding.parts * zeros;
+  const Tensor copy = at::empty({0}, parameter.options().dtype(type));
+  copy.unsafeGetTensorImpl()->set_sizes_contiguous(shape);
+  return copy;
+}
+
 // Autograd runs this operation's backward pass when every product that uses the weight has run its
 // own, even where none of them returned a gradient.
 Tensor recorded(const Tensor& parameter, at::ScalarType type, const Padding& padding,
                 const SumPointer& sum, bool releases) {
   return record_operation("SharedWeightBackward", {parameter}, [&] {
     Operation operation;
-    const Tensor copy = padded(parameter.to(type), padding);
+    const Tensor copy = values_of(parameter, type, padding);
     operation.outputs = {copy.is_same(parameter) ? parameter.detach() : copy};
     operation.backward =
         [=, shape = parameter.sizes().vec()](const BackwardPass& pass) -> std::vector<Tensor> {
@@ -79,12 +91,25 @@ Tensor padded(const Tensor& w, const Padding& padding) {
   return at::constant_pad_nd(in_parts(w, padding), ends).flatten(padding.dim, padding.dim + 1);
 }
 
+void set_memory(const Tensor& tensor, bool there) {
+  const c10::Storage& storage = tensor.storage();
+  const size_t bytes = there ? tensor.nbytes() : 0;
+  if (storage.nbytes() == bytes) return;
+  at::StorageImpl* memory = storage.unsafeGetStorageImpl();
+  memory->set_data_ptr_noswap(storage.allocator()->allocate(bytes));
+  memory->set_nbytes(bytes);
+}
+
+bool has_memory(const Tensor& tensor) {
+  return tensor.storage().nbytes() > 0 || tensor.numel() == 0;
+}
+
 int64_t width_multiple(at::DeviceType device, at::ScalarType type) {
   return device == at::kCUDA && at::elementSize(type) == 2 ? 64 : 1;
 }
 
 Tensor shared_weight(const Tensor& parameter, at::ScalarType type, const Padding& padding) {
-  if (!wants_graph({&parameter})) return padded(parameter.to(type), padding);
+  if (!wants_graph({&parameter})) return values_of(parameter, type, padding);
   const Tensor weight = recorded(parameter, type, padding, std::make_shared<Sum>(), true);
   // Autograd takes the newest of the passes that are ready first. A weight is made before all that
   // reads it, so its gradient would be handed on only at the end of the whole backward pass, too

@@ -26,8 +26,14 @@ at::Tensor padded(const at::Tensor& w, const Padding& padding);
 // CUDA device, whose fast products want rows of whole 128 bytes; else 1.
 int64_t width_multiple(at::DeviceType device, at::ScalarType type);
 
+// Gives a tensor's memory back, or makes room again; it keeps its shape, and whatever shares its
+// memory follows, what autograd keeps for a backward pass too. Nothing may read it in between.
+void set_memory(const at::Tensor& tensor, bool there);
+bool has_memory(const at::Tensor& tensor);
+
 // A shared weight: `parameter` (fp32) in `type`, padded; without autograd a mere copy. The gradient
-// that reaches the parameter has no padding.
+// that reaches the parameter has no padding. If the parameter has no memory (set_memory), neither
+// has the weight.
 at::Tensor shared_weight(const at::Tensor& parameter, at::ScalarType type,
                          const Padding& padding = {});
 

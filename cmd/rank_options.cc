@@ -1,0 +1,88 @@
+#include "rank_options.h"
+
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/strings.h"
+#include "device/device.h"
+#include "dist/spawn.h"
+
+namespace mythos {
+namespace {
+
+// They outlive a failure, since connections to a lost rank do not end in time.
+std::unique_ptr<Ranks> joined_ranks;
+
+// The device of a process among those of a machine: one CUDA device for each where there are
+// several.
+std::string own_device(const std::string& device, const RankPlace& place) {
+  if (place.size == 1 || (device != "auto" && device != "cuda")) return device;
+  const auto count = static_cast<int64_t>(cuda_architectures().size());
+  if (count == 0 || (count == 1 && place.local_rank > 0 && device == "auto")) return device;
+  return count == 1 ? "cuda:0" : strprintf("cuda:%d", place.local_rank);
+}
+
+void leave(const std::string& why) {
+  if (!joined_ranks) return;
+  joined_ranks->leave(why);
+  if (joined_ranks->told_elsewhere()) set_log_level(LogLevel::off);
+}
+
+}  // namespace
+
+void RankOptions::declare(CLI::App& app, const std::string& verb) {
+  app.add_option("--nproc", nproc,
+                 verb +
+                     " with N processes on this machine; torchrun, srun and mpirun start them "
+                     "otherwise")
+      ->type_name("N")
+      ->check(CLI::Range(int64_t{1}, int64_t{4096}));
+  app.add_option("--timeout", timeout_seconds,
+                 "Seconds that one of many processes waits for another before all end")
+      ->type_name("F")
+      ->check(CLI::Range(1.0, 1e7))
+      ->capture_default_str();
+}
+
+int RankOptions::start(char** argv, const std::function<int()>& body) const {
+  const bool alone = !is_spawned() && rank_place().size == 1;
+  return nproc > 1 && alone ? spawn_ranks(nproc, argv, timeout_seconds) : body();
+}
+
+Ranks* RankOptions::join(const RankPlace& place, std::string& device) const {
+  if (nproc > 1 && place.size > 1 && !is_spawned()) {
+    fail(ErrorKind::usage,
+         strprintf("--nproc %d contradicts %s, which has started %d processes.", nproc,
+                   place.launcher, place.size),
+         "Leave --nproc out under a launcher");
+  }
+  device = own_device(device, place);
+  if (place.size == 1) return nullptr;
+  if (place.rank != 0) set_log_level(LogLevel::error);  // the first tells of all
+  joined_ranks = connect(place, resolve_device(device), timeout_seconds);
+  return joined_ranks.get();
+}
+
+void run_together(const std::function<void()>& body) {
+  try {
+    body();
+  } catch (const Error& error) {
+    leave(error.message());
+    throw;
+  } catch (const std::exception& error) {
+    leave(split(error.what(), '\n')[0]);
+    throw;
+  }
+  joined_ranks.reset();
+}
+
+int end_of_ranks(int status) {
+  if (!joined_ranks) return status;
+  std::fflush(nullptr);
+  _exit(status);
+}
+
+}  // namespace mythos
