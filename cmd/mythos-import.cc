@@ -101,6 +101,7 @@ int run(Options options) {
   content.tokenizer = tokenizer.get();
   content.model = named_tensors(read.model->parameters);
   content.documents = read.documents;
+  content.model_files = read.model_files;
   if (retrofit) {
     content.config = retrofitted(read.config, *retrofit, options.weights);
     content.model = retrofitted(read.config.model, *retrofit, content.model);

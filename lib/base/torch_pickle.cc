@@ -1,387 +1,47 @@
 #include "base/torch_pickle.h"
 
-#include <cstring>
 #include <map>
 #include <optional>
 
-#include "base/error.h"
+#include "base/pickle_machine.h"
 #include "base/strings.h"
 
 namespace mythos {
 namespace {
 
-constexpr std::string_view kAdvice =
-    "Nothing of it was run. Only dictionaries of tensors are read: save model.state_dict(), or "
-    "convert with safetensors.torch.save_file";
+using pickle::Kind, pickle::Place, pickle::Value;
+
 constexpr size_t kMaxDimensions = 64;  // as PyTorch has it
-constexpr uint64_t kMaxPickleBytes = 16 << 20;
 
-// The opcodes of all protocols that tensors do not need, for messages: by their characters, and
-// those from 0x80 on in their order.
-constexpr std::string_view kLowOpcodes =
-    "0 POP 1 POP_MARK 2 DUP F FLOAT I INT L LONG P PERSID S STRING T BINSTRING U SHORT_BINSTRING "
-    "V UNICODE d DICT g GET i INST l LIST o OBJ p PUT B BINBYTES C SHORT_BINBYTES";
-constexpr std::string_view kHighOpcodes =
-    "PROTO NEWOBJ EXT1 EXT2 EXT4 TUPLE1 TUPLE2 TUPLE3 NEWTRUE NEWFALSE LONG1 LONG4 "
-    "SHORT_BINUNICODE BINUNICODE8 BINBYTES8 EMPTY_SET ADDITEMS FROZENSET NEWOBJ_EX STACK_GLOBAL "
-    "MEMOIZE FRAME BYTEARRAY8 NEXT_BUFFER READONLY_BUFFER";
-
-enum class Kind {
-  none,
-  boolean,
-  integer,
-  real,
-  text,
-  tuple,
-  list,
-  dict,
-  rebuild_tensor,
-  rebuild_parameter,
-  make_dict,
-  storage_type,
-  storage,
-  tensor,
-};
-constexpr const char* kKindNames[] = {
-    "None",
-    "a truth value",
-    "a whole number",
-    "a number",
-    "a text",
-    "a tuple",
-    "a list",
-    "a dictionary",
-    "_rebuild_tensor_v2",
-    "_rebuild_parameter",
-    "OrderedDict",
-    "a type of storage",
-    "a storage",
-    "a tensor",
-};
-
-struct Global {
-  std::string_view module, name;
-  Kind kind;
-  TorchType type = TorchType::f32;
-};
-constexpr Global kGlobals[] = {
-    {"torch._utils", "_rebuild_tensor_v2", Kind::rebuild_tensor},
-    {"torch._utils", "_rebuild_parameter", Kind::rebuild_parameter},
-    {"collections", "OrderedDict", Kind::make_dict},
-    {"torch", "DoubleStorage", Kind::storage_type, TorchType::f64},
-    {"torch", "FloatStorage", Kind::storage_type, TorchType::f32},
-    {"torch", "HalfStorage", Kind::storage_type, TorchType::f16},
-    {"torch", "BFloat16Storage", Kind::storage_type, TorchType::bf16},
-    {"torch", "LongStorage", Kind::storage_type, TorchType::i64},
-    {"torch", "IntStorage", Kind::storage_type, TorchType::i32},
-    {"torch", "ShortStorage", Kind::storage_type, TorchType::i16},
-    {"torch", "CharStorage", Kind::storage_type, TorchType::i8},
-    {"torch", "ByteStorage", Kind::storage_type, TorchType::u8},
-    {"torch", "BoolStorage", Kind::storage_type, TorchType::boolean},
-    {"torch", "ComplexFloatStorage", Kind::storage_type, TorchType::c64},
-    {"torch", "ComplexDoubleStorage", Kind::storage_type, TorchType::c128},
-};
-
-using Place = uint32_t;  // of a value in the interpreter's list
-
-struct Value {
-  Kind kind = Kind::none;
-  TorchType type = TorchType::f32;  // storage_type, storage
-  int64_t number = 0;               // boolean, integer; a storage's elements; a tensor's place
-  std::string_view text;
-  uint64_t begin = 0;        // of a storage's bytes in the file
-  std::vector<Place> items;  // tuple, list; of a dictionary keys and values in turn
-};
-
-// Interprets one pickle. Values refer to each other by their places in a list, so that those which
-// hold themselves do no harm.
-class Pickle {
+// A pickle whose persistent ids are storages in the archive, and whose calls make tensors of them.
+class TensorPickle : pickle::Machine {
  public:
-  Pickle(const MappedFile& file, const ZipMembers& members, const std::string& prefix)
-      : file_(file), members_(members), prefix_(prefix) {
-    const ZipMember& pickle = members.at(prefix + "data.pkl");
-    code_ = file.text().substr(pickle.begin, pickle.end - pickle.begin);
-  }
+  TensorPickle(const MappedFile& file, const ZipMembers& members, const std::string& prefix)
+      : Machine(file.path(), code_of(file, members, prefix)), members_(members), prefix_(prefix) {}
 
   std::vector<TorchTensor> read() {
-    if (code_.size() > kMaxPickleBytes) {
-      bad(0, strprintf("it has %u bytes, more than tensors need", code_.size()));
-    }
-    while (step()) {
-    }
-    const Place top = pop();
-    if (values_[top].kind != Kind::dict) bad_kind("it holds", top);
+    const Place top = run();
+    if (value(top).kind != Kind::dict) bad_kind("it holds", top);
     std::vector<TorchTensor> tensors = tensors_of(top);
     for (const char* member : {"model", "state_dict", "model_state_dict"}) {
       if (!tensors.empty()) break;
       const auto inner = entry(top, member);
-      if (inner && values_[*inner].kind == Kind::dict) tensors = tensors_of(*inner);
+      if (inner && value(*inner).kind == Kind::dict) tensors = tensors_of(*inner);
     }
-    if (tensors.empty()) bad(code_.size(), "its dictionary holds no tensors");
+    if (tensors.empty()) bad(code_bytes(), "its dictionary holds no tensors");
     return tensors;
   }
 
  private:
-  [[noreturn]] void bad(uint64_t at, const std::string& what) const {
-    fail(ErrorKind::data, strprintf("%s: data.pkl, byte %u: ", file_.path(), at) + what + ".",
-         kAdvice);
-  }
-  [[noreturn]] void bad(const std::string& what) const { bad(opcode_at_, what); }
-  [[noreturn]] void bad_kind(const std::string& what, Place place) const {
-    bad(what + " " + kKindNames[static_cast<size_t>(values_[place].kind)] +
-        ", which tensors do not need");
-  }
-
-  std::string_view take(uint64_t size) {
-    if (size > code_.size() - at_) bad("the pickle ends within an opcode: truncated?");
-    const std::string_view bytes = code_.substr(at_, size);
-    at_ += size;
-    return bytes;
-  }
-  template <class T>
-  T number() {
-    T value{};
-    std::memcpy(&value, take(sizeof value).data(), sizeof value);
-    return value;
-  }
-  std::string_view line() {
-    const size_t end = code_.find('\n', at_);
-    if (end == std::string_view::npos) bad("the pickle ends within a name: truncated?");
-    const std::string_view text = take(end - at_);
-    take(1);
-    return text;
-  }
-
-  void push(Value value) {
-    stack_.push_back(static_cast<Place>(values_.size()));
-    values_.push_back(std::move(value));
-  }
-  void push(Kind kind, int64_t number = 0) {
-    Value value;
-    value.kind = kind;
-    value.number = number;
-    push(std::move(value));
-  }
-  Place pop() {
-    if (stack_.size() <= (marks_.empty() ? 0 : marks_.back())) bad("nothing is on the stack");
-    const Place place = stack_.back();
-    stack_.pop_back();
-    return place;
-  }
-  std::vector<Place> pop_marked() {
-    if (marks_.empty()) bad("no MARK is on the stack");
-    const auto first = stack_.begin() + static_cast<ptrdiff_t>(marks_.back());
-    std::vector<Place> items(first, stack_.end());
-    stack_.erase(first, stack_.end());
-    marks_.pop_back();
-    return items;
-  }
-  Value& top(Kind kind, const char* expected) {
-    if (stack_.empty()) bad("nothing is on the stack");
-    Value& value = values_[stack_.back()];
-    if (value.kind != kind)
-      bad_kind(std::string("instead of ") + expected + " there is", stack_.back());
-    return value;
-  }
-  void push_tuple(size_t count) {
-    Value tuple;
-    tuple.kind = Kind::tuple;
-    tuple.items.resize(count);
-    for (size_t i = count; i-- > 0;) tuple.items[i] = pop();
-    push(std::move(tuple));
-  }
-  void push_marked(Kind kind) {
-    Value value;
-    value.kind = kind;
-    value.items = pop_marked();
-    push(std::move(value));
-  }
-
-  // Runs one opcode; false at the end.
-  bool step() {
-    opcode_at_ = at_;
-    const auto code = number<unsigned char>();
-    switch (code) {
-      case 0x80:
-        if (const auto protocol = number<uint8_t>(); protocol != 2) {
-          bad(strprintf("protocol %u instead of 2", protocol));
-        }
-        return true;
-      case '.':
-        return false;
-      case '(':
-        marks_.push_back(stack_.size());
-        return true;
-      case 'q':
-        remember(number<uint8_t>());
-        return true;
-      case 'r':
-        remember(number<uint32_t>());
-        return true;
-      case 'h':
-        recall(number<uint8_t>());
-        return true;
-      case 'j':
-        recall(number<uint32_t>());
-        return true;
-      default:
-        if (!step_value(code) && !step_container(code)) refuse(code);
-        return true;
-    }
-  }
-
-  bool step_value(unsigned char code) {
-    switch (code) {
-      case 'N':
-        push(Kind::none);
-        return true;
-      case 0x88:
-      case 0x89:
-        push(Kind::boolean, code == 0x88);
-        return true;
-      case 'J':
-        push(Kind::integer, number<int32_t>());
-        return true;
-      case 'K':
-        push(Kind::integer, number<uint8_t>());
-        return true;
-      case 'M':
-        push(Kind::integer, number<uint16_t>());
-        return true;
-      case 0x8a:
-        push(Kind::integer, long_number());
-        return true;
-      case 'G':
-        take(8);
-        push(Kind::real);
-        return true;
-      case 'X': {
-        Value text;
-        text.kind = Kind::text;
-        text.text = take(number<uint32_t>());
-        push(std::move(text));
-        return true;
-      }
-      case 'c':
-        push_global();
-        return true;
-      default:
-        return false;
-    }
-  }
-
-  bool step_container(unsigned char code) {
-    switch (code) {
-      case '}':
-        push(Kind::dict);
-        return true;
-      case ']':
-        push(Kind::list);
-        return true;
-      case ')':
-        push_tuple(0);
-        return true;
-      case 0x85:
-      case 0x86:
-      case 0x87:
-        push_tuple(code - 0x84U);
-        return true;
-      case 't':
-        push_marked(Kind::tuple);
-        return true;
-      case 'a':
-        append(Kind::list, "a list", {pop()});
-        return true;
-      case 'e':
-        append(Kind::list, "a list", pop_marked());
-        return true;
-      case 's': {
-        const Place value = pop();
-        append(Kind::dict, "a dictionary", {pop(), value});
-        return true;
-      }
-      case 'u': {
-        const std::vector<Place> items = pop_marked();
-        if (items.size() % 2 != 0) bad("a key without a value");
-        append(Kind::dict, "a dictionary", items);
-        return true;
-      }
-      case 'Q':
-        push_storage();
-        return true;
-      case 'R':
-        reduce();
-        return true;
-      case 'b':
-        pop();  // attributes, such as the _metadata of a state dict
-        top(Kind::dict, "a dictionary");
-        return true;
-      default:
-        return false;
-    }
-  }
-
-  [[noreturn]] void refuse(unsigned char code) const {
-    const std::vector<std::string> low = split(kLowOpcodes, ' '), high = split(kHighOpcodes, ' ');
-    std::string name = code >= 0x80 && code - 0x80U < high.size() ? high[code - 0x80U] : "";
-    for (size_t i = 0; i + 1 < low.size(); i += 2) {
-      if (low[i][0] == static_cast<char>(code)) name = low[i + 1];
-    }
-    if (!name.empty()) bad(strprintf("opcode %s is none that tensors need", name));
-    bad(strprintf("0x%02x is no opcode of a pickle", static_cast<unsigned>(code)));
-  }
-
-  void remember(uint32_t place) {
-    if (stack_.empty()) bad("nothing is on the stack");
-    memo_[place] = stack_.back();
-  }
-  void recall(uint32_t place) {
-    const auto found = memo_.find(place);
-    if (found == memo_.end()) bad(strprintf("nothing was put at %u", place));
-    stack_.push_back(found->second);
-  }
-  void append(Kind kind, const char* expected, const std::vector<Place>& items) {
-    Value& to = top(kind, expected);
-    to.items.insert(to.items.end(), items.begin(), items.end());
-  }
-
-  int64_t long_number() {
-    const auto size = number<uint8_t>();
-    const std::string_view bytes = take(size);
-    if (size > sizeof(int64_t)) bad("a whole number of more than 64 bits");
-    if (size == 0) return 0;
-    uint64_t value = static_cast<signed char>(bytes.back()) < 0 ? ~uint64_t{0} : 0;
-    std::memcpy(&value, bytes.data(), size);
-    return static_cast<int64_t>(value);
-  }
-
-  void push_global() {
-    const std::string_view module = line(), name = line();
-    for (const Global& known : kGlobals) {
-      if (known.module != module || known.name != name) continue;
-      Value value;
-      value.kind = known.kind;
-      value.type = known.type;
-      push(std::move(value));
-      return;
-    }
-    bad("global '" + escaped(std::string(module) + "." + std::string(name)) +
-        "' is none that tensors need");
-  }
-
-  const Value& argument(const Value& tuple, size_t i, Kind kind, const char* what) const {
-    const Value& value = values_[tuple.items[i]];
-    if (value.kind != kind) bad_kind(std::string(what) + " is", tuple.items[i]);
-    return value;
+  static std::string_view code_of(const MappedFile& file, const ZipMembers& members,
+                                  const std::string& prefix) {
+    const ZipMember& pickle = members.at(prefix + "data.pkl");
+    return file.text().substr(pickle.begin, pickle.end - pickle.begin);
   }
 
   // ('storage', type, key, device, number of elements) → the storage.
-  void push_storage() {
-    const Place id = pop();
-    if (values_[id].kind != Kind::tuple || values_[id].items.size() != 5) {
-      bad_kind("instead of a storage's five facts there is", id);
-    }
-    const Value& facts = values_[id];
+  Value storage_of(const Value& facts) override {
+    if (facts.items.size() != 5) bad("a storage without five facts");
     if (argument(facts, 0, Kind::text, "the kind").text != "storage") bad("not a storage");
     const TorchType type = argument(facts, 1, Kind::storage_type, "the type of a storage").type;
     const std::string_view key = argument(facts, 2, Kind::text, "the name of a storage").text;
@@ -399,31 +59,7 @@ class Pickle {
     storage.type = type;
     storage.number = count;
     storage.begin = member->second.begin;
-    push(std::move(storage));
-  }
-
-  void reduce() {
-    const Place arguments = pop(), callable = pop();
-    if (values_[arguments].kind != Kind::tuple)
-      bad_kind("instead of arguments there is", arguments);
-    const std::vector<Place>& items = values_[arguments].items;
-    switch (values_[callable].kind) {
-      case Kind::make_dict:
-        if (!items.empty()) bad("an OrderedDict that is made from something");
-        push(Kind::dict);
-        return;
-      case Kind::rebuild_tensor:
-        if (items.size() < 4) bad("_rebuild_tensor_v2 has too few arguments");
-        rebuild(values_[arguments]);
-        return;
-      case Kind::rebuild_parameter:
-        if (items.empty()) bad("_rebuild_parameter has no argument");
-        argument(values_[arguments], 0, Kind::tensor, "a parameter");
-        stack_.push_back(items[0]);
-        return;
-      default:
-        bad_kind("what is called is", callable);
-    }
+    return storage;
   }
 
   std::vector<int64_t> sizes(const Value& tuple, const char* what) const {
@@ -436,7 +72,7 @@ class Pickle {
   }
 
   // (storage, offset in elements, shape, strides, …) → the tensor.
-  void rebuild(const Value& arguments) {
+  Value rebuilt(const Value& arguments) override {
     const Value& storage = argument(arguments, 0, Kind::storage, "the storage of a tensor");
     const int64_t offset = argument(arguments, 1, Kind::integer, "a tensor's offset").number;
     TorchTensor tensor;
@@ -466,14 +102,17 @@ class Pickle {
     }
     tensor.begin =
         storage.begin + (empty ? 0 : static_cast<uint64_t>(offset) * element_bytes(storage.type));
-    push(Kind::tensor, static_cast<int64_t>(tensors_.size()));
+    Value made;
+    made.kind = Kind::tensor;
+    made.number = static_cast<int64_t>(tensors_.size());
     tensors_.push_back(std::move(tensor));
+    return made;
   }
 
   std::optional<Place> entry(Place dict, std::string_view key) const {
-    const std::vector<Place>& items = values_[dict].items;
+    const std::vector<Place>& items = value(dict).items;
     for (size_t i = 0; i + 1 < items.size(); i += 2) {
-      const Value& name = values_[items[i]];
+      const Value& name = value(items[i]);
       if (name.kind == Kind::text && name.text == key) return items[i + 1];
     }
     return std::nullopt;
@@ -482,28 +121,21 @@ class Pickle {
   std::vector<TorchTensor> tensors_of(Place dict) const {
     std::vector<TorchTensor> found;
     std::map<std::string_view, bool> names;
-    const std::vector<Place>& items = values_[dict].items;
+    const std::vector<Place>& items = value(dict).items;
     for (size_t i = 0; i + 1 < items.size(); i += 2) {
-      const Value &key = values_[items[i]], &value = values_[items[i + 1]];
-      if (key.kind != Kind::text || value.kind != Kind::tensor) continue;
+      const Value &key = value(items[i]), &held = value(items[i + 1]);
+      if (key.kind != Kind::text || held.kind != Kind::tensor) continue;
       if (!names.emplace(key.text, true).second) {
         bad("tensor '" + escaped(std::string(key.text)) + "' is in the dictionary twice");
       }
-      found.push_back(tensors_[static_cast<size_t>(value.number)]);
+      found.push_back(tensors_[static_cast<size_t>(held.number)]);
       found.back().name = std::string(key.text);
     }
     return found;
   }
 
-  const MappedFile& file_;
   const ZipMembers& members_;
   const std::string& prefix_;
-  std::string_view code_;
-  uint64_t at_ = 0, opcode_at_ = 0;
-  std::vector<Value> values_;
-  std::vector<Place> stack_;
-  std::vector<size_t> marks_;  // heights of the stack
-  std::map<uint32_t, Place> memo_;
   std::vector<TorchTensor> tensors_;
 };
 
@@ -511,7 +143,7 @@ class Pickle {
 
 std::vector<TorchTensor> read_torch_pickle(const MappedFile& file, const ZipMembers& members,
                                            const std::string& prefix) {
-  return Pickle(file, members, prefix).read();
+  return TensorPickle(file, members, prefix).read();
 }
 
 }  // namespace mythos

@@ -362,11 +362,14 @@ LoadedCheckpoint read_checkpoint(const fs::path& directory, const Manifest& mani
   if (const auto documents = out.state.find("documents"); documents != out.state.end()) {
     out.documents = document_ends_from_json(*documents, (directory / "state.json").string());
   }
+  for (const ManifestFile& file : manifest.files) {
+    if (is_model_file(file.name)) out.model_files[file.name] = read_file(directory / file.name);
+  }
   out.model = std::make_unique<Model>(out.config.model, device);
   TensorMap weights = read_whole_tensors(directory, manifest.model);
   if (purpose == LoadFor::averages) take_averages(directory, manifest, weights);
   out.nonfinite = find_nonfinite(weights);
-  if (purpose == LoadFor::computing || purpose == LoadFor::averages) {
+  if (purpose != LoadFor::training && purpose != LoadFor::resuming) {
     out.model->parameters.adopt(weights, directory.string());
   } else {
     out.model->parameters.load(weights, directory.string());
@@ -429,7 +432,9 @@ LoadedCheckpoint load_step(const fs::path& directory, at::Device device, LoadFor
 LoadedCheckpoint load_checkpoint(const fs::path& path, at::Device device, LoadFor purpose) {
   const fs::path target = target_of(path);
   if (is_step_directory(target)) return load_step(target, device, purpose);
-  if (is_published(target)) return load_published(target, device, purpose);
+  if (const auto published = published_config(target)) {
+    return load_published(target, *published, device, purpose);
+  }
   std::string newest_fault;
   std::vector<fs::path> damaged;
   for (bool again = true; again;) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/files.h"
+#include "checkpoint/model_files.h"
 #include "checkpoint/openmythos.h"
 #include "checkpoint/safetensors.h"
 #include "checkpoint/slices.h"
@@ -35,6 +36,7 @@ struct CheckpointContent {
   nlohmann::json state;  // step, tokens, loss, data cursor, random state
   // BOS and EOS of the training's documents; unknown for an imported model.
   std::optional<DocumentEnds> documents;
+  ModelFiles model_files;                // of the published model that this one was made of
   uint64_t max_file_bytes = 4ULL << 30;  // of a tensor file; a larger tensor has a file to itself
 };
 
@@ -91,6 +93,7 @@ struct LoadedCheckpoint {
   NonFinite nonfinite;  // in the model's tensors, then in the optimizer's
   // BOS and EOS of the training's documents; unknown for imported and old checkpoints.
   std::optional<DocumentEnds> documents;
+  ModelFiles model_files;
 
   // Whether the model was trained by config.train, which need not be so for an imported model.
   bool was_trained() const { return state.contains("cursor"); }
@@ -98,9 +101,12 @@ struct LoadedCheckpoint {
 
 enum class LoadFor {
   computing,  // weights without gradients, on a CPU read-only in the mapped files
-  averages,   // as for computing, with the averages of the weights (train.ema_decay) instead
-  training,   // weights with gradients, in memory of their own
-  resuming,   // as for training, and the optimizer's state
+  // As for computing, for text alone: its logits show values that are not finite, so a published
+  // model's weights, which have no checksums, are not read through for them.
+  decoding,
+  averages,  // as for computing, with the averages of the weights (train.ema_decay) instead
+  training,  // weights with gradients, in memory of their own
+  resuming,  // as for training, and the optimizer's state
 };
 
 // Loads a checkpoint after comparing every byte with the manifest, or a directory as models are
@@ -110,7 +116,8 @@ enum class LoadFor {
 // range of the damage), if `path` itself is a damaged step directory (it names the checkpoint
 // before), if a tensor's name or shape does not match, or if averages are asked for and there are
 // none. A checkpoint is not pruned while it is
-// loaded. Values that are not finite are loaded, with one warning that counts them.
+// loaded. Values that are not finite are loaded, with one warning that counts them (but see
+// LoadFor::decoding).
 LoadedCheckpoint load_checkpoint(const fs::path& path, at::Device device,
                                  LoadFor purpose = LoadFor::computing);
 

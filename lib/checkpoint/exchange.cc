@@ -21,7 +21,6 @@ namespace {
 constexpr std::string_view kModelSchema = "mythos.model/1";
 // Metadata of every export: loaders of other projects look for the key "format".
 const std::map<std::string, std::string> kMetadata = {{"format", "pt"}};
-constexpr const char* kDocuments = "mythos.documents";
 
 ModelConfig native_config(nlohmann::json json, const fs::path& path) {
   if (json.is_object()) {
@@ -50,15 +49,6 @@ Config read_config(ExchangeFormat format, const fs::path& path) {
                      : native_config(json, path);
   config.train.seq_len = std::min(config.train.seq_len, config.model.max_seq_len);
   return config;
-}
-
-// The BOS and EOS of the training's documents, as an export states them in the metadata of its
-// tensors.
-std::optional<DocumentEnds> documents_of(const StoredWeights& stored, const std::string& origin) {
-  const auto text = stored.metadata.find(kDocuments);
-  if (text == stored.metadata.end()) return std::nullopt;
-  return document_ends_from_json(nlohmann::json::parse(text->second, nullptr, false),
-                                 origin + ": metadata");
 }
 
 TensorMap stored_tensors(const Parameters& parameters, at::ScalarType dtype,
@@ -137,7 +127,12 @@ ExchangedModel read_exchanged(ExchangeFormat format, const fs::path& weights,
     fail(ErrorKind::usage, "--format gguf is written by mythos export alone, not read.",
          "Import the directory that the .gguf file was converted from.");
   }
-  ExchangedModel out{read_config(format, config), nullptr, {}, std::nullopt};
+  ExchangedModel out{read_config(format, config), nullptr, {}, std::nullopt, {}};
+  std::error_code status;
+  if (format == ExchangeFormat::hf) {
+    out.model_files =
+        read_model_files(fs::is_directory(weights, status) ? weights : weights.parent_path());
+  }
   StoredWeights stored = read_without_tables(format, weights);
   TensorMap& tensors = stored.tensors;
   const std::string prefix = take_wrapper_prefix(tensors);
@@ -153,7 +148,7 @@ ExchangedModel read_exchanged(ExchangeFormat format, const fs::path& weights,
   }
   out.model = std::make_unique<Model>(out.config.model);
   out.model->parameters.load(tensors, weights.string());
-  out.documents = documents_of(stored, weights.string());
+  out.documents = declared_ends(stored.metadata, out.model_files, weights.string());
   return out;
 }
 
@@ -177,11 +172,17 @@ std::vector<std::string> write_exchanged(ExchangeFormat format, const fs::path& 
     write_file_atomic(directory / names.back(), to_toml(checkpoint.config));
   }
   auto metadata = kMetadata;
-  if (checkpoint.documents) metadata[kDocuments] = to_json(*checkpoint.documents).dump();
+  if (checkpoint.documents) metadata[kDocumentsKey] = to_json(*checkpoint.documents).dump();
   write_safetensors(directory / names[0], {tensors.begin(), tensors.end()}, metadata);
   write_file_atomic(directory / names[1], text + "\n");
   if (checkpoint.tokenizer) {
     for (std::string& name : export_tokenizer(directory, *checkpoint.tokenizer)) {
+      names.push_back(std::move(name));
+    }
+  }
+  if (format == ExchangeFormat::hf) {
+    for (std::string& name :
+         write_model_files(directory, checkpoint.model_files, checkpoint.tokenizer.get())) {
       names.push_back(std::move(name));
     }
   }

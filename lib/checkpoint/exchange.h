@@ -20,8 +20,10 @@ ExchangeFormat exchange_format(const std::string& name);
 struct ExchangedModel {
   Config config;
   std::unique_ptr<Model> model;
-  NonFinite nonfinite;                    // in the tensors, under the files' names
-  std::optional<DocumentEnds> documents;  // only if an export of this program tells them
+  NonFinite nonfinite;  // in the tensors, under the files' names
+  // Only if an export of this program tells them, or (hf) a file beside the weights.
+  std::optional<DocumentEnds> documents;
+  ModelFiles model_files;  // hf: those beside the weights
 };
 
 // Reads a model. `weights` is a path for read_weights (weight_files.h); `config` is a .json file,
@@ -32,11 +34,11 @@ struct ExchangedModel {
 ExchangedModel read_exchanged(ExchangeFormat format, const fs::path& weights,
                               const fs::path& config);
 
-// Writes model.safetensors, config.json, config.toml (safetensors) and the tokenizer
-// (export_tokenizer) into a directory that exists, and returns their names. With bf16, matrices are
-// rounded as for computing in bf16; norms, router, injection and halting stay fp32, but for hf,
-// whose tensors are all of one type. Fails (usage) if the format cannot express the model. Not for
-// gguf.
+// Writes model.safetensors, config.json, config.toml (safetensors), the tokenizer
+// (export_tokenizer) and the published model's files (hf) into a directory that exists, and returns
+// their names. With bf16, matrices are rounded as for computing in bf16; norms, router, injection
+// and halting stay fp32, but for hf, whose tensors are all of one type. Fails (usage) if the format
+// cannot express the model. Not for gguf.
 std::vector<std::string> write_exchanged(ExchangeFormat format, const fs::path& directory,
                                          const LoadedCheckpoint& checkpoint, at::ScalarType dtype);
 

@@ -20,7 +20,7 @@ bool is_export(const fs::path& directory) {
   for (const auto& entry : fs::directory_iterator(directory, status)) {
     const std::string name = entry.path().filename().string();
     if (name != "model.safetensors" && name != "config.json" && name != "config.toml" &&
-        name != kGgufFile && !is_tokenizer_export(name)) {
+        name != kGgufFile && !is_tokenizer_export(name) && !is_model_file(name)) {
       return false;
     }
   }

@@ -164,6 +164,8 @@ void add_tokenizer_of(const LoadedCheckpoint& checkpoint, GgufMetadata& metadata
   // As mythos-generate(1) begins texts.
   const bool bos = checkpoint.documents && checkpoint.documents->bos != Share::none;
   add_gguf_tokenizer(*checkpoint.tokenizer, checkpoint.config.model.vocab_size, bos, metadata);
+  const std::string chat = chat_template_of(checkpoint.model_files, checkpoint.path.string());
+  if (!chat.empty()) metadata.emplace_back("tokenizer.chat_template", chat);
 }
 
 }  // namespace

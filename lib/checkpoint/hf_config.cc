@@ -105,6 +105,7 @@ Config read_family(const HfFamily& family, const json& file, const std::string& 
   for (const HfKey& key : keys_of(family)) {
     set_key(config, key.key, value_of(file, key, origin), key.field, origin);
   }
+  if (family.complete) family.complete(file, origin, config);
   config.train.seq_len = std::min(config.train.seq_len, config.model.max_seq_len);
   try {
     config.validate();

@@ -250,13 +250,16 @@ void read_huginn(const json& file, const std::string& origin, Config& config) {
   c.injection_norm = false;
   const json* bias = find_field(file, "qk_bias");
   c.attention_bias = bias && *bias == true ? AttentionBias::qk : AttentionBias::none;
-  const auto width = number_of<int64_t>(file, "n_embd", 0, origin);
-  c.embedding_scale =
-      number_of(file, "init_values.embed_scale", std::sqrt(static_cast<double>(width)), origin);
-  if (c.initial_state == InitialState::random) {
-    c.state_std = number_of(file, "init_values.std", like_init(width), origin) * c.embedding_scale;
-  }
   config.train.loop_sampling = LoopSampling::lognormal_poisson;
+}
+
+void complete_huginn(const json& file, const std::string& origin, Config& config) {
+  ModelConfig& c = config.model;
+  const double width_root = std::sqrt(static_cast<double>(c.dim));
+  c.embedding_scale = number_of(file, "init_values.embed_scale", width_root, origin);
+  if (c.initial_state == InitialState::random) {
+    c.state_std = number_of(file, "init_values.std", like_init(c.dim), origin) * c.embedding_scale;
+  }
 }
 
 void write_huginn(const Config& config, ordered_json& file) {
@@ -297,18 +300,14 @@ void read_parcae(const json& file, const std::string& origin, Config& config) {
   c.readout = true;
   c.qk_norm_weight = false;
   c.qk_norm_eps = std::ldexp(1.0, -23);
-  c.core_kv_heads = number_of<int64_t>(file, "num_attention_heads", 0, origin);
-  if (c.initial_state == InitialState::random) {
-    c.state_std = like_init(number_of<int64_t>(file, "n_embd", 1, origin));
-  }
-  c.prelude_layers = number_of<int64_t>(file, "n_layers_in_prelude", 0, origin);
-  c.core_layers = number_of<int64_t>(file, "n_layers_in_recurrent_block", 1, origin);
-  c.coda_layers = number_of<int64_t>(file, "n_layers_in_coda", 0, origin);
-  c.max_loop_iters = number_of<int64_t>(file, "mean_recurrence", 1, origin);
-  if (c.prelude_layers + c.core_layers + c.coda_layers <= 3 * 4096) {
-    c.value_embeddings = value_layers(c, config.train.backprop_loops);
-  }
   config.train.loops_per = LoopsPer::sequence;
+}
+
+void complete_parcae(const json&, const std::string&, Config& config) {
+  ModelConfig& c = config.model;
+  c.core_kv_heads = c.n_heads;
+  if (c.initial_state == InitialState::random) c.state_std = like_init(c.dim);
+  c.value_embeddings = value_layers(c, config.train.backprop_loops);
 }
 
 void write_parcae(const Config& config, ordered_json& file) {
@@ -322,16 +321,17 @@ void write_parcae(const Config& config, ordered_json& file) {
 }
 
 const HfFamily kFamilies[] = {
-    {"llama", "model_type", "LlamaForCausalLM", {}, kNoBias, read_llama, write_stack},
-    {"smollm", "model_type", "LlamaForCausalLM", {}, kNoBias, read_llama, write_stack},
-    {"qwen2", "model_type", "Qwen2ForCausalLM", {}, {}, read_qwen2, write_stack},
-    {"qwen3", "model_type", "Qwen3ForCausalLM", {}, kNoBias, read_qwen3, write_stack},
-    {"ouro", "model_type", "OuroForCausalLM", kOuroKeys, kNoBias, read_ouro, write_ouro},
+    {"llama", "model_type", "LlamaForCausalLM", {}, kNoBias, read_llama, nullptr, write_stack},
+    {"smollm", "model_type", "LlamaForCausalLM", {}, kNoBias, read_llama, nullptr, write_stack},
+    {"qwen2", "model_type", "Qwen2ForCausalLM", {}, {}, read_qwen2, nullptr, write_stack},
+    {"qwen3", "model_type", "Qwen3ForCausalLM", {}, kNoBias, read_qwen3, nullptr, write_stack},
+    {"ouro", "model_type", "OuroForCausalLM", kOuroKeys, kNoBias, read_ouro, nullptr, write_ouro},
     {"nanbeige", "model_type", "NanbeigeForCausalLM", kNanbeigeKeys, kNanbeigeFixed, read_nanbeige,
-     write_nanbeige},
+     nullptr, write_nanbeige},
     {"huginn_raven", "model_type", "RavenForCausalLM", kHuginnKeys, kHuginnFixed, read_huginn,
-     write_huginn},
-    {"ParcaeConfig", "_class_name", "Parcae", kParcaeKeys, kParcaeFixed, read_parcae, write_parcae},
+     complete_huginn, write_huginn},
+    {"ParcaeConfig", "_class_name", "Parcae", kParcaeKeys, kParcaeFixed, read_parcae,
+     complete_parcae, write_parcae},
 };
 
 bool is_stack(const HfFamily& family) {

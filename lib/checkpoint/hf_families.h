@@ -29,8 +29,10 @@ struct HfFamily {
   std::string_view architecture;
   std::span<const HfKey> keys;
   std::span<const HfFixed> fixed;
-  // What the family's code settles, and what follows from several fields.
+  // What the family's code settles, before the fields that are keys, which may change it.
   void (*read)(const nlohmann::json& file, const std::string& origin, Config& config);
+  // What follows from the keys; null: nothing.
+  void (*complete)(const nlohmann::json& file, const std::string& origin, Config& config);
   // Fields that are neither keys nor fixed.
   void (*write)(const Config& config, nlohmann::ordered_json& file);
 };

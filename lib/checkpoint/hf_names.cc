@@ -211,6 +211,30 @@ bool is_inert(const ModelConfig& c, const std::string& name) {
   return name.starts_with("value_embeds.") || name.ends_with(".attn.ve_gate.weight");
 }
 
+// Whether tensors are one behind the other in memory that one owner holds, as files hold gate_proj
+// and up_proj by the order of their names.
+bool lie_together(const std::vector<Tensor>& parts) {
+  for (size_t i = 1; i < parts.size(); ++i) {
+    const Tensor &a = parts[i - 1], &b = parts[i];
+    const auto* end = static_cast<const std::byte*>(a.const_data_ptr()) + a.nbytes();
+    if (!a.is_cpu() || !b.is_cpu() || a.scalar_type() != b.scalar_type()) return false;
+    if (!a.is_contiguous() || !b.is_contiguous() || b.const_data_ptr() != end) return false;
+  }
+  return true;
+}
+
+// The rows of tensors [M,...], those of the first on top.
+Tensor joined_rows(const std::vector<Tensor>& parts) {
+  if (parts.size() == 1) return parts[0];
+  if (!lie_together(parts)) return at::cat(parts, 0);
+  std::vector<int64_t> shape = parts[0].sizes().vec();
+  shape[0] = 0;
+  for (const Tensor& part : parts) shape[0] += part.size(0);
+  // Every part holds its file's mapping as long as it lives.
+  return at::from_blob(
+      const_cast<void*>(parts[0].const_data_ptr()), shape, [parts](void*) {}, parts[0].options());
+}
+
 class Reading {
  public:
   Reading(const ModelConfig& config, const TensorMap& published, const std::string& origin)
@@ -229,8 +253,8 @@ class Reading {
       int64_t begin = 0;
       for (const NamedShape& native : row.native) {
         out_.tensors[native.name] = [sources, begin, native] {
-          if (sources.size() > 1) return at::cat(sources, 0).reshape(native.shape);
-          return sources[0].reshape({-1}).narrow(0, begin, native.numel()).reshape(native.shape);
+          const Tensor numbers = joined_rows(sources).reshape({-1});
+          return numbers.narrow(0, begin, native.numel()).reshape(native.shape);
         };
         begin += native.numel();
       }

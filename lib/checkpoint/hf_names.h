@@ -17,8 +17,8 @@ bool is_hf_table(const std::string& name);
 constexpr const char* kComputedTable = "angles of positions, which are computed";
 
 struct HfTensors {
-  // By native name. A tensor that is one of the published ones is that tensor's memory; one that is
-  // joined of several is made when it is asked for.
+  // By native name. A tensor that is one of the published ones, or several that lie one behind the
+  // other, is their memory; one that is joined of others is made when it is asked for.
   StoredTensors tensors;
   std::vector<std::string> dropped;  // lines for the log: what was left out, and why
 };

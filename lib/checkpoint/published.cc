@@ -14,6 +14,7 @@
 #include "checkpoint/hf_names.h"
 #include "checkpoint/json_file.h"
 #include "checkpoint/weight_files.h"
+#include "text/chat/chat_template.h"
 #include "text/load_tokenizer.h"
 
 namespace mythos {
@@ -27,18 +28,6 @@ std::unique_ptr<Tokenizer> find_tokenizer(const fs::path& directory) {
     if (fs::exists(directory / name, status)) return load_tokenizer(directory);
   }
   return nullptr;
-}
-
-// Whether the library `transformers` puts BOS before a text; unknown where no file says so.
-std::optional<DocumentEnds> declared_ends(const fs::path& directory) {
-  const fs::path path = directory / "tokenizer_config.json";
-  std::error_code status;
-  if (!fs::exists(path, status)) return std::nullopt;
-  const nlohmann::json json = read_json(path);
-  if (!json.is_object()) return std::nullopt;
-  const auto adds = json.find("add_bos_token");
-  if (adds == json.end() || !adds->is_boolean()) return std::nullopt;
-  return DocumentEnds{adds->get<bool>() ? Share::all : Share::none, Share::all};
 }
 
 // Looks at each tensor once; its pages do not stay.
@@ -74,17 +63,40 @@ StoredTensors letting_go(StoredTensors tensors, MappedRanges mapped) {
   return tensors;
 }
 
-}  // namespace
+// A directory whose files have been opened and whose tensors fit its config.json.
+struct Opened {
+  Config config;
+  StoredWeights stored;
+  HfTensors read;
+};
 
-bool is_published(const fs::path& path) {
-  std::error_code status;
-  const fs::path config = path / kConfig;
-  if (!fs::is_directory(path, status) || !fs::is_regular_file(config, status)) return false;
-  if (!checkpoint_directories(path).empty()) return false;
-  return is_hf_config(read_json(config));
+Opened open_published(const fs::path& directory, const nlohmann::json& config) {
+  const std::string origin = directory.string();
+  Opened out;
+  out.config = config_from_hf(config, (directory / kConfig).string());
+  out.stored = read_weights(directory, is_hf_table);
+  const std::string prefix = take_wrapper_prefix(out.stored.tensors);
+  if (!prefix.empty())
+    log_info(strprintf("%s: took the prefix '%s' off all names", origin, prefix));
+  require_floating_point(out.stored.tensors, origin);
+  out.read = from_hf(out.config.model, out.stored.tensors, origin);
+  return out;
 }
 
-LoadedCheckpoint load_published(const fs::path& directory, at::Device device, LoadFor purpose) {
+}  // namespace
+
+std::optional<nlohmann::json> published_config(const fs::path& path) {
+  std::error_code status;
+  const fs::path config = path / kConfig;
+  if (!fs::is_directory(path, status) || !fs::is_regular_file(config, status)) return std::nullopt;
+  if (!checkpoint_directories(path).empty()) return std::nullopt;
+  std::optional<nlohmann::json> json = read_json(config);
+  if (!is_hf_config(*json)) json.reset();
+  return json;
+}
+
+LoadedCheckpoint load_published(const fs::path& directory, const nlohmann::json& config,
+                                at::Device device, LoadFor purpose) {
   const std::string origin = directory.string();
   if (purpose == LoadFor::resuming || purpose == LoadFor::averages) {
     fail(ErrorKind::data,
@@ -96,21 +108,18 @@ LoadedCheckpoint load_published(const fs::path& directory, at::Device device, Lo
   }
   LoadedCheckpoint out;
   out.path = directory;
-  out.config = config_from_hf(read_json(directory / kConfig), (directory / kConfig).string());
+  Opened opened = open_published(directory, config);
+  out.config = opened.config;
   out.tokenizer = find_tokenizer(directory);
-  out.documents = declared_ends(directory);
+  out.model_files = read_model_files(directory);
+  out.documents = declared_ends(opened.stored.metadata, out.model_files, origin);
   out.state = nlohmann::json::object();
-  StoredWeights stored = read_weights(directory, is_hf_table);
-  const std::string prefix = take_wrapper_prefix(stored.tensors);
-  if (!prefix.empty())
-    log_info(strprintf("%s: took the prefix '%s' off all names", origin, prefix));
-  require_floating_point(stored.tensors, origin);
-  out.nonfinite = look_through(stored);
+  if (purpose != LoadFor::decoding) out.nonfinite = look_through(opened.stored);
   if (!out.nonfinite.none()) log_warning(origin + ": " + out.nonfinite.text());
-  HfTensors read = from_hf(out.config.model, stored.tensors, origin);
-  for (const std::string& line : read.dropped) log_info(origin + ": left out " + line);
-  stored.tensors.clear();  // each tensor's own source holds it from here on
-  StoredTensors tensors = letting_go(std::move(read.tensors), std::move(stored.mapped));
+  for (const std::string& line : opened.read.dropped) log_info(origin + ": left out " + line);
+  opened.stored.tensors.clear();  // each tensor's own source holds it from here on
+  StoredTensors tensors =
+      letting_go(std::move(opened.read.tensors), std::move(opened.stored.mapped));
   if (purpose == LoadFor::training) {
     out.model = std::make_unique<Model>(out.config.model, device);
     out.model->parameters.load(std::move(tensors), origin);
@@ -119,6 +128,44 @@ LoadedCheckpoint load_published(const fs::path& directory, at::Device device, Lo
         out.config.model, Parameters(out.config.model, device, std::move(tensors), origin));
   }
   return out;
+}
+
+PublishedSummary summarise_published(const fs::path& directory, const nlohmann::json& config) {
+  const Opened opened = open_published(directory, config);
+  PublishedSummary out;
+  out.family = config.at(config.contains("model_type") ? "model_type" : "_class_name");
+  out.loops = opened.config.model.max_loop_iters;
+  for (const TensorDeclaration& tensor : declared_tensors(opened.config.model)) {
+    out.parameters += tensor.numel();
+  }
+  for (const fs::path& file : opened.stored.files) {
+    std::error_code status;
+    out.files.push_back(file.filename().string());
+    out.bytes += fs::file_size(file, status);
+  }
+  out.tensors = static_cast<int64_t>(opened.stored.tensors.size());
+  for (const auto& [name, tensor] : opened.stored.tensors) {
+    out.types[std::string(stored_type_name(tensor.scalar_type()))] += tensor.numel();
+  }
+  out.left_out = opened.read.dropped;
+  if (const auto tokenizer = find_tokenizer(directory)) out.tokenizer = tokenizer->file_name();
+  return out;
+}
+
+DownloadCheck verify_published(const fs::path& directory, const nlohmann::json& config) {
+  DownloadCheck check;
+  try {
+    const Opened opened = open_published(directory, config);
+    if (const auto tokenizer = find_tokenizer(directory)) {
+      generation_stop_ids(directory, *tokenizer);
+    }
+    check = check_downloads(opened.stored.files);
+    const NonFinite found = look_through(opened.stored);
+    if (!found.none()) log_warning(directory.string() + ": " + found.text());
+  } catch (const Error& error) {
+    check.faults.push_back(error.what());
+  }
+  return check;
 }
 
 }  // namespace mythos

@@ -190,7 +190,8 @@ class Reader {
     if (source_.files.size() == 1 && source_.index.empty()) {
       SafetensorsFile file = read_tensor_file(source_.files[0], passed_over_);
       note_mapped(file);
-      return {std::move(file.tensors), std::move(file.metadata), std::move(weights_.mapped)};
+      return {std::move(file.tensors), std::move(file.metadata), std::move(weights_.mapped),
+              source_.files};
     }
     log_info(strprintf("reading %u files of %s", source_.files.size(), path_));
     for (const fs::path& file : source_.files) read_file(file);
@@ -199,6 +200,7 @@ class Reader {
       const fs::path& origin = source_.index.empty() ? path_ : source_.index;
       fail(ErrorKind::data, origin.string() + ": " + listed(faults_), advice_);
     }
+    weights_.files = source_.files;
     return std::move(weights_);
   }
 

@@ -20,6 +20,7 @@ struct StoredWeights {
   std::map<std::string, std::string> metadata;
   // What of the tensors lies in mappings of files.
   MappedRanges mapped;
+  std::vector<fs::path> files;
 };
 
 // Reads the tensors of a model that another program wrote, in one .safetensors file or in several,

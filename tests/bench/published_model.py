@@ -161,7 +161,7 @@ def main():
     index, total = {}, 0
     for i, part in enumerate(files):
         name = "model.safetensors" if len(files) == 1 else f"model-{i + 1:05}-of-{len(files):05}.safetensors"
-        total += write_file(args.directory / name, part, pool, ones, rng)
+        total += write_file(args.directory / name, sorted(part), pool, ones, rng)  # as published files have them
         index.update({tensor: name for tensor, _ in part})
     if len(files) > 1:
         (args.directory / "model.safetensors.index.json").write_text(

@@ -401,6 +401,16 @@ json.dump(answer["choices"][0]["logprobs"]["content"][0], open(sys.argv[2], "w")
   }
 }
 
+TEST_F(GgufExport, TakesThePublishedChatTemplateAlong) {
+  use(config_from_hf(gguf_family("llama"), "f"));
+  checkpoint_.tokenizer = parse_sentencepiece(sample_vocabulary(), "v");
+  write();
+  EXPECT_EQ(read().metadata.count("tokenizer.chat_template"), 0u);
+  checkpoint_.model_files = {{"chat_template.jinja", "{{ x }}"}};
+  write();
+  EXPECT_EQ(std::get<std::string>(read().metadata.at("tokenizer.chat_template")), "{{ x }}");
+}
+
 // PyPI's `gguf` reads the same: MYTHOS_TEST_PYTHON names an interpreter that has it.
 TEST_F(GgufExport, PublishedReaderReadsTheSame) {
   const char* chosen = std::getenv("MYTHOS_TEST_PYTHON");

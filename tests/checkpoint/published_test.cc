@@ -5,8 +5,10 @@
 
 #include "../scratch.h"
 #include "../torch_bytes.h"
+#include "base/sha256.h"
 #include "checkpoint/hf_config.h"
 #include "checkpoint/hf_names.h"
+#include "infer/engine/decoder.h"
 #include "ops/linear/matrix.h"
 #include "sample.h"
 
@@ -148,6 +150,121 @@ TEST_F(Published, WeightsAreComputedWithWhereTheyLie) {
   EXPECT_TRUE(is_mapped(weights.embed));
   EXPECT_TRUE(is_mapped(weights.head.values));
   EXPECT_TRUE(is_mapped(weights.core.layers[1].dense.down.values));
+}
+
+// A file has gate_proj and up_proj one behind the other, but not q_proj, k_proj and v_proj.
+TEST_F(Published, RowsThatLieTogetherAreOneMappedTensor) {
+  write_one_file();
+  LoadedCheckpoint loaded = load();
+  const Parameters& parameters = loaded.model->parameters;
+  EXPECT_TRUE(is_mapped(parameters.at("core.1.ffn.gate_up.weight")));
+  EXPECT_FALSE(is_mapped(parameters.at("core.1.attn.qkv.weight")));
+  expect_same_model();
+  // A tensor between them keeps them apart.
+  NamedTensors apart;
+  for (const auto& item : tensors_) {
+    if (!item.first.ends_with("up_proj.weight")) apart.push_back(item);
+  }
+  for (const auto& item : tensors_) {
+    if (item.first.ends_with("up_proj.weight")) apart.push_back(item);
+  }
+  write_safetensors(folder_ / "model.safetensors", apart);
+  loaded = load();
+  EXPECT_FALSE(is_mapped(loaded.model->parameters.at("core.0.ffn.gate_up.weight")));
+  expect_same_model();
+}
+
+TEST_F(Published, TextIsDecodedFromTheFilesNumbersAsFromFp32) {
+  write_shards();
+  const auto logits_of = [&](ComputeType type) {
+    LoadedCheckpoint loaded = load(LoadFor::decoding);
+    Decoder::Options options;
+    options.compute_type = type;
+    Decoder decoder(std::move(*loaded.model), options);
+    EXPECT_EQ(decoder.weights().compute_type, at::kFloat);
+    EXPECT_EQ(is_mapped(decoder.weights().head.values), type == ComputeType::automatic);
+    const auto cache = decoder.make_cache(3, 40);
+    std::vector<uint32_t> ids(37);
+    for (size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<uint32_t>(7 * i % 300);
+    std::vector<float> all, one(300);
+    const std::span<const uint32_t> rest(ids);
+    decoder.prefill(*cache, rest.first(9), one.data());  // row by row: to the bit
+    all.insert(all.end(), one.begin(), one.end());
+    decoder.prefill(*cache, rest.subspan(9, 20), one.data());
+    all.insert(all.end(), one.begin(), one.end());
+    return all;
+  };
+  const std::vector<float> kept = logits_of(ComputeType::automatic),
+                           wide = logits_of(ComputeType::fp32);
+  for (size_t i = 0; i < 300; ++i) ASSERT_EQ(kept[i], wide[i]) << i;
+  for (size_t i = 300; i < 600; ++i) ASSERT_NEAR(kept[i], wide[i], 1e-5) << i;
+}
+
+TEST_F(Published, OnlyTextDoesWithoutALookAtAllWeights) {
+  tensors_.at("model.norm.weight")[5] = NAN;
+  write_shards();
+  const auto warnings = [&](LoadFor purpose) {
+    testing::internal::CaptureStderr();
+    const LoadedCheckpoint loaded = load(purpose);
+    const std::string text = testing::internal::GetCapturedStderr();
+    EXPECT_EQ(loaded.nonfinite.count(), purpose == LoadFor::decoding ? 0 : 1);
+    return text;
+  };
+  EXPECT_TRUE(contains(warnings(LoadFor::computing), "1 value in 1 tensor is not finite"));
+  EXPECT_TRUE(contains(warnings(LoadFor::training), "1 value in 1 tensor is not finite"));
+  EXPECT_FALSE(contains(warnings(LoadFor::decoding), "finite"));
+}
+
+TEST_F(Published, IsListedAndVerified) {
+  write_shards();
+  const auto config = published_config(folder_.path());
+  ASSERT_TRUE(config);
+  const PublishedSummary found = summarise_published(folder_.path(), *config);
+  EXPECT_EQ(found.family, "ouro");
+  EXPECT_EQ(found.loops, 3);
+  EXPECT_EQ(found.files, (std::vector<std::string>{shard(0).filename(), shard(1).filename()}));
+  EXPECT_EQ(found.bytes, fs::file_size(shard(0)) + fs::file_size(shard(1)));
+  EXPECT_EQ(found.tensors, static_cast<int64_t>(tensors_.size()));
+  int64_t numbers = 0;
+  for (const auto& [name, tensor] : tensors_) numbers += tensor.numel();
+  EXPECT_EQ(found.types, (std::map<std::string, int64_t>{{"BF16", numbers}}));
+  EXPECT_EQ(found.parameters, numbers);
+  EXPECT_EQ(found.tokenizer, "");
+  EXPECT_TRUE(found.left_out.empty());
+  const auto faults = [&] { return verify_published(folder_.path(), *config).faults; };
+  EXPECT_TRUE(faults().empty());
+  fs::resize_file(shard(1), fs::file_size(shard(1)) - 1);
+  ASSERT_EQ(faults().size(), 1u);
+  EXPECT_TRUE(contains(faults()[0], "truncated?"));
+}
+
+// As the library huggingface_hub leaves them: beside files of a directory, and links in its cache.
+TEST_F(Published, DownloadsAreComparedWithTheHubsChecksums) {
+  write_shards();
+  const auto config = published_config(folder_.path());
+  const auto check = [&] { return verify_published(folder_.path(), *config); };
+  EXPECT_TRUE(check().compared.empty());
+  const auto sum = [&](size_t i) { return sha256(MappedFile(shard(i)).bytes()); };
+  const fs::path told = folder_ / ".cache" / "huggingface" / "download";
+  fs::create_directories(told);
+  write_file_atomic(told / (shard(0).filename().string() + ".metadata"),
+                    "0123\n" + sum(0) + "\n1700000000.5\n");
+  fs::create_directory(folder_ / "blobs");
+  const fs::path blob = folder_ / "blobs" / sum(1);
+  fs::rename(shard(1), blob);
+  fs::create_symlink(blob, shard(1));
+  EXPECT_TRUE(check().faults.empty());
+  EXPECT_EQ(check().compared.size(), 2u);
+  // A number that changes is as good as any other to the reader.
+  std::string bytes = read_file(shard(0));
+  bytes[bytes.size() - 2] = static_cast<char>(bytes[bytes.size() - 2] ^ 1);
+  write_file_atomic(shard(0), bytes);
+  ASSERT_EQ(check().faults.size(), 1u);
+  EXPECT_TRUE(contains(check().faults[0], "model-00001-of-00002.safetensors: SHA-256 "));
+  // A small file's name on the hub is no SHA-256.
+  write_file_atomic(told / (shard(0).filename().string() + ".metadata"),
+                    "0123\n0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f\n");
+  EXPECT_EQ(check().compared, std::vector<std::string>{shard(1).filename()});
 }
 
 TEST_F(Published, ComputesAsTheModelDoesInEveryFormat) {

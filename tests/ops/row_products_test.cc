@@ -113,6 +113,42 @@ TEST(RoundedMatrix, RoundsBf16AsItsFp32) {
   }
 }
 
+void expect_rounded_alike(const Tensor& w) {
+  for (const auto format : {WeightFormat::int8, WeightFormat::int4}) {
+    const Matrix found = quantize(w, format), want = quantize_reference(w, format);
+    EXPECT_TRUE(found.scales.isnan().equal(want.scales.isnan()));
+    EXPECT_TRUE(found.scales.nan_to_num(7).equal(want.scales.nan_to_num(7)));
+    const Tensor finite =
+        want.scales.isfinite().repeat_interleave(found.values.size(-1) / found.scales.size(-1), -1);
+    EXPECT_TRUE(found.values.masked_select(finite).equal(want.values.masked_select(finite)));
+  }
+}
+
+TEST(RoundedMatrix, TheKernelRoundsAsPlainOperationsDo) {
+  for (const int64_t columns : kColumns) {
+    for (const auto type : {at::kFloat, at::kBFloat16, at::kHalf}) {
+      expect_rounded_alike((normal({37, columns}) * normal({37, 1}, 6).exp()).to(type));
+      expect_rounded_alike((normal({2, 5, columns}) * 1e-38).to(type));
+    }
+  }
+  // Whole numbers: halves to be rounded, and groups whose largest has either sign first.
+  expect_rounded_alike(at::randint(-4, 5, {64, 96}, at::kFloat));
+  expect_rounded_alike(normal({96, 33}).t().contiguous());
+}
+
+TEST(RoundedMatrix, ANumberThatIsNotFiniteSpoilsItsGroupAlone) {
+  Tensor w = normal({3, 96});
+  w[0][5] = NAN;
+  w[1][40] = INFINITY;
+  w[2][95] = -INFINITY;
+  w[2][66] = INFINITY;
+  expect_rounded_alike(w);
+  for (const auto format : {WeightFormat::int8, WeightFormat::int4}) {
+    const Tensor finite = quantize(w, format).dense(at::kFloat).isfinite().view({3, 3, 32}).all(-1);
+    EXPECT_TRUE(finite.equal(at::eye(3).eq(0))) << finite;
+  }
+}
+
 struct Kind {
   const char* name;
   WeightFormat format;
@@ -171,6 +207,22 @@ TEST_P(RowProducts, DoNotDependOnTheirCompany) {
       EXPECT_TRUE(part.slice(1, begin, end).equal(whole.slice(1, begin, end)));
       EXPECT_EQ(part.isnan().sum().item<int64_t>(), 9 * (13 - (end - begin)))
           << "writes nothing else";
+    }
+  }
+}
+
+// More rows than one piece of widened weights has, and fewer.
+TEST_P(RowProducts, ServeProductsOfAnyNumberOfRows) {
+  for (const auto& [rows, columns] : {std::pair<int64_t, int64_t>{13, 33}, {1500, 4096}}) {
+    const Matrix w = matrix({rows, columns});
+    const Tensor dense = w.dense(at::kFloat).to(at::kDouble);
+    for (const int64_t count : {1, 4, 5, 19}) {
+      const Tensor x = normal({1, count, columns}, 8);
+      const Tensor y = apply_linear(x, w), wide = x.to(at::kDouble);
+      ASSERT_EQ(y.sizes(), at::IntArrayRef({1, count, rows}));
+      const Tensor bound = wide.abs().matmul(dense.abs().t()) * 1e-6 + 1e-12;
+      EXPECT_TRUE(((y - wide.matmul(dense.t())).abs() <= bound).all().item<bool>())
+          << rows << " by " << columns << ", " << count;
     }
   }
 }

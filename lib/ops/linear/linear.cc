@@ -1,18 +1,22 @@
 #include "ops/linear/linear.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/core/grad_mode.h>
 #include <cpuid.h>
 #include <torch/headeronly/version.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <vector>
 
 #include "base/error.h"
 #include "ops/autograd.h"
 #include "ops/linear/accumulate_cpu.h"
 #include "ops/linear/bf16_inference_cpu.h"
+#include "ops/linear/row_products.h"
 #include "ops/linear/weight.h"
 
 namespace mythos {
@@ -88,8 +92,52 @@ Tensor recorded(const Tensor& x, const Tensor& w) {
   })[0];
 }
 
+// Whether the CPU multiplies fp32 rows by weights that are not.
+bool widens(const Tensor& x, const Matrix& w) {
+  return x.is_cpu() && x.scalar_type() == at::kFloat && w.values.is_contiguous() &&
+         (!w.is_plain() || w.values.scalar_type() == at::kBFloat16);
+}
+
+// Few rows take the weights as they lie.
+Tensor product_of_few(const Tensor& x, const cpu::RowMatrix& w) {
+  const Tensor out = at::empty({x.size(0), w.rows}, x.options());
+  std::vector<const float*> from;
+  std::vector<float*> to;
+  for (int64_t m = 0; m < x.size(0); ++m) {
+    from.push_back(x.const_data_ptr<float>() + m * w.columns);
+    to.push_back(out.data_ptr<float>() + m * w.rows);
+  }
+  at::parallel_for(0, (w.rows + 3) / 4, 16, [&](int64_t begin, int64_t end) {
+    cpu::row_products(w, 4 * begin, std::min(4 * end, w.rows), from.data(), x.size(0), to.data());
+  });
+  return out;
+}
+
+// x wᵀ of weights that are widened to fp32 piece by piece: a copy of all of them, made for each
+// product, would be the largest tensor and leave the caches.
+Tensor product_of_pieces(const Tensor& x, const cpu::RowMatrix& w) {
+  constexpr int64_t kPieceFloats = 1 << 22;
+  const int64_t step = std::clamp<int64_t>(kPieceFloats / w.columns, 1, w.rows);
+  const Tensor out = at::empty({x.size(0), w.rows}, x.options());
+  const Tensor memory = at::empty({step, w.columns}, x.options());
+  for (int64_t begin = 0; begin < w.rows; begin += step) {
+    const int64_t count = std::min(step, w.rows - begin);
+    float* to = memory.data_ptr<float>() - begin * w.columns;
+    at::parallel_for(begin, begin + count, 16,
+                     [&](int64_t first, int64_t last) { cpu::expand_rows(w, first, last, to); });
+    out.narrow(1, begin, count).copy_(matmul_nt(x, memory.narrow(0, 0, count)));
+  }
+  return out;
+}
+
 // x wᵀ without gradient.
 Tensor product(const Tensor& x, const Matrix& w) {
+  constexpr int64_t kFewRows = 4;
+  if (widens(x, w)) {
+    const cpu::RowMatrix rows(w);
+    const Tensor given = x.contiguous();
+    return x.size(0) <= kFewRows ? product_of_few(given, rows) : product_of_pieces(given, rows);
+  }
   return x.is_cpu() && cpu::linear_bf16_serves(x, w) ? cpu::linear_bf16(x, w)
                                                      : matmul_nt(x, w.dense(x.scalar_type()));
 }

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "ops/linear/round_rows_cpu.h"
 #include "ops/linear/row_products.h"
 
 namespace mythos {
@@ -20,7 +21,8 @@ Tensor in_groups(const Tensor& w) {
 }
 
 // w [M,K] → values [M,·] and scales [M,G].
-void round_rows(const Tensor& w, WeightFormat format, const Tensor& values, const Tensor& scales) {
+void round_rows_reference(const Tensor& w, WeightFormat format, const Tensor& values,
+                          const Tensor& scales) {
   const Tensor groups = in_groups(w);  // [M,G,32]
   const Tensor largest = groups.gather(-1, groups.abs().argmax(-1, true));
   // The largest of a group becomes -127 or -8, the far end of the range. Away from zero when
@@ -98,8 +100,10 @@ int64_t Matrix::size_bytes() const {
   return static_cast<int64_t>(values.nbytes() + (scales.defined() ? scales.nbytes() : 0));
 }
 
-Matrix quantize(const Tensor& w, WeightFormat format, const RowsRead& read) {
-  if (format == WeightFormat::plain) return w;
+namespace {
+
+// A rounded matrix of w's shape, whose numbers are undefined.
+Matrix empty_rounded(const Tensor& w, WeightFormat format) {
   const int64_t columns = w.size(-1), groups = (columns + kWeightGroup - 1) / kWeightGroup;
   const int64_t row_bytes =
       groups * (format == WeightFormat::int8 ? kWeightGroup : kWeightGroup / 2);
@@ -112,10 +116,31 @@ Matrix quantize(const Tensor& w, WeightFormat format, const RowsRead& read) {
   shape.back() = row_bytes;
   out.values =
       at::empty(shape, w.options().dtype(format == WeightFormat::int8 ? at::kChar : at::kByte));
+  return out;
+}
+
+}  // namespace
+
+Matrix quantize(const Tensor& w, WeightFormat format, const RowsRead& read) {
+  if (format == WeightFormat::plain) return w;
+  const Matrix out = empty_rounded(w, format);
+  const Tensor all_values = out.values.flatten(0, -2), all_scales = out.scales.flatten(0, -2);
   for_pieces_of(w, read, [&](int64_t begin, const Tensor& rows) {
-    round_rows(rows, format, out.values.view({-1, row_bytes}).narrow(0, begin, rows.size(0)),
-               out.scales.view({-1, groups}).narrow(0, begin, rows.size(0)));
+    const Tensor values = all_values.narrow(0, begin, rows.size(0));
+    const Tensor scales = all_scales.narrow(0, begin, rows.size(0));
+    if (cpu::round_rows_serves(rows))
+      cpu::round_rows(rows, format, values, scales);
+    else
+      round_rows_reference(rows, format, values, scales);
   });
+  return out;
+}
+
+Matrix quantize_reference(const Tensor& w, WeightFormat format) {
+  if (format == WeightFormat::plain) return w;
+  const Matrix out = empty_rounded(w, format);
+  round_rows_reference(w.detach().reshape({-1, w.size(-1)}), format, out.values.flatten(0, -2),
+                       out.scales.flatten(0, -2));
   return out;
 }
 

@@ -39,6 +39,8 @@ using RowsRead = std::function<void(const at::Tensor& rows)>;
 
 // Rounds w [...,N,K] fp32 or bf16, piece by piece.
 Matrix quantize(const at::Tensor& w, WeightFormat format, const RowsRead& read = {});
+// quantize() in plain operations, whole.
+Matrix quantize_reference(const at::Tensor& w, WeightFormat format);
 // Converts w to `type`, piece by piece; w itself if it has the type.
 at::Tensor cast(const at::Tensor& w, at::ScalarType type, const RowsRead& read = {});
 

@@ -39,7 +39,8 @@ struct RowMatrices {
 void row_products(const RowMatrix& w, int64_t begin, int64_t end, const float* const* x,
                   int64_t count, float* const* y);
 
-// Expands rows begin … end-1 of an int8 or int4 matrix to fp32 or bf16 [rows,columns].
+// Expands rows begin … end-1 of an int8 or int4 matrix to fp32 or bf16 [rows,columns], or those of
+// a bf16 matrix to fp32.
 void expand_rows(const RowMatrix& w, int64_t begin, int64_t end, float* to);
 void expand_rows(const RowMatrix& w, int64_t begin, int64_t end, c10::BFloat16* to);
 
@@ -71,6 +72,8 @@ int64_t attention_work_floats(int64_t heads, int64_t key_width, int64_t value_wi
 // Writes x [width] as token `token` of a cache; int8 and int4 with the scales of its groups,
 // `widths` wide.
 void store_row(const float* x, const CachedRows& to, const int64_t* widths, int64_t token);
+// The columns that are meant of tokens begin … end-1, [end-begin, rows.width] fp32.
+void read_rows(const CachedRows& rows, int64_t begin, int64_t end, float* to);
 
 // x / sqrt(mean x² + eps) ⊙ weight → y.
 void norm_row(const float* x, const float* weight, int64_t width, double eps, float* y);

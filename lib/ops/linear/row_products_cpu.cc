@@ -267,6 +267,13 @@ MYTHOS_EXPAND(expand_int8_bf16, Int8, c10::BFloat16)
 MYTHOS_EXPAND(expand_int4, Int4, float)
 MYTHOS_EXPAND(expand_int4_bf16, Int4, c10::BFloat16)
 #undef MYTHOS_EXPAND
+MYTHOS_CLONES void expand_bf16(const RowMatrix& w, int64_t begin, int64_t end, float* to) {
+  for (int64_t n = begin; n < end; ++n) {
+    const auto* from = reinterpret_cast<const uint16_t*>(w.values + n * w.row_bytes);
+    float* out = to + n * w.columns;
+    for (int64_t k = 0; k < w.columns; ++k) out[k] = bf16(from[k]);
+  }
+}
 
 RowMatrix::Kind kind_of(const Matrix& m) {
   if (m.format == WeightFormat::int8) return RowMatrix::Kind::int8;
@@ -323,6 +330,7 @@ void row_products(const RowMatrix& w, int64_t begin, int64_t end, const float* c
 }
 
 void expand_rows(const RowMatrix& w, int64_t begin, int64_t end, float* to) {
+  if (w.kind == RowMatrix::Kind::bf16) return expand_bf16(w, begin, end, to);
   w.kind == RowMatrix::Kind::int8 ? expand_int8(w, begin, end, to) : expand_int4(w, begin, end, to);
 }
 
