@@ -34,7 +34,7 @@ void set_values(Config& config, const ModelSubjectOptions& options) {
 
 Subject load_subject(const ModelSubjectOptions& options, at::Device device, bool trains) {
   LoadedCheckpoint loaded =
-      load_checkpoint(options.checkpoint, device, trains ? LoadFor::training : LoadFor::computing);
+      load_checkpoint(options.checkpoint, device, trains ? LoadFor::training : LoadFor::decoding);
   Config config = loaded.config;
   set_values(config, options);
   if (config.model != loaded.config.model) {

@@ -78,7 +78,8 @@ void declare_model_subjects(CLI::App& app, BenchOptions& common, ModelSubjectOpt
   declare_number(*decode, "--batch-size", options.batch_size,
                  "Sequences that take each step together (default 1)");
   for (CLI::App* command : {prefill, decode}) {
-    for (const char* key : {"dtype", "weights", "cache_type", "cache_sharing", "cache_modulo"}) {
+    for (const char* key :
+         {"dtype", "weights", "cache_type", "cache_sharing", "cache_modulo", "cache_basis"}) {
       options.keys.declare(*command, std::string("decode.") + key);
     }
   }

@@ -1,4 +1,5 @@
 #pragma once
+#include <map>
 #include <string>
 #include <vector>
 
@@ -14,5 +15,11 @@ void apply(Config& config, const Entry& entry);
 
 // The qualified names of all fields: "model.dim", ….
 std::vector<std::string> all_keys();
+
+// The sources of keys' values, by qualified name.
+using KeySources = std::map<std::string, std::string>;
+// What to_toml() writes. With `sources` a [decode] of defaults is written too, and each line of a
+// key that has a source ends with it in brackets, within the comment.
+std::string toml_text(const Config& config, bool comments, const KeySources* sources);
 
 }  // namespace mythos

@@ -111,10 +111,10 @@ void set_value(Config& config, std::string_view assignment) {
   apply(config, entry);
 }
 
-std::string to_toml(const Config& config, bool comments) {
+std::string toml_text(const Config& config, bool comments, const KeySources* sources) {
   std::string out;
   Config::visit(config, [&](std::string_view table, const auto& part) {
-    if (table == "decode" && config.decode == DecodeConfig()) return;
+    if (!sources && table == "decode" && config.decode == DecodeConfig()) return;
     out += (out.empty() ? "[" : "\n[") + std::string(table) + "]\n";
     std::decay_t<decltype(part)>::visit(part, [&](const Field& field, const auto& value) {
       std::string line = std::string(field.name) + " = " + show(field_value(value));
@@ -127,10 +127,18 @@ std::string to_toml(const Config& config, bool comments) {
           line += ": " + join(std::vector<std::string>(names.begin(), names.end()), ", ");
         }
       }
+      if (sources) {
+        const auto source = sources->find(std::string(table) + "." + std::string(field.name));
+        if (source != sources->end()) line += " [" + shown(source->second) + "]";
+      }
       out += line + "\n";
     });
   });
   return out;
+}
+
+std::string to_toml(const Config& config, bool comments) {
+  return toml_text(config, comments, nullptr);
 }
 
 }  // namespace mythos

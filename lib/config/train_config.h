@@ -138,6 +138,8 @@ struct TrainConfig {
   int64_t loss_scale_interval = 2000;     // steps with finite gradients between two growths
   Recompute recompute = Recompute::none;  // what the backward pass computes again to save memory
   Layout layout = Layout::replicated;
+  // Neighbouring ranks that divide the experts of every mixture among them; 1: each has all.
+  int64_t expert_ranks = 1;
   int64_t bucket_bytes = 25 << 20;  // gradients that are summed over ranks in one message
   int64_t seed = 1;
   int64_t log_every = 10;      // steps
@@ -149,6 +151,9 @@ struct TrainConfig {
   double max_hours = 0;        // time after which the run saves and ends; 0: none
   bool tensorboard = false;    // metrics to RUN/tensorboard as well
   bool prometheus = false;     // newest metrics to RUN/metrics.prom as well
+  // 1e12 FLOPs a second of one device at its best, for the share that training reaches; 0: those of
+  // a GPU whose data sheet is known, else no share is told.
+  double peak_tflops = 0;
 
   // Whether attention stays within documents; `automatic` means so with best-fit packing only.
   bool masks_documents() const {
@@ -236,6 +241,8 @@ void TrainConfig::visit(Self& self, F&& f) {
     self.loss_scale_interval);
   f(Field{"recompute", "activations computed again in the backward pass"}, self.recompute);
   f(Field{"layout", "what each of many ranks holds"}, self.layout);
+  f(Field{"expert_ranks", "ranks that divide the experts among them; 1: each has all", 1, 1 << 20},
+    self.expert_ranks);
   f(Field{"bucket_bytes", "bytes of gradients summed over ranks in one message", 1, kMax},
     self.bucket_bytes);
   f(Field{"seed", "seed of weights, data order and loop counts", 0, 9e15}, self.seed);
@@ -250,6 +257,8 @@ void TrainConfig::visit(Self& self, F&& f) {
     self.max_hours);
   f(Field{"tensorboard", "metrics to RUN/tensorboard as well"}, self.tensorboard);
   f(Field{"prometheus", "newest metrics to RUN/metrics.prom as well"}, self.prometheus);
+  f(Field{"peak_tflops", "10^12 FLOP/s of a device at its best; 0: a known GPU's", 0, 1e9},
+    self.peak_tflops);
 }
 
 }  // namespace mythos

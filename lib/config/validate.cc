@@ -133,6 +133,23 @@ void check_guards(const TrainConfig& c) {
   require(c.rollback_lr_factor > 0, "train.rollback_lr_factor", c.rollback_lr_factor, "above 0");
 }
 
+// What ranks that hold different experts cannot do: they exchange rows in every loop of every pass,
+// so that all of them run equally many.
+void check_expert_ranks(const TrainConfig& c, const ModelConfig& model) {
+  if (c.expert_ranks == 1) return;
+  const auto only_with = [&](bool holds, const std::string& rule) {
+    require(holds, "train.expert_ranks", c.expert_ranks, rule);
+  };
+  only_with(model.ffn == FeedForward::moe, "1 unless model.ffn = \"moe\": there are no experts");
+  only_with(model.n_experts % c.expert_ranks == 0,
+            "must divide model.n_experts = " + number(model.n_experts));
+  only_with(c.layout == Layout::replicated, "1 unless train.layout = \"replicated\"");
+  only_with(c.loops_per == LoopsPer::step,
+            "1 with train.loops_per = \"sequence\", whose passes differ from rank to rank");
+  only_with(model.latent_token < 0,
+            "1 with model.latent_token, whose passes differ from rank to rank");
+}
+
 void check_optimizer(const TrainConfig& c) {
   parse_param_groups(c.param_groups);
   if (!c.length.empty()) parse_run_length(c.length);
@@ -185,6 +202,9 @@ void DecodeConfig::validate() const {
           "decode.exit_threshold", exit_threshold,
           "not with decode.exit = \"halting\", whose threshold is model.act_threshold, nor with "
           "\"gate\", whose threshold is decode.exit_quantile");
+  require(cache.sharing != CacheSharing::low_rank || !cache.basis.empty(), "decode.cache_sharing",
+          std::string(enum_name(cache.sharing)),
+          "only with decode.cache_basis, a file that mythos fit-cache writes");
   require(!warm_start || latent_steps == 0, "decode.warm_start", warm_start,
           "not with decode.latent_steps, whose passes have no token before them");
 }
@@ -211,6 +231,7 @@ void Config::validate() const {
       "0 (all) with model.injection = \"none\", where no gradient would reach the input through "
       "the last loops");
   check_objectives(objectives, model, train);
+  check_expert_ranks(train, model);
 }
 
 }  // namespace mythos

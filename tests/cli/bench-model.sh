@@ -76,5 +76,6 @@ run mythos bench prefill $small --cache-sharing first
 run mythos bench decode --checkpoint "$FIXTURES/run/run" --set dim=64
 run mythos bench decode --checkpoint missing
 run mythos bench decode --preset mythos-1t
+run mythos bench decode $small --context 32 --tokens 5 --batch-size 2147483648
 run mythos bench decode $small --contxt 3
 run mythos bench prefil

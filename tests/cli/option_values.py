@@ -67,13 +67,14 @@ BASES = {
     "generate": [["--checkpoint", "run", "--prompt", "the", "--max-tokens", "2"],
                  ["--checkpoint", "run", "--prompt", "the", "--max-tokens", "2", "--loops", "auto"],
                  ["--checkpoint", "run", "--jsonl", "prompts.jsonl", "--max-tokens", "2"]],
+    "fit-cache": [["--checkpoint", "run", "--data", "data", "--rank", "4", "--max-tokens", "64", "--output", "out"]],
     "stability-check": [["{run=run}"]],
     "checkpoint list": [["{RUN=run}"]],
     "checkpoint verify": [["{RUN=run}"]],
     "export": [["--checkpoint", "run", "--output", "out"]],
     "import": [["--weights", "exported/model.safetensors", "--config", "exported/config.toml", "--output", "out"]],
 }
-MODELS = {"bench train", "bench prefill", "bench decode", "train", "eval", "generate", "stability-check",
+MODELS = {"bench train", "bench prefill", "bench decode", "train", "eval", "generate", "fit-cache", "stability-check",
           "checkpoint list", "checkpoint verify", "export", "import"}
 STATUSES = {0, 2, 3, 4}
 # 1 is the answer of a verb that checks.

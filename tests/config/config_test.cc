@@ -4,6 +4,7 @@
 
 #include "../scratch.h"
 #include "base/strings.h"
+#include "config/config_stages.h"
 
 namespace mythos {
 namespace {
@@ -112,7 +113,7 @@ Config unusual() {
   c.train.keep_last = 0;
   c.decode.compute_type = ComputeType::bf16;
   c.decode.weights = WeightFormat::int4;
-  c.decode.cache = {CacheSharing::average, CacheType::int8};
+  c.decode.cache = {CacheSharing::average, CacheType::int8, 4, {}};
   c.decode.exit = ExitRule::kl;
   c.decode.exit_threshold = 0.5;
   c.decode.prefill_chunk = 64;
@@ -129,6 +130,7 @@ Config unusual_depths() {
   c.model.embedding_std = 0.3;
   c.decode.state_seed = 9;
   c.decode.state_scale = 0.5;
+  c.decode.cache = {CacheSharing::low_rank, CacheType::int4, 3, "basis.safetensors"};
   c.train.loop_sampling = LoopSampling::set;
   c.train.loop_sigma = 0.25;
   c.train.loop_set = "1 2 4";
@@ -155,7 +157,8 @@ Config unusual_tuning() {
   c.train.tune_rank = 4;
   c.train.tune_alpha = 8;
   c.train.tune_matrices = "*.wo.weight";
-  c.decode.cache = {CacheSharing::modulo, CacheType::int4, 3};
+  c.train.expert_ranks = 4;
+  c.decode.cache = {CacheSharing::modulo, CacheType::int4, 3, {}};
   c.decode.exit = ExitRule::gate;
   c.decode.exit_quantile = 0.75;
   c.decode.warm_start = true;
@@ -181,6 +184,7 @@ Config unusual_updates() {
   c.train.max_hours = 23.5;
   c.train.tensorboard = true;
   c.train.prometheus = true;
+  c.train.peak_tflops = 1.25;
   c.decode.latent_steps = 2;
   return c;
 }
@@ -231,6 +235,31 @@ TEST(Config, JsonReadsBackEqual) {
   for (const ModelConfig& model : {ModelConfig(), unusual().model}) {
     const auto text = to_json(model).dump();
     EXPECT_EQ(model_config_from_json(nlohmann::json::parse(text), "x.json"), model);
+  }
+}
+
+TEST(Config, StagesTellTheSourcesOfValues) {
+  std::vector<ConfigStage> stages(3);
+  stages[0].source = "preset \n x";
+  stages[0].config.model.dim = 64;
+  stages[0].config.train.lr = 0.5;
+  stages[1] = stages[2] = stages[0];
+  stages[1].source = "command line";
+  stages[1].config.train.lr = stages[2].config.train.lr = Config().train.lr;
+  stages[2].source = "data";
+  const std::string text = to_toml(stages);
+  EXPECT_EQ(parse_config(text, "x.toml"), stages[2].config);
+  const auto line_of = [&](const std::string& key) {
+    const size_t begin = text.find("\n" + key + " = ") + 1;
+    return text.substr(begin, text.find('\n', begin) - begin);
+  };
+  EXPECT_TRUE(contains(line_of("dim"), "# ") && line_of("dim").ends_with("[preset \\n x]"));
+  EXPECT_TRUE(line_of("lr").ends_with("[command line]"));
+  EXPECT_FALSE(line_of("seed").ends_with("]"));
+  EXPECT_FALSE(contains(text, "[data]"));
+  EXPECT_TRUE(contains(text, "\n[decode]\ndtype = \"auto\""));
+  for (const Config& config : unusual_ones()) {
+    EXPECT_EQ(parse_config(to_toml(std::vector<ConfigStage>{{"a", config}}), "x.toml"), config);
   }
 }
 

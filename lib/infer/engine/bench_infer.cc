@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/memory.h"
 #include "base/strings.h"
 
 namespace mythos {
@@ -15,6 +16,23 @@ void check_fits(const ModelConfig& config, int64_t tokens) {
        strprintf("%s tokens do not fit the model's context of %s (max_seq_len).",
                  with_commas(tokens), with_commas(config.max_seq_len)),
        strprintf("Ask for fewer, or raise it with --set max_seq_len=%d", tokens));
+}
+
+// Fails (resources) before anything is made where what the sequences of a step keep, their tokens,
+// caches and logits, is more than memory.
+void check_memory(const Decoder& decoder, const InferBench& options, int64_t loops) {
+  auto each = 4.0 * static_cast<double>(decoder.config().vocab_size + options.tokens);
+  if (decoder.device().is_cpu()) {
+    const int64_t token = decoder.make_cache(loops, 1)->bytes_per_token();
+    each += static_cast<double>(token) * static_cast<double>(options.context + options.tokens);
+  }
+  const double needed = each * static_cast<double>(options.batch_size);
+  if (needed <= available_memory_bytes()) return;
+  fail(ErrorKind::resources,
+       strprintf("%s sequences take %s at %d loops, and this machine has %s left.",
+                 with_commas(options.batch_size), human_bytes(needed), loops,
+                 human_bytes(available_memory_bytes())),
+       "Measure fewer with --batch-size");
 }
 
 Decoder::Options decoder_options(const InferBench& options) {
@@ -39,17 +57,16 @@ ModelWork prefill_work(const ModelConfig& config, int64_t loops, int64_t seq_len
   return {static_cast<double>(seq_len), 2.0 * static_cast<double>(macs), 0};
 }
 
-double bytes_per_weight(const InferBench& options, WeightFormat format) {
-  if (format == WeightFormat::plain) {
-    return static_cast<double>(c10::elementSize(options.compute_type));
-  }
+double bytes_per_weight(at::ScalarType plain, WeightFormat format) {
+  if (format == WeightFormat::plain) return static_cast<double>(c10::elementSize(plain));
   return (format == WeightFormat::int8 ? 1 : 0.5) + 2.0 / kWeightGroup;
 }
 
-// The bytes of the weights that one step of all sequences multiplies by, each read at each use. Of
-// the routed experts, as many are counted as that many tokens reach when they choose evenly.
-double weight_bytes_of_step(const ModelConfig& config, const Plan& plan,
-                            const InferBench& options) {
+// The bytes of the weights that one step of all sequences multiplies by, each read at each use;
+// those that are not rounded are of type `plain`. Of the routed experts, as many are counted as
+// that many tokens reach when they choose evenly.
+double weight_bytes_of_step(const ModelConfig& config, const Plan& plan, const InferBench& options,
+                            at::ScalarType plain) {
   const auto head = static_cast<double>(config.vocab_size * config.dim);
   double routed = 0;
   for (const PartCount& part : plan.parts) {
@@ -63,8 +80,8 @@ double weight_bytes_of_step(const ModelConfig& config, const Plan& plan,
   // int4 leaves the head in int8.
   const WeightFormat head_format =
       options.decode.weights == WeightFormat::int4 ? WeightFormat::int8 : options.decode.weights;
-  return (others + routed * reached) * bytes_per_weight(options, options.decode.weights) +
-         head * bytes_per_weight(options, head_format);
+  return (others + routed * reached) * bytes_per_weight(plain, options.decode.weights) +
+         head * bytes_per_weight(plain, head_format);
 }
 
 // Every layer of every loop reads its slot, its own or a shared one.
@@ -76,15 +93,17 @@ double cache_bytes_of_token(const ModelConfig& config, const KvCache& cache, int
          static_cast<double>(slots);
 }
 
-ModelWork decode_work(const ModelConfig& config, const KvCache& cache, const InferBench& options) {
+ModelWork decode_work(const Decoder& decoder, const KvCache& cache, const InferBench& options) {
+  const ModelConfig& config = decoder.config();
   // The plan's attention is over half of its context on average.
   const Plan plan = make_plan(config, cache.loops(), 2 * options.context);
   const auto macs = static_cast<double>(plan.matrix_macs_per_token + plan.attention_macs_per_token);
   const auto steps = static_cast<double>(options.tokens);
   const double tokens = steps * static_cast<double>(options.batch_size);
-  return {tokens, 2 * macs * tokens,
-          steps * weight_bytes_of_step(config, plan, options) +
-              tokens * cache_bytes_of_token(config, cache, options.context, options.decode.cache)};
+  return {
+      tokens, 2 * macs * tokens,
+      steps * weight_bytes_of_step(config, plan, options, decoder.weights().embed.scalar_type()) +
+          tokens * cache_bytes_of_token(config, cache, options.context, options.decode.cache)};
 }
 
 // Sequences that go on from one context, all in each step.
@@ -157,10 +176,10 @@ BenchResult bench_decode(Model&& model, const InferBench& options) {
   run.facts()["tokens_per_sample"] = options.tokens;
   add_facts(run.facts(), options);
   Decoder decoder(std::move(model), decoder_options(options), options.prepare);
+  for (const int64_t loops : run.loops()) check_memory(decoder, options, loops);
   for (const int64_t loops : run.loops()) {
     DecodeBatch batch(decoder, options, loops);
-    run.measure_row(loops, decode_work(decoder.config(), batch.cache(), options),
-                    [&] { batch.run(); });
+    run.measure_row(loops, decode_work(decoder, batch.cache(), options), [&] { batch.run(); });
   }
   return run.finish();
 }
