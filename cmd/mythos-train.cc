@@ -1,5 +1,3 @@
-#include <unistd.h>
-
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
@@ -12,8 +10,8 @@
 #include "config/key_options.h"
 #include "device/compute_options.h"
 #include "device/device.h"
-#include "dist/connect.h"
-#include "dist/spawn.h"
+#include "rank_options.h"
+#include "train/setup.h"
 #include "train/trainer.h"
 
 using namespace mythos;
@@ -26,9 +24,9 @@ struct Options {
   std::vector<std::string> assignments;  // of --set
   KeyOptions keys;                       // laid over them
   ComputeOptions compute;
-  int64_t nproc = 1;
-  double timeout_seconds = kRankTimeoutSeconds;
+  RankOptions ranks;
   bool resume = false, overwrite = false, deterministic = false, as_json = false;
+  bool dump_config = false;
 };
 
 std::string summary(const TrainResult& result) {
@@ -55,59 +53,7 @@ std::string summary(const TrainResult& result) {
   return text;
 }
 
-// The ranks of the job that this process belongs to. They outlive a failure, since connections to a
-// lost rank do not end in time.
-std::unique_ptr<Ranks> ranks;
-
-// The device of a process among those of a machine: one CUDA device for each where there are
-// several.
-std::string own_device(const std::string& device, const RankPlace& place) {
-  if (place.size == 1 || (device != "auto" && device != "cuda")) return device;
-  const auto count = static_cast<int64_t>(cuda_architectures().size());
-  if (count == 0 || (count == 1 && place.local_rank > 0 && device == "auto")) return device;
-  return count == 1 ? "cuda:0" : strprintf("cuda:%d", place.local_rank);
-}
-
-void connect_ranks(const Options& options, const RankPlace& place, TrainOptions& train_options) {
-  if (options.nproc > 1 && place.size > 1 && !is_spawned()) {
-    fail(ErrorKind::usage,
-         strprintf("--nproc %d contradicts %s, which has started %d processes.", options.nproc,
-                   place.launcher, place.size),
-         "Leave --nproc out under a launcher");
-  }
-  train_options.device = own_device(options.compute.device, place);
-  if (place.size == 1) return;
-  if (place.rank != 0) set_log_level(LogLevel::error);  // the first tells of all
-  ranks = connect(place, resolve_device(train_options.device), options.timeout_seconds);
-  train_options.ranks = ranks.get();
-  if (place.restarts > 0) {  // by the launcher, after a failure
-    train_options.resume = true;
-    train_options.overwrite = false;
-  }
-}
-
-// Trains; if this rank fails, the others learn why.
-TrainResult train_together(const TrainOptions& options) {
-  const auto leave = [](const std::string& why) {
-    if (!ranks) return;
-    ranks->leave(why);
-    if (ranks->told_elsewhere()) set_log_level(LogLevel::off);
-  };
-  try {
-    return train(options);
-  } catch (const Error& error) {
-    leave(error.message());
-    throw;
-  } catch (const std::exception& error) {
-    leave(split(error.what(), '\n')[0]);
-    throw;
-  }
-}
-
-int run(const Options& options) {
-  const RankPlace place = rank_place();
-  options.compute.set_threads();
-  if (options.deterministic) use_deterministic_operators();
+TrainOptions train_options_of(const Options& options) {
   TrainOptions train_options;
   if (!options.preset.empty()) train_options.config = load_preset(options.preset);
   if (!options.config_file.empty()) train_options.config = load_config_file(options.config_file);
@@ -119,7 +65,33 @@ int run(const Options& options) {
   train_options.resume = options.resume;
   train_options.overwrite = options.overwrite;
   train_options.init_from = options.init_from;
-  connect_ranks(options, place, train_options);
+  return train_options;
+}
+
+// --dump-config: the configuration instead of the run.
+int dump_config(const Options& options) {
+  if (rank_place().rank != 0) return 0;
+  const std::string source =
+      options.preset.empty() ? options.config_file : "preset " + options.preset;
+  const auto stages = effective_config(train_options_of(options), source);
+  print_lines(
+      "# The whole configuration; where a value is not the default, its source stands in "
+      "brackets.\n" +
+      to_toml(stages));
+  return 0;
+}
+
+int run(const Options& options) {
+  const RankPlace place = rank_place();
+  options.compute.set_threads();
+  if (options.deterministic) use_deterministic_operators();
+  TrainOptions train_options = train_options_of(options);
+  train_options.device = options.compute.device;
+  train_options.ranks = options.ranks.join(place, train_options.device);
+  if (place.restarts > 0) {  // by the launcher, after a failure
+    train_options.resume = true;
+    train_options.overwrite = false;
+  }
   StopSignals signals;
   train_options.stop = signals.token();
   train_options.take_save_request = take_save_request;
@@ -129,8 +101,8 @@ int run(const Options& options) {
   };
   outlive_readers();
 
-  const TrainResult result = train_together(train_options);
-  ranks.reset();
+  TrainResult result;
+  run_together([&] { result = train(train_options); });
   if (result.step > result.first_step) log_info(summary(result));
   if (result.stopped) {
     log_info("stopped by a signal after saving " + result.checkpoint.string() +
@@ -151,9 +123,8 @@ int run(const Options& options) {
 }
 
 int run_all(const Options& options, char** argv) {
-  const bool alone = !is_spawned() && rank_place().size == 1;
-  return options.nproc > 1 && alone ? spawn_ranks(options.nproc, argv, options.timeout_seconds)
-                                    : run(options);
+  if (options.dump_config) return dump_config(options);
+  return options.ranks.start(argv, [&] { return run(options); });
 }
 
 void declare(CLI::App& app, Options& o) {
@@ -161,15 +132,16 @@ void declare(CLI::App& app, Options& o) {
   app.add_option("--config", o.config_file, "Configuration by TOML file")
       ->type_name("FILE")
       ->excludes(preset);
-  app.add_option("--data", o.data,
-                 "Shard directory, from 'mythos tokenize'; DIR:WEIGHT sets its share of the "
-                 "sequences; may be repeated")
-      ->type_name("DIR")
-      ->allow_extra_args(false)
-      ->required();
-  app.add_option("--out", o.run, "Run directory: checkpoints and metrics.jsonl")
-      ->type_name("RUN")
-      ->required();
+  auto* data =
+      app.add_option("--data", o.data,
+                     "Shard directory, from 'mythos tokenize'; DIR:WEIGHT sets its share of the "
+                     "sequences; may be repeated")
+          ->type_name("DIR")
+          ->allow_extra_args(false)
+          ->required();
+  auto* out = app.add_option("--out", o.run, "Run directory: checkpoints and metrics.jsonl")
+                  ->type_name("RUN")
+                  ->required();
   for (const char* key :
        {"steps", "length", "batch_size", "seq_len", "lr", "seed", "recompute", "freeze"}) {
     o.keys.declare(app, std::string("train.") + key);
@@ -186,17 +158,17 @@ void declare(CLI::App& app, Options& o) {
                  "Begin a new run with the weights of a checkpoint, of a run's newest, or of a "
                  "published model's folder")
       ->type_name("CHECKPOINT");
+  app.add_flag_callback(
+         "--dump-config",
+         [&o, data, out] {
+           o.dump_config = true;
+           data->required(false);
+           out->required(false);
+         },
+         "Print the whole configuration as TOML, which --config reads, instead of training")
+      ->trigger_on_parse();
   o.compute.declare(app);
-  app.add_option("--nproc", o.nproc,
-                 "Train with N processes on this machine; torchrun, srun and mpirun start them "
-                 "otherwise")
-      ->type_name("N")
-      ->check(CLI::Range(int64_t{1}, int64_t{4096}));
-  app.add_option("--timeout", o.timeout_seconds,
-                 "Seconds that one of many processes waits for another before all end")
-      ->type_name("F")
-      ->check(CLI::Range(1.0, 1e7))
-      ->capture_default_str();
+  o.ranks.declare(app, "Train");
   app.add_flag("--deterministic", o.deterministic,
                "Only operators that give the same bits each time, on CUDA too");
   app.add_flag("--json", o.as_json, "Print one JSON object at the end (mythos.train/1)");
@@ -218,14 +190,11 @@ int main(int argc, char** argv) {
           mythos train --init-from runs/nano --data more --out runs/lora --set tune_rank=8 --lr 1e-3
           mythos train --preset nano --data web:0.7 --data code:0.3 --out runs/mix --set packing=best-fit
           mythos train --config my.toml --data shards --out runs/my --device cuda --json
+          mythos train --preset nano --set train.lr=1e-3 --data shards --dump-config > my.toml
           mythos train --preset nano --data shards --out runs/nano --nproc 2
           torchrun --no-python --nproc-per-node 8 mythos train --preset nano --data shards --out runs/nano)",
        [&](CLI::App& app) { declare(app, options); }, [&] { return run_all(options, argv); },
        "train.batch_size (with more train.grad_accum), train.seq_len and "
        "train.recompute=block save memory; 'mythos plan' estimates what is needed."});
-  if (ranks) {  // a failure: connections to lost ranks would end late
-    std::fflush(nullptr);
-    _exit(status);
-  }
-  return status;
+  return end_of_ranks(status);
 }

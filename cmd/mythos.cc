@@ -38,6 +38,7 @@ constexpr Verb kVerbs[] = {
     {"", "Using a checkpoint"},
     {"eval", "Bits per byte and perplexity over loop counts"},
     {"generate", "Write text"},
+    {"fit-cache", "Fit a low-rank cache across loops"},
     {"stability-check", "Prove and measure that the recurrence is stable"},
     {"checkpoint", "List and verify the checkpoints of a run"},
     {"export", "Write a checkpoint for other programs"},

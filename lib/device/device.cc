@@ -80,6 +80,23 @@ std::vector<int> read_cuda_architectures(const std::string& name) {
   return architectures;
 }
 
+std::vector<std::string> read_cuda_names(const std::string& name) {
+  void* driver = dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (!driver) return {};
+  const auto init = driver_function<int(unsigned)>(driver, "cuInit");
+  const auto get_count = driver_function<int(int*)>(driver, "cuDeviceGetCount");
+  const auto get_name = driver_function<int(char*, int, int)>(driver, "cuDeviceGetName");
+  int count = 0;
+  if (!init || !get_count || !get_name || init(0) != 0 || get_count(&count) != 0) return {};
+  std::vector<std::string> names;
+  for (int device = 0; device < count; ++device) {
+    char text[256] = {};
+    if (get_name(text, sizeof text - 1, device) != 0) return {};
+    names.emplace_back(text);
+  }
+  return names;
+}
+
 const std::vector<int>& cuda_architectures() {
   static const std::vector<int> architectures = read_cuda_architectures(kCudaDriver);
   return architectures;

@@ -26,6 +26,10 @@ std::vector<int> read_cuda_architectures(const std::string& driver);
 // The architectures of this machine's CUDA devices, read once.
 const std::vector<int>& cuda_architectures();
 
+// The names of the CUDA devices by index, such as "NVIDIA H100 80GB HBM3", as the driver tells
+// them. Empty if there is no driver, or it does not tell.
+std::vector<std::string> read_cuda_names(const std::string& driver);
+
 // Whether a CUDA device is of sm_80 or later, which this project's CUDA kernels are built for and
 // whose tensor cores compute bf16; so is one whose architecture is not known.
 bool has_bf16_cores(at::Device device,

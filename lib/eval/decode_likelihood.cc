@@ -11,6 +11,11 @@
 namespace mythos {
 namespace {
 
+// Whether a document begins at a position of a window, where the batch keeps documents apart.
+bool begins_document(const Batch& batch, size_t place, int64_t at) {
+  return !batch.document_begins.empty() && batch.document_begins[place] == at;
+}
+
 // Decodes windows side by side, each in a row of the cache that serves one window after the other.
 class Windows {
  public:
@@ -56,6 +61,8 @@ class Windows {
       const auto place = static_cast<size_t>(window * batch.seq_len + at);
       if (at >= ends_[static_cast<size_t>(window)]) continue;
       const bool scored = batch.targets[place] >= 0;
+      const bool begins = at == 0 || begins_document(batch, place, at);
+      if (begins && at > 0) caches_[static_cast<size_t>(window)]->truncate(0);
       const auto row = static_cast<int64_t>(targets.size());
       rows.push_back({caches_[static_cast<size_t>(window)].get(),
                       static_cast<uint32_t>(batch.inputs[place]), 0,
@@ -68,7 +75,7 @@ class Windows {
       if (states_.defined()) {
         float* state = states_.data_ptr<float>() + window * states_.size(1);
         rows.back().last_state = state;
-        if (at > 0) rows.back().first_state = state;
+        if (!begins) rows.back().first_state = state;
       }
       if (scored) targets.push_back(batch.targets[place]);
     }

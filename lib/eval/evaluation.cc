@@ -45,6 +45,15 @@ LikelihoodOptions window_options(const EvalOptions& options, const Config& confi
   windows.max_tokens = options.max_tokens;
   windows.seq_len = options.seq_len > 0 ? options.seq_len
                                         : std::min(config.train.seq_len, config.model.max_seq_len);
+  TrainConfig train = config.train;
+  train.packing = options.packing.value_or(train.packing);
+  windows.packing = train.packing;
+  windows.masks_documents = train.masks_documents();
+  if (options.ranks) {
+    windows.part = options.ranks->rank();
+    windows.parts = options.ranks->size();
+    windows.combine = [ranks = options.ranks](Tensor& sums) { ranks->start_sum(sums)->wait(); };
+  }
   if (windows.seq_len > config.model.max_seq_len) {
     fail(ErrorKind::usage, strprintf("--seq-len %d: at most model.max_seq_len = %d",
                                      windows.seq_len, config.model.max_seq_len));
@@ -61,6 +70,7 @@ struct Measurement {
   const ShardDirectory& data;
   std::vector<int32_t> byte_lengths;
   at::ScalarType compute_type;
+  StoredBf16 stored;
   std::optional<DecodeConfig> decode;
   LikelihoodOptions windows;
 
@@ -83,7 +93,8 @@ std::vector<Likelihood> measure_rows(const Measurement& measurement, const Model
     decoder.emplace(model, options);
     report.weight_bytes = size_bytes(model.config, decoder->weights());
   } else {
-    weights = make_weights(model.config, model.parameters, measurement.compute_type);
+    weights = make_weights(model.config, model.parameters, measurement.compute_type, {},
+                           measurement.stored);
   }
   LikelihoodOptions windows = measurement.windows;
   windows.stride = stride;
@@ -106,14 +117,22 @@ std::vector<Likelihood> measure_rows(const Measurement& measurement, const Model
 
 EvalReport evaluate_checkpoint(const LoadedCheckpoint& loaded, at::Device device,
                                const EvalOptions& options) {
+  if (options.ranks && options.decode) {
+    fail(ErrorKind::usage, "windows that are decoded token by token are measured by one process",
+         "Leave --nproc and the launcher out, or --decode and the options of [decode]");
+  }
   const ModelConfig& config = loaded.config.model;
   const Tokenizer& tokenizer = carried_tokenizer(loaded);
   const ShardDirectory data(options.data);
   data.require_tokenizer(tokenizer.fingerprint(), "the checkpoint " + loaded.path.string());
   hint_at_documents(data, loaded);
   const ComputeType type = options.decode ? options.decode->compute_type : options.compute_type;
-  const Measurement measurement{data, tokenizer.byte_lengths(), resolve_compute_type(type, device),
-                                options.decode, window_options(options, loaded.config)};
+  const Measurement measurement{data,
+                                tokenizer.byte_lengths(),
+                                resolve_compute_type(type, device),
+                                stored_bf16(type, device),
+                                options.decode,
+                                window_options(options, loaded.config)};
   const auto loops = options.loops.empty() ? doubling_loops(config.max_loop_iters) : options.loops;
   warn_of_loops(loaded, loops, !options.loops.empty());
 
@@ -125,6 +144,7 @@ EvalReport evaluate_checkpoint(const LoadedCheckpoint& loaded, at::Device device
   report.compute_type = compute_type_name(measurement.compute_type);
   report.step = loaded.state.value("step", int64_t{0});
   report.seq_len = measurement.windows.seq_len;
+  report.packing = measurement.windows.packing;
   report.decode = options.decode;
   report.loops = measure_rows(measurement, *loaded.model, loops, 0, "", report);
   if (options.stride > 0) {
@@ -138,8 +158,8 @@ EvalReport evaluate_checkpoint(const LoadedCheckpoint& loaded, at::Device device
         measure_rows(measurement, fresh, {config.max_loop_iters}, 0, "untrained, ", report).front();
   }
   if (options.baseline) {
-    report.unigram =
-        unigram_baseline(data, measurement.byte_lengths, options.split, options.max_tokens);
+    report.unigram = unigram_baseline(data, measurement.byte_lengths, options.split,
+                                      options.max_tokens, measurement.windows.packing);
   }
   return report;
 }

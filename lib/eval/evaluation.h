@@ -5,6 +5,7 @@
 
 #include "checkpoint/checkpoint.h"
 #include "data/shards/shards.h"
+#include "dist/ranks.h"
 #include "eval/report.h"
 
 namespace mythos {
@@ -17,11 +18,14 @@ struct EvalOptions {
   int64_t max_tokens = 0;      // targets; 0: the whole split
   int64_t seq_len = 0;         // tokens of a window; 0: as in training
   int64_t stride = 0;          // a second row for windows that begin so many tokens apart; 0: none
-  int64_t batch_size = 0;      // windows; 0: chosen by evaluate() or evaluate_decode()
+  // How documents become windows, and whether they see each other; nothing: as in training.
+  std::optional<Packing> packing;
+  int64_t batch_size = 0;  // windows; 0: chosen by evaluate() or evaluate_decode()
   ComputeType compute_type = ComputeType::automatic;
   std::optional<DecodeConfig> decode;  // computed as text is generated; has its own compute type
   bool baseline = false;               // the train split's unigram distribution as well
   bool untrained = false;              // the same configuration with fresh weights as well
+  Ranks* ranks = nullptr;  // that run the windows' batches by turns; not with `decode`; null: one
 };
 
 // Measures each loop count, with a line of progress for each. Warns where documents stand otherwise

@@ -19,6 +19,11 @@ void count_loops(const Tensor& loops_run, const Tensor& targets, Tensor& counts)
   counts += loops_run.masked_select(targets >= 0).bincount({}, counts.numel());
 }
 
+Tensor inputs_of(Batch& batch, at::Device device) {
+  return at::from_blob(batch.inputs.data(), {batch.batch_size, batch.seq_len}, at::kLong)
+      .to(device);
+}
+
 // Calls f(ids) for the tokens that count among begin … end-1 of a split, piece by piece.
 template <class F>
 void for_each_piece(const ShardDirectory& data, ShardDirectory::Split split, uint64_t begin,
@@ -72,22 +77,34 @@ Likelihood evaluate(const ModelConfig& config, const Weights& weights, const Sha
   out.loops = options.loops > 0 ? options.loops : config.max_loop_iters;
   ForwardOptions forward_options;
   forward_options.loops = out.loops;
+  forward_options.experts = options.experts;
+  forward_options.blocks = options.blocks;
+  const bool together = options.experts || options.blocks;
   Tensor nats = at::zeros({}, at::dtype(at::kDouble).device(device));
   Tensor counts = at::zeros({out.loops + 1}, at::dtype(at::kLong).device(device));
   bool first = true;
   int64_t number = 0;
+  Tensor others;  // inputs of the newest batch that another process runs
   for_each_batch(
       data, byte_lengths, options, batch_size, config.latent_token, out, [&](Batch& batch) {
         if (number++ % options.parts != options.part) {
           first = false;
+          if (together) others = inputs_of(batch, device).clone();
           return;
         }
         const std::vector<int64_t> shape = {batch.batch_size, batch.seq_len};
-        const Tensor inputs = at::from_blob(batch.inputs.data(), shape, at::kLong).to(device);
+        const Tensor inputs = inputs_of(batch, device);
         const Tensor targets = at::from_blob(batch.targets.data(), shape, at::kLong).to(device);
-        const ForwardResult result = forward(config, weights, inputs, forward_options);
-        // Only the first window has targets at positions that windows share, which need no logits.
-        const int64_t known = options.stride > 0 && !first ? options.seq_len - options.stride : 0;
+        ForwardOptions of_batch = forward_options;
+        if (!batch.document_begins.empty()) {
+          of_batch.document_begins =
+              at::from_blob(batch.document_begins.data(), shape, at::kInt).to(device);
+        }
+        const ForwardResult result = forward(config, weights, inputs, of_batch);
+        // Only the first window of a stream has targets at positions that windows share, which need
+        // no logits.
+        const bool shares = options.stride > 0 && options.packing == Packing::contiguous;
+        const int64_t known = shares && !first ? options.seq_len - options.stride : 0;
         first = false;
         const int64_t scored = options.seq_len - known;
         nats += token_losses(weights, result.hidden.narrow(1, known, scored),
@@ -95,6 +112,9 @@ Likelihood evaluate(const ModelConfig& config, const Weights& weights, const Sha
                     .sum(at::kDouble);
         if (result.loops_run.defined()) count_loops(result.loops_run, targets, counts);
       });
+  if (together && number % options.parts > 0 && options.part >= number % options.parts) {
+    forward(config, weights, others, forward_options);
+  }
   if (options.combine) {
     options.combine(nats);
     options.combine(counts);
@@ -111,7 +131,7 @@ Likelihood evaluate(const ModelConfig& config, const Weights& weights, const Sha
 }
 
 Likelihood unigram_baseline(const ShardDirectory& data, const std::vector<int32_t>& byte_lengths,
-                            ShardDirectory::Split split, int64_t max_tokens) {
+                            ShardDirectory::Split split, int64_t max_tokens, Packing packing) {
   const Stopwatch watch;
   Likelihood out;
   const auto end = static_cast<uint64_t>(target_count(data, split, max_tokens)) + 1;
@@ -122,13 +142,22 @@ Likelihood unigram_baseline(const ShardDirectory& data, const std::vector<int32_
   });
   const double total =
       static_cast<double>(data.counted(train)) + static_cast<double>(counts.size());
-  for_each_piece(data, split, 1, end, [&](const std::vector<uint32_t>& ids) {
+  const auto add = [&](const std::vector<uint32_t>& ids) {
     for (const uint32_t id : ids) {
       out.nats -= std::log(counts.at(id) / total);
       ++out.tokens;
       out.bytes += byte_lengths.at(id);
     }
-  });
+  };
+  if (packing == Packing::contiguous) {
+    for_each_piece(data, split, 1, end, add);
+  } else {  // a document's first token is no target
+    for (uint64_t i = 0, begin = 0; begin < end; ++i) {
+      const uint64_t next = std::min(end, data.document_begin(split, i + 1));
+      if (begin + 1 < next) for_each_piece(data, split, begin + 1, next, add);
+      begin = next;
+    }
+  }
   out.seconds = watch.seconds();
   return out;
 }

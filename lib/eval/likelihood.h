@@ -3,6 +3,7 @@
 #include <functional>
 #include <vector>
 
+#include "config/packing.h"
 #include "data/shards/shards.h"
 #include "model/model.h"
 
@@ -18,11 +19,19 @@ struct LikelihoodOptions {
   int64_t stride = 0;
   int64_t batch_size = 0;  // windows of a batch; 0 means as many as hold 8192 tokens
   int64_t max_tokens = 0;  // targets to read; 0 means the whole split
+  // How documents become windows: as one stream, or apart as in training with best-fit packing, in
+  // stream order (data/sample/document_windows.h). With `masks_documents` none sees another.
+  Packing packing = Packing::contiguous;
+  bool masks_documents = false;
   std::function<void(int64_t tokens)> on_progress;
   // A process that shares evaluate() with others runs batch number part, part+parts, …; then
   // `combine` adds up the sums of all parts, on the device.
   int64_t part = 0, parts = 1;
   std::function<void(Tensor& sums)> combine = {};
+  // Where the processes hold different experts, or parts of the weights: each then runs as many
+  // passes as the others.
+  ExpertExchange* experts = nullptr;
+  BlockWatch* blocks = nullptr;
 };
 
 // How well a model or a distribution predicts a split.
@@ -46,8 +55,9 @@ struct Likelihood {
   double mean_loops() const;  // the mean of loops_run
 };
 
-// Runs the model over the split in stream order: every token but the first is predicted once, up to
-// max_tokens. `byte_lengths` is Tokenizer::byte_lengths(). The same arguments give the same result.
+// Runs the model over the split in stream order: every token but the first (with best-fit packing:
+// of each document) is predicted once, up to max_tokens. `byte_lengths` is
+// Tokenizer::byte_lengths(). The same arguments give the same result.
 Likelihood evaluate(const ModelConfig& config, const Weights& weights, const ShardDirectory& data,
                     const std::vector<int32_t>& byte_lengths, const LikelihoodOptions& options);
 
@@ -55,6 +65,7 @@ Likelihood evaluate(const ModelConfig& config, const Weights& weights, const Sha
 // with one added to every count of the vocabulary: the best that a model can reach that ignores its
 // context.
 Likelihood unigram_baseline(const ShardDirectory& data, const std::vector<int32_t>& byte_lengths,
-                            ShardDirectory::Split split, int64_t max_tokens);
+                            ShardDirectory::Split split, int64_t max_tokens,
+                            Packing packing = Packing::contiguous);
 
 }  // namespace mythos

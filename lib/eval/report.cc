@@ -98,6 +98,7 @@ std::string cache_type(const EvalReport& report) {
 }
 
 std::string sharing_text(const CacheOptions& cache) {
+  if (cache.sharing == CacheSharing::low_rank) return "low-rank by " + shown(cache.basis);
   if (cache.sharing != CacheSharing::modulo) return name_of(cache.sharing);
   return strprintf("modulo %d", cache.modulo);
 }
@@ -110,6 +111,7 @@ nlohmann::ordered_json decode_json(const EvalReport& report) {
   json["cache_type"] = cache_type(report);
   json["cache_sharing"] = name_of(decode.cache.sharing);
   if (decode.cache.sharing == CacheSharing::modulo) json["cache_modulo"] = decode.cache.modulo;
+  if (decode.cache.sharing == CacheSharing::low_rank) json["cache_basis"] = decode.cache.basis;
   json["exit"] = name_of(decode.exit);
   if (decode.has_threshold()) json["exit_threshold"] = decode.exit_threshold;
   if (decode.exit == ExitRule::gate) json["exit_quantile"] = decode.exit_quantile;
@@ -181,6 +183,7 @@ nlohmann::ordered_json to_json(const EvalReport& report) {
   json["tokens"] = any.tokens;
   json["bytes"] = any.bytes;
   json["seq_len"] = report.seq_len;
+  json["packing"] = enum_name(report.packing);
   if (report.stride > 0) json["stride"] = report.stride;
   json["device"] = report.device;
   json["compute_type"] = report.compute_type;
@@ -196,6 +199,7 @@ nlohmann::ordered_json to_json(const EvalReport& report) {
 std::string eval_heading(const EvalReport& report) {
   const Likelihood& any = report.loops.at(0);
   std::string windows = strprintf("windows of %d", report.seq_len);
+  if (report.packing == Packing::best_fit) windows += " with documents apart";
   if (report.stride > 0) {
     windows += strprintf(", then one every %d tokens", report.stride);
   }

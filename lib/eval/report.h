@@ -14,6 +14,7 @@ struct EvalReport {
   std::string checkpoint, data, split, device, compute_type;
   int64_t step = 0;
   int64_t seq_len = 0;
+  Packing packing = Packing::contiguous;
   std::optional<DecodeConfig> decode;  // set if the likelihood was computed as text is generated
   int64_t weight_bytes = 0;            // size of the decoder's weights
   std::vector<Likelihood> loops;       // one for each loop count that was asked for

@@ -197,7 +197,8 @@ TaskReport score_tasks(const LoadedCheckpoint& loaded, at::Device device,
   const ModelConfig& config = loaded.config.model;
   check_exit(config, options.exit.rule);
   const at::ScalarType type = resolve_compute_type(options.compute_type, device);
-  const Weights weights = make_weights(config, loaded.model->parameters, type);
+  const Weights weights = make_weights(config, loaded.model->parameters, type, {},
+                                       stored_bf16(options.compute_type, device));
 
   TaskReport report;
   report.checkpoint = loaded.path.string();

@@ -5,21 +5,48 @@
 #include "arch/plan.h"
 #include "base/error.h"
 #include "base/strings.h"
+#include "data/sample/document_windows.h"
 #include "data/sample/latent_targets.h"
 
 namespace mythos {
 namespace {
 
-// Counts the batch's targets and their bytes into `out`, and sets targets beyond token `limit` of
-// the split to -1. The batch begins with window `first`; windows are `step` tokens apart.
-void count_targets(Batch& batch, const std::vector<int32_t>& byte_lengths, int64_t first,
-                   int64_t step, int64_t limit, Likelihood& out) {
+// Sets targets beyond token `limit` of the split to -1. The batch begins with window `first`;
+// windows are `step` tokens apart.
+void drop_targets_beyond(Batch& batch, int64_t first, int64_t step, int64_t limit) {
   for (int64_t i = 0; i < batch.batch_size * batch.seq_len; ++i) {
-    int64_t& target = batch.targets[static_cast<size_t>(i)];
-    if ((first + i / batch.seq_len) * step + i % batch.seq_len >= limit) target = -1;
-    if (target < 0) continue;
-    ++out.tokens;
-    out.bytes += byte_lengths.at(static_cast<size_t>(target));
+    if ((first + i / batch.seq_len) * step + i % batch.seq_len < limit) continue;
+    batch.targets[static_cast<size_t>(i)] = -1;
+  }
+}
+
+// Calls f(batch) for the batches of a contiguous stream whose first `limit` targets are wanted.
+template <class F>
+void for_each_stream_batch(const ShardDirectory& data, const LikelihoodOptions& options,
+                           int64_t batch_size, int64_t limit, F&& f) {
+  const auto windows = static_cast<int64_t>(
+      count_windows(static_cast<uint64_t>(limit) + 1, options.seq_len, options.stride));
+  for (int64_t window = 0; window < windows; window += batch_size) {
+    Batch batch = sequential_batch(data, options.split, static_cast<uint64_t>(window),
+                                   std::min(batch_size, windows - window), options.seq_len,
+                                   options.stride, options.masks_documents);
+    drop_targets_beyond(batch, window, options.stride > 0 ? options.stride : options.seq_len,
+                        limit);
+    f(batch);
+  }
+}
+
+// Calls f(batch) for the batches of documents apart.
+template <class F>
+void for_each_document_batch(const ShardDirectory& data, const LikelihoodOptions& options,
+                             int64_t batch_size, int64_t limit, F&& f) {
+  DocumentWindows windows(
+      data, options.split,
+      {static_cast<uint64_t>(limit) + 1, options.seq_len, options.stride, options.masks_documents});
+  for (;;) {
+    Batch batch = windows.next(batch_size);
+    if (batch.batch_size == 0) return;
+    f(batch);
   }
 }
 
@@ -53,18 +80,20 @@ void for_each_batch(const ShardDirectory& data, const std::vector<int32_t>& byte
                     const LikelihoodOptions& options, int64_t batch_size, int64_t latent_token,
                     Likelihood& out, const std::function<void(Batch& batch)>& f) {
   const int64_t limit = target_count(data, options.split, options.max_tokens);
-  const auto windows = static_cast<int64_t>(
-      count_windows(static_cast<uint64_t>(limit) + 1, options.seq_len, options.stride));
-  for (int64_t window = 0; window < windows; window += batch_size) {
-    Batch batch =
-        sequential_batch(data, options.split, static_cast<uint64_t>(window),
-                         std::min(batch_size, windows - window), options.seq_len, options.stride);
+  const auto pass_on = [&](Batch& batch) {
     drop_cut_latents(batch, latent_token);
-    count_targets(batch, byte_lengths, window,
-                  options.stride > 0 ? options.stride : options.seq_len, limit, out);
+    for (const int64_t target : batch.targets) {
+      if (target < 0) continue;
+      ++out.tokens;
+      out.bytes += byte_lengths.at(static_cast<size_t>(target));
+    }
+    if (!options.masks_documents) batch.document_begins.clear();
     f(batch);
     if (options.on_progress) options.on_progress(out.tokens);
-  }
+  };
+  options.packing == Packing::best_fit
+      ? for_each_document_batch(data, options, batch_size, limit, pass_on)
+      : for_each_stream_batch(data, options, batch_size, limit, pass_on);
   if (out.tokens == 0) {
     fail(ErrorKind::data,
          strprintf("%s: none of the first %d targets of the %s split counts.", data.path(), limit,

@@ -15,12 +15,13 @@ class Stopwatch {
 };
 
 // The number of targets of a split that are read: every token but the first, at most max_tokens,
-// among them those that a mask then leaves out. Fails (data) if there are none.
+// among them those that a mask, or documents apart, then leave out. Fails (data) if there are none.
 int64_t target_count(const ShardDirectory& data, ShardDirectory::Split split, int64_t max_tokens);
 
-// Calls f(batch) for batches of `batch_size` windows in stream order (sequential_batch), in which
-// targets beyond the last wanted one, and those that are the model's latent_token, are -1. Counts
-// tokens and bytes into `out`, and shows progress.
+// Calls f(batch) for batches of `batch_size` windows in stream order (sequential_batch or
+// DocumentWindows, by options.packing), in which targets beyond the last wanted one, and those that
+// are the model's latent_token, are -1. They have document_begins where documents are masked.
+// Counts tokens and bytes into `out`, and shows progress.
 void for_each_batch(const ShardDirectory& data, const std::vector<int32_t>& byte_lengths,
                     const LikelihoodOptions& options, int64_t batch_size, int64_t latent_token,
                     Likelihood& out, const std::function<void(Batch& batch)>& f);

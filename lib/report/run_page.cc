@@ -89,6 +89,17 @@ struct Wanted {
   bool logarithmic = false;
 };
 
+// What follows `prefix` in the names of the runs' series.
+std::set<std::string> names_under(const std::vector<RunMetrics>& runs, const std::string& prefix) {
+  std::set<std::string> names;
+  for (const RunMetrics& run : runs) {
+    for (const auto& [name, points] : run.series) {
+      if (name.starts_with(prefix)) names.insert(name.substr(prefix.size()));
+    }
+  }
+  return names;
+}
+
 std::string charts(const std::vector<RunMetrics>& runs) {
   std::vector<Wanted> wanted = {
       {"Loss", "nats per token; dashed: validation", {"loss", "val_loss"}},
@@ -97,19 +108,23 @@ std::string charts(const std::vector<RunMetrics>& runs) {
       {"Learning rate", "peak of the base group", {"lr"}},
       {"Loops", "mean of the interval", {"mean_loops"}},
       {"Throughput", "tokens per second", {"tokens_per_second"}},
+      {"Model FLOPs utilisation", "share of the devices' peak", {"mfu"}},
       {"Waiting for data", "share of the time", {"data_wait"}},
       {"Padding", "share of the positions", {"padding"}},
       {"Loss scale", "fp16", {"loss_scale"}, true},
       {"Skipped steps", "since the run began", {"skipped_steps"}},
+      {"Saved by halting", "share of the loops' FLOPs, while decoding", {"halting_saves"}},
   };
-  std::set<std::string> objectives;
-  for (const RunMetrics& run : runs) {
-    for (const auto& [name, points] : run.series) {
-      if (name.starts_with("objectives/")) objectives.insert(name);
-    }
+  for (const std::string& name : names_under(runs, "objectives/")) {
+    wanted.push_back({"Objective " + name, "mean of a target", {"objectives/" + name}});
   }
-  for (const std::string& name : objectives) {
-    wanted.push_back({"Objective " + name.substr(name.find('/') + 1), "mean of a target", {name}});
+  for (const std::string& layer : names_under(runs, "experts/most_loaded/")) {
+    wanted.push_back({"Most loaded expert of core layer " + layer,
+                      "multiple of the mean load",
+                      {"experts/most_loaded/" + layer}});
+    wanted.push_back({"Entropy of the experts' load, core layer " + layer,
+                      "1: even",
+                      {"experts/entropy/" + layer}});
   }
   std::string html;
   for (const Wanted& chart : wanted) {

@@ -43,6 +43,10 @@ void settle_length(Config& config, const std::vector<std::string>& assignments,
     return;
   }
   config.validate();
+  if (tokens_per_epoch == kUnknownTokens &&
+      parse_run_length(train.length).unit == RunLength::Unit::epochs) {
+    return;
+  }
   LengthUnits units;
   units.tokens_per_step = static_cast<double>(train.tokens_per_step());
   units.tokens_per_epoch = tokens_per_epoch;

@@ -14,6 +14,8 @@ namespace mythos {
 // Among `assignments` (those of the command line), train.steps replaces the train.length of a file
 // or checkpoint. Fails (usage) if the length is malformed or comes to no step or more than 2^50, if
 // the assignments set both keys, or if the warm-up of a run of that length is longer than the run.
+// Where the data's tokens are not known a length in epochs changes nothing.
+constexpr double kUnknownTokens = -1;
 void settle_length(Config& config, const std::vector<std::string>& assignments,
                    double tokens_per_epoch);
 

@@ -4,7 +4,9 @@
 #include <cerrno>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <numbers>
+#include <numeric>
 
 #include "base/error.h"
 #include "base/strings.h"
@@ -66,7 +68,10 @@ MetricsFile::MetricsFile(const fs::path& path, int64_t resumed_step, const Metri
   if (!file_) {
     fail(ErrorKind::resources, "cannot open " + path.string() + ": " + std::strerror(errno));
   }
-  if (copies.tensorboard) events_.emplace(path.parent_path() / "tensorboard", resumed_step);
+  if (copies.tensorboard) {
+    // The line of the step that was saved stays.
+    events_.emplace(path.parent_path() / "tensorboard", resumed_step > 0 ? resumed_step + 1 : 0);
+  }
 }
 
 MetricsFile::~MetricsFile() {
@@ -117,7 +122,11 @@ nlohmann::json to_json(const Interval& interval) {
                          {"lost_targets", interval.lost_targets},
                          {"lost_bytes", interval.lost_bytes}};
   for (const auto& [name, sum] : interval.terms) json["objectives"][name] = sum;
-  if (!interval.depth.empty()) json["depth"] = interval.depth;
+  if (!interval.depth.empty()) {
+    json["depth"] = interval.depth;
+    json["depth_run"] = interval.depth_run;
+  }
+  if (!interval.expert_load.empty()) json["expert_load"] = interval.expert_load;
   return json;
 }
 
@@ -140,28 +149,79 @@ Interval interval_from_json(const nlohmann::json& json) {
     }
   }
   if (json.contains("depth")) interval.depth = json["depth"].get<std::vector<double>>();
+  interval.depth_run = json.value("depth_run", 0.0);
+  if (json.contains("expert_load")) {
+    interval.expert_load = json["expert_load"].get<std::vector<std::vector<double>>>();
+  }
   return interval;
 }
 
-void Interval::put_objectives(const std::vector<std::string>& names, int64_t depths,
-                              std::span<const double> sums) {
-  terms.clear();
-  for (size_t i = 0; i < names.size(); ++i) terms.emplace_back(names[i], sums[i]);
-  const auto rest = sums.subspan(names.size(), static_cast<size_t>(depths));
-  depth.assign(rest.begin(), rest.end());
+int64_t Interval::Columns::count() const {
+  return static_cast<int64_t>(terms.size()) + depths + (depths > 0 ? 1 : 0) + layers * experts;
 }
 
-std::vector<double> Interval::objective_sums(const std::vector<std::string>& names,
-                                             int64_t depths) const {
+void Interval::put_columns(const Columns& columns, std::span<const double> sums) {
+  auto next = sums.begin();
+  const auto take = [&](int64_t count) {
+    const auto begin = next;
+    next += count;
+    return std::vector<double>(begin, next);
+  };
+  terms.clear();
+  for (const std::string& name : columns.terms) terms.emplace_back(name, *next++);
+  depth = take(columns.depths);
+  if (columns.depths > 0) depth_run = *next++;
+  expert_load.clear();
+  for (int64_t i = 0; i < columns.layers; ++i) expert_load.push_back(take(columns.experts));
+}
+
+std::vector<double> Interval::columns(const Columns& columns) const {
   std::vector<double> sums;
-  for (const std::string& name : names) {
+  const auto put = [&](const std::vector<double>& values, int64_t count) {
+    for (size_t i = 0; i < static_cast<size_t>(count); ++i) {
+      sums.push_back(i < values.size() ? values[i] : 0);
+    }
+  };
+  for (const std::string& name : columns.terms) {
     const auto found = std::ranges::find(terms, name, &std::pair<std::string, double>::first);
     sums.push_back(found == terms.end() ? 0 : found->second);
   }
-  for (size_t i = 0; i < static_cast<size_t>(depths); ++i) {
-    sums.push_back(i < depth.size() ? depth[i] : 0);
+  put(depth, columns.depths);
+  if (columns.depths > 0) sums.push_back(depth_run);
+  for (size_t i = 0; i < static_cast<size_t>(columns.layers); ++i) {
+    put(i < expert_load.size() ? expert_load[i] : std::vector<double>(), columns.experts);
   }
   return sums;
+}
+
+double Interval::halting_saves() const {
+  double needed = 0;
+  for (size_t i = 0; i < depth.size(); ++i) needed += static_cast<double>(i + 1) * depth[i];
+  return 1 - needed / depth_run;
+}
+
+std::vector<double> Interval::most_loaded() const {
+  std::vector<double> most;
+  for (const std::vector<double>& load : expert_load) {
+    const double sum = std::accumulate(load.begin(), load.end(), 0.0);
+    most.push_back(std::ranges::max(load) * static_cast<double>(load.size()) / sum);
+  }
+  return most;
+}
+
+std::vector<double> Interval::load_entropy() const {
+  std::vector<double> entropies;
+  for (const std::vector<double>& load : expert_load) {
+    const double sum = std::accumulate(load.begin(), load.end(), 0.0);
+    double entropy = 0;
+    for (const double one : load) {
+      if (one > 0) entropy -= one / sum * std::log(one / sum);
+    }
+    const double even = std::log(static_cast<double>(load.size()));
+    entropies.push_back(sum > 0 ? (even > 0 ? entropy / even : 1)
+                                : std::numeric_limits<double>::quiet_NaN());
+  }
+  return entropies;
 }
 
 nlohmann::ordered_json to_json(const StepMetrics& metrics) {
@@ -184,8 +244,15 @@ nlohmann::ordered_json to_json(const StepMetrics& metrics) {
   if (!interval.depth.empty()) {
     nlohmann::ordered_json& depth = json["depth"] = nlohmann::ordered_json::array();
     for (const double count : interval.depth) depth.emplace_back(plain_number(count));
+    json["halting_saves"] = interval.halting_saves();
   }
+  if (!interval.expert_load.empty()) {
+    json["experts"] = {{"most_loaded", interval.most_loaded()},
+                       {"entropy", interval.load_entropy()}};
+  }
+  if (metrics.mfu) json["mfu"] = *metrics.mfu;
   if (metrics.loss_scale) json["loss_scale"] = *metrics.loss_scale;
+  if (metrics.rank_spread) json["rank_spread"] = *metrics.rank_spread;
   if (metrics.skipped_steps) json["skipped_steps"] = *metrics.skipped_steps;
   return json;
 }

@@ -62,18 +62,36 @@ struct Interval {
   // loops; empty where there is one term, and where the model does not halt.
   std::vector<std::pair<std::string, double>> terms = {};
   std::vector<double> depth = {};
+  double depth_run = 0;  // the loops that were computed for these positions
+  // For each core layer the load of its experts, the positions that each had; empty without
+  // experts.
+  std::vector<std::vector<double>> expert_load = {};
 
-  // Takes the sums of the terms of these names and of `depths` depths, and gives them; terms that
+  // Which sums there are beside the first ones.
+  struct Columns {
+    std::vector<std::string> terms;  // their names
+    int64_t depths = 0;
+    int64_t layers = 0, experts = 0;  // with experts: core layers, and experts of each
+    int64_t count() const;
+  };
+  // Takes these sums, terms, depths, what was run for them and loads, and gives them; those that
   // the interval does not have are 0.
-  void put_objectives(const std::vector<std::string>& names, int64_t depths,
-                      std::span<const double> sums);
-  std::vector<double> objective_sums(const std::vector<std::string>& names, int64_t depths) const;
+  void put_columns(const Columns& columns, std::span<const double> sums);
+  std::vector<double> columns(const Columns& columns) const;
 
   double loss() const { return nats / static_cast<double>(targets - lost_targets); }
   double bits_per_byte() const;
   double mean_grad_norm() const { return grad_norm / static_cast<double>(steps - skipped); }
   double padding() const { return 1 - static_cast<double>(targets) / static_cast<double>(places); }
   double mean_loops() const { return loops / static_cast<double>(steps); }
+  // The share of the loops' computing that would not have been done, had each position stopped
+  // where it halted. Training computes all loops; decoding saves it.
+  double halting_saves() const;
+  // For each core layer the largest load as a multiple of the mean, and the entropy of the loads'
+  // shares as one of that of even loads: both are 1 where all experts have as much to do. NaN for
+  // a layer without load.
+  std::vector<double> most_loaded() const;
+  std::vector<double> load_entropy() const;
 };
 nlohmann::json to_json(const Interval& interval);
 Interval interval_from_json(const nlohmann::json& json);
@@ -88,12 +106,19 @@ struct StepMetrics {
   double data_wait = 0;  // share of the time that was spent waiting for batches
   double tokens_per_second = 0, seconds = 0, seconds_left = 0;
   std::optional<double> loss_scale;  // in fp16, the scale of the next step
+  // The model's FLOPs (utilisation.h) as a share of the devices' peak, where that is known.
+  std::optional<double> mfu;
   // Since the run began; where steps may be skipped.
   std::optional<int64_t> skipped_steps;
+  // Where ranks hold different experts: the rows that the busiest rank's experts computed, as a
+  // multiple of the mean of all ranks.
+  std::optional<double> rank_spread = {};
 };
-// The line as it stands in the file; in fp16 it has "loss_scale", where steps may be skipped
-// "skipped_steps", with several objectives "objectives", the mean of each term by name, and where
-// the model halts "depth", the positions that halted after 1, 2, … loops.
+// The line as it stands in the file; in fp16 it has "loss_scale", where ranks hold different
+// experts "rank_spread", where steps may be skipped "skipped_steps", with several objectives
+// "objectives", the mean of each term by name, and where the model halts "depth", the positions
+// that halted after 1, 2, … loops, and "halting_saves"; with experts "experts", and where the peak
+// is known "mfu".
 nlohmann::ordered_json to_json(const StepMetrics& metrics);
 // The line for a terminal:
 //   step 120/1000  loss 3.21  bpb 1.86  |g| 0.80  lr 3.0e-03  loops 7.9  4.1K tok/s  ETA 3m05s

@@ -26,7 +26,8 @@ double learning_rate(const TrainConfig& config, int64_t step);
 // loop_curriculum_fraction of the steps are done, and before that one which grows from a single
 // loop (grown_distribution) with the share x of those steps:
 //   linear  by x
-//   1-sqrt  by 1 − √(1 − x): slowly first, then faster (McLeish et al. 2025)
+//   1-sqrt  by 1 − √(1 − x): slowly first, then faster (McLeish et al. 2025, arXiv 2511.07384,
+//           who round the whole mean times that up; here it grows from 1 without steps)
 LoopDistribution distribution_of_step(const LoopDistribution& whole, const TrainConfig& config,
                                       int64_t step);
 

@@ -29,6 +29,12 @@ bool sets_vocab_size(const std::vector<std::string>& assignments) {
   return false;
 }
 
+[[noreturn]] void fail_no_config() {
+  fail(ErrorKind::usage,
+       "a new run needs --preset, --config or --init-from. 'mythos presets list' shows the "
+       "presets");
+}
+
 // Gives the model the data's vocabulary, unless --set names another size, which must be large
 // enough.
 void fit_vocabulary(Config& config, const ShardDirectory& data, bool fixed) {
@@ -97,9 +103,10 @@ TrainData open_data(const std::vector<DataEntry>& entries) {
   return data;
 }
 
-// Completes the configuration of a run with what depends on its data, and checks it.
+// Completes the configuration of a run with what depends on its data, and checks it. Without data
+// a length in epochs stays open.
 void complete(Config& config, const TrainOptions& options, const TrainData& data) {
-  double tokens = 0;
+  double tokens = data.shards.empty() ? kUnknownTokens : 0;
   for (const ShardDirectory& shards : data.shards) {
     tokens += static_cast<double>(shards.tokens(ShardDirectory::Split::train));
   }
@@ -173,7 +180,8 @@ TrainSetup resume(const TrainOptions& options, TrainData data, at::Device device
           std::move(loaded.model),
           std::move(loaded.optimizer),
           std::move(loaded.state),
-          loaded.path};
+          loaded.path,
+          std::move(loaded.model_files)};
 }
 
 // Whether every token of the data stands for the same text in the checkpoint's vocabulary.
@@ -248,15 +256,12 @@ TrainSetup start_from(const TrainOptions& options, TrainData data, at::Device de
           std::move(loaded.model),
           {},
           std::move(state),
-          std::nullopt};
+          std::nullopt,
+          std::move(loaded.model_files)};
 }
 
 TrainSetup start(const TrainOptions& options, TrainData data, at::Device device) {
-  if (!options.config) {
-    fail(ErrorKind::usage,
-         "a new run needs --preset, --config or --init-from. 'mythos presets list' shows the "
-         "presets");
-  }
+  if (!options.config) fail_no_config();
   Config config = *options.config;
   for (const std::string& assignment : options.assignments) set_value(config, assignment);
   fit_vocabulary(config, data.shards[0], sets_vocab_size(options.assignments));
@@ -271,7 +276,8 @@ TrainSetup start(const TrainOptions& options, TrainData data, at::Device device)
           std::move(model),
           {},
           nlohmann::json::object(),
-          std::nullopt};
+          std::nullopt,
+          {}};
 }
 
 std::string loops_text(const Config& config) {
@@ -347,6 +353,37 @@ TrainSetup prepare(const TrainOptions& options, at::Device device) {
                                                  : start_from(options, std::move(data), device);
   choose_trained(setup.model->parameters, setup.config.train);
   return setup;
+}
+
+std::vector<ConfigStage> effective_config(const TrainOptions& options, const std::string& source) {
+  const bool goes_on = options.resume && !checkpoint_directories(options.run).empty();
+  const fs::path& first = goes_on ? options.run : options.init_from;
+  std::vector<ConfigStage> stages;
+  std::optional<LoadedCheckpoint> loaded;
+  if (!first.empty()) {
+    loaded = load_checkpoint(first, at::kCPU);
+    stages.push_back({loaded->path.string(), loaded->config});
+  }
+  if (options.config) stages.push_back({source, *options.config});
+  if (stages.empty()) fail_no_config();
+  TrainData data;
+  if (!options.data.empty()) data = open_data(options.data);
+  Config config = stages.back().config;
+  if (goes_on) {
+    config = config_to_resume(options, data, *loaded);
+  } else if (loaded) {
+    config = config_beside(options, *loaded);
+  } else {
+    for (const std::string& assignment : options.assignments) set_value(config, assignment);
+  }
+  stages.push_back({"command line", config});
+  if (!loaded && !data.shards.empty()) {
+    fit_vocabulary(config, data.shards[0], sets_vocab_size(options.assignments));
+    stages.push_back({"data", config});
+  }
+  complete(config, options, data);
+  stages.push_back({"train.length", config});
+  return stages;
 }
 
 int64_t trained_parameters(const ModelConfig& config) {

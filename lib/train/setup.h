@@ -5,6 +5,7 @@
 #include <string>
 
 #include "checkpoint/checkpoint.h"
+#include "config/config_stages.h"
 #include "data/sample/sampler.h"
 #include "model/model.h"
 #include "text/tokenizer.h"
@@ -24,6 +25,7 @@ struct TrainSetup {
   nlohmann::json state;                  // of the checkpoint that is resumed, else what a new run
                                          // keeps: where its weights are from
   std::optional<fs::path> resumed_from;  // a step directory
+  ModelFiles model_files;                // of the published model that the weights are from
 
   std::vector<DataSource> sources() const;
   // Whether all documents of the data begin with BOS and end with EOS.
@@ -32,6 +34,11 @@ struct TrainSetup {
 
 // Prepares a run. Fails as train() does.
 TrainSetup prepare(const TrainOptions& options, at::Device device);
+
+// The configuration that prepare() would train with, by the sources that it comes from, without a
+// model; `source` names that of options.config. Data and run directory may be left out: then the
+// vocabulary stays as it is. Fails as train() does.
+std::vector<ConfigStage> effective_config(const TrainOptions& options, const std::string& source);
 
 // Describes the run in several lines: model, device, data, steps, checkpoints.
 std::string describe(const TrainSetup& setup, const TrainOptions& options, at::Device device,

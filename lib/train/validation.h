@@ -20,8 +20,9 @@ struct Validation {
 
 bool has_validation_split(const ShardDirectory& data);
 
-// Validates a model. options.max_tokens (0: all) are shared out to the sources by weight, at least
-// one sequence for each. At least one source must have a validation split.
+// Validates a model; documents stand as options says. options.max_tokens (0: all) are shared out to
+// the sources by weight, at least one sequence for each. At least one source must have a validation
+// split.
 Validation validate(const ModelConfig& config, const Weights& weights,
                     const std::vector<DataSource>& sources,
                     const std::vector<int32_t>& byte_lengths, const LikelihoodOptions& options);

@@ -55,6 +55,39 @@ TEST_F(Evaluation, TellsWhatWasMeasured) {
   EXPECT_EQ(report.stride, 0);
 }
 
+// Documents stand as in training unless something else is asked for.
+TEST_F(Evaluation, DocumentsStandAsInTraining) {
+  options_.loops = {2};
+  options_.max_tokens = 0;
+  loaded_.config.model.max_seq_len = options_.seq_len = 256;  // more than one document
+  loaded_.model = std::make_unique<Model>(sample_model(loaded_.config.model));
+  options_.baseline = true;
+  const EvalReport stream = evaluated();
+  EXPECT_EQ(stream.packing, Packing::contiguous);
+  options_.packing = Packing::best_fit;
+  const EvalReport asked = evaluated();
+  EXPECT_EQ(asked.packing, Packing::best_fit);
+  const ShardDirectory data(options_.data);
+  const auto split = ShardDirectory::Split::val;
+  EXPECT_EQ(asked.loops[0].tokens,
+            static_cast<int64_t>(data.tokens(split) - data.documents(split)));
+  EXPECT_EQ(asked.unigram->tokens, asked.loops[0].tokens);
+  EXPECT_NE(asked.loops[0].loss(), stream.loops[0].loss());
+  options_.packing.reset();
+  loaded_.config.train.packing = Packing::best_fit;
+  EXPECT_EQ(evaluated().loops[0].nats, asked.loops[0].nats);
+  // A document sees those before it unless masked.
+  loaded_.config.train.document_mask = DocumentMask::off;
+  EXPECT_NE(evaluated().loops[0].nats, asked.loops[0].nats);
+  EXPECT_EQ(evaluated().loops[0].tokens, asked.loops[0].tokens);
+  options_.packing = Packing::contiguous;
+  EXPECT_EQ(evaluated().loops[0].nats, stream.loops[0].nats);
+  loaded_.config.train.document_mask = DocumentMask::on;
+  const EvalReport masked = evaluated();
+  EXPECT_EQ(masked.loops[0].tokens, stream.loops[0].tokens);
+  EXPECT_NE(masked.loops[0].nats, stream.loops[0].nats);
+}
+
 TEST_F(Evaluation, LoopsDoubleUpToTheModelsOwnUnlessGiven) {
   EXPECT_EQ(counts(evaluated().loops), (std::vector<int64_t>{1, 2, 3}));
   options_.loops = {5, 2};

@@ -134,6 +134,44 @@ TEST_F(LikelihoodTest, OverlappingWindowsByHand) {
   }
 }
 
+// Each document by itself, whatever stands beside it in a row.
+TEST_F(LikelihoodTest, DocumentsApartByHand) {
+  const at::NoGradGuard no_grad;
+  const std::vector<int64_t> ids = stream(Split::val);
+  ForwardOptions forward_options;
+  forward_options.loops = options_.loops = 2;
+  options_.packing = Packing::best_fit;
+  options_.masks_documents = true;
+  for (const size_t limit : {ids.size(), size_t{60}}) {
+    double nats = 0;
+    int64_t tokens = 0;
+    for (uint64_t document = 0; document < data_->documents(Split::val); ++document) {
+      const auto begin = static_cast<size_t>(data_->document_begin(Split::val, document));
+      const auto end = std::min<size_t>(data_->document_begin(Split::val, document + 1), limit);
+      for (size_t first = begin; first + 1 < end; first += 16) {
+        const size_t length = std::min<size_t>(16, end - 1 - first);
+        const auto from = ids.begin() + static_cast<ptrdiff_t>(first);
+        const auto to = from + static_cast<ptrdiff_t>(length);
+        const Tensor window = at::tensor(std::vector<int64_t>(from, to)).unsqueeze(0);
+        const Tensor targets = at::tensor(std::vector<int64_t>(from + 1, to + 1)).unsqueeze(0);
+        nats +=
+            token_losses(weights_, forward(model_.config, weights_, window, forward_options).hidden,
+                         targets)
+                .sum(at::kDouble)
+                .item<double>();
+        tokens += static_cast<int64_t>(length);
+      }
+    }
+    options_.max_tokens = limit == ids.size() ? 0 : static_cast<int64_t>(limit) - 1;
+    for (const int64_t batch_size : {0, 1, 3}) {
+      options_.batch_size = batch_size;
+      const Likelihood found = evaluate_model();
+      EXPECT_EQ(found.tokens, tokens);
+      EXPECT_NEAR(found.nats, nats, 1e-5 * nats);
+    }
+  }
+}
+
 TEST_F(LikelihoodTest, DoesNotDependOnTheBatch) {
   const Likelihood whole = evaluate_model();
   for (const int64_t batch_size : {1, 3}) {

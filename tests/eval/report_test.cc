@@ -54,6 +54,7 @@ TEST(EvalReport, Json) {
   const nlohmann::ordered_json json = to_json(sample());
   EXPECT_EQ(json.at("schema"), "mythos.eval/1");
   EXPECT_EQ(json.at("best_loops"), 4);
+  EXPECT_EQ(json.at("packing"), "contiguous");
   EXPECT_EQ(json.at("tokens"), 1000);
   EXPECT_EQ(json.at("loops").size(), 3U);
   EXPECT_EQ(json.at("loops")[2].at("loops"), 8);
@@ -127,6 +128,8 @@ TEST(EvalReport, HeadingTellsWhatWasMeasured) {
             "of 64");
   report.stride = 16;
   EXPECT_TRUE(eval_heading(report).ends_with("windows of 64, then one every 16 tokens"));
+  report.packing = Packing::best_fit;
+  EXPECT_TRUE(contains(eval_heading(report), "windows of 64 with documents apart, then one"));
 }
 
 TEST(EvalReport, Decoding) {

@@ -131,6 +131,13 @@ TEST(Device, MemorySegmentsExpandUnlessTheUserSaysOtherwise) {
   EXPECT_EQ(cuda.value(), "max_split_size_mb:64");
 }
 
+TEST(Device, NamesAreTheDrivers) {
+  EXPECT_EQ(read_cuda_names("libno_driver.so"), std::vector<std::string>());
+  EXPECT_EQ(read_cuda_names(kSomeLibrary), std::vector<std::string>());
+  EXPECT_EQ(read_cuda_names(MYTHOS_FAKE_CUDA_DRIVER),
+            (std::vector<std::string>{"Tesla T4", "NVIDIA H100 80GB HBM3"}));
+}
+
 TEST(Device, ArchitecturesAreTheDriversAndBf16NeedsSm80) {
   EXPECT_EQ(read_cuda_architectures("libno_driver.so"), std::vector<int>());
   EXPECT_EQ(read_cuda_architectures(kSomeLibrary), std::vector<int>());

@@ -1,6 +1,7 @@
 #include "train/metrics.h"
 
 #include <cmath>
+#include <numeric>
 
 #include "../scratch.h"
 
@@ -70,6 +71,46 @@ TEST(Interval, SurvivesACheckpoint) {
   EXPECT_EQ(interval_from_json(old).skipped, 0);
 }
 
+TEST(Interval, ColumnsAreTakenAndGiven) {
+  const Interval::Columns columns = {{"next_token", "balance"}, 3, 2, 4};
+  std::vector<double> sums(static_cast<size_t>(columns.count()));
+  ASSERT_EQ(sums.size(), 2U + 3 + 1 + 8);
+  std::iota(sums.begin(), sums.end(), 1.0);
+  Interval interval{3, 1024, 2000, 21, 1, 1, 2048};
+  interval.put_columns(columns, sums);
+  EXPECT_EQ(interval.terms[1], (std::pair<std::string, double>{"balance", 2}));
+  EXPECT_EQ(interval.depth, (std::vector<double>{3, 4, 5}));
+  EXPECT_EQ(interval.depth_run, 6);
+  EXPECT_EQ(interval.expert_load,
+            (std::vector<std::vector<double>>{{7, 8, 9, 10}, {11, 12, 13, 14}}));
+  EXPECT_EQ(interval.columns(columns), sums);
+  const Interval back = interval_from_json(nlohmann::json::parse(to_json(interval).dump()));
+  EXPECT_EQ(back.columns({{"balance"}, 3, 2, 4}).front(), 2) << "terms go by name";
+  EXPECT_EQ(back.expert_load, interval.expert_load);
+  EXPECT_EQ(back.depth_run, 6);
+  // An interval of an older checkpoint has none of them.
+  EXPECT_EQ(Interval().columns(columns), std::vector<double>(sums.size()));
+}
+
+TEST(Interval, TellsWhatHaltingSavesAndHowEvenExpertsAre) {
+  Interval interval;
+  interval.depth = {10, 0, 30};
+  interval.depth_run = 160;  // 40 positions of 4 loops
+  EXPECT_DOUBLE_EQ(interval.halting_saves(), 1 - (10.0 + 3 * 30) / 160);
+  interval.expert_load = {{5, 5, 5, 5}, {8, 0, 8, 0}, {1, 0, 0, 0}, {6, 2, 0, 0}};
+  const std::vector<double> most = interval.most_loaded(), entropy = interval.load_entropy();
+  const double uneven = -(0.75 * std::log(0.75) + 0.25 * std::log(0.25)) / std::log(4);
+  const std::vector<double> expected_most = {1, 2, 4, 3}, expected_entropy = {1, 0.5, 0, uneven};
+  for (size_t i = 0; i < 4; ++i) {
+    EXPECT_DOUBLE_EQ(most[i], expected_most[i]);
+    EXPECT_DOUBLE_EQ(entropy[i], expected_entropy[i]);
+  }
+  interval.expert_load = {{0, 0}};
+  EXPECT_TRUE(std::isnan(interval.most_loaded()[0]) && std::isnan(interval.load_entropy()[0]));
+  interval.expert_load = {{7}};
+  EXPECT_EQ(interval.load_entropy()[0], 1) << "a single expert";
+}
+
 TEST(StepMetrics, AreShownAsOneLine) {
   StepMetrics metrics;
   metrics.step = 120;
@@ -99,6 +140,11 @@ TEST(StepMetrics, TellOfTheLossScaleAndOfSkippedStepsWhereThereAreAny) {
   metrics.skipped_steps = 7;
   EXPECT_EQ(to_json(metrics).at("loss_scale"), 4096);
   EXPECT_EQ(to_json(metrics).at("skipped_steps"), 7);
+  for (const char* key : {"mfu", "experts", "halting_saves"}) {
+    EXPECT_FALSE(to_json(metrics).contains(key)) << key;
+  }
+  metrics.mfu = 0.25;
+  EXPECT_EQ(to_json(metrics).at("mfu"), 0.25);
 }
 
 }  // namespace

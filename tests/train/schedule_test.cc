@@ -234,5 +234,27 @@ TEST(LoopCurriculum, GrowsTheMeanOverItsShareOfTheSteps) {
   EXPECT_EQ(mean(0), 8);
 }
 
+// The mean of retrofitted recurrence (McLeish et al. 2025, arXiv 2511.07384) is ⌈32·(1 − √(1 −
+// x))⌉, at least 1; that of a run here grows from 1 without steps, so that they are less than 1
+// apart.
+TEST(LoopCurriculum, OneMinusSqrtFollowsItsSource) {
+  TrainConfig train;
+  train.steps = 1000;
+  train.loop_curriculum = LoopCurriculum::one_minus_sqrt;
+  train.loop_curriculum_fraction = 0.25;
+  train.mean_loops = 32;
+  const LoopDistribution whole = loop_distribution(train, ModelConfig{});
+  const auto mean = [&](int64_t step) { return distribution_of_step(whole, train, step).mean; };
+  const std::pair<int64_t, double> values[] = {{0, 1},    {25, 2},   {50, 4},   {90, 7},  {125, 10},
+                                               {160, 13}, {200, 18}, {240, 26}, {249, 30}};
+  for (const auto& [step, source] : values) {
+    const double share = 1 - std::sqrt(1 - static_cast<double>(step) / 250);
+    EXPECT_EQ(std::max(1.0, std::ceil(32 * share)), source) << step;
+    EXPECT_DOUBLE_EQ(mean(step), 1 + 31 * share) << step;
+    EXPECT_LT(std::abs(mean(step) - source), 1) << step;
+  }
+  EXPECT_EQ(mean(250), 32);
+}
+
 }  // namespace
 }  // namespace mythos

@@ -62,7 +62,7 @@ inline std::vector<nlohmann::json> metrics_lines(const fs::path& metrics) {
 inline std::vector<nlohmann::json> untimed_lines(const fs::path& metrics) {
   std::vector<nlohmann::json> lines = metrics_lines(metrics);
   for (nlohmann::json& line : lines) {
-    for (const char* key : {"seconds", "tokens_per_second", "data_wait"}) line.erase(key);
+    for (const char* key : {"seconds", "tokens_per_second", "data_wait", "mfu"}) line.erase(key);
   }
   return lines;
 }

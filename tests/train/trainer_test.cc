@@ -19,6 +19,8 @@
 #include "base/signals.h"
 #include "base/strings.h"
 #include "checkpoint/checkpoint.h"
+#include "device/device.h"
+#include "eval/evaluation.h"
 #include "tiny_run.h"
 
 namespace mythos {
@@ -309,6 +311,57 @@ TEST_P(TrainerTest, MetricsHaveTheFieldsThatTheManualNames) {
   const auto line = nlohmann::json::parse(text.substr(0, text.find('\n')));
   EXPECT_GE(line.at("data_wait").get<double>(), 0);
   EXPECT_LE(line.at("data_wait").get<double>(), 1);
+}
+
+// The depth that positions ran, the loads of experts and the share of the peak.
+TEST_P(TrainerTest, MetricsTellOfHaltingExpertsAndUtilisation) {
+  TrainOptions options = this->options("run");
+  options.assignments = {"halting=act", "loop_sampling=fixed", "mean_loops=3",
+                         "train.peak_tflops=0.5", "train.balance_rate=0"};
+  train(options);
+  for (const nlohmann::json& line : metrics_lines(scratch_ / "run/metrics.jsonl")) {
+    if (!line.contains("loss")) continue;
+    double needed = 0, positions = 0;
+    for (size_t i = 0; i < line.at("depth").size(); ++i) {
+      const auto count = line["depth"][i].get<double>();
+      needed += count * static_cast<double>(i + 1);
+      positions += count;
+    }
+    EXPECT_NEAR(line.at("halting_saves").get<double>(), 1 - needed / (3 * positions), 1e-9);
+    for (const char* key : {"most_loaded", "entropy"}) {
+      const nlohmann::json& layers = line.at("experts").at(key);
+      ASSERT_EQ(layers.size(), static_cast<size_t>(options.config->model.core_layers)) << line;
+      for (const nlohmann::json& layer : layers) {
+        EXPECT_GT(layer.get<double>(), 0);
+        EXPECT_LE(layer.get<double>(), 4) << "there are 4 experts";
+      }
+    }
+    EXPECT_GT(line.at("mfu").get<double>(), 0);
+    EXPECT_LT(line.at("mfu").get<double>(), 1);
+  }
+}
+
+// What validation measures is what eval does of the checkpoint: documents stand as in training.
+TEST_P(TrainerTest, ValidationKeepsDocumentsApartWhereTrainingDoes) {
+  const auto of = [&](const std::string& run, const std::string& packing) {
+    TrainOptions options = this->options(run);
+    options.assignments = {"train.packing=" + packing, "train.val_tokens=0",
+                           "train.compute_type=fp32"};
+    const TrainResult result = train(options);
+    const LoadedCheckpoint loaded = load_checkpoint(result.checkpoint, resolve_device(GetParam()));
+    EvalOptions eval;
+    eval.data = data().string();
+    eval.loops = {result.val_loops.value()};
+    eval.compute_type = loaded.config.train.compute_type;
+    const EvalReport report = evaluate_checkpoint(loaded, resolve_device(GetParam()), eval);
+    EXPECT_NEAR(report.loops[0].loss(), result.val_loss.value(), 1e-5);
+    return report.loops[0].tokens;
+  };
+  const ShardDirectory shards(data());
+  const auto split = ShardDirectory::Split::val;
+  EXPECT_EQ(of("apart", "best-fit"),
+            static_cast<int64_t>(shards.tokens(split) - shards.documents(split)));
+  EXPECT_EQ(of("stream", "contiguous"), static_cast<int64_t>(shards.tokens(split)) - 1);
 }
 
 TEST_P(TrainerTest, TheLossFallsOnTextThatRepeats) {

@@ -43,7 +43,9 @@ class ContiguousOrder : public SequenceOrder {
       leave_out_uncounted(row.targets, std::span(buffer_).first(length_));
     }
     std::fill_n(row.targets.begin(), wanted - first, -1);
-    if (!row.document_begins.empty()) write_begins(first, row.document_begins);
+    if (!row.document_begins.empty()) {
+      write_document_begins(data_, split_, first, row.document_begins);
+    }
   }
 
   void advance() override {
@@ -60,19 +62,6 @@ class ContiguousOrder : public SequenceOrder {
   }
 
  private:
-  void write_begins(uint64_t first, std::span<int32_t> begins) const {
-    uint64_t document = data_.document_of(split_, first) + 1;
-    uint64_t next = data_.document_begin(split_, document);
-    int32_t begin = 0;
-    for (size_t i = 0; i < begins.size(); ++i) {
-      if (first + i == next) {
-        begin = static_cast<int32_t>(i);
-        next = data_.document_begin(split_, ++document);
-      }
-      begins[i] = begin;
-    }
-  }
-
   const ShardDirectory& data_;
   const Split split_;
   const uint64_t length_, seed_;
@@ -103,6 +92,20 @@ uint64_t permuted(uint64_t index, uint64_t n, uint64_t seed, uint64_t epoch) {
     index = left << half | right;
   } while (index >= n);
   return index;
+}
+
+void write_document_begins(const ShardDirectory& data, Split split, uint64_t first,
+                           std::span<int32_t> begins) {
+  uint64_t document = data.document_of(split, first) + 1;
+  uint64_t next = data.document_begin(split, document);
+  int32_t begin = 0;
+  for (size_t i = 0; i < begins.size(); ++i) {
+    if (first + i == next) {
+      begin = static_cast<int32_t>(i);
+      next = data.document_begin(split, ++document);
+    }
+    begins[i] = begin;
+  }
 }
 
 uint64_t count_windows(uint64_t tokens, int64_t seq_len, int64_t stride) {

@@ -245,7 +245,7 @@ double Sampler::epoch() const {
 }
 
 Batch sequential_batch(const ShardDirectory& data, Split split, uint64_t first_window,
-                       int64_t batch_size, int64_t seq_len, int64_t stride) {
+                       int64_t batch_size, int64_t seq_len, int64_t stride, bool document_begins) {
   const auto length = static_cast<uint64_t>(seq_len);
   const uint64_t step = stride > 0 ? static_cast<uint64_t>(stride) : length;
   const uint64_t tokens = data.tokens(split);
@@ -253,7 +253,7 @@ Batch sequential_batch(const ShardDirectory& data, Split split, uint64_t first_w
   if (first_window >= windows) return {{}, {}, {}, 0, seq_len};
   const auto rows = static_cast<int64_t>(
       std::min<uint64_t>(static_cast<uint64_t>(batch_size), windows - first_window));
-  Batch batch = make_batch(rows, seq_len, /*document_begins=*/false);
+  Batch batch = make_batch(rows, seq_len, document_begins);
   std::vector<uint32_t> buffer;
   for (int64_t row = 0; row < rows; ++row) {
     const uint64_t window = first_window + static_cast<uint64_t>(row);
@@ -269,6 +269,7 @@ Batch sequential_batch(const ShardDirectory& data, Split split, uint64_t first_w
       leave_out_uncounted(to.targets.first(mask.size()), mask);
     }
     std::fill_n(to.targets.begin(), known, -1);
+    if (document_begins) write_document_begins(data, split, first, to.document_begins);
   }
   return batch;
 }

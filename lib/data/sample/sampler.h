@@ -101,6 +101,6 @@ uint64_t count_windows(uint64_t tokens, int64_t seq_len, int64_t stride = 0);
 // windows, and in the padding of the last window, the target is -1. The batch is empty at the end.
 Batch sequential_batch(const ShardDirectory& data, ShardDirectory::Split split,
                        uint64_t first_window, int64_t batch_size, int64_t seq_len,
-                       int64_t stride = 0);
+                       int64_t stride = 0, bool document_begins = false);
 
 }  // namespace mythos

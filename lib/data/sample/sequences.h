@@ -49,6 +49,11 @@ class SequenceOrder {
   virtual double epoch() const = 0;
 };
 
+// Writes the position among consecutive tokens of a split, from `first` on, at which each one's
+// document begins; 0 where that is before them.
+void write_document_begins(const ShardDirectory& data, ShardDirectory::Split split, uint64_t first,
+                           std::span<int32_t> begins);
+
 // The two orders. Making them fails (data) if the split has too few tokens.
 std::unique_ptr<SequenceOrder> contiguous_order(const ShardDirectory& data,
                                                 ShardDirectory::Split split,
