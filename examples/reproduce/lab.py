@@ -66,8 +66,10 @@ class Lab:
         return done.returncode, done.stdout
 
     def json(self, *words):
-        """The JSON that a verb prints, from the folder of results if the same command ran before."""
-        key = hashlib.sha256("\0".join(str(w) for w in words).encode()).hexdigest()[:16]
+        """The JSON that a verb prints, from the folder of results if the same command ran before, of the same run."""
+        runs = [done_file(word) for word in words if isinstance(word, pathlib.Path)]
+        texts = [path.read_text() for path in runs if path.exists()]
+        key = hashlib.sha256("\0".join([*map(str, words), *texts]).encode()).hexdigest()[:16]
         kept = self.out / "results" / f"{words[0]}-{key}.json"
         if not kept.exists():
             kept.parent.mkdir(exist_ok=True)
@@ -130,20 +132,23 @@ class Lab:
 
     # Training and measuring
 
-    def config(self, name, model, train):
+    def config(self, name, model, train, objectives=None):
         """A configuration file over the preset nano."""
         lines = ['extends = "nano"']
-        for table, values in (("model", model), ("train", train)):
+        for table, values in (("model", model), ("train", train), ("objectives", objectives or {})):
             lines += ["", f"[{table}]"] + [f"{key} = {toml(value)}" for key, value in values.items()]
         return self.write(self.out / f"{name}.toml", "\n".join(lines) + "\n")
 
     def train(self, name, config, data, seed, *options):
-        """The run of a configuration; None if it diverged."""
+        """The run of a configuration; None if it diverged. Of several shards each gives as many sequences."""
+        sources = [f"{source}:1" for source in data] if isinstance(data, list) else [data]
+        named = [word for source in sources for word in ("--data", source)]
         run = self.out / f"{name}-seed{seed}"
-        key = hashlib.sha256((config.read_text() + str(data) + shlex.join(map(str, options))).encode()).hexdigest()
-        done = run.with_name(run.name + ".done")
+        text = config.read_text() + shlex.join(map(str, [*sources, *options]))
+        key = hashlib.sha256(text.encode()).hexdigest()
+        done = done_file(run)
         if not done.exists() or done.read_text().split()[0] != key:
-            status, _ = self.mythos("train", "--config", config, "--data", data, "--out", run, "--overwrite", "--quiet",
+            status, _ = self.mythos("train", "--config", config, *named, "--out", run, "--overwrite", "--quiet",
                                     "--set", f"seed={seed}", *options, *self.device, allow=[DIVERGED])
             self.write(done, f"{key} {'diverged' if status == DIVERGED else 'whole'}\n")
         return None if done.read_text().split()[1] == "diverged" else run
@@ -180,6 +185,11 @@ class Lab:
         """An SVG of lines: series is {name: [(x, y), ...]}; points that are not finite are left out."""
         path = self.write(self.out / f"{file}.svg", svg(title, x_label, y_label, series, log_x))
         print(f"\nplot: {path}", flush=True)
+
+
+def done_file(run):
+    """What says of which command a run is, and that it has ended."""
+    return run.with_name(run.name + ".done")
 
 
 def toml(value):
@@ -257,16 +267,19 @@ def escape(text):
     return str(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-# A small transformer for the tasks: vocabulary of characters, multi-head attention, dense feed-forward.
-TASK_MODEL = dict(vocab_size=97, max_seq_len=512, attention="gqa", qk_norm=True, ffn="dense", prelude_layers=0,
-                  coda_layers=0, core_layers=1, injection="none", prelude_norm=True, loop_embedding="none", lora_rank=0)
+# A small transformer for the tasks: vocabulary of characters, multi-head attention, dense feed-forward. Biases of
+# queries and keys, and a short base of the rotation, let a head look a fixed number of characters back.
+TASK_MODEL = dict(vocab_size=97, max_seq_len=512, attention="gqa", attention_bias="qk", qk_norm=True, rope_theta=100,
+                  ffn="dense", prelude_layers=0, coda_layers=0, core_layers=1, injection="none", prelude_norm=True,
+                  loop_embedding="none", lora_rank=0)
 
 
 def task_model(width, heads, **changes):
-    return {**TASK_MODEL, "dim": width, "n_heads": heads, "n_kv_heads": heads, "ffn_dim": 4 * width, **changes}
+    return {**TASK_MODEL, "dim": width, "n_heads": heads, "n_kv_heads": heads, "ffn_dim": 4 * width,
+            "init_std": round(0.8 / math.sqrt(width), 3), **changes}
 
 
 def task_training(steps, batch_size, seq_len, lr, **changes):
-    return {**dict(steps=steps, batch_size=batch_size, seq_len=seq_len, lr=lr, packing="best-fit",
+    return {**dict(steps=steps, batch_size=batch_size, seq_len=seq_len, lr=lr, packing="best-fit", optimizer="muon",
                    warmup_steps=min(200, steps // 10), weight_decay=0.01, val_every=0, val_tokens=4096, save_every=0,
                    log_every=max(1, steps // 20), keep_last=1, loop_sampling="fixed"), **changes}

@@ -39,7 +39,8 @@ int64_t hardest_possible(const TaskOptions& options) {
     case Task::p_hop:
       return options.length - 2;
     case Task::pointer:
-      return options.to_end ? options.symbols - 1 : kLongest;
+      // Two chains: the end of a single one would be the answer whatever points to it.
+      return options.to_end ? options.symbols / 2 - 1 : kLongest;
     case Task::i_gsm:
       return kTaskNames - 4;  // one given number, and two sentences of no use
     case Task::addition:
