@@ -3,8 +3,8 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/strings.h"
+#include "checkpoint_options.h"
 #include "config/field_value.h"
-#include "ema_option.h"
 #include "text/chat/chat_template.h"
 
 namespace mythos {
@@ -23,11 +23,7 @@ void GenerateCommand::declare(CLI::App& app) {
 }
 
 void GenerateCommand::declare_model(CLI::App& app) {
-  app.add_option("--checkpoint", checkpoint,
-                 "Run folder, step folder, or a published model's folder")
-      ->type_name("RUN")
-      ->required();
-  add_ema_option(app, load_for);
+  add_checkpoint_options(app, checkpoint, load_for);
   compute.declare(app);
   decode.declare(app);
 }

@@ -7,9 +7,9 @@
 #include "base/log.h"
 #include "base/print.h"
 #include "base/strings.h"
+#include "checkpoint_options.h"
 #include "config/key_options.h"
 #include "device/compute_options.h"
-#include "ema_option.h"
 #include "eval/evaluation.h"
 #include "eval/task_score.h"
 #include "rank_options.h"
@@ -115,11 +115,7 @@ int run(Options& options) {
 
 void declare(CLI::App& app, Options& o) {
   const auto count = CLI::Range(int64_t{1}, int64_t{1} << 50);
-  app.add_option("--checkpoint", o.checkpoint,
-                 "Run folder, step folder, or a published model's folder")
-      ->type_name("RUN")
-      ->required();
-  add_ema_option(app, o.load_for);
+  add_checkpoint_options(app, o.checkpoint, o.load_for);
   app.add_option("--data", o.eval.data, "Shard directory made with the model's tokenizer")
       ->type_name("DIR");
   CLI::Option* tasks =

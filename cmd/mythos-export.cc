@@ -8,8 +8,8 @@
 #include "base/print.h"
 #include "base/strings.h"
 #include "checkpoint/export.h"
+#include "checkpoint_options.h"
 #include "device/compute_options.h"
-#include "ema_option.h"
 
 namespace mythos {
 namespace {

@@ -5,8 +5,8 @@
 #include "base/print.h"
 #include "base/strings.h"
 #include "checkpoint/cache_basis.h"
+#include "checkpoint_options.h"
 #include "device/compute_options.h"
-#include "ema_option.h"
 #include "eval/cache_fit.h"
 
 using namespace mythos;
@@ -67,11 +67,7 @@ int run(Options& options) {
 
 void declare(CLI::App& app, Options& o) {
   const auto count = CLI::Range(int64_t{1}, int64_t{1} << 50);
-  app.add_option("--checkpoint", o.checkpoint,
-                 "Run folder, step folder, or a published model's folder")
-      ->type_name("RUN")
-      ->required();
-  add_ema_option(app, o.load_for);
+  add_checkpoint_options(app, o.checkpoint, o.load_for);
   app.add_option("--data", o.fit.data, "Shard directory made with the model's tokenizer")
       ->type_name("DIR")
       ->required();

@@ -20,14 +20,10 @@ std::string basis_name(size_t layer, size_t part) {
 
 // A count of the metadata; 0 where there is none.
 int64_t count_of(const SafetensorsFile& file, const std::string& key) {
+  constexpr int64_t kMost = 999'999'999;
   const auto found = file.metadata.find(key);
-  if (found == file.metadata.end() || found->second.empty() || found->second.size() > 9) return 0;
-  int64_t count = 0;
-  for (const char digit : found->second) {
-    if (digit < '0' || digit > '9') return 0;
-    count = 10 * count + (digit - '0');
-  }
-  return count;
+  const auto count = found == file.metadata.end() ? std::nullopt : parse_int(found->second);
+  return count && *count > 0 && *count <= kMost ? *count : 0;
 }
 
 }  // namespace

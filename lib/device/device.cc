@@ -33,6 +33,20 @@ F* driver_function(void* driver, const char* name) {
   return reinterpret_cast<F*>(dlsym(driver, name));
 }
 
+// The driver of this name, which has begun to work, and how many devices it has. Null and 0 where
+// there is none.
+struct CudaDriver {
+  explicit CudaDriver(const std::string& name) {
+    library = dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL);
+    if (!library) return;
+    const auto init = driver_function<int(unsigned)>(library, "cuInit");
+    const auto get_count = driver_function<int(int*)>(library, "cuDeviceGetCount");
+    if (!init || !get_count || init(0) != 0 || get_count(&count) != 0) count = 0;
+  }
+  void* library = nullptr;
+  int count = 0;
+};
+
 at::Device cuda_device(int64_t index) {
   const at::Device device(at::kCUDA, static_cast<c10::DeviceIndex>(index));
   static std::set<int64_t> warned;
@@ -62,16 +76,14 @@ void prefer_expandable_segments() {
 }
 
 std::vector<int> read_cuda_architectures(const std::string& name) {
-  void* driver = dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (!driver) return {};
-  const auto init = driver_function<int(unsigned)>(driver, "cuInit");
-  const auto get_count = driver_function<int(int*)>(driver, "cuDeviceGetCount");
-  const auto get_attribute = driver_function<int(int*, int, int)>(driver, "cuDeviceGetAttribute");
-  int count = 0;
-  if (!init || !get_count || !get_attribute || init(0) != 0 || get_count(&count) != 0) return {};
+  const CudaDriver driver(name);
+  if (driver.count == 0) return {};
+  const auto get_attribute =
+      driver_function<int(int*, int, int)>(driver.library, "cuDeviceGetAttribute");
+  if (!get_attribute) return {};
   constexpr int kMajor = 75, kMinor = 76;  // CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_…
   std::vector<int> architectures;
-  for (int device = 0; device < count; ++device) {
+  for (int device = 0; device < driver.count; ++device) {
     int major = 0, minor = 0;
     if (get_attribute(&major, kMajor, device) != 0) return {};
     if (get_attribute(&minor, kMinor, device) != 0) return {};
@@ -81,15 +93,12 @@ std::vector<int> read_cuda_architectures(const std::string& name) {
 }
 
 std::vector<std::string> read_cuda_names(const std::string& name) {
-  void* driver = dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (!driver) return {};
-  const auto init = driver_function<int(unsigned)>(driver, "cuInit");
-  const auto get_count = driver_function<int(int*)>(driver, "cuDeviceGetCount");
-  const auto get_name = driver_function<int(char*, int, int)>(driver, "cuDeviceGetName");
-  int count = 0;
-  if (!init || !get_count || !get_name || init(0) != 0 || get_count(&count) != 0) return {};
+  const CudaDriver driver(name);
+  if (driver.count == 0) return {};
+  const auto get_name = driver_function<int(char*, int, int)>(driver.library, "cuDeviceGetName");
+  if (!get_name) return {};
   std::vector<std::string> names;
-  for (int device = 0; device < count; ++device) {
+  for (int device = 0; device < driver.count; ++device) {
     char text[256] = {};
     if (get_name(text, sizeof text - 1, device) != 0) return {};
     names.emplace_back(text);

@@ -99,11 +99,6 @@ Tensor of_experts(const Tensor& rows, const Tensor& experts, const Matrix& gate_
   })[0];
 }
 
-// NAME of "exp_avg.NAME".
-std::string tensor_of_state(const std::string& name) {
-  return name.substr(name.find('.') + 1);
-}
-
 int64_t product(const std::vector<int64_t>& shape) {
   return std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<>());
 }

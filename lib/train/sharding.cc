@@ -18,11 +18,6 @@ Tensor numbers_of(const Tensor& tensor) {
   return tensor.variable_data().view({-1});
 }
 
-// NAME of "exp_avg.NAME".
-std::string of_state(const std::string& name) {
-  return name.substr(name.find('.') + 1);
-}
-
 }  // namespace
 
 Sharding::Sharding(const Config& config, Parameters& parameters, Ranks& ranks)
@@ -435,7 +430,7 @@ TensorShapes Sharding::sliced(const NamedTensors& part) const {
     if (!slice_begin(item.first)) continue;
     const std::string name = whole_name(item.first);
     const auto weight = shapes_.find(name);
-    sliced[name] = weight != shapes_.end() ? weight->second : shapes_.at(of_state(name));
+    sliced[name] = weight != shapes_.end() ? weight->second : shapes_.at(tensor_of_state(name));
   }
   return sliced;
 }
@@ -443,7 +438,7 @@ TensorShapes Sharding::sliced(const NamedTensors& part) const {
 TensorMap Sharding::own_state(const TensorMap& stored, const NamedTensors& own,
                               const std::string& origin) const {
   const auto is_ours = [&](const std::string& name) {
-    return name == "step" || shapes_.contains(of_state(name));
+    return name == "step" || shapes_.contains(tensor_of_state(name));
   };
   TensorMap out;
   for (const auto& [name, tensor] : stored) {

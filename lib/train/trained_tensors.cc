@@ -156,6 +156,10 @@ std::vector<TrainedTensor> trained_tensors(const Parameters& parameters) {
   return found;
 }
 
+std::string tensor_of_state(const std::string& name) {
+  return name.substr(name.find('.') + 1);
+}
+
 NamedTensors update_state(const Parameters& parameters) {
   NamedTensors state;
   for (const auto& [name, update] : parameters.updates()) {

@@ -26,6 +26,9 @@ void choose_trained(Parameters& parameters, const TrainConfig& config);
 // model is drawn towards what it was.
 std::vector<TrainedTensor> trained_tensors(const Parameters& parameters);
 
+// NAME of "exp_avg.NAME", a tensor of the optimizer's state.
+std::string tensor_of_state(const std::string& name);
+
 // What a checkpoint needs beside the merged matrices to go on exactly: "NAME.lora_base",
 // "NAME.lora_a" and "NAME.lora_b" of each matrix with a low-rank update.
 NamedTensors update_state(const Parameters& parameters);

@@ -12,6 +12,7 @@
 #include "base/strings.h"
 #include "checkpoint/checkpoint.h"
 #include "dist/single_rank.h"
+#include "equal_runs.h"
 #include "model/weights.h"
 #include "tiny_run.h"
 #include "train/across_ranks.h"
@@ -21,18 +22,6 @@
 
 namespace mythos {
 namespace {
-
-void expect_near(const TensorMap& found, const NamedTensors& expected, double tolerance) {
-  for (const auto& [name, tensor] : expected) {
-    const double size = tensor.abs().max().item<double>();
-    const double error = (found.at(name) - tensor).abs().max().item<double>();
-    EXPECT_LE(error, tolerance * (1 + size)) << name;
-  }
-}
-
-TensorMap map_of(const NamedTensors& tensors) {
-  return {tensors.begin(), tensors.end()};
-}
 
 // Numbers of a line of metrics, those of nested ones too, but for what a clock has measured.
 void expect_near(const nlohmann::json& found, const nlohmann::json& expected, double tolerance) {
@@ -67,12 +56,7 @@ void expect_alike(Ranks& ranks, const std::vector<std::string>& assignments, dou
   EXPECT_NEAR(*together.loss, *one.loss, tolerance);
   EXPECT_NEAR(*together.val_loss, *one.val_loss, tolerance);
   EXPECT_NEAR(*together.val_bpb, *one.val_bpb, tolerance);
-  const LoadedCheckpoint a = load_checkpoint(together.checkpoint, at::kCPU, LoadFor::resuming);
-  const LoadedCheckpoint b = load_checkpoint(one.checkpoint, at::kCPU, LoadFor::resuming);
-  expect_near(map_of(named_tensors(a.model->parameters)), named_tensors(b.model->parameters),
-              tolerance);
-  expect_near(a.optimizer, NamedTensors(b.optimizer.begin(), b.optimizer.end()), tolerance);
-  EXPECT_EQ(a.state.at("cursor"), b.state.at("cursor"));
+  expect_equal_checkpoints(together.checkpoint, one.checkpoint, tolerance);
   const auto many_lines = metrics_lines(scratch / "many/metrics.jsonl");
   const auto one_lines = metrics_lines(scratch / "one/metrics.jsonl");
   ASSERT_EQ(many_lines.size(), one_lines.size());
