@@ -31,7 +31,7 @@ CLI::App* declare_model(CLI::App& app, BenchOptions& common, ModelSubjectOptions
                    "model.max_loop_iters")
       ->type_name("LIST");
   o.compute.declare(*command);
-  command->add_option("--seed", o.seed, "Of fresh weights and of token ids (default 1)")
+  command->add_option("--seed", o.seed, "Seed of fresh weights and of token ids (default 1)")
       ->type_name("N");
   command->add_flag("--profile", o.profile, "Measure operators, by their own time, instead");
   return command;

@@ -87,14 +87,17 @@ int main(int argc, char** argv) {
       "mythos export --checkpoint runs/qwen3 --format gguf --dtype bf16 --output exports/gguf";
   command.options = [&](CLI::App& app) {
     app.add_option("--checkpoint", options.checkpoint,
-                   "Run or step directory, or a published model's")
+                   "Run folder, step folder, or a published model's folder")
+        ->type_name("RUN")
         ->required();
     add_ema_option(app, options.load_for);
-    app.add_option("--format", options.format, "safetensors, openmythos, hf or gguf")
-        ->capture_default_str();
-    app.add_option("--output", options.output, "Directory to write")->required();
-    app.add_option("--dtype", options.dtype, "Type of stored matrices: fp32, bf16 or (gguf) fp16")
-        ->capture_default_str();
+    app.add_option("--format", options.format,
+                   "safetensors, openmythos, hf or gguf; default: safetensors")
+        ->type_name("FORMAT");
+    app.add_option("--output", options.output, "Directory to write")->type_name("DIR")->required();
+    app.add_option("--dtype", options.dtype,
+                   "Type of stored matrices: fp32, bf16 or (gguf) fp16; default: fp32")
+        ->type_name("TYPE");
     app.add_flag("--force", options.force, "Replace an earlier export");
     app.add_flag("--json", options.json, "Print the result as one JSON object");
   };

@@ -141,22 +141,27 @@ int main(int argc, char** argv) {
       "mythos import --format hf --weights TinyLlama-1.1B --retrofit prelude=4,core=8,coda=4 "
       "--drop 4-9 --output runs/looped";
   command.options = [&](CLI::App& app) {
-    app.add_option("--format", options.format, "safetensors, openmythos or hf")
-        ->capture_default_str();
+    app.add_option("--format", options.format,
+                   "safetensors, openmythos or hf; default: safetensors")
+        ->type_name("FORMAT");
     app.add_option("--weights", options.weights,
                    "A .safetensors file, a directory of them, or their index.json; PyTorch's .bin")
+        ->type_name("PATH")
         ->required();
-    app.add_option(
-        "--config", options.config,
-        "Its config.json, or a .toml file (safetensors); hf: the one beside the weights");
+    app.add_option("--config", options.config,
+                   "Its config.json, or a .toml file (safetensors); hf: the one beside the weights")
+        ->type_name("FILE");
     add_tokenizer_options(app, options.tokenizer);
     app.add_option("--retrofit", options.retrofit,
                    "hf: cut a plain model into a looped one, prelude=P,core=R,coda=C layers");
     app.add_option("--drop", options.drop,
                    "--retrofit: layers to leave out, from 0, such as 4 or 10-14")
         ->delimiter(',');
-    app.add_option("--loops", options.loops, "--retrofit: loops of the model, 4 if not given");
-    app.add_option("--output", options.output, "Run directory to make")->required();
+    app.add_option("--loops", options.loops, "--retrofit: loops of the model; default: 4")
+        ->type_name("N");
+    app.add_option("--output", options.output, "Run directory to make")
+        ->type_name("RUN")
+        ->required();
     app.add_flag("--json", options.json, "Print the result as one JSON object");
   };
   command.run = [&] { return mythos::run(options); };

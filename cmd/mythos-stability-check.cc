@@ -51,9 +51,8 @@ int run(const Options& options) {
 }
 
 void declare(CLI::App& app, Options& o) {
-  app.add_option("run", o.run, "Run folder, step folder, or a published model's folder")
-      ->type_name("RUN");
-  app.add_option("--checkpoint", o.checkpoint, "The same as RUN")->type_name("RUN");
+  app.add_option("RUN", o.run, "Run folder, step folder, or a published model's folder");
+  app.add_option("--checkpoint", o.checkpoint, "Another way to give RUN")->type_name("RUN");
   app.add_option("--preset", o.preset, "Check a freshly initialised model of this preset")
       ->type_name("NAME");
   app.add_option("--set", o.assignments, "Change one key of the preset; may be repeated")
@@ -79,7 +78,8 @@ void declare(CLI::App& app, Options& o) {
                  "The check fails if the state's mean norm is above X at a loop; default: 65536")
       ->type_name("X");
   o.compute.declare(app);
-  app.add_option("--seed", o.stability.seed, "Of random ids and of initial weights; default: 1")
+  app.add_option("--seed", o.stability.seed,
+                 "Seed of random ids and of initial weights; default: 1")
       ->type_name("N");
   app.add_flag("--json", o.as_json, "Print one JSON object (mythos.stability/1)");
 }

@@ -84,6 +84,7 @@ void add_sizes(CLI::App& app, TaskOptions& task) {
   if (task.task == Task::p_hop) add_size(app, "--length", task.length, "Letters of a sequence");
   if (task.task == Task::p_hop || task.task == Task::pointer) {
     add_size(app, "--symbols", task.symbols, "Different letters, at most 52");
+    add_size(app, "--queries", task.queries, "Letters that are asked for, in alphabetical order");
   }
   if (task.task == Task::modular || task.task == Task::i_gsm) {
     add_size(app, "--modulus", task.modulus, "Numbers are taken modulo this");
@@ -93,7 +94,6 @@ void add_sizes(CLI::App& app, TaskOptions& task) {
     app.add_flag("--reversed", task.reversed, "Write the answer's digits from the lowest");
   }
   if (task.task == Task::pointer) {
-    add_size(app, "--queries", task.queries, "Letters that are asked for, in alphabetical order");
     app.add_flag("--to-end", task.to_end, "Chains that are followed to their end, without a count");
   }
 }

@@ -5,7 +5,8 @@
 namespace mythos {
 
 void ComputeFlags::declare(CLI::App& app) {
-  app.add_option("--device", device, "auto, cpu, cuda or cuda:N")
+  app.add_option("--device", device,
+                 "auto (CUDA where it is there), cpu, cuda or cuda:N; default: auto")
       ->type_name("DEVICE")
       ->envname("MYTHOS_DEVICE");
   app.add_option("--threads", threads, "CPU threads; default: one for each core")

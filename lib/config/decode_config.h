@@ -140,16 +140,16 @@ void DecodeConfig::visit(Self& self, F&& f) {
           "keys and values that serve a loop (its own are exact; the last loop's, or the average, "
           "take the memory of one loop; low-rank that of its --cache-basis)"},
     self.cache.sharing);
-  f(Field{"cache_modulo", "modulo: loops that have keys of their own", 1, 1 << 20},
+  f(Field{"cache_modulo", "loops that have keys of their own, with modulo", 1, 1 << 20},
     self.cache.modulo);
-  f(Field{"cache_basis", "low-rank: file of mythos fit-cache"}, self.cache.basis);
+  f(Field{"cache_basis", "file that mythos fit-cache wrote, with low-rank"}, self.cache.basis);
   f(Field{"exit", "rule that ends the loops of a token early"}, self.exit);
   f(Field{"exit_threshold",
           "value of the exit rule below which loops end (argmax-stability: at which); -1 is the "
           "rule's own",
           -1, 1e9},
     self.exit_threshold);
-  f(Field{"exit_quantile", "gate: share of the exit distribution at which loops end", 0, 1},
+  f(Field{"exit_quantile", "share of the exit distribution at which loops end, with gate", 0, 1},
     self.exit_quantile);
   f(Field{"warm_start", "begin a token's loops with the last state of the token before"},
     self.warm_start);

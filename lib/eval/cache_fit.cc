@@ -43,10 +43,19 @@ int64_t window_of(const Config& config, const CacheFitOptions& options, int64_t 
   return std::min(options.seq_len > 0 ? options.seq_len : usual, tokens);
 }
 
+void require_memory(double needed_bytes, double available_bytes, int64_t loops) {
+  if (needed_bytes <= available_bytes) return;
+  fail(ErrorKind::resources,
+       strprintf("fitting to keys of %d loops takes %s, and this machine has %s left.", loops,
+                 human_bytes(needed_bytes), human_bytes(available_bytes)),
+       "Fit to fewer --loops, whose square the sums take, or pass fewer windows at a time with "
+       "--batch-size");
+}
+
 }  // namespace
 
 CacheFit fit_cache(const LoadedCheckpoint& loaded, at::Device device,
-                   const CacheFitOptions& options) {
+                   const CacheFitOptions& options, double available_bytes) {
   const at::NoGradGuard no_grad;
   const ModelConfig& config = loaded.config.model;
   const int64_t loops = options.loops > 0 ? options.loops : config.max_loop_iters;
@@ -65,6 +74,11 @@ CacheFit fit_cache(const LoadedCheckpoint& loaded, at::Device device,
   const int64_t windows = tokens / window;
   const int64_t batch =
       options.batch_size > 0 ? options.batch_size : std::max<int64_t>(1, kPassTokens / window);
+  if (device.is_cpu()) {
+    const int64_t pass_tokens = std::min(batch, windows) * window;
+    require_memory(CrossLoopFit::most_bytes(config, loops, options.rank, pass_tokens),
+                   available_bytes, loops);
+  }
   const at::ScalarType type = resolve_compute_type(ComputeType::automatic, device);
   const Weights weights = make_weights(config, loaded.model->parameters, type);
 

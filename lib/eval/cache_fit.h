@@ -2,6 +2,7 @@
 #include <string>
 #include <vector>
 
+#include "base/memory.h"
 #include "checkpoint/checkpoint.h"
 #include "data/shards/shards.h"
 #include "model/cross_loop.h"
@@ -28,8 +29,10 @@ struct CacheFit {
 };
 
 // Runs the model over the text and fits. Fails (usage) on a rank or window that does not fit,
-// (data) where the checkpoint has no tokenizer or not that of the shards, or the split no tokens.
+// (data) where the checkpoint has no tokenizer or not that of the shards, or the split no tokens,
+// and (resources), before anything is run, where fitting on a CPU takes more than is available.
 CacheFit fit_cache(const LoadedCheckpoint& loaded, at::Device device,
-                   const CacheFitOptions& options);
+                   const CacheFitOptions& options,
+                   double available_bytes = available_memory_bytes());
 
 }  // namespace mythos

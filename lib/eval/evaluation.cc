@@ -73,6 +73,7 @@ struct Measurement {
   StoredBf16 stored;
   std::optional<DecodeConfig> decode;
   LikelihoodOptions windows;
+  DividedExperts* experts;
 
   int64_t targets() const {
     const auto all = static_cast<int64_t>(data.tokens(windows.split)) - 1;
@@ -90,6 +91,7 @@ std::vector<Likelihood> measure_rows(const Measurement& measurement, const Model
   if (measurement.decode) {
     Decoder::Options options;
     static_cast<DecodeConfig&>(options) = *measurement.decode;
+    options.experts = measurement.experts;
     decoder.emplace(model, options);
     report.weight_bytes = size_bytes(model.config, decoder->weights());
   } else {
@@ -98,17 +100,25 @@ std::vector<Likelihood> measure_rows(const Measurement& measurement, const Model
   }
   LikelihoodOptions windows = measurement.windows;
   windows.stride = stride;
+  windows.experts = measurement.experts;
   std::vector<Likelihood> rows;
-  for (const int64_t n : loops) {
-    std::string title = label + strprintf("%d loops", n);
-    if (stride > 0) title += strprintf(", stride %d", stride);
-    Progress progress(title + ":", measurement.targets(), "tokens");
-    windows.loops = n;
-    windows.on_progress = [&](int64_t tokens) { progress.update(tokens); };
-    rows.push_back(
-        decoder
-            ? evaluate_decode(*decoder, measurement.data, measurement.byte_lengths, windows)
-            : evaluate(model.config, weights, measurement.data, measurement.byte_lengths, windows));
+  const auto measure = [&] {
+    for (const int64_t n : loops) {
+      std::string title = label + strprintf("%d loops", n);
+      if (stride > 0) title += strprintf(", stride %d", stride);
+      Progress progress(title + ":", measurement.targets(), "tokens");
+      windows.loops = n;
+      windows.on_progress = [&](int64_t tokens) { progress.update(tokens); };
+      rows.push_back(
+          decoder ? evaluate_decode(*decoder, measurement.data, measurement.byte_lengths, windows)
+                  : evaluate(model.config, weights, measurement.data, measurement.byte_lengths,
+                             windows));
+    }
+  };
+  if (!measurement.experts) {
+    measure();
+  } else {
+    measurement.experts->run(decoder ? decoder->weights() : weights, measure);
   }
   return rows;
 }
@@ -132,7 +142,8 @@ EvalReport evaluate_checkpoint(const LoadedCheckpoint& loaded, at::Device device
                                 resolve_compute_type(type, device),
                                 stored_bf16(type, device),
                                 options.decode,
-                                window_options(options, loaded.config)};
+                                window_options(options, loaded.config),
+                                options.experts};
   const auto loops = options.loops.empty() ? doubling_loops(config.max_loop_iters) : options.loops;
   warn_of_loops(loaded, loops, !options.loops.empty());
 
@@ -154,8 +165,13 @@ EvalReport evaluate_checkpoint(const LoadedCheckpoint& loaded, at::Device device
   if (options.untrained) {
     Model fresh(config, device);
     fresh.parameters.initialize(config, static_cast<uint64_t>(loaded.config.train.seed));
+    Measurement plain = measurement;
+    // A basis fits the weights that it was made for.
+    if (plain.decode && plain.decode->cache.sharing == CacheSharing::low_rank) {
+      plain.decode->cache.sharing = CacheSharing::per_loop;
+    }
     report.untrained =
-        measure_rows(measurement, fresh, {config.max_loop_iters}, 0, "untrained, ", report).front();
+        measure_rows(plain, fresh, {config.max_loop_iters}, 0, "untrained, ", report).front();
   }
   if (options.baseline) {
     report.unigram = unigram_baseline(data, measurement.byte_lengths, options.split,

@@ -7,6 +7,7 @@
 #include "data/shards/shards.h"
 #include "dist/ranks.h"
 #include "eval/report.h"
+#include "model/divided_experts.h"
 
 namespace mythos {
 
@@ -26,6 +27,9 @@ struct EvalOptions {
   bool baseline = false;               // the train split's unigram distribution as well
   bool untrained = false;              // the same configuration with fresh weights as well
   Ranks* ranks = nullptr;  // that run the windows' batches by turns; not with `decode`; null: one
+  // Ranks that divide the model's experts instead, which all call this; rank 0 gets the rows. Not
+  // with `untrained`, whose weights are whole. Null: the model has all of them.
+  DividedExperts* experts = nullptr;
 };
 
 // Measures each loop count, with a line of progress for each. Warns where documents stand otherwise

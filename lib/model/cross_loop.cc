@@ -179,6 +179,24 @@ CrossLoopFit::CrossLoopFit(const ModelConfig& config, int64_t loops, at::Device 
   }
 }
 
+double CrossLoopFit::most_bytes(const ModelConfig& config, int64_t loops, int64_t rank,
+                                int64_t pass_tokens) {
+  const CrossLoopShape shape(config);
+  const auto parts = static_cast<double>(cross_loop_parts(config).size());
+  const double all = parts * static_cast<double>(config.core_layers);  // of all layers
+  const double width = static_cast<double>(loops) * static_cast<double>(shape.width);
+  const double rows = width * static_cast<double>(shape.units);
+  const auto tokens = static_cast<double>(pass_tokens), columns = static_cast<double>(rank);
+  // Keys and values of a pass in fp32, and those of one layer in fp64.
+  const double pass = tokens * rows * (4 * all + 8);
+  // Bases in fp32 and all vectors in fp64, beside what LAPACK needs for one unit, or those of the
+  // basis in order and turned.
+  const double solved =
+      4 * (all - 1) * rows * columns +
+      8 * (rows * width + std::max(2 * width * width, (2 * rows + columns) * columns));
+  return 8 * all * rows * width + std::max(pass, solved);
+}
+
 std::pair<Tensor, Tensor> CrossLoopFit::append(const CacheSlot& slot, const Tensor& a,
                                                const Tensor& b, const Tensor&) {
   if (slot.section == Section::core) {

@@ -110,6 +110,11 @@ class CrossLoopFit final : public KvCache {
  public:
   CrossLoopFit(const ModelConfig& config, int64_t loops, at::Device device);
 
+  // Bytes that it holds at its peak for fit(rank), where a pass has so many tokens. They grow with
+  // the square of the loops.
+  static double most_bytes(const ModelConfig& config, int64_t loops, int64_t rank,
+                           int64_t pass_tokens);
+
   struct Result {
     CrossLoopBasis basis;  // on the CPU, without probe
     // The share of the energy, the sum of squares, that it keeps of each core layer's a and b.

@@ -5,22 +5,33 @@
 namespace mythos {
 namespace {
 
-// The place in `letters` that is one hop from `place`: behind the latest earlier letter of the same
-// kind; npos if there is none.
-size_t hop(const std::string& letters, size_t place) {
-  if (place == 0) return std::string::npos;
-  const size_t found = letters.rfind(letters[place], place - 1);
-  return found == std::string::npos ? found : found + 1;
-}
-
-// The letter after so many hops from the last one; 0 if a hop leads nowhere.
-char after_hops(const std::string& letters, int64_t hops) {
+// The letter after so many hops from a letter that is asked for; 0 if a hop leads nowhere. A hop
+// leads behind the latest letter of that kind before `place`, which begins at the end.
+char after_hops(const std::string& letters, char letter, int64_t hops) {
   size_t place = letters.size() - 1;
   for (int64_t i = 0; i < hops; ++i) {
-    place = hop(letters, place);
-    if (place == std::string::npos) return 0;
+    const size_t found = letters.rfind(letter, place - 1);
+    if (found == std::string::npos) return 0;
+    place = found + 1;
+    letter = letters[place];
   }
-  return letters[place];
+  return letter;
+}
+
+// The answers for so many letters from the last one on, in alphabetical order and round; empty if a
+// hop leads nowhere.
+std::string hop_answers(const TaskOptions& options, const std::string& letters, int64_t hops) {
+  std::string answers;
+  const size_t first = kTaskLetters.find(letters.back());
+  for (int64_t query = 0; query < options.queries; ++query) {
+    const auto symbols = static_cast<size_t>(options.symbols);
+    const char letter = kTaskLetters[(first + static_cast<size_t>(query)) % symbols];
+    const char answer = after_hops(letters, letter, hops);
+    if (answer == 0) return "";
+    if (query > 0) answers += {' ', letter};
+    answers += answer;
+  }
+  return answers;
 }
 
 // Neighbours differ, because a hop from the second of two equal letters stays where it is.
@@ -85,16 +96,17 @@ TaskRow make_p_hop(const TaskOptions& options, int64_t hops, Rng& rng) {
   std::string letters(static_cast<size_t>(options.length), ' ');
   for (int i = 0; i < kTries; ++i) {
     draw_letters(static_cast<size_t>(options.symbols), letters, rng);
-    if (const char answer = after_hops(letters, hops)) {
-      row.prompt = std::to_string(hops) + ":" + letters;
-      row.completion = answer;
-      return row;
-    }
+    row.completion = hop_answers(options, letters, hops);
+    if (row.completion.empty()) continue;
+    row.prompt = std::to_string(hops) + ":" + letters;
+    return row;
   }
+  const bool several = options.queries > 1;
   fail(ErrorKind::usage,
-       strprintf("p-hop: of %d random sequences of --length %d none has %d hops", kTries,
-                 options.length, hops),
-       "Ask for longer sequences (--length) or fewer letters (--symbols).");
+       strprintf("p-hop: of %d random sequences of --length %d none has %d hops%s", kTries,
+                 options.length, hops, several ? " from each letter that is asked for" : ""),
+       strprintf("Ask for longer sequences (--length) or fewer letters (--symbols%s).",
+                 several ? ", --queries" : ""));
 }
 
 TaskRow make_pointer(const TaskOptions& options, int64_t steps, Rng& rng) {

@@ -70,7 +70,7 @@ void TaskOptions::validate() const {
   require_size("--symbols", symbols, task == Task::p_hop ? 3 : 2, letters);
   require_size("--modulus", modulus, 2, 1'000'000'000);
   require_size("--operands", operands, 2, kLongest);
-  if (task == Task::pointer) require_size("--queries", queries, 1, symbols);
+  if (task == Task::pointer || task == Task::p_hop) require_size("--queries", queries, 1, symbols);
   if (to_end && queries > 1) {
     fail(ErrorKind::usage, "--queries and --to-end: chains of one length have one beginning");
   }

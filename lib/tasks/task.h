@@ -28,7 +28,9 @@ struct TaskRow {
 // one
 //   (Sanford et al. 2024, "Transformers, parallel computation, and logarithmic depth"): hop finds
 //   the latest earlier place of the same letter and takes the letter behind it. Difficulty: p.
-//   "2:bcabca" → "c"
+//   "2:bcabca" → "c". `queries` asks for as many letters, in alphabetical order from the last one
+//   on and round; a first hop leads behind the latest place of such a letter that has one behind
+//   it. Each stands with its answer behind a space: "2:bcabca" → "c ba cb"
 // addition: the sum of `operands` numbers, without leading zeros; with `reversed` the answer's
 //   digits begin with the lowest. Difficulty: digits of each number. "27+85=" → "112"
 // modular: a chain of +, − and * from left to right, without precedence, modulo `modulus`.

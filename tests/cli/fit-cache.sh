@@ -3,7 +3,7 @@
 # fixture: run
 run=$FIXTURES/run/run data=$FIXTURES/text/data
 fit() { run mythos fit-cache --checkpoint "$run" --data "$data" --quiet "$@"; }
-fit --rank 24 --max-tokens 2048 --output some.basis
+fit --rank 24 --max-tokens 2048 --output some.basis | sed 's/ *[0-9.]*%/ SHARE/'
 fit --rank 72 --max-tokens 2048 --output full.basis --json > full.json
 json 'd["schema"]' 'sorted(d)' 'd["tokens"], d["loops"], d["rank"], d["full_rank"]' 'd["numbers_per_token"], d["per_loop_numbers_per_token"]' 'round(d["energy_kept"][0]["keys"], 6)' < full.json
 
@@ -19,11 +19,15 @@ generate > exact.txt
 generate --cache-sharing low-rank --cache-basis full.basis > full.txt
 same exact.txt full.txt
 generate --cache-sharing low-rank --cache-basis some.basis --json | json 'd["cache"]'
+# Fresh weights are measured without it.
+run mythos eval --checkpoint "$run" --data "$data" --max-tokens 300 --loops 3 --untrained --cache-sharing low-rank --cache-basis some.basis --quiet --json |
+  json '[row["cache_bytes_per_token"] for row in (d["loops"][0], d["untrained"])]'
 
 fit --rank 73 --output no.basis
 fit --rank 0 --output no.basis
 fit --rank 4 --output missing/no.basis
 fit --rank 4 --output no.basis --seq-len 4096
+fit --rank 4 --output no.basis --loops 1000000 --batch-size 1
 generate --cache-sharing low-rank
 generate --cache-basis some.basis
 generate --cache-sharing low-rank --cache-basis missing.basis

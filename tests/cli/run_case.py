@@ -2,10 +2,11 @@
 """Runs one command-line case: NAME.sh against NAME.out and NAME.err (see README.md here).
 
   run_case.py --bin DIR --fixtures DIR CASE.sh             run in a fresh folder and compare
-  run_case.py --bin DIR --fixtures DIR --make NAME.sh      run in the folder DIR/NAME, made anew, and keep it
+  run_case.py --bin DIR --fixtures DIR --make NAME.sh      what the script leaves is in the folder DIR/NAME
 """
 import argparse
 import difflib
+import fcntl
 import os
 import pathlib
 import re
@@ -101,14 +102,41 @@ def run_case(script, bin_folder, fixtures):
         return 0 if all(good) and status == 0 else 1
 
 
+def sources_of(script, bin_folder):
+    """What a fixture follows from, as text: the scripts, and the programs that they run."""
+    scripts = sorted(script.parent.iterdir())
+    text = "".join(f"{path.name}\n{path.read_text()}" for path in scripts)
+    programs = ["mythos"] + sorted({f"mythos-{verb}" for verb in re.findall(r"^mythos ([a-z-]+)", text, re.M)})
+    for program in programs:
+        status = (bin_folder / program).stat()
+        text += f"{program} {status.st_mtime_ns} {status.st_size}\n"
+    return text
+
+
 def make_fixture(script, bin_folder, fixtures):
-    folder = fixtures / script.stem
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    status, out, err = run(script, folder, environment(bin_folder, fixtures))
-    if status != 0:
-        print(f"{script.name} ended with status {status}\n{normalised(out + err, [])}")
-    return status
+    """Cases of another ctest may read the fixture meanwhile: one that is current stays, another is made beside it."""
+    folder, made = fixtures / script.stem, fixtures / f"{script.stem}.made"
+    beside, old = fixtures / f"{script.stem}.new", fixtures / f"{script.stem}.old"
+    fixtures.mkdir(parents=True, exist_ok=True)
+    with open(fixtures / f"{script.stem}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        sources = sources_of(script, bin_folder)
+        if folder.exists() and made.exists() and made.read_text() == sources:
+            return 0
+        for left in beside, old:
+            shutil.rmtree(left, ignore_errors=True)
+        beside.mkdir()
+        status, out, err = run(script, beside, environment(bin_folder, fixtures))
+        if status != 0:
+            print(f"{script.name} ended with status {status}\n{normalised(out + err, [])}")
+            return status
+        made.unlink(missing_ok=True)
+        if folder.exists():
+            folder.rename(old)
+        beside.rename(folder)
+        made.write_text(sources)
+        shutil.rmtree(old, ignore_errors=True)
+        return 0
 
 
 def main():

@@ -4,6 +4,7 @@ for task in p-hop addition modular pointer parity i-gsm; do
 done
 mythos synth pointer --to-end --difficulty 3 --symbols 8 --count 1
 mythos synth pointer --queries 3 --count 1
+mythos synth p-hop --queries 3 --count 1
 mythos synth addition --operands 3 --reversed --count 1
 mythos synth p-hop --count 50 --out a.jsonl
 mythos synth p-hop --count 60 | head -n 50 > b.jsonl
@@ -18,5 +19,6 @@ run mythos synth p-hop --difficulty 4..1
 run mythos synth p-hop --difficulty one
 run mythos synth p-hop --difficulty 31
 run mythos synth p-hop --difficulty 29 --symbols 40
+run mythos synth p-hop --queries 5
 run mythos synth pointer --queries 2 --to-end
 run mythos synth parity --out missing/x.jsonl

@@ -5,6 +5,9 @@
 #include "../model/sample_model.h"
 #include "../scratch.h"
 #include "../small_data.h"
+#include "base/strings.h"
+#include "checkpoint/cache_basis.h"
+#include "eval/cache_fit.h"
 
 namespace mythos {
 namespace {
@@ -118,6 +121,38 @@ TEST_F(Evaluation, DecodesAsTold) {
   EXPECT_EQ(report.decode->weights, WeightFormat::int4);
   EXPECT_GT(report.weight_bytes, 0);
   EXPECT_GT(std::abs(report.loops[0].nats - exact), 1e-3);
+}
+
+// Fresh weights are measured with keys of each loop: a basis fits the weights that it is made for.
+TEST_F(Evaluation, TheUntrainedRowLeavesOutTheBasis) {
+  CacheFitOptions fit;
+  fit.data = options_.data;
+  fit.rank = 1;
+  const fs::path file = scratch_ / "some.basis";
+  save_cache_basis(file, fit_cache(loaded_, at::kCPU, fit).result.basis);
+  options_.loops = {3};
+  options_.untrained = true;
+  options_.decode.emplace();
+  const EvalReport exact = evaluated();
+  options_.decode->cache.sharing = CacheSharing::low_rank;
+  options_.decode->cache.basis = file.string();
+  const EvalReport some = evaluated();
+  EXPECT_EQ(some.decode->cache.sharing, CacheSharing::low_rank);
+  EXPECT_GT(std::abs(some.loops[0].nats - exact.loops[0].nats), 1e-4);
+  ASSERT_TRUE(some.untrained && exact.untrained);
+  EXPECT_EQ(some.untrained->nats, exact.untrained->nats);
+}
+
+TEST_F(Evaluation, FittingABasisNeedsRoomForItsSums) {
+  CacheFitOptions fit;
+  fit.data = options_.data;
+  fit.rank = fit.batch_size = 1;
+  fit.loops = 100;
+  const double needed = CrossLoopFit::most_bytes(loaded_.config.model, 100, 1, 16);
+  const std::string said =
+      error_of(ErrorKind::resources, [&] { fit_cache(loaded_, at::kCPU, fit, needed - 1); });
+  EXPECT_TRUE(contains(said, "fitting to keys of 100 loops takes " + human_bytes(needed))) << said;
+  EXPECT_EQ(fit_cache(loaded_, at::kCPU, fit, needed).result.basis.loops, 100);
 }
 
 TEST_F(Evaluation, TheComputeTypeIsThatOfDecoding) {

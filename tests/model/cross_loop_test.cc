@@ -8,6 +8,7 @@
 
 #include "../device.h"
 #include "../scratch.h"
+#include "device/tensor_memory.h"
 #include "ops/attention/rope.h"
 #include "sample_model.h"
 
@@ -149,6 +150,31 @@ TEST_P(CrossLoop, TheFitIsTheBestOfItsRank) {
     const double kept = squares.narrow(1, 0, std::min(rank, squares.size(1))).sum().item<double>();
     EXPECT_NEAR(error, all - kept, 1e-5 * all);
     EXPECT_NEAR(result.kept.back()[part], kept / all, 1e-9);
+  }
+}
+
+// A pass of few tokens leaves the most to what solves, one of many to the pass.
+TEST_P(CrossLoop, FittingHoldsWhatItSays) {
+  if (!device_.is_cpu()) GTEST_SKIP() << "tensors are counted on the CPU";
+  count_tensor_memory();
+  constexpr int64_t kMany = 8;
+  for (const int64_t tokens : {40, 1000}) {
+    for (const int64_t rank : {int64_t{1}, kMany * shape().width}) {
+      const Tensor x = random(tokens, 1);
+      const int64_t before = tensor_bytes();
+      take_most_tensor_bytes();
+      CrossLoopFit fit(config_, kMany, device_);
+      for (int64_t t = 0; t < kMany; ++t) {
+        for (int64_t layer = 0; layer < config_.core_layers; ++layer) {
+          fit.append({Section::core, layer, t}, x, mla() ? Tensor() : x, {});
+        }
+      }
+      fit.advance(1);
+      fit.fit(rank);
+      const auto held = static_cast<double>(take_most_tensor_bytes() - before);
+      EXPECT_NEAR(CrossLoopFit::most_bytes(config_, kMany, rank, tokens) / held, 1, 0.125)
+          << tokens << " tokens, rank " << rank;
+    }
   }
 }
 

@@ -63,6 +63,53 @@ TEST(Tasks, PHopAnswersByTheDefinition) {
   EXPECT_EQ(reference_hops("bcabca", 2), "c");
 }
 
+// The letter behind the latest `from` before place `end`, found by reading on from the beginning,
+// and on from there; "" where there is none.
+std::string letter_after(const std::string& letters, char from, size_t end, int64_t hops) {
+  std::vector<size_t> behind;
+  for (size_t i = 1; i <= end; ++i) {
+    if (letters[i - 1] == from) behind.push_back(i);
+  }
+  if (behind.empty()) return "";
+  const size_t place = behind.back();
+  if (hops == 1) return letters.substr(place, 1);
+  return letter_after(letters, letters[place], place, hops - 1);
+}
+
+TEST(Tasks, PHopAnswersEachQuery) {
+  TaskOptions options = options_for(Task::p_hop, 1, 5);
+  options.symbols = 6;
+  options.length = 64;
+  options.queries = 6;
+  for_rows(options, [](const TaskRow& row) {
+    const std::string letters = cut(row.prompt, ':').second;
+    const std::string line = letters.substr(63) + row.completion;  // "fc ab bd" and so on
+    ASSERT_EQ(line.size(), 17U);
+    for (size_t query = 0; query < 6; ++query) {
+      const char letter = line[3 * query];
+      EXPECT_EQ(letter, static_cast<char>('a' + (line[0] - 'a' + query) % 6));
+      EXPECT_EQ(line.substr(3 * query + 1, 1), letter_after(letters, letter, 63, row.difficulty));
+      EXPECT_TRUE(query == 0 || line[3 * query - 1] == ' ') << row.completion;
+    }
+  });
+  EXPECT_EQ(letter_after("bcabca", 'b', 5, 2), "a");
+}
+
+// More queries draw other sequences only where one of them leads nowhere.
+TEST(Tasks, PHopOfOneQueryIsTheBeginningOfTheOthers) {
+  TaskOptions options = options_for(Task::p_hop, 1, 1);
+  options.length = 200;
+  options.queries = 4;
+  for_rows(options, [&](const TaskRow& row) {
+    EXPECT_EQ(row.completion[0], reference_hops(cut(row.prompt, ':').second, 1)[0]);
+  });
+  const TaskRow all = make_task_row(options, 1);
+  options.queries = 1;
+  const TaskRow one = make_task_row(options, 1);
+  EXPECT_EQ(all.prompt, one.prompt);
+  EXPECT_EQ(all.completion.substr(0, 1), one.completion);
+}
+
 TEST(Tasks, AdditionAddsInBothOrders) {
   TaskOptions options = options_for(Task::addition, 1, 5);
   options.operands = 3;
@@ -233,6 +280,12 @@ TEST(Tasks, SizesThatHoldNoSuchTaskAreRefused) {
   options = options_for(Task::p_hop, 30, 30);
   EXPECT_NE(error_of(ErrorKind::usage, [&] { make_task_row(options, 0); }).find("--length 32"),
             std::string::npos);
+  options = options_for(Task::p_hop, 29, 29);
+  options.queries = 2;
+  EXPECT_NE(error_of(ErrorKind::usage, [&] { make_task_row(options, 0); }).find("from each letter"),
+            std::string::npos);
+  options.queries = 5;
+  EXPECT_NE(error_for(options).find("--queries 5: expected 1 to 4"), std::string::npos);
   options = TaskOptions::defaults(Task::pointer);
   options.symbols = 53;
   EXPECT_NE(error_for(options).find("--symbols 53: expected 2 to 52"), std::string::npos);
