@@ -165,7 +165,8 @@ void declare(CLI::App& app, Options& o) {
            data->required(false);
            out->required(false);
          },
-         "Print the whole configuration as TOML, which --config reads, instead of training")
+         "Print the whole configuration as TOML, which --config reads, instead of training; --data "
+         "and --out may be left out")
       ->trigger_on_parse();
   o.compute.declare(app);
   o.ranks.declare(app, "Train");

@@ -47,8 +47,7 @@ struct ClusterPlan {
   ClusterOptions options;
   Gpu gpu{};
   std::vector<LayoutPlan> layouts;
-  int64_t expert_ranks =
-      1;  // train.expert_ranks, of which only train.layout = "replicated" has more
+  int64_t expert_ranks = 1;  // train.expert_ranks
 };
 
 // Fails (usage) unless the GPUs divide the sequences of a step, train.batch_size·grad_accum, and

@@ -1,6 +1,7 @@
 #include "arch/communication.h"
 
 #include <algorithm>
+#include <map>
 
 #include "arch/expert_share.h"
 #include "arch/plan.h"
@@ -23,10 +24,15 @@ int64_t sum_bytes(int64_t bytes, int64_t ranks) {
   return 2 * (ranks - 1) * bytes / ranks;
 }
 
-// The blocks of all trained tensors, and a rank's share of each in numbers.
+// A rank's share, in numbers, of those tensors of a block that so many ranks hold.
+struct Share {
+  int64_t ranks = 1, numbers = 0;
+};
+
+// The blocks of all trained tensors, and a rank's shares of each.
 struct BlockShares {
   std::vector<ShardedBlock> blocks;
-  std::vector<int64_t> shares;
+  std::vector<std::vector<Share>> shares;
 };
 
 BlockShares block_shares(const Config& config, int64_t ranks) {
@@ -36,42 +42,44 @@ BlockShares block_shares(const Config& config, int64_t ranks) {
   BlockShares out;
   out.blocks = blocks_of(names);
   for (const ShardedBlock& block : out.blocks) {
-    std::vector<ShardedTensor> tensors;
+    std::map<int64_t, std::vector<ShardedTensor>> held;  // by the number of ranks
     for (const size_t i : block.tensors) {
-      tensors.push_back({names[i], trained[i].numel(), shard_unit(trained[i], config.train)});
+      const Holders holders = holders_of(config, trained[i], ranks);
+      held[holders.ranks].push_back(
+          {names[i], holders.numel, shard_unit(trained[i], config.train)});
     }
-    out.shares.push_back(divide(tensors, ranks).share);
+    std::vector<Share>& shares = out.shares.emplace_back();
+    for (const auto& [by, tensors] : held) shares.push_back({by, divide(tensors, by).share});
   }
   return out;
 }
 
 int64_t share_of(const Config& config, int64_t ranks) {
   int64_t all = 0;
-  for (const int64_t share : block_shares(config, ranks).shares) all += share;
+  for (const std::vector<Share>& shares : block_shares(config, ranks).shares) {
+    for (const Share& share : shares) all += share.numbers;
+  }
   return all;
 }
 
-// Whether ranks hold different parts of the tensor.
-bool is_divided(const Config& config, const TensorDeclaration& tensor) {
-  return config.train.expert_ranks > 1 && is_of_experts(tensor);
-}
-
-// Sums over `ranks` ranks in buckets of about train.bucket_bytes, in the order of backward_order(),
-// of the tensors that ranks divide or of the others.
-int64_t bucket_sums(const Config& config, int64_t ranks, bool divided) {
+// Sums in buckets of about train.bucket_bytes, in the order of backward_order(), of the tensors
+// that so many of `ranks` ranks hold.
+int64_t bucket_sums(const Config& config, int64_t ranks, int64_t holders) {
   int64_t sent = 0, bytes = 0;
   std::vector<TensorDeclaration> trained = trained_tensors_of(config.model);
-  std::erase_if(trained, [&](const auto& tensor) { return is_divided(config, tensor) != divided; });
+  std::erase_if(trained, [&](const auto& tensor) {
+    return holders_of(config, tensor, ranks).ranks != holders;
+  });
   std::vector<std::string> names;
   for (const TensorDeclaration& tensor : trained) names.push_back(tensor.name);
   for (const size_t i : backward_order(names)) {
     if (bytes >= config.train.bucket_bytes) {
-      sent += sum_bytes(bytes, ranks);
+      sent += sum_bytes(bytes, holders);
       bytes = 0;
     }
-    bytes += kFloatBytes * trained[i].numel() / (divided ? config.train.expert_ranks : 1);
+    bytes += kFloatBytes * holders_of(config, trained[i], ranks).numel;
   }
-  return sent + sum_bytes(bytes, ranks);
+  return sent + sum_bytes(bytes, holders);
 }
 
 int64_t agreed_bytes(const Config& config, int64_t ranks) {
@@ -96,8 +104,11 @@ StepVolume step_volume(const Config& config, int64_t ranks, int64_t passes) {
   const Layout layout = config.train.layout;
   if (layout == Layout::replicated) {
     const int64_t parts = config.train.expert_ranks;
-    volume.sum = bucket_sums(config, ranks, false) + bucket_sums(config, ranks / parts, true);
-    if (parts > 1) volume.agreement_all_gather = 2 * kIndexBytes * (ranks - 1);  // the norm
+    volume.sum = bucket_sums(config, ranks, ranks);
+    if (parts > 1) {
+      volume.sum += bucket_sums(config, ranks, ranks / parts);
+      volume.agreement_all_gather = 2 * kIndexBytes * (ranks - 1);  // the norm
+    }
     return volume;
   }
   const BlockShares all = block_shares(config, ranks);
@@ -105,8 +116,10 @@ StepVolume step_volume(const Config& config, int64_t ranks, int64_t passes) {
     // With whole weights a step sums once and gathers once, after the update.
     if (layout != Layout::fully_sharded && call.gathers) continue;
     const int64_t times = layout == Layout::fully_sharded ? passes : 1;
-    const int64_t bytes = times * kFloatBytes * all.shares[call.block] * (ranks - 1);
-    (call.gathers ? volume.all_gather : volume.reduce_scatter) += bytes;
+    for (const Share& share : all.shares[call.block]) {
+      const int64_t bytes = times * kFloatBytes * share.numbers * (share.ranks - 1);
+      (call.gathers ? volume.all_gather : volume.reduce_scatter) += bytes;
+    }
   }
   if (layout != Layout::fully_sharded) volume.all_gather = volume.reduce_scatter;
   // The norm and, fully sharded, the number of passes.
@@ -130,24 +143,28 @@ int64_t exchange_bytes(const Config& config, int64_t ranks, int64_t loops, int64
 }
 
 RankState rank_state(const Config& config, int64_t ranks) {
-  const int64_t weights = weight_bytes(config.model, /*bf16=*/false);
+  // Bytes of the experts that other ranks hold.
+  const int64_t elsewhere = kFloatBytes * numbers_elsewhere(config, ranks);
+  const int64_t weights = weight_bytes(config.model, /*bf16=*/false) - elsewhere;
   int64_t trained = 0;
   for (const TensorDeclaration& tensor : trained_tensors_of(config.model)) {
     trained += kFloatBytes * tensor.numel();
   }
   const int64_t optimizer = optimizer_bytes(config.model, config.train);
   if (ranks <= 1 || config.train.layout == Layout::replicated) {
-    const int64_t elsewhere = kFloatBytes * numbers_elsewhere(config, ranks);
     // Copies of a number of experts that the optimizer keeps.
     const int64_t copies =
         (config.train.optimizer == Optimizer::muon ? 1 : 2) + (config.train.ema_decay > 0 ? 1 : 0);
-    return {weights - elsewhere, trained - elsewhere, optimizer - copies * elsewhere};
+    return {weights, trained - elsewhere, optimizer - copies * elsewhere};
   }
   const int64_t share = kFloatBytes * share_of(config, ranks);
   const auto shared_optimizer = static_cast<int64_t>(
       static_cast<double>(optimizer) * static_cast<double>(share) / static_cast<double>(trained));
-  if (config.train.layout == Layout::sharded_optimizer) return {weights, trained, shared_optimizer};
-  return {weights - trained + share, share, shared_optimizer};
+  const int64_t gradients = trained - elsewhere;
+  if (config.train.layout == Layout::sharded_optimizer) {
+    return {weights, gradients, shared_optimizer};
+  }
+  return {weights - gradients + share, share, shared_optimizer};
 }
 
 }  // namespace mythos

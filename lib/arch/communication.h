@@ -12,8 +12,8 @@ namespace mythos {
 //   sharded-optimizer  a reduce-scatter of W and an all-gather of W
 //   fully-sharded      in every pass a reduce-scatter of W and an all-gather of W and of the blocks
 //                      that are gathered again for the backward pass (gathered_again())
-// With train.expert_ranks the W of a sum is that of what all ranks hold; experts are summed over
-// the ranks that hold the same ones.
+// With train.expert_ranks that is what all ranks hold; experts are summed, scattered and gathered
+// over the ranks that hold the same ones.
 // `agreement` is what ranks tell each other beside: targets, losses, loads of experts, norms.
 struct StepVolume {
   int64_t sum = 0, reduce_scatter = 0, all_gather = 0;

@@ -20,6 +20,20 @@ struct ExpertShare {
 };
 ExpertShare expert_share(const Config& config, int64_t rank);
 
+// Ranks that divide the experts of a model which they do not train (--expert-ranks).
+struct ExpertDivision {
+  int64_t ranks = 1, rank = 0;
+};
+// The experts that this rank holds. Fails (usage) where the model has none, or not a multiple of
+// the number of ranks.
+ExpertShare expert_share(const ModelConfig& model, const ExpertDivision& division);
+
+// How many of `ranks` ranks hold the same numbers of a tensor, and how many numbers that are.
+struct Holders {
+  int64_t ranks = 1, numel = 0;
+};
+Holders holders_of(const Config& config, const TensorDeclaration& tensor, int64_t ranks);
+
 // Fails (usage) unless train.expert_ranks divides the number of ranks.
 void require_expert_ranks(const TrainConfig& config, int64_t ranks);
 

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "arch/expert_share.h"
 #include "arch/plan.h"
 #include "arch/shard_layout.h"
 #include "arch/tensors.h"
@@ -37,6 +38,7 @@ class StepMemory {
  private:
   bool narrow() const { return c_ < kFloatBytes; }
   Whole state() const { return D_ * kFloatBytes; }
+  Whole gradient_bytes(const TensorDeclaration& tensor) const;
   bool recomputes(Recompute what) const { return shape_.recompute == what; }
 
   Whole loop_kept() const;  // beside the layers
@@ -47,6 +49,7 @@ class StepMemory {
   Piece layer(const LayerId& id) const;
   Piece input() const;
   std::vector<Piece> loop() const;
+  Piece examined() const;
   Piece read_out() const;
   Piece loss() const;
 
@@ -60,10 +63,6 @@ class StepMemory {
   ModelTensors<Whole, Whole> gradients_;  // of each tensor, in bytes
   Whole all_gradients_ = 0;
 };
-
-Whole gradient_bytes(const TensorDeclaration& tensor) {
-  return is_trained(tensor.use) ? Whole(tensor.numel()) * kFloatBytes : Whole(0);
-}
 
 StepMemory::StepMemory(const ModelConfig& config, const StepShape& shape)
     : m_(config),
@@ -79,6 +78,11 @@ StepMemory::StepMemory(const ModelConfig& config, const StepShape& shape)
                                       gradient = gradient_bytes(tensor);
                                       all_gradients_ += gradient;
                                     });
+}
+
+Whole StepMemory::gradient_bytes(const TensorDeclaration& tensor) const {
+  if (!is_trained(tensor.use)) return 0;
+  return Whole(tensor.numel() / (is_of_experts(tensor) ? shape_.expert_ranks : 1)) * kFloatBytes;
 }
 
 // The layer's input, which its first norm keeps, and its two halves; when attention's turn comes in
@@ -167,6 +171,12 @@ std::vector<Piece> StepMemory::loop() const {
   return {whole};
 }
 
+// What compares the last loop with its second run: the moved state, and the difference of what both
+// make of it. The gradient of the last state waits meanwhile.
+Piece StepMemory::examined() const {
+  return {tokens_ * 2 * state(), tokens_ * 3 * state()};
+}
+
 // What stands before the coda: the last state where it is normalised, and what a matrix reads.
 Piece StepMemory::read_out() const {
   Whole kept = 0;
@@ -238,6 +248,7 @@ class ShardedWalk {
  private:
   struct Block {
     Whole whole, weights, largest;  // in fp32; as computing reads it; its largest tensor in fp32
+    Whole coming = 0, share = 0;    // of the whole, what a gather brings and what a rank holds
     bool again = false, there = true;
     Whole gradients = 0;
   };
@@ -251,11 +262,10 @@ class ShardedWalk {
     most_activations_ = activations;
     most_ = activations + blocks - to_come_;
   }
-  Whole share(const Block& block) const { return block.whole.value() / ranks_; }
   // The gradients of a block are copied to be sent, one block after the other.
   void sum(size_t i) {
     blocks_[i].there = false;
-    to_come_ = std::max(Whole(0), to_come_ - share(blocks_[i]));
+    to_come_ = std::max(Whole(0), to_come_ - blocks_[i].share);
     sent_ = blocks_[i].whole;
     look(kept_, 0);
     blocks_[i].gradients = 0;
@@ -271,15 +281,14 @@ class ShardedWalk {
     coming_ = 0;
     if (!block.there) {
       block.there = true;
-      look(kept_, block.whole + block.largest);
+      look(kept_, block.coming + block.largest);
     }
     for (size_t i = to; i-- > 0 && coming_ == Whole(0);) {
-      if (blocks_[i].again) coming_ = blocks_[i].whole;
+      if (blocks_[i].again) coming_ = blocks_[i].coming;
     }
   }
 
   std::vector<Block> blocks_;
-  int64_t ranks_;
   bool loop_outputs_;
   size_t core_;
   size_t now_ = 0;
@@ -289,8 +298,7 @@ class ShardedWalk {
 };
 
 ShardedWalk::ShardedWalk(const Config& config, int64_t ranks, const StepShape& shape)
-    : ranks_(ranks),
-      loop_outputs_(wants_loop_outputs(config.objectives)),
+    : loop_outputs_(wants_loop_outputs(config.objectives)),
       core_(static_cast<size_t>(config.model.prelude_layers + 1)) {
   std::vector<TensorDeclaration> trained = declared_tensors(config.model);
   std::erase_if(trained, [](const TensorDeclaration& tensor) { return !is_trained(tensor.use); });
@@ -301,13 +309,16 @@ ShardedWalk::ShardedWalk(const Config& config, int64_t ranks, const StepShape& s
   for (size_t i = 0; i < members.size(); ++i) {
     Block& block = blocks_.emplace_back();
     for (const size_t tensor : members[i].tensors) {
-      const Whole numbers = trained[tensor].numel();
+      const Holders holders = holders_of(config, trained[tensor], ranks);
+      const Whole numbers = holders.numel;
       const bool copied = is_cast(trained[tensor].use) && shape.bytes_per_number < kFloatBytes;
       block.whole += numbers * kFloatBytes;
       block.weights += numbers * (copied ? shape.bytes_per_number : kFloatBytes);
       if (copied) block.largest = std::max(block.largest, numbers * kFloatBytes);
+      if (holders.ranks > 1) block.coming += numbers * kFloatBytes;
+      block.share += Whole(holders.numel / holders.ranks) * kFloatBytes;
     }
-    if (!shape.accumulates) to_come_ += share(block);
+    if (!shape.accumulates) to_come_ += block.share;
     block.again = again[i];
     block.there = !again[i];
   }
@@ -334,9 +345,16 @@ void StepMemory::take(Walk& walk) const {
   after.push_back(loss());
   const int64_t outputs = shape_.loop_outputs ? loops_ : 1;
   if (outputs > 1) after.push_back({tokens_ * (D_ * c_ + 2 * kFloatBytes)});  // hidden states
-  walk.begin(sum_kept(before) + loops_ * sum_kept(loop) + outputs * sum_kept(after));
+  std::vector<Piece> second;  // run of the last loop, which comes before the first one's backward
+  if (shape_.jacobian) {
+    second = loop;
+    second.push_back(examined());
+  }
+  walk.begin(sum_kept(before) + loops_ * sum_kept(loop) + sum_kept(second) +
+             outputs * sum_kept(after));
   walk.pass(after);
-  walk.pass(loop);
+  walk.pass(second);
+  walk.pass(loop, /*first_time=*/!shape_.jacobian);
   // The loop before finds the core's gradients there; those before it find less.
   if (outputs > 1) walk.pass(after, /*first_time=*/false);
   if (loops_ > 1) walk.pass(loop, /*first_time=*/false);

@@ -12,6 +12,8 @@
 #include "base/log.h"
 #include "base/progress.h"
 #include "base/strings.h"
+#include "checkpoint/hf_config.h"
+#include "checkpoint/hf_names.h"
 #include "checkpoint/manifest.h"
 #include "checkpoint/published.h"
 #include "checkpoint/shared_checkpoint.h"
@@ -207,6 +209,13 @@ void warn_of(const NonFinite& nonfinite, const fs::path& directory) {
   if (!nonfinite.none()) log_warning(directory.string() + ": " + nonfinite.text());
 }
 
+// Makes one tensor after the other and lets go of it.
+NonFinite nonfinite_of(const StoredTensors& tensors) {
+  NonFinite found;
+  for (const auto& [name, make] : tensors) found.look_at(name, make());
+  return found;
+}
+
 }  // namespace
 
 NamedTensors named_tensors(const Parameters& parameters) {
@@ -320,7 +329,7 @@ std::vector<std::string> verify_checkpoint(const fs::path& step_directory) {
     const auto faults = check_files(step_directory, manifest, {});
     // The bytes are those that were saved, so values that are not finite are no fault.
     if (faults.empty()) {
-      warn_of(find_nonfinite(read_whole_tensors(step_directory, manifest.model)), step_directory);
+      warn_of(nonfinite_of(read_whole_tensors(step_directory, manifest.model)), step_directory);
     }
     return faults;
   } catch (const Error& error) {
@@ -330,8 +339,17 @@ std::vector<std::string> verify_checkpoint(const fs::path& step_directory) {
 
 namespace {
 
+// Leaves the experts of one of the ranks that divide them.
+void keep_own_experts(Model& model, const ExpertDivision& division) {
+  if (division.ranks == 1) return;
+  const ExpertShare share = expert_share(model.config, division);
+  for (const TensorDeclaration& tensor : declared_tensors(model.config)) {
+    if (is_of_experts(tensor)) model.parameters.keep_part(tensor.name, share.begin, share.count);
+  }
+}
+
 // Puts the averages of weights in their places; what is not trained has none.
-void take_averages(const fs::path& directory, const Manifest& manifest, TensorMap& weights) {
+void take_averages(const fs::path& directory, const Manifest& manifest, StoredTensors& weights) {
   const std::string prefix = kAveragePrefix;
   size_t found = 0;
   for (const auto& [name, average] : read_whole_tensors(directory, manifest.optimizer)) {
@@ -351,7 +369,8 @@ void take_averages(const fs::path& directory, const Manifest& manifest, TensorMa
 
 // Reads a checkpoint whose bytes have been compared with the manifest.
 LoadedCheckpoint read_checkpoint(const fs::path& directory, const Manifest& manifest,
-                                 at::Device device, LoadFor purpose) {
+                                 at::Device device, LoadFor purpose,
+                                 const ExpertDivision& experts) {
   LoadedCheckpoint out;
   out.path = directory;
   out.config = load_config_file(directory / "config.toml");
@@ -365,14 +384,19 @@ LoadedCheckpoint read_checkpoint(const fs::path& directory, const Manifest& mani
   for (const ManifestFile& file : manifest.files) {
     if (is_model_file(file.name)) out.model_files[file.name] = read_file(directory / file.name);
   }
-  out.model = std::make_unique<Model>(out.config.model, device);
-  TensorMap weights = read_whole_tensors(directory, manifest.model);
+  StoredTensors weights = read_whole_tensors(directory, manifest.model);
   if (purpose == LoadFor::averages) take_averages(directory, manifest, weights);
-  out.nonfinite = find_nonfinite(weights);
-  if (purpose != LoadFor::training && purpose != LoadFor::resuming) {
-    out.model->parameters.adopt(weights, directory.string());
+  if (purpose == LoadFor::training || purpose == LoadFor::resuming || experts.ranks > 1) {
+    out.nonfinite = nonfinite_of(weights);
+    out.model = std::make_unique<Model>(
+        out.config.model,
+        Parameters(out.config.model, device, std::move(weights), directory.string()));
+    keep_own_experts(*out.model, experts);
   } else {
-    out.model->parameters.load(weights, directory.string());
+    const TensorMap whole = made(weights);
+    out.nonfinite = find_nonfinite(whole);
+    out.model = std::make_unique<Model>(out.config.model, device);
+    out.model->parameters.adopt(whole, directory.string());
   }
   if (purpose == LoadFor::resuming) {
     out.optimizer = read_tensors(directory, manifest.optimizer);
@@ -418,21 +442,27 @@ Tried try_checkpoint(const fs::path& directory, LoadFor purpose) {
   return tried;
 }
 
-LoadedCheckpoint load_step(const fs::path& directory, at::Device device, LoadFor purpose) {
+LoadedCheckpoint load_step(const fs::path& directory, at::Device device, LoadFor purpose,
+                           const ExpertDivision& experts) {
   const Tried tried = try_checkpoint(directory, purpose);
   if (tried.gone) fail_none(directory);
   if (!tried.fault.empty()) {
     fail(ErrorKind::data, tried.fault + ".", earlier_hint(directory, tried.fault));
   }
-  return read_checkpoint(directory, tried.manifest, device, purpose);
+  return read_checkpoint(directory, tried.manifest, device, purpose, experts);
 }
 
 }  // namespace
 
-LoadedCheckpoint load_checkpoint(const fs::path& path, at::Device device, LoadFor purpose) {
+LoadedCheckpoint load_checkpoint(const fs::path& path, at::Device device, LoadFor purpose,
+                                 const ExpertDivision& experts) {
   const fs::path target = target_of(path);
-  if (is_step_directory(target)) return load_step(target, device, purpose);
+  if (is_step_directory(target)) return load_step(target, device, purpose, experts);
   if (const auto published = published_config(target)) {
+    // No family of published models has experts.
+    if (experts.ranks > 1) {
+      expert_share(config_from_hf(*published, target.string()).model, experts);
+    }
     return load_published(target, *published, device, purpose);
   }
   std::string newest_fault;
@@ -446,7 +476,9 @@ LoadedCheckpoint load_checkpoint(const fs::path& path, at::Device device, LoadFo
       const Tried tried = try_checkpoint(directory, purpose);
       again = tried.gone;  // the run goes on and has newer checkpoints by now
       if (again) break;
-      if (tried.fault.empty()) return read_checkpoint(directory, tried.manifest, device, purpose);
+      if (tried.fault.empty()) {
+        return read_checkpoint(directory, tried.manifest, device, purpose, experts);
+      }
       log_warning("passed over a checkpoint: " + tried.fault);
       if (damaged.empty()) newest_fault = tried.fault;
       damaged.push_back(directory);

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "arch/expert_share.h"
 #include "base/files.h"
 #include "checkpoint/model_files.h"
 #include "checkpoint/openmythos.h"
@@ -105,7 +106,7 @@ enum class LoadFor {
   // model's weights, which have no checksums, are not read through for them.
   decoding,
   averages,  // as for computing, with the averages of the weights (train.ema_decay) instead
-  training,  // weights with gradients, in memory of their own
+  training,  // weights that are made when they are asked for (Parameters), to fill a run's own with
   resuming,  // as for training, and the optimizer's state
 };
 
@@ -118,7 +119,11 @@ enum class LoadFor {
 // none. A checkpoint is not pruned while it is
 // loaded. Values that are not finite are loaded, with one warning that counts them (but see
 // LoadFor::decoding).
+//
+// A rank of many that divide routed experts gets its own alone, and its parameters hold no others;
+// not for training. Fails (usage) where the model's experts cannot be divided so (expert_share()).
 LoadedCheckpoint load_checkpoint(const fs::path& path, at::Device device,
-                                 LoadFor purpose = LoadFor::computing);
+                                 LoadFor purpose = LoadFor::computing,
+                                 const ExpertDivision& experts = {});
 
 }  // namespace mythos

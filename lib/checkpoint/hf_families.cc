@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/strings.h"
+#include "config/loop_distribution.h"
 
 namespace mythos {
 namespace {
@@ -231,8 +232,8 @@ void write_sections(const Config& config, ordered_json& file) {
   const ModelConfig& c = config.model;
   file["vocab_size"] = c.vocab_size;
   file["state_init"] = c.initial_state == InitialState::zero ? "zero" : "like-init";
-  file["mean_backprop_depth"] =
-      config.train.backprop_loops > 0 ? config.train.backprop_loops : (c.max_loop_iters + 1) / 2;
+  const int64_t last = backprop_loops(config);
+  file["mean_backprop_depth"] = last > 0 ? last : (c.max_loop_iters + 1) / 2;
 }
 
 // The standard deviation from which both families draw matrices and first states.

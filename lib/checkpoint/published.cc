@@ -120,13 +120,8 @@ LoadedCheckpoint load_published(const fs::path& directory, const nlohmann::json&
   opened.stored.tensors.clear();  // each tensor's own source holds it from here on
   StoredTensors tensors =
       letting_go(std::move(opened.read.tensors), std::move(opened.stored.mapped));
-  if (purpose == LoadFor::training) {
-    out.model = std::make_unique<Model>(out.config.model, device);
-    out.model->parameters.load(std::move(tensors), origin);
-  } else {
-    out.model = std::make_unique<Model>(
-        out.config.model, Parameters(out.config.model, device, std::move(tensors), origin));
-  }
+  out.model = std::make_unique<Model>(
+      out.config.model, Parameters(out.config.model, device, std::move(tensors), origin));
   return out;
 }
 

@@ -15,7 +15,7 @@ namespace mythos {
 std::optional<nlohmann::json> published_config(const fs::path& path);
 
 // Loads such a directory: its config.json, which was read, the weights (weight_files.h), and the
-// tokenizer with what lies beside it (load_tokenizer.h). For computing, the tensors are made when
+// tokenizer with what lies beside it (load_tokenizer.h). The tensors are made when
 // they are asked for (Parameters): those that are one tensor in the files, or several in a row, are
 // the mapped file itself, those that are joined of others are copied, and the files' pages are let
 // go of behind that. They keep the types of the files. The steps of a run are none, so there is

@@ -177,9 +177,9 @@ TensorMap read_tensors(const fs::path& directory, const std::vector<std::string>
   return read_files(directory, names).first;
 }
 
-TensorMap read_whole_tensors(const fs::path& directory, const std::vector<std::string>& names) {
-  auto [tensors, shapes] = read_files(directory, names);
-  return joined(std::move(tensors), shapes, directory.string());
+StoredTensors read_whole_tensors(const fs::path& directory, const std::vector<std::string>& names) {
+  const auto [tensors, shapes] = read_files(directory, names);
+  return joined(tensors, shapes, directory.string());
 }
 
 }  // namespace mythos

@@ -25,7 +25,7 @@ void write_together(const fs::path& step_directory, int64_t step, const Checkpoi
 
 // The tensors of several files, in slices as they are stored.
 TensorMap read_tensors(const fs::path& directory, const std::vector<std::string>& names);
-// Slices are joined, in memory of their own.
-TensorMap read_whole_tensors(const fs::path& directory, const std::vector<std::string>& names);
+// Whole ones; each that is stored in slices is joined when it is made, in memory of its own.
+StoredTensors read_whole_tensors(const fs::path& directory, const std::vector<std::string>& names);
 
 }  // namespace mythos

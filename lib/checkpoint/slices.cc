@@ -86,6 +86,10 @@ void read_shapes(const std::map<std::string, std::string>& metadata, TensorShape
   }
 }
 
+bool has_numbers(const TensorMap& stored, const std::string& tensor) {
+  return stored.contains(tensor) || !slices_of(stored, tensor).empty();
+}
+
 at::Tensor stored_numbers(const TensorMap& stored, const std::string& tensor, int64_t begin,
                           int64_t count, const std::string& origin) {
   const auto whole = stored.find(tensor);
@@ -110,34 +114,37 @@ at::Tensor stored_numbers(const TensorMap& stored, const std::string& tensor, in
   return found.size() == 1 ? found[0] : at::cat(found);
 }
 
-TensorMap joined(TensorMap stored, const TensorShapes& shapes, const std::string& origin) {
-  std::map<std::string, int64_t> numbers;  // that a tensor's slices have
+StoredTensors joined(const TensorMap& stored, const TensorShapes& shapes,
+                     const std::string& origin) {
+  StoredTensors whole;
+  std::map<std::string, TensorMap> slices;  // by the tensor's own name
   for (const auto& [name, tensor] : stored) {
-    if (slice_begin(name)) numbers[whole_name(name)] += tensor.numel();
+    if (slice_begin(name)) {
+      slices[whole_name(name)].emplace(name, tensor);
+    } else {
+      whole[name] = [of = tensor] { return of; };
+    }
   }
-  for (const auto& [name, count] : numbers) {
+  for (const auto& [name, parts] : slices) {
     const auto shape = shapes.find(name);
     if (shape == shapes.end()) {
       fail(ErrorKind::data, strprintf("%s: tensor '%s' is stored in slices, but no file has its "
                                       "shape.",
                                       origin, escaped(name)));
     }
-    int64_t expected = 1;
+    int64_t expected = 1, count = 0;
     for (const int64_t size : shape->second) expected *= size;
-    if (count != expected || stored.contains(name)) {
+    for (const auto& item : parts) count += item.second.numel();
+    if (count != expected || whole.contains(name)) {
       fail(ErrorKind::data,
            strprintf("%s: the slices of tensor '%s' have %d numbers, its shape %d.", origin,
                      escaped(name), count, expected));
     }
-    at::Tensor whole = stored_numbers(stored, name, 0, expected, origin);
-    const std::string prefix = name + "@";
-    for (auto it = stored.lower_bound(prefix);
-         it != stored.end() && it->first.starts_with(prefix);) {
-      it = slice_begin(it->first) ? stored.erase(it) : std::next(it);
-    }
-    stored[name] = whole.view(shape->second);
+    whole[name] = [from = parts, of = name, sizes = shape->second, expected, origin] {
+      return stored_numbers(from, of, 0, expected, origin).view(sizes);
+    };
   }
-  return stored;
+  return whole;
 }
 
 }  // namespace mythos

@@ -291,7 +291,9 @@ class C10dRanks final : public Ranks {
         std::count(parts.begin(), parts.begin() + rank(), parts[static_cast<size_t>(rank())]);
     const std::string name = name_ + strprintf("/split%d-%d", ++splits_, part);
     if (place.size == 1) return single_rank();
-    return std::make_unique<C10dRanks>(job_, place, name);
+    auto group = std::make_unique<C10dRanks>(job_, place, name);
+    group->gather("");  // A rank that lets go of the group while others connect would fail them.
+    return group;
   }
 
   Volume volume() const override { return job_->volume; }

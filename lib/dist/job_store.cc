@@ -327,7 +327,7 @@ void JobStore::fail_together(const std::string& what) {
     text = place_.hosted ? "the launcher is lost: " + what : "rank 0 is lost: " + what;
   }
   fail(ErrorKind::resources, text + ".",
-       "All ranks end. The run goes on from its last checkpoint with --resume");
+       "All ranks end. A training run goes on from its last checkpoint with --resume");
 }
 
 void JobStore::leave(const std::string& why) {

@@ -132,10 +132,27 @@ std::string shape_text(at::IntArrayRef shape) {
   return strprintf("[%s]", join(sizes, ","));
 }
 
-Parameters::Parameters(const ModelConfig& config, at::Device device) : device_(device) {
+StoredTensors initial_values(const ModelConfig& config, uint64_t seed) {
+  StoredTensors values;
+  uint64_t stream = 0;
+  for (const TensorDeclaration& declared : declared_tensors(config)) {
+    values[declared.name] = [=, i = stream++] {
+      const at::NoGradGuard no_grad;
+      const Tensor value = at::empty(declared.shape);
+      set_initial_value(declared, config, seed, i, value);
+      return value;
+    };
+  }
+  return values;
+}
+
+Parameters::Parameters(const ModelConfig& config, at::Device device, ParameterMemory memory)
+    : device_(device) {
   for (TensorDeclaration& declared : declared_tensors(config)) {
     const auto options = at::TensorOptions().dtype(at::kFloat).device(device);
-    Tensor tensor = at::empty(declared.shape, options).requires_grad_(is_trained(declared.use));
+    Tensor tensor = memory == ParameterMemory::later ? without_memory(declared.shape, options)
+                                                     : at::empty(declared.shape, options);
+    tensor.requires_grad_(is_trained(declared.use));
     index_[declared.name] = items_.size();
     items_.push_back({std::move(declared), std::move(tensor)});
   }
@@ -210,11 +227,31 @@ Tensor Parameters::merged(const std::string& name) const {
   return at::addmm(tensor, low_rank.b, low_rank.a, /*beta=*/1, low_rank.scale);
 }
 
+void Parameters::fill(const std::string& name, Parameters& values) {
+  const at::NoGradGuard no_grad;
+  Tensor target = at(name);
+  set_memory(target, true);
+  target.copy_(values.at(name));
+  values.release(name);
+}
+
 void Parameters::keep_part(const std::string& name, int64_t begin, int64_t count) {
-  const Tensor whole = at(name);
   Item& item = items_[index_.at(name)];
+  const auto stored = stored_.find(name);
+  if (stored != stored_.end()) {
+    stored->second = [=, make = stored->second, whole = TensorDeclaration(item), origin = origin_] {
+      const Tensor values = make();
+      require_shape(whole, values, origin);
+      const Tensor part = values.narrow(0, begin, count);
+      // What was made for this call goes; what a file holds is seen through the part.
+      return values.use_count() == 1 ? part.clone() : part;
+    };
+  }
   item.shape[0] = count;
-  item.tensor = whole.detach().narrow(0, begin, count).clone();
+  const Tensor whole = item.tensor;
+  if (!whole.defined()) return;
+  item.tensor = has_memory(whole) ? whole.detach().narrow(0, begin, count).clone()
+                                  : without_memory(item.shape, whole.detach().options());
   item.tensor.requires_grad_(whole.requires_grad());
 }
 
@@ -258,20 +295,6 @@ void Parameters::load(const std::map<std::string, Tensor>& values, const std::st
   const at::NoGradGuard no_grad;
   const auto found = match(values, origin);
   for (size_t i = 0; i < items_.size(); ++i) items_[i].tensor.copy_(*found[i]);
-}
-
-void Parameters::load(StoredTensors stored, const std::string& origin) {
-  const at::NoGradGuard no_grad;
-  std::vector<std::string> names;
-  for (const auto& [name, make] : stored) names.push_back(name);
-  require_names(names, origin);
-  for (Item& item : items_) {
-    const auto made = stored.find(item.name);
-    const Tensor values = made->second();
-    stored.erase(made);
-    require_shape(item, values, origin);
-    item.tensor.copy_(values);
-  }
 }
 
 void Parameters::adopt(const std::map<std::string, Tensor>& values, const std::string& origin) {

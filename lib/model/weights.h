@@ -35,9 +35,15 @@ struct LowRankUpdate {
   double scale = 1;
 };
 
-// Makes the values of a tensor that a file holds, on the CPU and in any floating-point type.
+// Makes the values of a tensor, as a file holds them, on the CPU and in any floating-point type.
 using StoredTensor = std::function<Tensor()>;
 using StoredTensors = std::map<std::string, StoredTensor>;
+
+// What Parameters::initialize() fills a model's tensors with.
+StoredTensors initial_values(const ModelConfig& config, uint64_t seed);
+
+// When parameters get memory for their values: with their shapes, or when these are known.
+enum class ParameterMemory { at_once, later };
 
 // The stored tensors of one model, in fp32, in the order of their declarations.
 class Parameters {
@@ -46,8 +52,10 @@ class Parameters {
     Tensor tensor;
   };
 
-  // Allocates every tensor on the device, with requires_grad where trained; values undefined.
-  Parameters(const ModelConfig& config, at::Device device);
+  // Every tensor on the device, with requires_grad where trained; values undefined. Those that get
+  // memory later (fill(), or set_memory() of ops/linear/weight.h) must not be read before.
+  Parameters(const ModelConfig& config, at::Device device,
+             ParameterMemory memory = ParameterMemory::at_once);
 
   // Tensors that are made when they are first asked for, items() all of them, without gradient. On
   // a CPU those that are cast (arch/declaration.h) keep the type and the memory of what `stored`
@@ -75,15 +83,17 @@ class Parameters {
   const std::map<std::string, LowRankUpdate>& updates() const { return updates_; }
   // What computing reads: the tensor itself or, with a low-rank update, the sum of both.
   Tensor merged(const std::string& name) const;
-  // Keeps parts begin … begin+count-1 of a tensor's first dimension alone, in memory of their own.
+  // Gives a tensor the values that another model's parameters have, or make, for it, and memory if
+  // it has none. The others let go of theirs.
+  void fill(const std::string& name, Parameters& values);
+  // Keeps parts begin … begin+count-1 of a tensor's first dimension alone, in memory of their own;
+  // one that is still to be made, or to get memory, is left to that.
   void keep_part(const std::string& name, int64_t begin, int64_t count);
   // Lets go of one tensor's memory; it must not be used again.
   void release(const std::string& name);
   // Copies values in. Fails (data), naming the tensor and `origin`, when a name is missing or
   // unknown, or a shape differs.
   void load(const std::map<std::string, Tensor>& values, const std::string& origin);
-  // load() of values that are made one after the other.
-  void load(StoredTensors stored, const std::string& origin);
   // load() for computing without gradient: fp32 values on this device are shared, not copied.
   void adopt(const std::map<std::string, Tensor>& values, const std::string& origin);
 

@@ -4,7 +4,6 @@
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
-#include <functional>
 #include <numeric>
 #include <tuple>
 #include <utility>
@@ -99,10 +98,6 @@ Tensor of_experts(const Tensor& rows, const Tensor& experts, const Matrix& gate_
   })[0];
 }
 
-int64_t product(const std::vector<int64_t>& shape) {
-  return std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<>());
-}
-
 }  // namespace
 
 ExpertParallel::ExpertParallel(const Config& config, Parameters& parameters, Ranks& ranks)
@@ -129,12 +124,16 @@ void ExpertParallel::divide(Parameters& parameters) const {
   }
 }
 
-int64_t ExpertParallel::whole_numel(const TrainedTensor& tensor) const {
+std::vector<int64_t> ExpertParallel::whole_shape(const TrainedTensor& tensor) const {
   const auto found = shapes_.find(tensor.name);
-  return found == shapes_.end() ? tensor.tensor.numel() : product(found->second);
+  return found == shapes_.end() ? tensor.shape : found->second;
 }
 
-Ranks& ExpertParallel::summing(const TrainedTensor& tensor) const {
+int64_t ExpertParallel::first_number(const TrainedTensor& tensor) const {
+  return is_divided(tensor.name) ? share_.begin * (tensor.tensor.numel() / share_.count) : 0;
+}
+
+Ranks& ExpertParallel::holding(const TrainedTensor& tensor) const {
   return is_divided(tensor.name) ? *replicas_ : ranks_;
 }
 

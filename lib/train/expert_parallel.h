@@ -28,18 +28,21 @@ class ExpertParallel final : public ExpertExchange {
   bool divides() const { return group_ != nullptr; }
   // For passes: null where nothing is exchanged.
   ExpertExchange* exchange() { return divides() ? this : nullptr; }
+  bool needs_every_loop() const override { return true; }
   Tensor mixture(const Tensor& x, const Tensor& experts, const Tensor& weights,
                  const Matrix& gate_up, const Matrix& down) override;
 
   // Takes all but this rank's experts out of other whole parameters of the model.
   void divide(Parameters& parameters) const;
-  // The numbers of a tensor that all ranks together hold.
-  int64_t whole_numel(const TrainedTensor& tensor) const;
+  // The shape of a tensor that all ranks together hold, and the first number of it that this rank
+  // holds.
+  std::vector<int64_t> whole_shape(const TrainedTensor& tensor) const;
+  int64_t first_number(const TrainedTensor& tensor) const;
 
-  // The ranks over which a tensor's gradient is to be summed.
-  Ranks& summing(const TrainedTensor& tensor) const;
+  // The ranks that hold the same numbers of a tensor, over which its gradient is to be summed.
+  Ranks& holding(const TrainedTensor& tensor) const;
   // The norm of all gradients, alike on all ranks to the last bit; `own` is that of this rank's,
-  // which are complete.
+  // which are complete (train.layout = replicated).
   Tensor norm(const Tensor& own) const;
 
   // Takes what belongs to experts out of tensors of a checkpoint, weights or optimizer state, and

@@ -120,9 +120,9 @@ void complete(Config& config, const TrainOptions& options, const TrainData& data
   require_matches(parse_param_groups(config.train.param_groups), names);
 }
 
-LoadedCheckpoint load_to_resume(const TrainOptions& options, at::Device device) {
+LoadedCheckpoint load_to_resume(const TrainOptions& options) {
   try {
-    return load_checkpoint(options.run, device, LoadFor::resuming);
+    return load_checkpoint(options.run, at::kCPU, LoadFor::resuming);
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::data) throw;
     fail(error.kind(), error.message(),
@@ -158,8 +158,8 @@ Config config_to_resume(const TrainOptions& options, const TrainData& data,
   return config;
 }
 
-TrainSetup resume(const TrainOptions& options, TrainData data, at::Device device) {
-  LoadedCheckpoint loaded = load_to_resume(options, device);
+TrainSetup resume(const TrainOptions& options, TrainData data) {
+  LoadedCheckpoint loaded = load_to_resume(options);
   if (!loaded.tokenizer || loaded.optimizer.empty() || !loaded.state.contains("cursor")) {
     fail(ErrorKind::data,
          loaded.path.string() +
@@ -177,7 +177,8 @@ TrainSetup resume(const TrainOptions& options, TrainData data, at::Device device
           std::move(data.shards),
           std::move(data.weights),
           std::move(loaded.tokenizer),
-          std::move(loaded.model),
+          std::move(loaded.model->parameters),
+          nullptr,
           std::move(loaded.optimizer),
           std::move(loaded.state),
           loaded.path,
@@ -229,8 +230,8 @@ bool have_equal_parameters(const ModelConfig& a, const ModelConfig& b) {
 
 // Sets up a new run with the weights of a checkpoint, and with its own schedule, optimizer and
 // order of data.
-TrainSetup start_from(const TrainOptions& options, TrainData data, at::Device device) {
-  LoadedCheckpoint loaded = load_checkpoint(options.init_from, device, LoadFor::training);
+TrainSetup start_from(const TrainOptions& options, TrainData data) {
+  LoadedCheckpoint loaded = load_checkpoint(options.init_from, at::kCPU, LoadFor::training);
   auto tokenizer = load_carried_tokenizer(data.shards[0].path());
   require_vocabulary(loaded, data.shards[0], *tokenizer);
   Config config = config_beside(options, loaded);
@@ -245,7 +246,6 @@ TrainSetup start_from(const TrainOptions& options, TrainData data, at::Device de
          "Leave out what is changed: without --preset and --config the checkpoint's is taken");
   }
   for (const ConfigChange& change : changes) log_info("changed: " + describe({change}));
-  loaded.model->config = config.model;
   nlohmann::json state = {
       {"init_from",
        {{"checkpoint", loaded.path.string()}, {"step", loaded.state.value("step", int64_t{0})}}}};
@@ -253,27 +253,28 @@ TrainSetup start_from(const TrainOptions& options, TrainData data, at::Device de
           std::move(data.shards),
           std::move(data.weights),
           std::move(tokenizer),
-          std::move(loaded.model),
+          std::move(loaded.model->parameters),
+          nullptr,
           {},
           std::move(state),
           std::nullopt,
           std::move(loaded.model_files)};
 }
 
-TrainSetup start(const TrainOptions& options, TrainData data, at::Device device) {
+TrainSetup start(const TrainOptions& options, TrainData data) {
   if (!options.config) fail_no_config();
   Config config = *options.config;
   for (const std::string& assignment : options.assignments) set_value(config, assignment);
   fit_vocabulary(config, data.shards[0], sets_vocab_size(options.assignments));
   complete(config, options, data);
   auto tokenizer = load_carried_tokenizer(data.shards[0].path());
-  auto model = std::make_unique<Model>(config.model, device);
-  model->parameters.initialize(config.model, static_cast<uint64_t>(config.train.seed));
+  StoredTensors values = initial_values(config.model, static_cast<uint64_t>(config.train.seed));
   return {config,
           std::move(data.shards),
           std::move(data.weights),
           std::move(tokenizer),
-          std::move(model),
+          Parameters(config.model, at::kCPU, std::move(values), "a new model"),
+          nullptr,
           {},
           nlohmann::json::object(),
           std::nullopt,
@@ -288,7 +289,7 @@ std::string loops_text(const Config& config) {
                      loops.mean, loops.min, loops.max);
     if (loops.per == LoopsPer::sequence) text += " per sequence";
   }
-  const int64_t last = backprop_loops(config.train, config.model);
+  const int64_t last = backprop_loops(config);
   if (last > 0) text += strprintf(", gradients of the last %d", last);
   return text;
 }
@@ -348,9 +349,11 @@ DocumentEnds TrainSetup::document_ends() const {
 TrainSetup prepare(const TrainOptions& options, at::Device device) {
   const bool goes_on = has_checkpoints(options) && options.resume;
   TrainData data = open_data(options.data);
-  TrainSetup setup = goes_on                     ? resume(options, std::move(data), device)
-                     : options.init_from.empty() ? start(options, std::move(data), device)
-                                                 : start_from(options, std::move(data), device);
+  TrainSetup setup = goes_on                     ? resume(options, std::move(data))
+                     : options.init_from.empty() ? start(options, std::move(data))
+                                                 : start_from(options, std::move(data));
+  const ModelConfig& model = setup.config.model;
+  setup.model = std::make_unique<Model>(model, Parameters(model, device, ParameterMemory::later));
   choose_trained(setup.model->parameters, setup.config.train);
   return setup;
 }
@@ -361,7 +364,7 @@ std::vector<ConfigStage> effective_config(const TrainOptions& options, const std
   std::vector<ConfigStage> stages;
   std::optional<LoadedCheckpoint> loaded;
   if (!first.empty()) {
-    loaded = load_checkpoint(first, at::kCPU);
+    loaded = load_checkpoint(first, at::kCPU, LoadFor::training);
     stages.push_back({loaded->path.string(), loaded->config});
   }
   if (options.config) stages.push_back({source, *options.config});

@@ -20,7 +20,8 @@ struct TrainSetup {
   std::vector<ShardDirectory> data;
   std::vector<double> weights;  // shares of the data's sequences
   std::unique_ptr<Tokenizer> tokenizer;
-  std::unique_ptr<Model> model;
+  Parameters values;                     // what the model's tensors are to hold, made one by one
+  std::unique_ptr<Model> model;          // whose tensors have no memory yet
   TensorMap optimizer;                   // empty unless the run is resumed
   nlohmann::json state;                  // of the checkpoint that is resumed, else what a new run
                                          // keeps: where its weights are from

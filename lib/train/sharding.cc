@@ -2,11 +2,13 @@
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
+#include <c10/util/accumulate.h>
 
 #include <algorithm>
 
 #include "base/error.h"
 #include "ops/linear/weight.h"
+#include "train/expert_parallel.h"
 #include "train/gradient_hook.h"
 
 namespace mythos {
@@ -18,27 +20,34 @@ Tensor numbers_of(const Tensor& tensor) {
   return tensor.variable_data().view({-1});
 }
 
+void copy_piece(const Tensor& share, const ShardPiece& piece, const Tensor& numbers) {
+  share.narrow(0, piece.offset, piece.count).copy_(numbers.narrow(0, piece.begin, piece.count));
+}
+
 }  // namespace
 
-Sharding::Sharding(const Config& config, Parameters& parameters, Ranks& ranks)
+Sharding::Sharding(const Config& config, Parameters& parameters, Ranks& ranks,
+                   const ExpertParallel* experts, Parameters* values)
     : model_(config.model), ranks_(ranks), gathers_at_once_(gathers_at_once(config.train)) {
   const std::vector<TrainedTensor> trained = trained_tensors(parameters);
   for (const TrainedTensor& item : trained) {
     trained_.push_back(item.name);
-    shapes_[item.name] = item.shape;
+    shapes_[item.name] = experts ? experts->whole_shape(item) : item.shape;
   }
   if (ranks.size() > 1) layout_ = config.train.layout;
+  if (values && !shares_weights()) fill(parameters, *values);
   if (!shares_optimizer()) {
     own_ = trained;
     return;
   }
-  divide_blocks(config, trained);
+  divide_blocks(config, trained, experts);
   for (Block& block : blocks_) {
     for (const Tensor& parameter : block.parameters) {
       after_gradient(parameter, [this, &block] { complete(block); });
     }
   }
   take();
+  if (values && shares_weights()) fill(parameters, *values);
 }
 
 Sharding::~Sharding() {
@@ -47,56 +56,80 @@ Sharding::~Sharding() {
   }
 }
 
-void Sharding::divide_blocks(const Config& config, const std::vector<TrainedTensor>& trained) {
+void Sharding::divide_blocks(const Config& config, const std::vector<TrainedTensor>& trained,
+                             const ExpertParallel* experts) {
   const std::vector<ShardedBlock> blocks = blocks_of(trained_);
   const std::vector<bool> again = gathered_again(blocks, config);
   calls_ = block_calls(blocks, config);
   if (!shares_weights()) std::erase_if(calls_, &BlockCall::gathers);
   blocks_.reserve(blocks.size());
   for (const ShardedBlock& members : blocks) {
-    std::vector<ShardedTensor> tensors;
     Block& block = blocks_.emplace_back();
     block.name = members.name;
     block.place = blocks_.size() - 1;
     block.again = again[block.place];
     for (const size_t i : members.tensors) {
-      places_[trained_[i]] = {block.place, tensors.size()};
-      tensors.push_back(
-          {trained_[i], trained[i].tensor.numel(), shard_unit(trained[i], config.train)});
+      places_[trained_[i]] = {block.place, block.parameters.size()};
+      Ranks* const ranks = experts ? &experts->holding(trained[i]) : &ranks_;
+      auto part = std::ranges::find(block.parts, ranks, &Part::ranks);
+      if (part == block.parts.end()) {
+        block.parts.emplace_back().ranks = ranks;
+        part = block.parts.end() - 1;
+      }
+      part->tensors.push_back(block.parameters.size());
       block.parameters.push_back(trained[i].tensor);
     }
-    block.layout = divide(tensors, ranks_.size());
-    if (shares_weights()) {
-      block.share = at::zeros({block.layout.share}, block.parameters[0].detach().options());
-    }
-    for (const ShardPiece& piece : block.layout.pieces) {
-      if (piece.rank == ranks_.rank())
-        add_own(block, piece, trained[members.tensors[piece.tensor]]);
+    for (Part& part : block.parts) {
+      std::vector<ShardedTensor> tensors;
+      for (const size_t place : part.tensors) {
+        const TrainedTensor& item = trained[members.tensors[place]];
+        tensors.push_back({item.name, item.tensor.numel(), shard_unit(item, config.train)});
+      }
+      part.layout = divide(tensors, part.ranks->size());
+      for (ShardPiece& piece : part.layout.pieces) piece.tensor = part.tensors[piece.tensor];
+      if (shares_weights()) {
+        part.share = at::zeros({part.layout.share}, block.parameters[0].detach().options());
+      }
+      for (const ShardPiece& piece : pieces_here(part)) {
+        const TrainedTensor& item = trained[members.tensors[piece.tensor]];
+        add_own(part, piece, item, experts ? experts->first_number(item) : 0);
+      }
     }
   }
 }
 
-void Sharding::add_own(const Block& block, const ShardPiece& piece, const TrainedTensor& whole) {
-  TrainedTensor item = whole;
-  item.tensor = shares_weights() ? block.share.narrow(0, piece.offset, piece.count)
-                                 : numbers_of(whole.tensor).narrow(0, piece.begin, piece.count);
-  if (piece.count < whole.tensor.numel()) {
-    item.name = slice_name(whole.name, piece.begin);
+// `first` is the place of the tensor's numbers among those that all ranks hold.
+void Sharding::add_own(const Part& part, const ShardPiece& piece, const TrainedTensor& held,
+                       int64_t first) {
+  TrainedTensor item = held;
+  item.tensor = shares_weights() ? part.share.narrow(0, piece.offset, piece.count)
+                                 : numbers_of(held.tensor).narrow(0, piece.begin, piece.count);
+  const bool all = piece.count == held.tensor.numel();
+  if (!all || shapes_.at(held.name) != held.shape) {
+    item.name = slice_name(held.name, first + piece.begin);
+  }
+  if (!all) {
     item.shape = {piece.count};
-    if (whole.shape.size() == 3 && piece.count % (whole.shape[1] * whole.shape[2]) == 0 &&
-        piece.begin % (whole.shape[1] * whole.shape[2]) == 0) {
-      item.shape = {piece.count / (whole.shape[1] * whole.shape[2]), whole.shape[1],
-                    whole.shape[2]};
+    if (held.shape.size() == 3 && piece.count % (held.shape[1] * held.shape[2]) == 0 &&
+        piece.begin % (held.shape[1] * held.shape[2]) == 0) {
+      item.shape = {piece.count / (held.shape[1] * held.shape[2]), held.shape[1], held.shape[2]};
     }
   }
   item.tensor = item.tensor.view(item.shape);
   own_.push_back(std::move(item));
-  own_pieces_.emplace_back(blocks_.size() - 1, piece);
+  own_pieces_.emplace_back(&part, piece);
+}
+
+// The pieces of this rank.
+std::vector<ShardPiece> Sharding::pieces_here(const Part& part) const {
+  std::vector<ShardPiece> pieces = part.layout.pieces;
+  std::erase_if(pieces, [&](const ShardPiece& piece) { return piece.rank != part.ranks->rank(); });
+  return pieces;
 }
 
 // Where a piece lies in the shares of all ranks.
-Tensor Sharding::slot(const Tensor& shares, const Block& block, const ShardPiece& piece) const {
-  return shares.narrow(0, piece.rank * block.layout.share + piece.offset, piece.count);
+Tensor Sharding::slot(const Tensor& shares, const Part& part, const ShardPiece& piece) const {
+  return shares.narrow(0, piece.rank * part.layout.share + piece.offset, piece.count);
 }
 
 Sharding::Block* Sharding::block_at(const LayerId& layer) {
@@ -127,46 +160,76 @@ void Sharding::take() {
   if (!shares_weights()) return;
   const at::NoGradGuard no_grad;
   for (Block& block : blocks_) {
-    for (const ShardPiece& piece : block.layout.pieces) {
-      if (piece.rank != ranks_.rank()) continue;
-      block.share.narrow(0, piece.offset, piece.count)
-          .copy_(numbers_of(block.parameters[piece.tensor]).narrow(0, piece.begin, piece.count));
+    for (Part& part : block.parts) copy_own(part.share, block, part);
+  }
+}
+
+void Sharding::fill(Parameters& parameters, Parameters& values) {
+  const at::NoGradGuard no_grad;
+  for (const Parameters::Item& item : parameters.items()) {
+    const auto place = places_.find(item.name);
+    if (!shares_weights() || place == places_.end()) {
+      parameters.fill(item.name, values);
+      continue;
     }
+    for (Part& part : blocks_[place->second.first].parts) {
+      for (const ShardPiece& piece : pieces_here(part)) {
+        if (piece.tensor != place->second.second) continue;
+        copy_piece(part.share, piece, values.at(item.name).reshape({-1}));
+      }
+    }
+    values.release(item.name);
+  }
+}
+
+// Where what is sent comes, so many numbers: where it is if the part has one rank.
+Tensor Sharding::received_room(const Part& part, int64_t numbers) const {
+  return part.ranks->size() == 1 ? part.sent : at::empty({numbers}, part.sent.options());
+}
+
+// This rank's share of the weights that have memory.
+void Sharding::copy_own(Tensor& share, const Block& block, const Part& part) const {
+  for (const ShardPiece& piece : pieces_here(part)) {
+    const Tensor& parameter = block.parameters[piece.tensor];
+    if (has_memory(parameter)) copy_piece(share, piece, numbers_of(parameter));
   }
 }
 
 void Sharding::start_gather(Block& block) {
-  block.sent = block.share;
-  if (!shares_weights()) {
-    block.sent = at::zeros({block.layout.share}, block.parameters[0].detach().options());
-    for (const ShardPiece& piece : block.layout.pieces) {
-      if (piece.rank != ranks_.rank()) continue;
-      block.sent.narrow(0, piece.offset, piece.count)
-          .copy_(numbers_of(block.parameters[piece.tensor]).narrow(0, piece.begin, piece.count));
+  for (Part& part : block.parts) {
+    // A rank that updates all numbers of a part has them.
+    if (!shares_weights() && part.ranks->size() == 1) continue;
+    part.sent = part.share;
+    if (!shares_weights()) {
+      part.sent = at::zeros({part.layout.share}, block.parameters[0].detach().options());
+      copy_own(part.sent, block, part);
     }
+    part.received = received_room(part, part.ranks->size() * part.layout.share);
+    part.gathering = part.ranks->start_all_gather(part.received, part.sent);
   }
-  block.received = at::empty({ranks_.size() * block.layout.share}, block.sent.options());
-  block.gathering = ranks_.start_all_gather(block.received, block.sent);
 }
 
 void Sharding::finish_gather(Block& block) {
-  block.gathering->wait();
-  block.gathering.reset();
-  for (size_t i = 0; i < block.parameters.size(); ++i) {
-    const Tensor& parameter = block.parameters[i];
-    set_memory(parameter, true);
-    for (const ShardPiece& piece : block.layout.pieces) {
-      if (piece.tensor != i || (!shares_weights() && piece.rank == ranks_.rank())) continue;
-      numbers_of(parameter)
-          .narrow(0, piece.begin, piece.count)
-          .copy_(slot(block.received, block, piece));
+  for (Part& part : block.parts) {
+    if (!part.gathering) continue;
+    part.gathering->wait();
+    part.gathering.reset();
+    for (const size_t i : part.tensors) {
+      const Tensor& parameter = block.parameters[i];
+      set_memory(parameter, true);
+      for (const ShardPiece& piece : part.layout.pieces) {
+        if (piece.tensor != i || (!shares_weights() && piece.rank == part.ranks->rank())) continue;
+        numbers_of(parameter)
+            .narrow(0, piece.begin, piece.count)
+            .copy_(slot(part.received, part, piece));
+      }
+      const auto copy = std::ranges::find(block.copies, i, &Copy::parameter);
+      if (copy == block.copies.end()) continue;
+      fill_weight(copy->declaration, parameter, copy->weight);
+      set_memory(parameter, false);
     }
-    const auto copy = std::ranges::find(block.copies, i, &Copy::parameter);
-    if (copy == block.copies.end()) continue;
-    fill_weight(copy->declaration, parameter, copy->weight);
-    set_memory(parameter, false);
+    part.sent = part.received = Tensor();
   }
-  block.sent = block.received = Tensor();
   block.there = true;
 }
 
@@ -238,7 +301,7 @@ void Sharding::start_call() {
 
 void Sharding::make_there(Block& block) {
   if (block.there) return;
-  while (!block.gathering) evaluates_ ? start_gather(block) : start_call();
+  while (!block.is_coming()) evaluates_ ? start_gather(block) : start_call();
   finish_gather(block);
 }
 
@@ -249,7 +312,7 @@ void Sharding::enter(size_t block) {
   if (block + 1 == blocks_.size()) return;
   if (evaluates_) {
     Block& next = blocks_[block + 1];
-    if (!next.there && !next.gathering) start_gather(next);
+    if (!next.there && !next.is_coming()) start_gather(next);
   } else if (next_ == block + 1) {
     start_call();
   }
@@ -316,39 +379,45 @@ void Sharding::start_reduce(Block& block) {
     // One sum at a time, so that no more than two blocks' gradients are there.
     for (Block& other : blocks_) finish_reduce(other);
   }
-  block.sent =
-      at::zeros({ranks_.size() * block.layout.share}, block.parameters[0].detach().options());
-  for (const ShardPiece& piece : block.layout.pieces) {
-    const Tensor& gradient = block.parameters[piece.tensor].grad();
-    if (!gradient.defined()) continue;
-    slot(block.sent, block, piece)
-        .copy_(gradient.reshape({-1}).narrow(0, piece.begin, piece.count));
+  for (Part& part : block.parts) {
+    part.sent =
+        at::zeros({part.ranks->size() * part.layout.share}, block.parameters[0].detach().options());
+    for (const ShardPiece& piece : part.layout.pieces) {
+      const Tensor& gradient = block.parameters[piece.tensor].grad();
+      if (!gradient.defined()) continue;
+      slot(part.sent, part, piece)
+          .copy_(gradient.reshape({-1}).narrow(0, piece.begin, piece.count));
+    }
+    for (const size_t i : part.tensors) block.parameters[i].mutable_grad() = Tensor();
+    part.received = received_room(part, part.layout.share);
+    part.summing = part.ranks->start_reduce_scatter(part.received, part.sent);
   }
-  for (Tensor& parameter : block.parameters) parameter.mutable_grad() = Tensor();
-  block.received = at::empty({block.layout.share}, block.sent.options());
-  block.summing = ranks_.start_reduce_scatter(block.received, block.sent);
 }
 
 void Sharding::finish_reduce(Block& block) {
-  if (!block.summing) return;
   const at::NoGradGuard no_grad;
-  block.summing->wait();
-  block.summing.reset();
-  if (block.gradient.defined()) {
-    block.gradient.add_(block.received);
-  } else {
-    block.gradient = block.received;
+  for (Part& part : block.parts) {
+    if (!part.summing) continue;
+    part.summing->wait();
+    part.summing.reset();
+    if (part.gradient.defined()) {
+      part.gradient.add_(part.received);
+    } else {
+      part.gradient = part.received;
+    }
+    part.sent = part.received = Tensor();
   }
-  block.sent = block.received = Tensor();
 }
 
 // Waits for weights that nobody has read.
 void Sharding::drop_gathered() {
   for (Block& block : blocks_) {
-    if (!block.gathering) continue;
-    block.gathering->wait();
-    block.gathering.reset();
-    block.sent = block.received = Tensor();
+    for (Part& part : block.parts) {
+      if (!part.gathering) continue;
+      part.gathering->wait();
+      part.gathering.reset();
+      part.sent = part.received = Tensor();
+    }
   }
 }
 
@@ -384,11 +453,13 @@ void Sharding::finish_gradients() {
   }
   if (!shares_weights()) finish_backward();
   for (size_t i = 0; i < own_.size(); ++i) {
-    const auto& [block, piece] = own_pieces_[i];
+    const auto& [part, piece] = own_pieces_[i];
     own_[i].tensor.mutable_grad() =
-        blocks_[block].gradient.narrow(0, piece.offset, piece.count).view(own_[i].shape);
+        part->gradient.narrow(0, piece.offset, piece.count).view(own_[i].shape);
   }
-  for (Block& block : blocks_) block.gradient = Tensor();
+  for (Block& block : blocks_) {
+    for (Part& part : block.parts) part.gradient = Tensor();
+  }
 }
 
 Tensor Sharding::norm(const Tensor& own) const {
@@ -414,14 +485,11 @@ NamedTensors Sharding::part_of(const NamedTensors& whole) const {
   return part;
 }
 
-NamedTensors Sharding::own_weights(const Parameters& parameters) const {
-  NamedTensors rest;
-  for (const Parameters::Item& item : parameters.items()) {
-    if (!shapes_.contains(item.name)) rest.emplace_back(item.name, item.tensor.detach());
-  }
-  NamedTensors part = part_of(rest);
-  for (const TrainedTensor& item : own_) part.emplace_back(item.name, item.tensor.detach());
-  return part;
+NamedTensors Sharding::take_pieces(NamedTensors& weights) const {
+  std::erase_if(weights, [this](const auto& item) { return shapes_.contains(item.first); });
+  NamedTensors pieces;
+  for (const TrainedTensor& item : own_) pieces.emplace_back(item.name, item.tensor.detach());
+  return pieces;
 }
 
 TensorShapes Sharding::sliced(const NamedTensors& part) const {
@@ -435,24 +503,29 @@ TensorShapes Sharding::sliced(const NamedTensors& part) const {
   return sliced;
 }
 
-TensorMap Sharding::own_state(const TensorMap& stored, const NamedTensors& own,
-                              const std::string& origin) const {
+StoredTensors Sharding::own_state(const TensorMap& stored, const NamedTensors& own,
+                                  const std::string& origin) const {
   const auto is_ours = [&](const std::string& name) {
     return name == "step" || shapes_.contains(tensor_of_state(name));
   };
-  TensorMap out;
+  StoredTensors out;
+  const auto as_it_is = [&out](const std::string& name, const Tensor& tensor) {
+    out[name] = [tensor] { return tensor; };
+  };
   for (const auto& [name, tensor] : stored) {
-    if (!is_ours(whole_name(name))) out.emplace(name, tensor);
+    if (!is_ours(whole_name(name))) as_it_is(name, tensor);
   }
   for (const auto& [name, tensor] : own) {
     const auto found = stored.find(name);
     if (found != stored.end() && !slice_begin(name)) {
-      out[name] = found->second;
-      continue;
+      as_it_is(name, found->second);
+    } else if (has_numbers(stored, whole_name(name))) {
+      out[name] = [&stored, of = name, sizes = tensor.sizes().vec(), origin] {
+        const int64_t begin = slice_begin(of).value_or(0);
+        const int64_t count = c10::multiply_integers(sizes);
+        return stored_numbers(stored, whole_name(of), begin, count, origin).view(sizes);
+      };
     }
-    const int64_t begin = slice_begin(name).value_or(0);
-    const Tensor numbers = stored_numbers(stored, whole_name(name), begin, tensor.numel(), origin);
-    if (numbers.defined()) out[name] = numbers.view(tensor.sizes());
   }
   return out;
 }

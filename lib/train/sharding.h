@@ -14,9 +14,13 @@
 
 namespace mythos {
 
+class ExpertParallel;
+
 // What a rank holds of a run with train.layout sharded-optimizer (ZeRO stage 1, Rajbhandari et al.
 // 2020) or fully-sharded (stage 3, as Zhao et al. 2023 divide it by blocks). Trained tensors are
-// divided by blocks (arch/shard_layout.h): each rank updates its pieces alone.
+// divided by blocks (arch/shard_layout.h): each rank updates its pieces alone. With
+// train.expert_ranks the experts of a block are divided among the ranks that hold the same ones,
+// apart from what all ranks hold.
 //   sharded-optimizer  Weights are whole. The last backward pass of a step hands each block's
 //                      gradients to a reduce-scatter as soon as it has them all; after the update
 //                      the new weights are gathered.
@@ -30,8 +34,10 @@ namespace mythos {
 // With one rank, or in the layout `replicated`, everything is whole and nothing is sent.
 class Sharding final : public BlockWatch {
  public:
-  // All must outlive it; the parameters hold their values, and do so until release().
-  Sharding(const Config& config, Parameters& parameters, Ranks& ranks);
+  // All but `values` must outlive it; the parameters hold their values until release(), or have no
+  // memory: then they get `values`, as fill() does. Without `experts` all ranks hold all tensors.
+  Sharding(const Config& config, Parameters& parameters, Ranks& ranks,
+           const ExpertParallel* experts = nullptr, Parameters* values = nullptr);
   ~Sharding() override;
   Sharding(const Sharding&) = delete;
   Sharding& operator=(const Sharding&) = delete;
@@ -43,8 +49,13 @@ class Sharding final : public BlockWatch {
   // slices (checkpoint/slices.h), of one dimension or matrices of a stack.
   const std::vector<TrainedTensor>& own() const { return own_; }
 
+  // Takes what this rank holds of other parameters, which make one tensor after the other and let
+  // go of it: pieces of those that are divided, and all of the rest, into `parameters`.
+  void fill(Parameters& parameters, Parameters& values);
+
   // fully-sharded: the parameters whole. gather() fills them from the pieces, allocate() only makes
-  // room; take() copies this rank's pieces from them; release() gives the memory back.
+  // room; take() copies this rank's pieces from those that have memory; release() gives the memory
+  // back.
   void gather();
   void allocate();
   void take();
@@ -76,17 +87,18 @@ class Sharding final : public BlockWatch {
   void finish_update();
 
   // This rank's part of a checkpoint that all ranks write: its share of tensors that all ranks hold
-  // whole, each on one rank, and what it holds of the weights.
+  // whole, each on one rank, and instead of weights that ranks divide the pieces that it holds,
+  // taking the former out of `weights`.
   NamedTensors part_of(const NamedTensors& whole) const;
-  NamedTensors own_weights(const Parameters& parameters) const;
+  NamedTensors take_pieces(NamedTensors& weights) const;
   // The whole shapes of the tensors that lie there in slices.
   TensorShapes sliced(const NamedTensors& part) const;
 
   // What this rank's optimizer, whose state is `own`, takes from the state in a checkpoint: whole
-  // tensors or slices of any ranks. Tensors that none of the ranks has are passed on. Fails (data)
-  // where slices leave numbers out.
-  TensorMap own_state(const TensorMap& stored, const NamedTensors& own,
-                      const std::string& origin) const;
+  // tensors or slices of any ranks. Tensors that none of the ranks has are passed on. Making one
+  // reads `stored`, and fails (data) where slices leave numbers out.
+  StoredTensors own_state(const TensorMap& stored, const NamedTensors& own,
+                          const std::string& origin) const;
 
  private:
   // A weight of the pass under way that is no alias of its parameter.
@@ -95,24 +107,35 @@ class Sharding final : public BlockWatch {
     TensorDeclaration declaration;
     Tensor weight;
   };
+  // A block's tensors that the same ranks hold, divided among these.
+  struct Part {
+    Ranks* ranks = nullptr;
+    std::vector<size_t> tensors;  // places in the block's list
+    ShardLayout layout;           // of these places
+    Tensor share;                 // [share] fully-sharded: this rank's weights
+    Tensor gradient;              // [share] summed over ranks; undefined before the first
+    Tensor sent, received;        // of the collective under way
+    std::unique_ptr<Pending> gathering, summing;
+  };
   struct Block {
     std::string name;
     std::vector<Tensor> parameters;  // whole, or without memory
     std::vector<Copy> copies;
-    size_t place = 0;  // in blocks_
-    ShardLayout layout;
-    Tensor share;           // [share] fully-sharded: this rank's weights
-    Tensor gradient;        // [share] summed over ranks; undefined before the first
-    bool there = true;      // whether the pass can read the whole weights
-    bool again = false;     // gathered again for the backward pass
-    size_t missing = 0;     // gradients that this backward pass has yet to complete
-    bool summed = false;    // whether the sum over ranks of this pass has been started
-    Tensor sent, received;  // of the collective under way
-    std::unique_ptr<Pending> gathering, summing;
+    std::vector<Part> parts;  // one, or that of experts too
+    size_t place = 0;         // in blocks_
+    bool there = true;        // whether the pass can read the whole weights
+    bool again = false;       // gathered again for the backward pass
+    size_t missing = 0;       // gradients that this backward pass has yet to complete
+    bool summed = false;      // whether the sum over ranks of this pass has been started
+    bool is_coming() const { return parts[0].gathering != nullptr; }
   };
-  void divide_blocks(const Config& config, const std::vector<TrainedTensor>& trained);
-  void add_own(const Block& block, const ShardPiece& piece, const TrainedTensor& whole);
-  Tensor slot(const Tensor& shares, const Block& block, const ShardPiece& piece) const;
+  void divide_blocks(const Config& config, const std::vector<TrainedTensor>& trained,
+                     const ExpertParallel* experts);
+  void add_own(const Part& part, const ShardPiece& piece, const TrainedTensor& held, int64_t first);
+  std::vector<ShardPiece> pieces_here(const Part& part) const;
+  void copy_own(Tensor& share, const Block& block, const Part& part) const;
+  Tensor received_room(const Part& part, int64_t numbers) const;
+  Tensor slot(const Tensor& shares, const Part& part, const ShardPiece& piece) const;
   Block* block_at(const LayerId& layer);  // null where nothing in it is trained
   void gather_all();
   void start_gather(Block& block);
@@ -135,13 +158,13 @@ class Sharding final : public BlockWatch {
   Ranks& ranks_;
   bool gathers_at_once_ = false;
   bool evaluates_ = false;
-  // The trained tensors in their order, by name.
+  // The trained tensors in their order, and the shapes that all ranks together hold, by name.
   std::vector<std::string> trained_;
   std::map<std::string, std::vector<int64_t>> shapes_;
   std::vector<Block> blocks_;
   std::map<std::string, std::pair<size_t, size_t>> places_;  // block and place in it, by name
   std::vector<TrainedTensor> own_;
-  std::vector<std::pair<size_t, ShardPiece>> own_pieces_;  // block and piece of own_
+  std::vector<std::pair<const Part*, ShardPiece>> own_pieces_;  // of own_
   bool collects_ = false;         // whether this backward pass's gradients are summed
   std::vector<BlockCall> calls_;  // of a pass
   size_t next_ = 0;               // calls that have been started

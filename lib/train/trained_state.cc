@@ -17,11 +17,12 @@ void TrainedState::put_into(CheckpointContent& content, bool alone) const {
   // Low-rank updates are merged, which takes whole weights.
   const bool gathered = sharding.shares_weights() && !parameters.updates().empty();
   if (gathered) sharding.gather();
-  NamedTensors weights = named_tensors(parameters);
+  NamedTensors weights = named_tensors(parameters), pieces;
+  if (sharding.shares_weights() && !gathered) pieces = sharding.take_pieces(weights);
   const NamedTensors expert_weights = experts.take_slices(weights);
   const NamedTensors expert_state = experts.take_slices(content.optimizer);
-  content.model = sharding.shares_weights() && !gathered ? sharding.own_weights(parameters)
-                                                         : sharding.part_of(weights);
+  content.model = sharding.part_of(weights);
+  content.model.insert(content.model.end(), pieces.begin(), pieces.end());
   NamedTensors updates;
   for (const auto& [name, tensor] : sharding.part_of(update_state(parameters))) {
     updates.emplace_back(name, tensor.clone());
@@ -42,20 +43,18 @@ void TrainedState::put_into(CheckpointContent& content, bool alone) const {
 }
 
 void TrainedState::load_optimizer(TensorMap& stored, const std::string& origin) const {
-  restore_updates(parameters, stored, origin);
-  sharding.take();
+  if (!parameters.updates().empty()) {
+    sharding.allocate();  // of what is divided these factors alone
+    restore_updates(parameters, stored, origin);
+    sharding.take();
+  }
   const NamedTensors own = optimizer.state();
   optimizer.load(sharding.own_state(experts.own_state(stored, own, origin), own, origin), origin);
 }
 
 void TrainedState::load(LoadedCheckpoint& loaded, const std::string& origin) const {
   experts.divide(loaded.model->parameters);
-  TensorMap weights;
-  for (const auto& [name, tensor] : named_tensors(loaded.model->parameters)) {
-    weights.emplace(name, tensor);
-  }
-  sharding.allocate();
-  parameters.load(weights, origin);
+  sharding.fill(parameters, loaded.model->parameters);
   load_optimizer(loaded.optimizer, origin);
   sharding.release();
 }

@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
+#include <c10/util/accumulate.h>
+
 #include <algorithm>
 #include <cmath>
 
@@ -50,6 +52,7 @@ class Trainer {
   TrainResult run();
 
  private:
+  Parameters& own_values();
   void restore(const nlohmann::json& state);
   void train_to_the_end();
   std::vector<DepthGroup> groups_of_step(const std::vector<Batch>& batches);
@@ -120,7 +123,7 @@ Trainer::Trainer(const TrainOptions& options, TrainSetup setup, at::Device devic
       loop_distribution_(loop_distribution(train_, setup_.config.model)),
       batches_(training_sampler(setup_, ranks), 2 * static_cast<size_t>(share_.grad_accum)),
       experts_(setup_.config, setup_.model->parameters, ranks),
-      sharding_(setup_.config, setup_.model->parameters, ranks),
+      sharding_(setup_.config, setup_.model->parameters, ranks, &experts_, &own_values()),
       optimizer_(setup_.model->parameters, sharding_.own(), train_, norm_of_all()),
       guard_(train_),
       blow_up_(setup_.config.model.vocab_size),
@@ -134,7 +137,7 @@ Trainer::Trainer(const TrainOptions& options, TrainSetup setup, at::Device devic
   if (is_one_of_many() && !sharding_.shares_optimizer()) {
     gradient_sum_.emplace(
         setup_.model->parameters, ranks_, train_.bucket_bytes,
-        [this](const TrainedTensor& item) -> Ranks& { return experts_.summing(item); });
+        [this](const TrainedTensor& item) -> Ranks& { return experts_.holding(item); });
   }
   for (const ShardDirectory& data : setup_.data) data.require_counted(ShardDirectory::Split::val);
   can_validate_ = std::ranges::any_of(setup_.data, has_validation_split);
@@ -145,8 +148,14 @@ Trainer::Trainer(const TrainOptions& options, TrainSetup setup, at::Device devic
   result_.device = device.str();
   result_.compute_type = compute_type_name(compute_type_);
   for (const TrainedTensor& item : trained_tensors(setup_.model->parameters)) {
-    result_.parameters += experts_.whole_numel(item);
+    result_.parameters += c10::multiply_integers(experts_.whole_shape(item));
   }
+}
+
+// What the weights begin with, of this rank's experts alone.
+Parameters& Trainer::own_values() {
+  experts_.divide(setup_.values);
+  return setup_.values;
 }
 
 void Trainer::restore(const nlohmann::json& state) {
@@ -231,8 +240,10 @@ void Trainer::train_step() {
   GroupedOptimizer::Skips skips;
   if (guard_.on()) skips = [&](const Tensor& norm) { return asks_to_skip(step, count, norm); };
   between_steps_ = false;
-  const GroupedOptimizer::Update update =
-      optimizer_.step(guard_.rate_factor() * schedule_factor(train_, step_), loss_scale, skips);
+  const auto factor = [&](const TrainConfig& schedule) {
+    return guard_.rate_factor() * schedule_factor(schedule, step_);
+  };
+  const GroupedOptimizer::Update update = optimizer_.step(factor, loss_scale, skips);
   sharding_.finish_update();
   optimizer_.zero_grad();
   balance_router_bias(setup_.config.model, parameters, step.expert_load, train_.balance_rate,
@@ -282,7 +293,7 @@ void Trainer::end_bad_steps() {
 void Trainer::roll_back(const std::string& what) {
   for (const fs::path& path : healthy_checkpoints(options_.run)) {
     try {
-      LoadedCheckpoint loaded = load_checkpoint(path, device_, LoadFor::resuming);
+      LoadedCheckpoint loaded = load_checkpoint(path, at::kCPU, LoadFor::resuming);
       trained().load(loaded, path.string());
     } catch (const Error& error) {
       if (error.kind() != ErrorKind::data) throw;
@@ -308,9 +319,11 @@ void Trainer::roll_back(const std::string& what) {
 
 // The norm of all ranks' gradients where each has some of them.
 GroupedOptimizer::NormOfAll Trainer::norm_of_all() const {
-  if (experts_.divides()) return [this](const Tensor& own) { return experts_.norm(own); };
-  if (!sharding_.shares_optimizer()) return {};
-  return [this](const Tensor& own) { return sharding_.norm(own); };
+  if (sharding_.shares_optimizer()) {
+    return [this](const Tensor& own) { return sharding_.norm(own); };
+  }
+  if (!experts_.divides()) return {};
+  return [this](const Tensor& own) { return experts_.norm(own); };
 }
 
 void Trainer::check_finite() {

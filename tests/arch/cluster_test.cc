@@ -19,7 +19,11 @@ ClusterPlan planned(const std::string& preset, int64_t gpus, const std::string& 
 }
 
 TEST(ClusterPlan, LayoutsShareWhatTheyPromise) {
-  const ClusterPlan plan = planned("mythos-1b", 8);
+  Config config = load_preset("mythos-1b");
+  config.train.optimizer = Optimizer::adamw;  // which cuts matrices anywhere
+  ClusterOptions options;
+  options.gpus = 8;
+  const ClusterPlan plan = make_cluster_plan(config, options);
   ASSERT_EQ(plan.layouts.size(), 3u);
   const LayoutPlan &whole = plan.layouts[0], &optimizer = plan.layouts[1], &all = plan.layouts[2];
   const auto eighth = [](int64_t part, int64_t of) {
@@ -56,11 +60,12 @@ TEST(ClusterPlan, ExpertsAreDividedAmongGpus) {
   ClusterOptions options;
   options.gpus = 8;
   config.train = TrainConfig();
+  config.train.backprop_loops = 0;
   config.train.batch_size = 16;
   const ClusterPlan whole = make_cluster_plan(config, options);
   config.train.expert_ranks = 4;
   const ClusterPlan parted = make_cluster_plan(config, options);
-  ASSERT_EQ(parted.layouts.size(), 1u);
+  ASSERT_EQ(parted.layouts.size(), 3u);
   const LayoutPlan &all = whole.layouts[0], &part = parted.layouts[0];
   int64_t experts = 0;
   for (const TensorDeclaration& tensor : declared_tensors(config.model)) {
@@ -82,6 +87,20 @@ TEST(ClusterPlan, ExpertsAreDividedAmongGpus) {
   EXPECT_EQ(part.volume.all_to_all,
             mixtures * (4 * rows * 3 / 4 * model.dim * 2 + passes * 3 * (model.n_experts / 4) * 8));
   EXPECT_LT(part.volume.sum, all.volume.sum);
+  // Where ranks share more, each has its eighth as before, and sends less of experts.
+  for (const size_t i : {size_t{1}, size_t{2}}) {
+    const LayoutPlan &shared = whole.layouts[i], &both = parted.layouts[i];
+    const RankState &of_shared = shared.memory.state, &of_both = both.memory.state;
+    EXPECT_NEAR(static_cast<double>(of_both.optimizer), static_cast<double>(of_shared.optimizer),
+                static_cast<double>(of_shared.optimizer) * 1e-6);
+    const int64_t elsewhere = i == 1 ? 3 * experts : 0;
+    EXPECT_NEAR(static_cast<double>(of_shared.weights - of_both.weights),
+                static_cast<double>(elsewhere), static_cast<double>(of_shared.weights) * 1e-6);
+    EXPECT_EQ(both.volume.all_to_all, part.volume.all_to_all);
+    EXPECT_LT(both.volume.reduce_scatter, shared.volume.reduce_scatter);
+    EXPECT_LT(both.volume.all_gather, shared.volume.all_gather);
+    EXPECT_LT(both.total, shared.total);
+  }
   EXPECT_NE(cluster_text(parted).find("experts divided among 4 GPUs"), std::string::npos);
   config.train.expert_ranks = 16;
   EXPECT_NE(error_of(ErrorKind::usage, [&] { make_cluster_plan(config, options); })

@@ -121,6 +121,69 @@ TEST_P(CheckpointOnDevice, LoadsWhatWasSaved) {
   expect_equal(loaded.optimizer, as_map(content_.optimizer));
 }
 
+// Ranks that divide the three experts: what lies whole in the file stays there, what lies in slices
+// takes the memory of a share.
+TEST_F(CheckpointTest, ARankThatDividesExpertsGetsItsOwn) {
+  content_.optimizer.clear();
+  for (const auto& [name, tensor] : content_.model) {
+    content_.optimizer.emplace_back(kAveragePrefix + name, tensor * 2);
+  }
+  save(100);
+  const NamedTensors whole = std::exchange(content_.model, {});
+  int64_t share_bytes = 0;
+  for (const auto& [name, tensor] : whole) {
+    if (name.find(".experts.") == name.npos) {
+      content_.model.emplace_back(name, tensor);
+      continue;
+    }
+    const Tensor numbers = tensor.flatten();
+    const int64_t cut = numbers.numel() / 5;
+    content_.model.emplace_back(slice_name(name, 0), numbers.narrow(0, 0, cut));
+    content_.model.emplace_back(slice_name(name, cut),
+                                numbers.narrow(0, cut, numbers.numel() - cut));
+    content_.sliced[name] = tensor.sizes().vec();
+    share_bytes += static_cast<int64_t>(tensor.nbytes()) / 3;
+  }
+  save(200);
+  EXPECT_GT(share_bytes, 0);
+  count_tensor_memory();
+  const auto expect_own = [&](const std::string& step, LoadFor purpose, double factor,
+                              int64_t bytes) {
+    for (const int64_t rank : {0, 2}) {
+      const int64_t before = tensor_bytes();
+      const LoadedCheckpoint loaded =
+          load_checkpoint(run_ / step, at::kCPU, purpose, {.ranks = 3, .rank = rank});
+      for (const Parameters::Item& item : loaded.model->parameters.items()) {
+        EXPECT_TRUE(!is_of_experts(item) || item.tensor.size(0) == 1) << item.name;
+      }
+      EXPECT_EQ(tensor_bytes() - before, bytes) << step;
+      for (const auto& [name, tensor] : whole) {
+        const bool divided = name.find(".experts.") != name.npos;
+        const Tensor expected = divided ? tensor.narrow(0, rank, 1) : tensor;
+        EXPECT_TRUE(at::equal(loaded.model->parameters.at(name), expected * factor)) << name;
+      }
+    }
+  };
+  expect_own("step-000100", LoadFor::decoding, 1, 0);
+  expect_own("step-000100", LoadFor::averages, 2, 0);
+  expect_own("step-000200", LoadFor::computing, 1, share_bytes);
+}
+
+TEST_F(CheckpointTest, ExpertsThatCannotBeDividedAreRefused) {
+  save(100);
+  const auto refusal = [&](int64_t ranks) {
+    return error_of(ErrorKind::usage, [&] {
+      load_checkpoint(run_, at::kCPU, LoadFor::computing, {.ranks = ranks, .rank = 0});
+    });
+  };
+  EXPECT_TRUE(contains(refusal(2), "--expert-ranks 2 does not divide the model's 3 experts"));
+  content_.config.model.ffn = FeedForward::dense;
+  const Model dense(content_.config.model);
+  content_.model = named_tensors(dense.parameters);
+  save(200);
+  EXPECT_TRUE(contains(refusal(3), "the model has no experts to divide (model.ffn = \"dense\")"));
+}
+
 TEST_F(CheckpointTest, CarriesWhatDocumentsBeganAndEndedWith) {
   content_.documents = DocumentEnds{Share::some, Share::all};
   content_.state.erase("cursor");

@@ -290,8 +290,10 @@ TEST_F(Published, ComputesAsTheModelDoesInEveryFormat) {
 TEST_F(Published, BeginsTraining) {
   write_shards();
   const LoadedCheckpoint loaded = load(LoadFor::training);
+  Parameters filled(loaded.config.model, at::kCPU, ParameterMemory::later);
   for (const Parameters::Item& item : model_->parameters.items()) {
-    const at::Tensor& read = loaded.model->parameters.at(item.name);
+    filled.fill(item.name, loaded.model->parameters);
+    const at::Tensor& read = filled.at(item.name);
     EXPECT_EQ(read.scalar_type(), at::kFloat);
     EXPECT_EQ(read.requires_grad(), is_trained(item.use));
     EXPECT_FALSE(is_mapped(read));

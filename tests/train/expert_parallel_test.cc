@@ -19,8 +19,10 @@
 #include "device/tensor_memory.h"
 #include "equal_runs.h"
 #include "ops/moe/moe.h"
+#include "run_memory.h"
 #include "tiny_run.h"
 #include "train/optimizer.h"
+#include "train/sharding.h"
 #include "train/trainer.h"
 
 namespace mythos {
@@ -44,6 +46,16 @@ TrainOptions options_of(const fs::path& directory, const std::string& run,
 
 std::string parted(int64_t ranks) {
   return "train.expert_ranks=" + std::to_string(ranks);
+}
+
+constexpr Layout kLayouts[] = {Layout::replicated, Layout::sharded_optimizer,
+                               Layout::fully_sharded};
+std::string in_layout(Layout layout) {
+  return "train.layout=" + std::string(enum_name(layout));
+}
+std::string short_name(Layout layout) {
+  const std::string name(enum_name(layout));
+  return name.substr(0, name.find('-'));
 }
 
 // The metrics of many ranks, which divide experts, and of one.
@@ -73,16 +85,18 @@ void expect_equal_ranks(Ranks& ranks, const Parameters& parameters, int64_t part
   }
 }
 
-void expect_alike(Ranks& ranks, int64_t parts, const std::vector<std::string>& assignments,
-                  double tolerance) {
+void expect_alike(Ranks& ranks, int64_t parts, Layout layout,
+                  const std::vector<std::string>& assignments, double tolerance) {
   const Scratch scratch;
   if (ranks.rank() == 0) write_small_shards(scratch / "shards", 40);
   const fs::path shared = ranks.gather(scratch.path().string())[0];
   TrainOptions many = options_of(shared, "many", assignments);
   many.assignments.push_back(parted(parts));
+  many.assignments.push_back(in_layout(layout));
   many.ranks = &ranks;
   many.after_backward = [&](int64_t step, const Parameters& parameters) {
-    if (step % 5 == 4) expect_equal_ranks(ranks, parameters, parts);
+    const bool whole = layout != Layout::fully_sharded;
+    if (whole && step % 5 == 4) expect_equal_ranks(ranks, parameters, parts);
   };
   const TrainResult together = train(many);
   if (ranks.rank() != 0) return;
@@ -115,31 +129,52 @@ const std::vector<Case>& cases() {
   return all;
 }
 
-class ExpertCases : public testing::TestWithParam<size_t> {};
+class ExpertCases : public testing::TestWithParam<std::tuple<Layout, size_t>> {};
 TEST_P(ExpertCases, two_ranks_train_as_one_does) {
-  on_ranks(2, [](Ranks& ranks) { expect_alike(ranks, 2, cases()[GetParam()].assignments, 1e-4); });
+  on_ranks(2, [](Ranks& ranks) {
+    const auto& [layout, i] = GetParam();
+    expect_alike(ranks, 2, layout, cases()[i].assignments, 1e-4);
+  });
 }
-INSTANTIATE_TEST_SUITE_P(All, ExpertCases, testing::Range<size_t>(0, 10),
-                         [](const auto& info) { return cases()[info.param].name; });
+INSTANTIATE_TEST_SUITE_P(
+    All, ExpertCases, testing::Combine(testing::ValuesIn(kLayouts), testing::Range<size_t>(0, 10)),
+    [](const auto& info) {
+      return short_name(std::get<0>(info.param)) + "_" + cases()[std::get<1>(info.param)].name;
+    });
 
-TEST(DividedExperts, four_ranks_train_as_one_does) {
+class DividedExpertsOf : public testing::TestWithParam<Layout> {};
+INSTANTIATE_TEST_SUITE_P(Layouts, DividedExpertsOf, testing::ValuesIn(kLayouts),
+                         [](const auto& info) { return short_name(info.param); });
+
+TEST_P(DividedExpertsOf, four_ranks_train_as_one_does) {
   on_ranks(4, [](Ranks& ranks) {
+    // With two parts Muon's matrices are divided among the ranks that hold them, with four they
+    // are not.
+    const bool shares = GetParam() != Layout::replicated;
     for (const int64_t parts : {2, 4}) {
-      for (const size_t i : {size_t{0}, size_t{1}}) {
-        expect_alike(ranks, parts, cases()[i].assignments, 1e-4);
+      for (const size_t i : {size_t{1}, size_t{shares ? 3U : 0U}}) {
+        expect_alike(ranks, parts, GetParam(), cases()[i].assignments, 1e-4);
       }
     }
   });
 }
 
-TEST(DividedExperts, resume_across_4_2_1_4) {
+TEST(DividedExperts, whose_weights_come_and_go_in_bf16) {
+  on_ranks(4, [](Ranks& ranks) {
+    expect_alike(ranks, 2, Layout::fully_sharded, {"train.compute_type=bf16", "train.lr=1e-4"},
+                 5e-3);
+  });
+}
+
+// The layout changes on the way as well.
+TEST_P(DividedExpertsOf, resume_across_4_2_1_4) {
   const SharedScratch scratch;
   if (scratch.is_own()) write_small_shards(scratch.path() / "shards", 60);
-  const auto options = [&](const std::string& run, int64_t steps, int64_t parts) {
-    TrainOptions options =
-        options_of(scratch.path(), run,
-                   {"train.schedule=constant", "train.val_every=0", "train.ema_decay=0.9",
-                    parted(parts), "model.halting=act", "train.steps=" + std::to_string(steps)});
+  const auto options = [&](const std::string& run, int64_t steps, int64_t parts, Layout layout) {
+    TrainOptions options = options_of(
+        scratch.path(), run,
+        {"train.schedule=constant", "train.val_every=0", "train.ema_decay=0.9", parted(parts),
+         in_layout(layout), "model.halting=act", "train.steps=" + std::to_string(steps)});
     options.resume = true;
     return options;
   };
@@ -147,14 +182,18 @@ TEST(DividedExperts, resume_across_4_2_1_4) {
     int ranks;
     int64_t parts, until;
   };
-  for (const Part part : {Part{4, 2, 3}, Part{2, 2, 6}, Part{1, 1, 8}, Part{4, 4, 12}}) {
+  const Layout last =
+      GetParam() == Layout::sharded_optimizer ? Layout::fully_sharded : Layout::sharded_optimizer;
+  for (const Part part :
+       {Part{4, 2, 3}, Part{2, 2, 6}, Part{1, 1, 8}, Part{4, 4, 10}, Part{4, 2, 12}}) {
     on_ranks(part.ranks, [&](Ranks& ranks) {
-      TrainOptions many = options("many", part.until, part.parts);
+      TrainOptions many =
+          options("many", part.until, part.parts, part.until == 12 ? last : GetParam());
       many.ranks = &ranks;
       EXPECT_EQ(train(many).step, part.until);
     });
   }
-  train(options("one", 12, 1));
+  train(options("one", 12, 1, Layout::replicated));
   std::map<int64_t, double> losses;
   for (const auto& line : metrics_lines(scratch.path() / "one/metrics.jsonl")) {
     if (line.contains("loss")) losses[line.at("step")] = line.at("loss");
@@ -232,6 +271,7 @@ TEST(DividedExperts, a_mixture_is_that_of_all_experts) {
 // All experts here, as if others had some of them.
 class CountedExchange final : public ExpertExchange {
  public:
+  bool needs_every_loop() const override { return true; }
   Tensor mixture(const Tensor& x, const Tensor& experts, const Tensor& weights,
                  const Matrix& gate_up, const Matrix& down) override {
     ++calls;
@@ -289,17 +329,20 @@ TEST(DividedExperts, the_norm_counts_every_gradient_once) {
   });
 }
 
-TEST(DividedExperts, a_rank_holds_what_rank_state_says) {
+TEST_P(DividedExpertsOf, a_rank_holds_what_rank_state_says) {
   on_ranks(4, [](Ranks& ranks) {
     count_tensor_memory();
     for (const int64_t parts : {1, 2, 4}) {
       Config config = tiny_run();
       config.model.expert_dim = 64;
       config.train.expert_ranks = parts;
+      config.train.layout = GetParam();
       const int64_t before = tensor_bytes();
       Model model(config.model, at::kCPU);
       ExpertParallel experts(config, model.parameters, ranks);
-      GroupedOptimizer optimizer(model.parameters, config.train);
+      Sharding sharding(config, model.parameters, ranks, &experts);
+      GroupedOptimizer optimizer(model.parameters, sharding.own(), config.train, {});
+      sharding.release();
       const auto held = static_cast<double>(tensor_bytes() - before);
       const RankState state = rank_state(config, ranks.size());
       const auto expected = static_cast<double>(state.weights + state.optimizer);
@@ -308,18 +351,48 @@ TEST(DividedExperts, a_rank_holds_what_rank_state_says) {
   });
 }
 
+// One run for each job: of an earlier one Gloo may hold messages for a while.
+void check_memory(Layout layout, int64_t parts, Recompute recompute) {
+  on_ranks(4, [&](Ranks& ranks) {
+    const Scratch scratch;
+    write_small_shards(scratch / "shards", 60);
+    Config config = load_preset("tiny");
+    config.model.ffn = FeedForward::moe;
+    config.model.n_experts = 16;
+    config.model.expert_dim = 256;
+    config.train.optimizer = Optimizer::adamw;
+    config.train.compute_type = ComputeType::fp32;
+    config.train.recompute = recompute;
+    config.train.seq_len = 32;
+    config.train.batch_size = 4;
+    config.train.grad_accum = 1;
+    config.train.layout = layout;
+    const int64_t whole = rank_memory(config, 4, rank_step_shape(config, 4, 2, 4)).total();
+    config.train.expert_ranks = parts;
+    const RunMemory run = run_memory(scratch.path(), config, 2, &ranks);
+    const std::string text = strprintf("%d parts: planned %d, measured %d; with all experts %d",
+                                       parts, run.planned, run.measured, whole);
+    EXPECT_NEAR(run.ratio(), 1, 0.15) << text;
+    EXPECT_LT(run.measured, whole) << text;
+  });
+}
+TEST_P(DividedExpertsOf, a_run_holds_what_the_plan_says) {
+  check_memory(GetParam(), 2, Recompute::block);
+  check_memory(GetParam(), 4, Recompute::none);
+}
+
 // With all experts chosen by every token what is sent does not depend on the router.
-TEST(DividedExperts, send_what_the_plan_says) {
+TEST_P(DividedExpertsOf, send_what_the_plan_says) {
   on_ranks(4, [](Ranks& ranks) {
     for (const char* recompute : {"none", "loop"}) {
       const Scratch scratch;
       write_small_shards(scratch / "shards", 40);
-      TrainOptions options =
-          options_of(scratch.path(), "run",
-                     {"model.n_experts_per_tok=8", "train.val_every=0", "train.save_every=0",
-                      "train.steps=4", "train.bucket_bytes=5000", "train.loop_sampling=fixed",
-                      "train.mean_loops=3", "train.backprop_loops=2", "train.grad_accum=8",
-                      parted(2), std::string("train.recompute=") + recompute});
+      TrainOptions options = options_of(
+          scratch.path(), "run",
+          {"model.n_experts_per_tok=8", "train.val_every=0", "train.save_every=0", "train.steps=4",
+           "train.bucket_bytes=5000", "train.loop_sampling=fixed", "train.mean_loops=3",
+           "train.backprop_loops=2", "train.grad_accum=8", parted(2), in_layout(GetParam()),
+           std::string("train.recompute=") + recompute});
       options.ranks = &ranks;
       std::vector<Ranks::Volume> seen;
       options.after_backward = [&](int64_t, const Parameters&) { seen.push_back(ranks.volume()); };
@@ -333,7 +406,9 @@ TEST(DividedExperts, send_what_the_plan_says) {
       for (size_t i = 1; i < seen.size(); ++i) {
         EXPECT_EQ(seen[i].all_to_all - seen[i - 1].all_to_all, rows) << recompute;
         EXPECT_EQ(seen[i].sum - seen[i - 1].sum, expected.sum + expected.agreement_sum);
-        EXPECT_EQ(seen[i].all_gather - seen[i - 1].all_gather, expected.agreement_all_gather);
+        EXPECT_EQ(seen[i].reduce_scatter - seen[i - 1].reduce_scatter, expected.reduce_scatter);
+        EXPECT_EQ(seen[i].all_gather - seen[i - 1].all_gather,
+                  expected.all_gather + expected.agreement_all_gather);
       }
     }
   });
@@ -361,7 +436,6 @@ TEST(DividedExperts, what_does_not_go_is_refused_by_name) {
   expect(16, {parted(16)}, "must divide model.n_experts = 8");
   expect(1, {parted(2)}, "does not divide the number of ranks, 1");
   expect(6, {parted(4)}, "does not divide the number of ranks, 6");
-  expect(2, {parted(2), "train.layout=fully-sharded"}, "train.layout = \"replicated\"");
   expect(2, {parted(2), "model.ffn=dense"}, "model.ffn = \"moe\"");
   expect(2, {parted(2), "train.loops_per=sequence"}, "train.loops_per = \"sequence\"");
   expect(2, {parted(2), "model.latent_token=3"}, "model.latent_token");

@@ -174,6 +174,13 @@ INSTANTIATE_TEST_SUITE_P(
                          }},
                     Case{"act", [](Config& c) { c.model.halting = Halting::act; }},
                     Case{"per_loop", [](Config& c) { c.objectives.per_loop = 1; }},
+                    Case{"jacobian", [](Config& c) { c.objectives.jacobian = 1; }},
+                    Case{"jacobian_per_loop_truncated",
+                         [](Config& c) {
+                           c.objectives.jacobian = c.objectives.per_loop = 1;
+                           c.train.backprop_loops = 3, c.model.core_layers = 2;
+                           c.model.ffn = FeedForward::dense;
+                         }},
                     Case{"gate",
                          [](Config& c) {
                            c.model.halting = Halting::gate;

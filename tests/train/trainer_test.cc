@@ -67,16 +67,16 @@ class TrainerTest : public DeviceTest {
   // The newest checkpoint of "run" again, to go on to `steps`, with a weight that is not a number.
   void save_with_nan(int64_t steps) const {
     LoadedCheckpoint loaded = load_checkpoint(scratch_ / "run", at::kCPU, LoadFor::resuming);
-    {
-      const at::NoGradGuard no_grad;
-      Tensor weight = loaded.model->parameters.at("norm.weight");
-      weight[0] = std::numeric_limits<float>::quiet_NaN();
-    }
     CheckpointContent content;
     content.config = loaded.config;
     content.config.train.steps = steps;
     content.tokenizer = loaded.tokenizer.get();
     content.model = named_tensors(loaded.model->parameters);
+    for (auto& [name, tensor] : content.model) {
+      if (name != "norm.weight") continue;
+      tensor = tensor.clone();
+      tensor[0] = std::numeric_limits<float>::quiet_NaN();
+    }
     for (const auto& [name, tensor] : loaded.optimizer) {
       content.optimizer.emplace_back(name, tensor);
     }

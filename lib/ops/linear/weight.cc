@@ -100,6 +100,12 @@ void set_memory(const Tensor& tensor, bool there) {
   memory->set_nbytes(bytes);
 }
 
+Tensor without_memory(at::IntArrayRef shape, const at::TensorOptions& options) {
+  const Tensor tensor = at::empty({0}, options);
+  tensor.unsafeGetTensorImpl()->set_sizes_contiguous(shape);
+  return tensor;
+}
+
 bool has_memory(const Tensor& tensor) {
   return tensor.storage().nbytes() > 0 || tensor.numel() == 0;
 }

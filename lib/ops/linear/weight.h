@@ -30,6 +30,8 @@ int64_t width_multiple(at::DeviceType device, at::ScalarType type);
 // memory follows, what autograd keeps for a backward pass too. Nothing may read it in between.
 void set_memory(const at::Tensor& tensor, bool there);
 bool has_memory(const at::Tensor& tensor);
+// A new tensor that has none yet.
+at::Tensor without_memory(at::IntArrayRef shape, const at::TensorOptions& options);
 
 // A shared weight: `parameter` (fp32) in `type`, padded; without autograd a mere copy. The gradient
 // that reaches the parameter has no padding. If the parameter has no memory (set_memory), neither
