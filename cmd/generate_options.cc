@@ -25,6 +25,8 @@ void GenerateCommand::declare(CLI::App& app) {
 void GenerateCommand::declare_model(CLI::App& app) {
   add_checkpoint_options(app, checkpoint, load_for);
   compute.declare(app);
+  ranks.declare(app, "Divide the model's experts");
+  ranks.declare_expert_ranks(app);
   decode.declare(app);
 }
 
@@ -98,7 +100,7 @@ void GenerateCommand::declare_output(CLI::App& app) {
   app.add_option("--min-p", sampling.min_p,
                  "Draw from tokens at least X times as likely as the likeliest")
       ->type_name("X");
-  app.add_option("--seed", sampling.seed, "Of the random numbers; default: 1")->type_name("N");
+  app.add_option("--seed", sampling.seed, "Seed of the random numbers; default: 1")->type_name("N");
   app.add_option("--num-samples", num_samples, "Texts to generate from the prompt; default: 1")
       ->type_name("N")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 30));
@@ -123,6 +125,7 @@ void GenerateCommand::validate(bool on_terminal) {
          "--json, --num-samples and --echo need a prompt: give --prompt, --prompt-file or a pipe");
   }
   validate_batch();
+  validate_ranks();
   validate_chat();
   validate_depth();
 }
@@ -141,6 +144,19 @@ void GenerateCommand::validate_batch() const {
     fail(ErrorKind::usage,
          "--draft-loops does not go with --jsonl, whose prompts fill each step; "
          "leave out one");
+  }
+}
+
+void GenerateCommand::validate_ranks() const {
+  if (ranks.nproc > 1 && ranks.expert_ranks == 1) {
+    fail(ErrorKind::usage, "--nproc: processes generate together where they divide experts",
+         strprintf("Give --expert-ranks %d, or leave out --nproc", ranks.nproc));
+  }
+  ranks.require_expert_ranks();
+  if (ranks.expert_ranks > 1 && conversation_) {
+    fail(ErrorKind::usage,
+         "--expert-ranks: a conversation is held by one process; give --prompt, --prompt-file, "
+         "--jsonl or a pipe");
   }
 }
 

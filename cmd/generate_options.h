@@ -7,6 +7,7 @@
 #include "config/key_options.h"
 #include "device/compute_options.h"
 #include "infer/engine/engine.h"
+#include "rank_options.h"
 #include "text/chat/chat.h"
 
 namespace mythos {
@@ -21,6 +22,7 @@ struct GenerateCommand {
   bool as_json = false, echo = false, unordered = false;
   int64_t num_samples = 1, batch_size = 16;
   ComputeOptions compute;
+  RankOptions ranks;
   DecodeOptions decode;
   std::string loops;  // as typed
   std::optional<int64_t> max_loops, draft_tokens;
@@ -55,6 +57,7 @@ struct GenerateCommand {
   // Some text of this run may ask for auto.
   bool may_be_auto() const { return auto_loops() || is_batch() || conversation_; }
   void validate_batch() const;
+  void validate_ranks() const;
   void validate_chat() const;
   void validate_depth();
 

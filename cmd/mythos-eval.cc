@@ -91,13 +91,17 @@ int run(Options& options) {
   if (!options.tasks.empty() && place.size > 1) {
     fail(ErrorKind::usage, "--tasks: one process scores tasks", "Leave --nproc and launchers out");
   }
-  options.eval.ranks = options.ranks.join(place, options.compute.device);
+  Ranks* const ranks = options.ranks.join(place, options.compute.device);
+  if (options.ranks.expert_ranks == 1) options.eval.ranks = ranks;
   const at::Device device = options.compute.select();
   std::optional<LoadedCheckpoint> loaded;
   EvalReport report;
   run_together([&] {
-    loaded.emplace(load_checkpoint(options.checkpoint, device, options.load_for));
+    loaded.emplace(load_checkpoint(options.checkpoint, device, options.load_for,
+                                   options.ranks.division(ranks)));
     if (!options.tasks.empty()) return;
+    const auto experts = options.ranks.divide(*loaded, ranks);
+    options.eval.experts = experts.get();
     take_decode(options, loaded->config.decode, options.eval);
     report = evaluate_checkpoint(*loaded, device, options.eval);
   });
@@ -125,7 +129,7 @@ void declare(CLI::App& app, Options& o) {
           ->type_name("FILE");
   app.add_option("--loops", o.loops,
                  "Loop counts, more than trained allowed; default: 1,2,4,… max_loop_iters")
-      ->type_name("N,N,…");
+      ->type_name("N,N,...");
   app.add_option("--split", o.split, "val or train; default: val")
       ->type_name("SPLIT")
       ->check(CLI::IsMember({"val", "train"}));
@@ -151,6 +155,7 @@ void declare(CLI::App& app, Options& o) {
       ->check(count);
   o.compute.declare(app);
   o.ranks.declare(app, "Measure");
+  o.ranks.declare_expert_ranks(app);
   app.add_flag("--decode", o.decode,
                "Compute token by token as 'generate' does; the options of [decode] but --dtype "
                "imply it");
@@ -160,9 +165,10 @@ void declare(CLI::App& app, Options& o) {
   app.add_flag("--baseline", o.eval.baseline, "Add the unigram distribution of the training split");
   app.add_flag("--untrained", o.eval.untrained, "Add the same configuration with fresh weights");
   for (const char* name : {"--split", "--max-tokens", "--seq-len", "--stride", "--packing",
-                           "--decode", "--baseline", "--untrained", "--nproc"}) {
+                           "--decode", "--baseline", "--untrained", "--nproc", "--expert-ranks"}) {
     tasks->excludes(app.get_option(name));
   }
+  app.get_option("--untrained")->excludes("--expert-ranks");
   app.add_flag("--json", o.as_json,
                "Print one JSON object (mythos.eval/1; with --tasks mythos.eval-tasks/1)");
 }
@@ -178,11 +184,15 @@ int main(int argc, char** argv) {
           mythos eval --checkpoint runs/nano --data shards --loops 1,2,4,8,16,32 --baseline
           mythos eval --checkpoint runs/nano --data shards --untrained --json
           mythos eval --checkpoint runs/nano --data shards --split train --nproc 2
+          mythos eval --checkpoint runs/moe --data shards --nproc 4 --expert-ranks 4
           mythos eval --checkpoint runs/nano --data shards --weights int4 --cache-type int8
           mythos eval --checkpoint runs/answers --data shards --packing contiguous
           mythos eval --checkpoint runs/hops --tasks test.jsonl --loops 1,2,4,8)",
        [&](CLI::App& app) { declare(app, options); },
-       [&] { return options.ranks.start(argv, [&] { return run(options); }); },
+       [&] {
+         options.ranks.require_expert_ranks();
+         return options.ranks.start(argv, [&] { return run(options); });
+       },
        "A smaller --batch-size or --seq-len needs less."});
   return end_of_ranks(status);
 }

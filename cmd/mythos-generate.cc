@@ -40,10 +40,8 @@ std::string choose_prompt(const GenerateCommand& options) {
   return text;
 }
 
-int complete(Engine& engine, const GenerateCommand& options, const std::string& text,
-             const Chat* chat, const fs::path& path) {
-  StopSignals signals({SIGINT});
-  signals.watch();
+void complete(Engine& engine, const GenerateCommand& options, const std::string& text,
+              const Chat* chat, const fs::path& path, StopToken stop) {
   Request request;
   const std::vector<ChatMessage> messages = {{"user", text}};
   const std::string prompt = chat ? chat->prompt_text(messages) : text;
@@ -52,7 +50,7 @@ int complete(Engine& engine, const GenerateCommand& options, const std::string& 
   request.options = options.generate;
   request.loops = options.session.loops;
   request.exits = options.session.exits;
-  request.stop = signals.token();
+  request.stop = stop;
   check_prompt(engine.decoder().config(), request.ids);  // before anything is printed
   if (!options.as_json) request.text = print_text;
   for (int64_t i = 0; i < options.num_samples && !request.stop.stop_requested(); ++i) {
@@ -73,14 +71,10 @@ int complete(Engine& engine, const GenerateCommand& options, const std::string& 
     if (!generation.text.ends_with('\n')) print_text("\n");
     log_info(describe(generation, engine.decoder()));
   }
-  if (signals.signal() != 0) exit_by_signal(signals.signal());
-  return 0;
 }
 
-int complete_lines(Engine& engine, const GenerateCommand& options, const Chat* chat,
-                   const fs::path& path, DepthWarning& depth) {
-  StopSignals signals({SIGINT});
-  signals.watch();
+JsonlResult complete_lines(Engine& engine, const GenerateCommand& options, const Chat* chat,
+                           const fs::path& path, DepthWarning& depth, StopToken stop) {
   JsonlPrompt defaults;
   defaults.options = options.generate;
   defaults.chat = chat;
@@ -90,21 +84,15 @@ int complete_lines(Engine& engine, const GenerateCommand& options, const Chat* c
   JsonlRun run;
   run.unordered = options.unordered;
   run.checkpoint = path.string();
-  run.stop = signals.token();
+  run.stop = stop;
   run.on_prompt = [&](const JsonlPrompt& prompt) {
     warn_of_depth(depth, prompt.loops, prompt.exits);
   };
   run.print = print_text;
   const auto start = Clock::now();
-  const JsonlResult result = run_jsonl(engine, prompts, run);
+  JsonlResult result = run_jsonl(engine, prompts, run);
   log_info(describe(engine.counts(), seconds_since(start)));
-  if (signals.signal() != 0) exit_by_signal(signals.signal());
-  if (result.failed > 0) {
-    fail(ErrorKind::data, strprintf("%s of %s prompts got an error instead of a text; the first: ",
-                                    with_commas(result.failed), with_commas(result.prompts)) +
-                              result.first_failure);
-  }
-  return 0;
+  return result;
 }
 
 template <class T>
@@ -112,12 +100,21 @@ void append(std::vector<T>& to, const std::vector<T>& more) {
   to.insert(to.end(), more.begin(), more.end());
 }
 
-int run(GenerateCommand& options) {
-  options.validate(isatty(STDIN_FILENO) != 0);
+// How the texts of a run ended.
+struct Ending {
+  int status = 0;  // of a conversation
+  int signal = 0;  // that stopped them
+  JsonlResult lines;
+};
+
+// On each of the ranks that divide experts; null: there is one process.
+Ending generate(GenerateCommand& options, Ranks* ranks) {
   const bool prompted = !options.is_conversation() && !options.is_batch();
-  const std::string prompt = prompted ? choose_prompt(options) : "";
+  const bool leads = !ranks || ranks->rank() == 0;
+  const std::string prompt = prompted && leads ? choose_prompt(options) : "";
   const at::Device device = options.compute.select();
-  LoadedCheckpoint loaded = load_checkpoint(options.checkpoint, device, options.load_for);
+  LoadedCheckpoint loaded =
+      load_checkpoint(options.checkpoint, device, options.load_for, options.ranks.division(ranks));
   if (!loaded.tokenizer) {
     fail(ErrorKind::data,
          loaded.path.string() + ": carries no tokenizer, so text cannot be read or written.",
@@ -133,23 +130,52 @@ int run(GenerateCommand& options) {
     append(options.generate.stop, chat->stop_texts());
   }
   DepthWarning depth(loaded.config.train, loaded.config.model, loaded.was_trained());
+  const auto experts = options.ranks.divide(loaded, ranks);
+  options.session.experts = experts.get();
   Decoder decoder(std::move(*loaded.model), options.session);
   Engine engine(decoder, *loaded.tokenizer, options.is_batch() ? options.batch_size : 1);
-  if (options.is_batch())
-    return complete_lines(engine, options, chat ? &*chat : nullptr, loaded.path, depth);
-  warn_of_depth(depth, options.session.loops, options.session.exits);
-  if (prompted) return complete(engine, options, prompt, chat ? &*chat : nullptr, loaded.path);
-  return converse(engine,
-                  {options.generate, options.session.loops, options.session.exits,
-                   *options.max_loops, std::move(chat)},
-                  depth);
+  if (!options.is_batch()) warn_of_depth(depth, options.session.loops, options.session.exits);
+  Ending ending;
+  if (options.is_conversation()) {
+    ending.status = converse(engine,
+                             {options.generate, options.session.loops, options.session.exits,
+                              *options.max_loops, std::move(chat)},
+                             depth);
+    return ending;
+  }
+  StopSignals signals({SIGINT});  // on the other ranks, which rank 0 ends, they stop nothing
+  signals.watch();
+  const Chat* const format = chat ? &*chat : nullptr;
+  const auto work = [&] {
+    if (prompted) return complete(engine, options, prompt, format, loaded.path, signals.token());
+    ending.lines = complete_lines(engine, options, format, loaded.path, depth, signals.token());
+  };
+  experts ? experts->run(decoder.weights(), work) : work();
+  if (leads) ending.signal = signals.signal();
+  return ending;
+}
+
+int run(GenerateCommand& options) {
+  Ranks* ranks = nullptr;
+  if (options.ranks.expert_ranks > 1) {
+    ranks = options.ranks.join(rank_place(), options.compute.device);
+  }
+  Ending ending;
+  run_together([&] { ending = generate(options, ranks); });
+  if (ending.signal != 0) exit_by_signal(ending.signal);
+  if (const JsonlResult& lines = ending.lines; lines.failed > 0) {
+    fail(ErrorKind::data, strprintf("%s of %s prompts got an error instead of a text; the first: ",
+                                    with_commas(lines.failed), with_commas(lines.prompts)) +
+                              lines.first_failure);
+  }
+  return ending.status;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
   GenerateCommand options;
-  return run_command(
+  const int status = run_command(
       argc, argv,
       {"mythos-generate", "Continue texts with a trained model, at any number of loops.",
        R"(mythos generate --checkpoint runs/nano --prompt "Once upon a time"
@@ -157,9 +183,16 @@ int main(int argc, char** argv) {
           echo "The sea" | mythos generate --checkpoint runs/nano --num-samples 3 --json
           mythos generate --checkpoint runs/nano --jsonl prompts.jsonl > texts.jsonl
           mythos generate --checkpoint ouro --loops auto --exit gate --exit-quantile 0.9
+          mythos generate --checkpoint runs/moe --prompt "Once" --nproc 4 --expert-ranks 4
           mythos generate --checkpoint runs/nano
           mythos generate --checkpoint Ouro-1.4B-Thinking --chat --system "Be brief.")",
-       [&](CLI::App& app) { options.declare(app); }, [&] { return run(options); },
+       [&](CLI::App& app) { options.declare(app); },
+       [&] {
+         options.validate(isatty(STDIN_FILENO) != 0);
+         if (options.ranks.expert_ranks == 1) return run(options);
+         return options.ranks.start(argv, [&] { return run(options); });
+       },
        "A smaller --prefill-chunk, fewer --max-tokens, --cache-type int8 or --weights int8 needs "
        "less."});
+  return end_of_ranks(status);
 }

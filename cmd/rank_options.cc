@@ -41,10 +41,30 @@ void RankOptions::declare(CLI::App& app, const std::string& verb) {
       ->type_name("N")
       ->check(CLI::Range(int64_t{1}, int64_t{4096}));
   app.add_option("--timeout", timeout_seconds,
-                 "Seconds that one of many processes waits for another before all end")
+                 strprintf("Seconds that one of many processes waits for another before all end; "
+                           "default: %g",
+                           timeout_seconds))
       ->type_name("F")
-      ->check(CLI::Range(1.0, 1e7))
-      ->capture_default_str();
+      ->check(CLI::Range(1.0, 1e7));
+}
+
+void RankOptions::declare_expert_ranks(CLI::App& app) {
+  app.add_option("--expert-ranks", expert_ranks,
+                 "Divide the model's routed experts among this many processes, all there are, for "
+                 "models that no device holds; default: 1")
+      ->type_name("N")
+      ->check(CLI::Range(int64_t{1}, int64_t{4096}));
+}
+
+void RankOptions::require_expert_ranks() const {
+  if (expert_ranks == 1) return;
+  const RankPlace place = rank_place();
+  const int64_t processes = place.size > 1 ? place.size : nproc;
+  if (processes == expert_ranks) return;
+  fail(ErrorKind::usage,
+       strprintf("--expert-ranks %d needs as many processes; %s.", expert_ranks,
+                 processes == 1 ? "there is one" : strprintf("there are %d", processes)),
+       strprintf("Start them with --nproc %d, torchrun, srun or mpirun", expert_ranks));
 }
 
 int RankOptions::start(char** argv, const std::function<int()>& body) const {
@@ -64,6 +84,26 @@ Ranks* RankOptions::join(const RankPlace& place, std::string& device) const {
   if (place.rank != 0) set_log_level(LogLevel::error);  // the first tells of all
   joined_ranks = connect(place, resolve_device(device), timeout_seconds);
   return joined_ranks.get();
+}
+
+ExpertDivision RankOptions::division(const Ranks* ranks) const {
+  return expert_ranks > 1 ? ExpertDivision{expert_ranks, ranks->rank()} : ExpertDivision{};
+}
+
+std::unique_ptr<DividedExperts> RankOptions::divide(const LoadedCheckpoint& loaded,
+                                                    Ranks* ranks) const {
+  if (expert_ranks == 1) return nullptr;
+  const std::vector<std::string> steps = ranks->gather(loaded.path.filename().string());
+  for (size_t rank = 1; rank < steps.size(); ++rank) {
+    if (steps[rank] == steps[0]) continue;
+    fail(ErrorKind::data,
+         strprintf("%s: rank 0 has loaded %s and rank %d %s.", loaded.path.parent_path(), steps[0],
+                   rank, steps[rank]),
+         "The run goes on: give --checkpoint the folder of one step");
+  }
+  return std::make_unique<DividedExperts>(loaded.config.model,
+                                          expert_share(loaded.config.model, division(ranks)),
+                                          *ranks, timeout_seconds);
 }
 
 void run_together(const std::function<void()>& body) {

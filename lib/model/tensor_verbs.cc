@@ -56,6 +56,11 @@ void put_rows(const Tensor& all, const Tensor& index, const Tensor& rows) {
   all.view(shape).index_copy_(0, index, rows.squeeze(0));
 }
 
+// Whether other processes wait for what every loop sends them.
+bool needs_every_loop(const ForwardOptions& options) {
+  return options.experts && options.experts->needs_every_loop();
+}
+
 }  // namespace
 
 Tensor loop_embeddings(const ModelConfig& config, int64_t loops, at::Device device) {
@@ -78,7 +83,8 @@ TensorVerbs::TensorVerbs(const ModelConfig& config, at::ScalarType compute_type,
       loops_(options.loops > 0 ? options.loops : config.max_loop_iters),
       mixes_(mixes_states(config)),
       freezes_(config.halting == Halting::act || options.exit.rule != ExitRule::none),
-      skips_(freezes_ && options.skip_halted && !options.experts && !at::GradMode::is_enabled()),
+      skips_(freezes_ && options.skip_halted && !needs_every_loop(options) &&
+             !at::GradMode::is_enabled()),
       halting_(config, loops_) {
   if (cache_ && cache_->loops() < loops_) {
     fail(ErrorKind::internal,
@@ -398,7 +404,7 @@ bool TensorVerbs::begin_loop() {
     // Positions that go on changing owe the cache every loop's keys; on a device asking costs more
     // than a few loops. Processes that share experts run equally many.
     const bool may_stop = (skips_ || ((freezes_ || !cache_) && ids_.is_cpu())) &&
-                          !options_.collect.all_loops() && !options_.experts;
+                          !options_.collect.all_loops() && !needs_every_loop(options_);
     if (may_stop && !runs.any().item<bool>()) return false;
     select_running(runs);
   }

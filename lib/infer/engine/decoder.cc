@@ -91,7 +91,7 @@ Decoder::Decoder(const ModelConfig& config, Weights weights, const Options& opti
   if (options_.cache.sharing == CacheSharing::low_rank) {
     basis_ = load_cache_basis(options_.cache.basis, config_, weights_.embed);
   }
-  if (options_.native && device().is_cpu()) {
+  if (options_.native && !options_.experts && device().is_cpu()) {
     const Exit exit{options_.exit, options_.threshold()};
     const StateDraw draw{options_.state_seed, options_.state_scale};
     program_ = std::make_unique<RowProgram>(config_, weights_, exit, draw);
@@ -173,6 +173,7 @@ void Decoder::tensor_step(std::span<Row> rows) {
     options.state_seed = options_.state_seed;
     options.state_scale = options_.state_scale;
     options.cache = &cache;
+    options.experts = options_.experts;
     options.loops = rows[begin].loops > 0 ? rows[begin].loops : cache.loops();
     if (const float* state = rows[begin].first_state) {
       options.initial_state =
@@ -207,6 +208,7 @@ void Decoder::prefill(KvCache& cache, std::span<const uint32_t> ids, float* logi
   ForwardOptions options;
   options.loops = cache.loops();
   options.cache = &cache;
+  options.experts = options_.experts;
   options.last_only = true;
   options.state_seed = options_.state_seed;
   options.state_scale = options_.state_scale;

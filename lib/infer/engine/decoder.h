@@ -21,6 +21,9 @@ class Decoder {
   struct Options : DecodeConfig {
     // false: tensors alone, as on a device other than the CPU.
     bool native = true;
+    // Where other processes hold routed experts too; then tensors compute. Null: the weights have
+    // all of them.
+    ExpertExchange* experts = nullptr;
   };
   using Row = DecodeRow;
   // Most rows of one step.

@@ -171,6 +171,8 @@ void Engine::on_behalf(SequencePointer& sequence, Work work) {
   try {
     if (!work(*sequence)) result = sequence->text.finish();
   } catch (const Error& error) {
+    // Without a lost process no request has a text.
+    if (error.kind() == ErrorKind::resources && decoder_.options().experts) throw;
     return fail_request(sequence, error);
   } catch (const std::exception& error) {
     const std::string fault = memory_fault(error);
