@@ -76,7 +76,8 @@ std::string reason(const LayoutPlan& p) {
                                                    {m.pass_weights, "gathered weights"},
                                                    {m.copies, "bf16 copies"},
                                                    {m.activations, "activations"},
-                                                   {m.messages, "gradients that are sent"}};
+                                                   {m.messages, "gradients that are sent"},
+                                                   {m.update, "Muon's update"}};
   return std::ranges::max_element(parts)->second;
 }
 
@@ -123,7 +124,7 @@ ClusterPlan make_cluster_plan(const Config& config, const ClusterOptions& option
   for (const Layout layout :
        {Layout::replicated, Layout::sharded_optimizer, Layout::fully_sharded}) {
     plan.layouts.push_back(plan_layout(config, layout, options, plan.gpu));
-    if (options.gpus == 1 || config.train.expert_ranks > 1) break;
+    if (options.gpus == 1) break;
   }
   return plan;
 }

@@ -127,7 +127,7 @@ SlotBytes token_bytes(const ModelConfig& config, int64_t loops) {
 }
 
 int64_t recorded_loops(const Config& config, int64_t loops) {
-  const int64_t last = backprop_loops(config.train, config.model);
+  const int64_t last = backprop_loops(config);
   return last > 0 ? std::min(last, loops) : loops;
 }
 

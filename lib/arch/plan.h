@@ -79,6 +79,8 @@ struct StepShape {
   Recompute recompute = Recompute::none;
   bool accumulates = false;   // onto the gradients of earlier micro-batches
   bool loop_outputs = false;  // every loop's state goes through coda and head, for objectives
+  bool jacobian = false;      // the last loop runs a second time beside itself, for an objective
+  int64_t expert_ranks = 1;   // of which each has gradients of its experts alone
 };
 
 // Whether a term of the objective is made of the outputs of all loops (train/objectives.h).

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "arch/muon_update.h"
 #include "base/error.h"
 #include "base/strings.h"
 #include "base/whole.h"
@@ -135,13 +136,18 @@ PlanReport make_plan_report(const std::string& name, const Config& config,
     return activation_bytes(r.model, {recorded_loops(config, r.plan.loops), r.batch_size, r.seq_len,
                                       bytes_per_number, config.train.recompute,
                                       /*accumulates=*/config.train.grad_accum > 1,
-                                      wants_loop_outputs(config.objectives)});
+                                      wants_loop_outputs(config.objectives),
+                                      /*jacobian=*/config.objectives.jacobian > 0});
   };
   r.activations_fp32_bytes = activations(4);
   r.activations_bf16_bytes = activations(2);
+  r.update_bytes = muon_update_bytes(config, 1);
   const Whole stored = r.weights_fp32_bytes + gradients + r.optimizer_bytes;
-  r.training_fp32_bytes = (stored + r.activations_fp32_bytes).value();
-  r.training_bf16_bytes = (stored + narrow_copy_bytes(r.model) + r.activations_bf16_bytes).value();
+  const auto at_the_peak = [&](Whole passes) {  // the update comes when these have gone
+    return (stored + std::max(passes, Whole(r.update_bytes))).value();
+  };
+  r.training_fp32_bytes = at_the_peak(r.activations_fp32_bytes);
+  r.training_bf16_bytes = at_the_peak(narrow_copy_bytes(r.model) + r.activations_bf16_bytes);
   return r;
 }
 
@@ -176,6 +182,7 @@ json to_json(const PlanReport& r) {
             {"activations_fp32", r.activations_fp32_bytes},
             {"activations_bf16", r.activations_bf16_bytes},
             {"activations_fp16", r.activations_bf16_bytes},
+            {"update_fp32", r.update_bytes},
             {"training_fp32", r.training_fp32_bytes},
             {"training_bf16", r.training_bf16_bytes},
             {"training_fp16", r.training_bf16_bytes}}},
@@ -202,6 +209,9 @@ std::string plan_text(const PlanReport& r) {
   out += row("optimizer state, fp32", bytes(r.optimizer_bytes));
   out += row("activations, fp32", bytes(r.activations_fp32_bytes), micro_batch);
   out += row("activations, bf16, fp16", bytes(r.activations_bf16_bytes), micro_batch);
+  if (r.update_bytes > 0) {
+    out += row("update by Muon", bytes(r.update_bytes), "when activations have gone");
+  }
   out +=
       row("training in fp32", bytes(r.training_fp32_bytes), "all at the peak, beside the programs");
   out += row("training in bf16, fp16", bytes(r.training_bf16_bytes), "with weights in both types");

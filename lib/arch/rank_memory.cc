@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "arch/expert_share.h"
+#include "arch/muon_update.h"
 #include "arch/shard_layout.h"
 #include "arch/tensors.h"
 #include "base/whole.h"
@@ -18,24 +19,33 @@ Whole shared_gradient_bytes(const Config& config, int64_t ranks, bool accumulate
   std::vector<TensorDeclaration> trained = declared_tensors(config.model);
   std::erase_if(trained, [](const TensorDeclaration& tensor) { return !is_trained(tensor.use); });
   std::vector<std::string> names;
-  Whole all = 0;
+  Whole to_come = 0, sums = 0;
   for (const TensorDeclaration& tensor : trained) {
     names.push_back(tensor.name);
-    all += kFloatBytes * Whole(tensor.numel());
+    const Holders holders = holders_of(config, tensor, ranks);
+    to_come += kFloatBytes * Whole(holders.numel);
+    sums += kFloatBytes * Whole(holders.numel / holders.ranks);
   }
-  const auto shared = [&](Whole whole) { return whole + whole.value() / ranks; };
   const std::vector<ShardedBlock> blocks = blocks_of(names);
-  Whole sent = 0, to_come = all, before = 0, backward = 0, update = 0;
+  Whole sent = 0, before = 0, backward = 0, update = 0;
   for (auto block = blocks.rbegin(); block != blocks.rend(); ++block) {
-    Whole size = 0;
-    for (const size_t i : block->tensors) size += kFloatBytes * Whole(trained[i].numel());
+    Whole size = 0, shares = 0, moved = 0;
+    for (const size_t i : block->tensors) {
+      const Holders holders = holders_of(config, trained[i], ranks);
+      const Whole numbers = kFloatBytes * Whole(holders.numel);
+      size += numbers;
+      if (holders.ranks == 1) continue;  // nothing comes of these
+      const int64_t share = numbers.value() / holders.ranks;
+      shares += share;
+      moved += numbers + share;
+    }
     to_come -= size;
     backward = std::max(backward, sent + 2 * size + (accumulates ? to_come : Whole(0)));
-    update = std::max(update, shared(before + size));
-    sent += shared(size);
-    before = size;
+    update = std::max(update, before + moved);
+    sent += size + shares;
+    before = moved;
   }
-  return std::max(backward, update + all.value() / ranks);
+  return std::max(backward, update + sums);
 }
 
 // What sums of gradients hold beside the gradients themselves when activations have gone.
@@ -57,38 +67,50 @@ Whole exchanged_bytes(const Config& config, const StepShape& shape) {
   const Whole row = Whole(shape.batch_size) * shape.seq_len * exchanged_rows(config) *
                     config.model.dim * shape.bytes_per_number;
   const Whole layers = shape.recompute == Recompute::block ? 1 : config.model.core_layers;
-  const int64_t loops = shape.loops ? shape.loops : config.model.max_loop_iters;
+  const int64_t loops =
+      (shape.loops ? shape.loops : config.model.max_loop_iters) + (shape.jacobian ? 1 : 0);
   return row * layers * (shape.recompute == Recompute::none ? loops : 1);
+}
+
+// What forward and backward pass hold, and the sums of gradients.
+RankMemory passes_memory(const Config& config, int64_t ranks, const StepShape& shape) {
+  RankMemory memory;
+  memory.state = rank_state(config, ranks);
+  if (config.train.layout == Layout::fully_sharded && ranks > 1) {
+    const ShardedPassBytes pass = sharded_pass_bytes(config, ranks, shape);
+    memory.pass_weights = pass.blocks;
+    memory.activations = (Whole(pass.activations) + exchanged_bytes(config, shape)).value();
+    return memory;
+  }
+  if (shape.bytes_per_number < kFloatBytes) {
+    memory.copies =
+        narrow_copy_bytes(config.model) - shape.bytes_per_number * numbers_elsewhere(config, ranks);
+  }
+  memory.activations =
+      (Whole(activation_bytes(config.model, shape)) + exchanged_bytes(config, shape)).value();
+  if (ranks > 1) {
+    const Whole room = Whole(memory.copies) + memory.activations;
+    memory.messages =
+        std::max(Whole(0), message_bytes(config, ranks, memory.state, shape) - room).value();
+  }
+  return memory;
 }
 
 }  // namespace
 
 int64_t RankMemory::total() const {
   return (Whole(state.weights) + state.gradients + state.optimizer + pass_weights + copies +
-          activations + messages)
+          activations + messages + update)
       .value();
 }
 
 RankMemory rank_memory(const Config& config, int64_t ranks, const StepShape& shape) {
-  RankMemory memory;
-  memory.state = rank_state(config, ranks);
-  if (config.train.layout == Layout::fully_sharded && ranks > 1) {
-    const ShardedPassBytes pass = sharded_pass_bytes(config, ranks, shape);
-    memory.pass_weights = pass.blocks;
-    memory.activations = pass.activations;
-    return memory;
+  RankMemory memory = passes_memory(config, ranks, shape);
+  Whole room = Whole(memory.pass_weights) + memory.copies + memory.activations + memory.messages;
+  if (config.train.layout == Layout::sharded_optimizer) {
+    room += memory.state.gradients - memory.state.gradients / ranks;  // only their sums are left
   }
-  const int64_t elsewhere = numbers_elsewhere(config, ranks);
-  if (shape.bytes_per_number < kFloatBytes) {
-    memory.copies = narrow_copy_bytes(config.model) - shape.bytes_per_number * elsewhere;
-  }
-  memory.activations =
-      (Whole(activation_bytes(config.model, shape)) + exchanged_bytes(config, shape)).value();
-  if (ranks > 1) {
-    const Whole room = Whole(memory.copies) + memory.activations + kFloatBytes * Whole(elsewhere);
-    memory.messages =
-        std::max(Whole(0), message_bytes(config, ranks, memory.state, shape) - room).value();
-  }
+  memory.update = std::max(Whole(0), muon_update_bytes(config, ranks) - room).value();
   return memory;
 }
 
@@ -104,6 +126,8 @@ StepShape rank_step_shape(const Config& config, int64_t ranks, int64_t loops,
   shape.recompute = train.recompute;
   shape.accumulates = sequences > shape.batch_size;
   shape.loop_outputs = wants_loop_outputs(config.objectives);
+  shape.jacobian = config.objectives.jacobian > 0;
+  shape.expert_ranks = ranks > 1 ? train.expert_ranks : 1;
   return shape;
 }
 

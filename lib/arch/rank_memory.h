@@ -16,6 +16,8 @@ struct RankMemory {
   // Gradients that are copied to be sent: what they take beyond the room that activations leave
   // behind the backward pass.
   int64_t messages = 0;
+  // Muon's update: what it takes beyond the room that all these but the state leave behind.
+  int64_t update = 0;
 
   int64_t total() const;
 };

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/strings.h"
+#include "config/config.h"
 #include "config/field_value.h"
 
 namespace mythos {
@@ -99,9 +100,15 @@ LoopDistribution grown_distribution(const LoopDistribution& whole, double grown)
   return out;
 }
 
-int64_t backprop_loops(const TrainConfig& train, const ModelConfig& model) {
-  if (train.backprop_loops >= 0) return train.backprop_loops;
-  return std::max<int64_t>(1, std::llround(std::ceil(loop_distribution(train, model).mean / 2)));
+int64_t backprop_loops(const Config& config) {
+  const int64_t asked = config.train.backprop_loops;
+  const bool needs_all = config.model.halting != Halting::none ||
+                         config.model.injection == Injection::none ||
+                         config.objectives.per_loop > 0;
+  if (asked >= 0 || needs_all) return std::max<int64_t>(0, asked);
+  const LoopDistribution loops = loop_distribution(config.train, config.model);
+  const auto half = std::max<int64_t>(1, std::llround(std::ceil(loops.mean / 2)));
+  return half < loops.max ? half : 0;
 }
 
 DepthWarning::DepthWarning(const TrainConfig& train, const ModelConfig& model, bool trained)

@@ -8,6 +8,8 @@
 
 namespace mythos {
 
+struct Config;
+
 // The number of loops of training steps, or of their sequences: a distribution over [min, max] with
 // the given mean. lognormal-poisson has the mean before one is added and before the cut at max.
 struct LoopDistribution {
@@ -29,8 +31,11 @@ LoopDistribution grown_distribution(const LoopDistribution& whole, double grown)
 std::vector<int64_t> parse_loop_set(const std::string& text);
 
 // The k last loops of a step through which gradients flow, 0 for all: train.backprop_loops, where
-// -1 means half the mean, rounded up.
-int64_t backprop_loops(const TrainConfig& train, const ModelConfig& model);
+// -1 means half the mean, rounded up (Parcae, Prairie et al. 2026). It means all loops where no
+// step has more, where validate() takes no other number (with halting, whose probabilities need the
+// gradients of every loop, and without injection, where none would reach the input through the last
+// ones), and with objectives.per_loop, which is to teach every loop.
+int64_t backprop_loops(const Config& config);
 
 // Warns, once in a process, of a number of loops at which the model was not trained.
 class DepthWarning {

@@ -1,41 +1,55 @@
 #include "config/param_groups.h"
 
 #include <algorithm>
-#include <cmath>
 #include <sstream>
 
 #include "base/error.h"
 #include "base/glob.h"
 #include "base/strings.h"
+#include "config/field_value.h"
 
 namespace mythos {
 namespace {
 
 constexpr const char* kForm =
-    "expected \"PATTERN lr=FACTOR decay=VALUE; ...\", such as \"embed.* lr=0.1; *.wo.weight "
-    "decay=0\"";
-constexpr double kLargest = 1000;
+    "expected \"PATTERN lr=FACTOR decay=VALUE schedule=NAME warmup=STEPS min=RATIO; ...\", such as "
+    "\"embed.* lr=0.1; *.wo.weight decay=0\"";
+
+std::string where_of(std::string_view group) {
+  return strprintf("train.param_groups, \"%s\"", shown(group));
+}
 
 [[noreturn]] void fail_group(std::string_view group, const std::string& what) {
-  fail(ErrorKind::usage, strprintf("train.param_groups, \"%s\": %s", shown(group), what));
+  fail(ErrorKind::usage, where_of(group) + ": " + what);
+}
+
+// Calls f(field, target) for every setting of a group.
+template <class Self, class F>
+void visit_settings(Self& group, F&& f) {
+  f(Field{"lr", "factor of the peak", 0, 1000}, group.lr_factor);
+  f(Field{"decay", "weight decay", 0, 1000}, group.decay);
+  f(Field{"schedule", "learning-rate schedule"}, group.schedule);
+  f(Field{"warmup", "steps of linear warm-up", 0, 1LL << 50}, group.warmup_steps);
+  f(Field{"min", "last learning rate as a share of the peak", 0, 1}, group.min_lr_ratio);
 }
 
 void take_setting(std::string_view group, const std::string& setting, ParamGroup& out) {
   const size_t equals = setting.find('=');
   const std::string key = setting.substr(0, equals);
-  if (equals == setting.npos || (key != "lr" && key != "decay")) {
-    fail_group(group,
-               strprintf("'%s' is neither lr=FACTOR nor decay=VALUE; %s", shown(setting), kForm));
-  }
-  const std::string text = setting.substr(equals + 1);
-  const auto value = parse_double(text);
-  if (!value || !std::isfinite(*value) || *value < 0 || *value > kLargest) {
-    fail_group(group,
-               strprintf("%s=%s: expected a number from 0 to %g", key, shown(text), kLargest));
-  }
-  std::optional<double>& target = key == "lr" ? out.lr_factor : out.decay;
-  if (target) fail_group(group, key + " is set twice");
-  target = *value;
+  bool known = false;
+  visit_settings(out, [&](const Field& field, auto& target) {
+    if (equals == setting.npos || key != field.name) return;
+    known = true;
+    if (target) fail_group(group, key + " is set twice");
+    assign(field, key, parse_value(setting.substr(equals + 1)), where_of(group), target.emplace());
+  });
+  if (!known) fail_group(group, strprintf("'%s' is no setting; %s", shown(setting), kForm));
+}
+
+bool sets_nothing(const ParamGroup& group) {
+  bool nothing = true;
+  visit_settings(group, [&](const Field&, const auto& target) { nothing = nothing && !target; });
+  return nothing;
 }
 
 }  // namespace
@@ -52,9 +66,7 @@ std::vector<ParamGroup> parse_param_groups(std::string_view text) {
       fail_group(trim(group), strprintf("begins without a pattern; %s", kForm));
     }
     for (std::string setting; words >> setting;) take_setting(trim(group), setting, out);
-    if (!out.lr_factor && !out.decay) {
-      fail_group(trim(group), strprintf("sets nothing; %s", kForm));
-    }
+    if (sets_nothing(out)) fail_group(trim(group), strprintf("sets nothing; %s", kForm));
     groups.push_back(std::move(out));
   }
   return groups;
@@ -66,8 +78,18 @@ ParamGroup param_group_of(std::string_view name, const std::vector<ParamGroup>& 
     if (!matches_glob(group.pattern, name)) continue;
     if (group.lr_factor) out.lr_factor = group.lr_factor;
     if (group.decay) out.decay = group.decay;
+    if (group.schedule) out.schedule = group.schedule;
+    if (group.warmup_steps) out.warmup_steps = group.warmup_steps;
+    if (group.min_lr_ratio) out.min_lr_ratio = group.min_lr_ratio;
   }
   return out;
+}
+
+TrainConfig with_schedule_of(TrainConfig run, const ParamGroup& group) {
+  run.schedule = group.schedule.value_or(run.schedule);
+  run.warmup_steps = group.warmup_steps.value_or(run.warmup_steps);
+  run.min_lr_ratio = group.min_lr_ratio.value_or(run.min_lr_ratio);
+  return run;
 }
 
 void require_matches(const std::vector<ParamGroup>& groups, const std::vector<std::string>& names) {

@@ -86,7 +86,7 @@ struct TrainConfig {
   double muon_lr = 0.02;  // peak of the matrices that muon updates
   double muon_momentum = 0.95;
   int64_t lr_base_width = 0;  // matrices take base/dim of the rate in wider models; 0: as they are
-  // Rates and decays of tensors by name: "PATTERN lr=FACTOR decay=VALUE; …" (param_groups.h).
+  // Rates, decays and schedules of tensors by name (param_groups.h): "PATTERN lr=FACTOR …; …".
   std::string param_groups;
   double min_lr_ratio = 0.1;  // last learning rate as a share of the peak
   int64_t warmup_steps = 50;
@@ -124,8 +124,9 @@ struct TrainConfig {
   double loop_sigma = 0.5;        // lognormal-poisson: standard deviation of the logarithm
   std::string loop_set;           // set: the counts, "1 2 4 8", equally likely
   LoopsPer loops_per = LoopsPer::step;
-  // The last loops whose gradients are computed; 0: all; -1: half the mean, rounded up.
-  int64_t backprop_loops = 0;
+  // The last loops whose gradients are computed; 0: all; -1: half the mean where that is possible
+  // (backprop_loops()).
+  int64_t backprop_loops = -1;
   LoopCurriculum loop_curriculum = LoopCurriculum::none;  // growth of the mean from 1
   double loop_curriculum_fraction = 0.5;                  // share of the steps in which it grows
   double balance_rate = 1e-3;  // step of the router bias towards even load; 0 turns it off
@@ -186,7 +187,8 @@ void TrainConfig::visit(Self& self, F&& f) {
   f(Field{"muon_momentum", "momentum of muon", 0, 0.99999}, self.muon_momentum);
   f(Field{"lr_base_width", "width up to which matrices keep their rate; 0: at any", 0, 1 << 20},
     self.lr_base_width);
-  f(Field{"param_groups", "rates and decays by tensor: \"PATTERN lr=FACTOR decay=VALUE; ...\""},
+  f(Field{"param_groups",
+          "rates, decays, schedules by tensor: \"PATTERN lr=FACTOR decay=VALUE; ...\""},
     self.param_groups);
   f(Field{"min_lr_ratio", "last learning rate as a share of the peak", 0, 1}, self.min_lr_ratio);
   f(Field{"warmup_steps", "steps of linear warm-up", 0, kMax}, self.warmup_steps);

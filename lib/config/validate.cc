@@ -143,7 +143,6 @@ void check_expert_ranks(const TrainConfig& c, const ModelConfig& model) {
   only_with(model.ffn == FeedForward::moe, "1 unless model.ffn = \"moe\": there are no experts");
   only_with(model.n_experts % c.expert_ranks == 0,
             "must divide model.n_experts = " + number(model.n_experts));
-  only_with(c.layout == Layout::replicated, "1 unless train.layout = \"replicated\"");
   only_with(c.loops_per == LoopsPer::step,
             "1 with train.loops_per = \"sequence\", whose passes differ from rank to rank");
   only_with(model.latent_token < 0,
@@ -221,12 +220,12 @@ void Config::validate() const {
   require(train.max_sampled_loops == 0 || static_cast<double>(train.max_sampled_loops) >= mean,
           "train.max_sampled_loops", train.max_sampled_loops,
           strprintf("0 (twice the mean) or at least the mean loop count, %g", mean));
-  require(train.backprop_loops == 0 || model.halting == Halting::none, "train.backprop_loops",
+  require(train.backprop_loops <= 0 || model.halting == Halting::none, "train.backprop_loops",
           train.backprop_loops,
           "0 (all) with model.halting = \"" + std::string(enum_name(model.halting)) +
               "\", whose probabilities need the gradients of every loop");
   require(
-      train.backprop_loops == 0 || model.injection != Injection::none, "train.backprop_loops",
+      train.backprop_loops <= 0 || model.injection != Injection::none, "train.backprop_loops",
       train.backprop_loops,
       "0 (all) with model.injection = \"none\", where no gradient would reach the input through "
       "the last loops");

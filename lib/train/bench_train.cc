@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "device/device.h"
 #include "train/balance.h"
 #include "train/loss_scaler.h"
 #include "train/optimizer.h"
@@ -53,16 +54,23 @@ BenchResult bench_train(const Config& config, const Model& model, const ModelBen
   const Tensor loss_scale = scaler ? scaler->scale() : Tensor();
   const double factor = schedule_factor(train, 0);
   for (const int64_t loops : run.loops()) {
+    std::vector<double> optimizer_seconds;
     run.measure_row(loops, work_of_step(config, loops), [&] {
       const StepResult step =
           forward_backward(config, model.parameters, batches, train.tokens_per_step(), loops,
                            options.compute_type, loss_scale);
-      const GroupedOptimizer::Update update = optimizer.step(factor, loss_scale);
-      optimizer.zero_grad();
+      synchronize(run.device());
+      GroupedOptimizer::Update update;
+      optimizer_seconds.push_back(seconds_of([&] {
+        update = optimizer.step(factor, loss_scale);
+        optimizer.zero_grad();
+        synchronize(run.device());
+      }));
       balance_router_bias(model.config, model.parameters, step.expert_load, train.balance_rate,
                           update.found_inf);
       if (scaler) scaler->update(update.found_inf);
     });
+    run.add_share("optimizer_share", optimizer_seconds);
   }
   return run.finish();
 }

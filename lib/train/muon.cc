@@ -29,6 +29,9 @@ struct MatrixPart {
   at::Tensor values;  // [E,n,block,C], a view
   int64_t first, rows;
 
+  MatrixPart only(int64_t from, int64_t count) const {
+    return {values.narrow(0, from, count), first, rows};
+  }
   at::Tensor view() const { return values.narrow(2, first, rows); }
   int64_t matrices() const { return values.size(0); }
   int64_t all_rows() const { return values.size(1) * rows; }
@@ -61,7 +64,9 @@ void orthogonalize_stack(const std::vector<MatrixPart>& parts) {
   }
   const double scale =
       std::sqrt(std::max(1.0, static_cast<double>(rows) / static_cast<double>(columns)));
-  const at::Tensor factors = polar_factors(at::cat(pieces)).mul_(scale);
+  at::Tensor stack = at::cat(pieces);
+  pieces.clear();
+  const at::Tensor factors = polar_factors(std::move(stack)).mul_(scale);
   int64_t at = 0;
   for (const MatrixPart& part : parts) {
     const at::Tensor target = part.view();
@@ -72,10 +77,12 @@ void orthogonalize_stack(const std::vector<MatrixPart>& parts) {
 
 }  // namespace
 
-at::Tensor polar_factors(const at::Tensor& matrices) {
+at::Tensor polar_factors(at::Tensor matrices) {
   const bool tall = matrices.size(1) > matrices.size(2);
+  const at::ScalarType type = matrices.scalar_type();
   at::Tensor x = tall ? matrices.transpose(1, 2) : matrices;
   const at::Tensor norm = at::linalg_vector_norm(x, 2, at::IntArrayRef({1, 2}), /*keepdim=*/true);
+  matrices.reset();
   x = x / (norm * kSafety).clamp_min(1e-30);
   if (!x.is_cpu()) x = x.to(at::kBFloat16);
   for (size_t i = 0; i < kPolarExpress.size(); ++i) {
@@ -88,7 +95,7 @@ at::Tensor polar_factors(const at::Tensor& matrices) {
     x = at::baddbmm(x, at::baddbmm(gram, gram, gram, p.b, p.c), x, p.a, 1);
   }
   if (tall) x = x.transpose(1, 2);
-  return x.to(matrices.scalar_type()).contiguous();
+  return x.to(type).contiguous();
 }
 
 void orthogonalize(const std::vector<MatrixTensor>& tensors, int64_t stack_numbers) {
@@ -100,16 +107,20 @@ void orthogonalize(const std::vector<MatrixTensor>& tensors, int64_t stack_numbe
   }
   for (const auto& entry : by_shape) {
     const int64_t numbers = entry.first.first * entry.first.second;
+    const int64_t most = std::max<int64_t>(1, stack_numbers / numbers);
     std::vector<MatrixPart> stack;
     int64_t stacked = 0;
     for (const MatrixPart& part : entry.second) {
-      if (!stack.empty() && stacked + part.matrices() * numbers > stack_numbers) {
+      for (int64_t from = 0; from < part.matrices();) {
+        const int64_t count = std::min(part.matrices() - from, most - stacked);
+        stack.push_back(part.only(from, count));
+        from += count;
+        stacked += count;
+        if (stacked < most) continue;
         orthogonalize_stack(stack);
         stack.clear();
         stacked = 0;
       }
-      stack.push_back(part);
-      stacked += part.matrices() * numbers;
     }
     if (!stack.empty()) orthogonalize_stack(stack);
   }

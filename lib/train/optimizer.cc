@@ -26,18 +26,19 @@ std::vector<Tensor> gradients_of(const std::vector<Tensor>& parameters) {
   return gradients;
 }
 
-void restore(Tensor& target, const TensorMap& state, const std::string& name,
+void restore(Tensor& target, const StoredTensors& state, const std::string& name,
              const std::string& origin) {
   const auto found = state.find(name);
   if (found == state.end()) {
     fail(ErrorKind::data, origin + ": the optimizer state lacks the tensor '" + name + "'");
   }
-  if (found->second.sizes() != target.sizes()) {
+  const Tensor values = found->second();
+  if (values.sizes() != target.sizes()) {
     fail(ErrorKind::data, origin + ": optimizer tensor '" + name + "' has shape " +
-                              shape_text(found->second.sizes()) + ", expected " +
+                              shape_text(values.sizes()) + ", expected " +
                               shape_text(target.sizes()));
   }
-  target.copy_(found->second);
+  target.copy_(values);
 }
 
 // The width of the hidden states: embeddings are [V,D].
@@ -100,9 +101,10 @@ GroupedOptimizer::Group& GroupedOptimizer::group_of(const TensorDeclaration& dec
       param_group_of(whole_name(declaration.name), parse_param_groups(config_.param_groups));
   wanted.lr *= chosen.lr_factor.value_or(1);
   wanted.weight_decay = chosen.decay.value_or(wanted.weight_decay);
+  wanted.schedule = with_schedule_of(config_, chosen);
   for (Group& group : groups_) {
     if (group.kind == wanted.kind && group.lr == wanted.lr &&
-        group.weight_decay == wanted.weight_decay) {
+        group.weight_decay == wanted.weight_decay && group.schedule == wanted.schedule) {
       return group;
     }
   }
@@ -111,8 +113,7 @@ GroupedOptimizer::Group& GroupedOptimizer::group_of(const TensorDeclaration& dec
 }
 
 void GroupedOptimizer::update_adamw(Group& group, const std::vector<Tensor>& gradients,
-                                    const Scales& scales) {
-  const double lr = group.lr * scales.factor;
+                                    const Scales& scales, double lr) {
   const bool cautious = config_.cautious_decay && group.weight_decay > 0;
   for (size_t i = 0; cautious && i < gradients.size(); ++i) {
     // The sign of the update is that of the first moment, which the fused update has yet to move.
@@ -131,8 +132,8 @@ void GroupedOptimizer::update_adamw(Group& group, const std::vector<Tensor>& gra
 }
 
 void GroupedOptimizer::update_muon(Group& group, const std::vector<Tensor>& gradients,
-                                   const Scales& scales) {
-  const double lr = group.lr * scales.factor, momentum = config_.muon_momentum;
+                                   const Scales& scales, double lr) {
+  const double momentum = config_.muon_momentum;
   std::vector<MatrixTensor> directions;
   for (size_t i = 0; i < gradients.size(); ++i) {
     Tensor direction = gradients[i];
@@ -170,6 +171,11 @@ void GroupedOptimizer::average(Group& group, const std::optional<Tensor>& skippe
 
 GroupedOptimizer::Update GroupedOptimizer::step(double factor, const Tensor& loss_scale,
                                                 const Skips& skips) {
+  return step([&](const TrainConfig&) { return factor; }, loss_scale, skips);
+}
+
+GroupedOptimizer::Update GroupedOptimizer::step(const Factor& factor, const Tensor& loss_scale,
+                                                const Skips& skips) {
   const at::NoGradGuard no_grad;
   std::vector<std::vector<Tensor>> gradients;
   std::vector<Tensor> all;
@@ -184,7 +190,6 @@ GroupedOptimizer::Update GroupedOptimizer::step(double factor, const Tensor& los
   // The fused update divides every gradient by the divisor as it reads it, so neither clipping nor
   // the loss scale needs a pass over memory of its own.
   Scales scales;
-  scales.factor = factor;
   if (loss_scale.defined()) {
     // If any gradient is not finite, the norm is not finite.
     out.skipped = out.found_inf = out.norm.isfinite().logical_not().to(at::kFloat);
@@ -203,10 +208,11 @@ GroupedOptimizer::Update GroupedOptimizer::step(double factor, const Tensor& los
   step_.add_(1);
   if (scales.skipped) step_.sub_(*scales.skipped);
   for (size_t i = 0; i < groups_.size(); ++i) {
+    const double lr = groups_[i].lr * factor(groups_[i].schedule);
     if (groups_[i].kind == Optimizer::muon) {
-      update_muon(groups_[i], gradients[i], scales);
+      update_muon(groups_[i], gradients[i], scales, lr);
     } else {
-      update_adamw(groups_[i], gradients[i], scales);
+      update_adamw(groups_[i], gradients[i], scales, lr);
     }
     average(groups_[i], scales.skipped);
   }
@@ -237,7 +243,7 @@ NamedTensors GroupedOptimizer::state() const {
   return out;
 }
 
-void GroupedOptimizer::load(const TensorMap& state, const std::string& origin) {
+void GroupedOptimizer::load(const StoredTensors& state, const std::string& origin) {
   const at::NoGradGuard no_grad;
   const auto averages = static_cast<size_t>(std::ranges::count_if(
       state, [](const auto& entry) { return entry.first.starts_with(kAveragePrefix); }));

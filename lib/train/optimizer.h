@@ -22,8 +22,9 @@ namespace mythos {
 // Weight decay is decoupled, lr·decay·w, and of matrices only. Groups have their own learning
 // rates and decays: rates of AdamW's matrices scale by lr_base_width/dim in wider models (Yang et
 // al. 2022, the rule of Adam; Muon's scale does not depend on the width), and train.param_groups
-// sets both by name. With cautious_decay only numbers that the update moves towards zero decay
-// (Chen et al. 2025, arXiv 2510.12402). With ema_decay an average of the weights is kept beside.
+// sets both by name, and the schedule of the rates. With cautious_decay only numbers that the
+// update moves towards zero decay (Chen et al. 2025, arXiv 2510.12402). With ema_decay an average
+// of the weights is kept beside.
 class GroupedOptimizer {
  public:
   GroupedOptimizer(const Parameters& parameters, const TrainConfig& config);
@@ -47,12 +48,17 @@ class GroupedOptimizer {
   // change nothing: [] fp32 on the device, 1 or 0.
   using Skips = std::function<Tensor(const Tensor& norm)>;
 
-  // Updates the parameters from their gradients, and uses those up. `factor` is the schedule's
-  // (schedule_factor()); each group multiplies its own peak by it. The gradients are divided by
+  // What a step multiplies a group's peak learning rate by, from the configuration with the group's
+  // own schedule (schedule_factor()).
+  using Factor = std::function<double(const TrainConfig& schedule)>;
+
+  // Updates the parameters from their gradients, and uses those up. The gradients are divided by
   // `loss_scale` [] fp32 if it is defined, then scaled so that their global norm is at most
   // clip_norm (Pascanu et al. 2013). A parameter without a gradient counts as having a gradient of
   // zero. A step that is skipped leaves parameters and state as they are. Nothing here waits for
   // the device.
+  Update step(const Factor& factor, const Tensor& loss_scale = {}, const Skips& skips = {});
+  // The update with one factor for all groups.
   Update step(double factor, const Tensor& loss_scale = {}, const Skips& skips = {});
 
   // Removes all gradients.
@@ -61,15 +67,16 @@ class GroupedOptimizer {
   // The optimizer's state: "exp_avg.NAME" and "exp_avg_sq.NAME", or "momentum.NAME", of every
   // trained parameter; "ema.NAME" of each, if averages are kept; then "step" [] fp32.
   NamedTensors state() const;
-  // Restores a state exactly. Averages begin with the parameters if the state has none, and those
-  // that are not kept any more are dropped. Fails (data), naming the tensor and `origin`, if one is
-  // missing or unknown, or a shape differs.
-  void load(const TensorMap& state, const std::string& origin);
+  // Restores a state exactly, one tensor after the other. Averages begin with the parameters if the
+  // state has none, and those that are not kept any more are dropped. Fails (data), naming the
+  // tensor and `origin`, if one is missing or unknown, or a shape differs.
+  void load(const StoredTensors& state, const std::string& origin);
 
  private:
   struct Group {
     Optimizer kind = Optimizer::adamw;
-    double lr = 0, weight_decay = 0;
+    double lr = 0, weight_decay = 0;  // the peak, and its decay
+    TrainConfig schedule;
     std::vector<std::string> names;
     std::vector<Tensor> parameters;
     std::vector<Tensor> exp_avg, exp_avg_sq;  // AdamW
@@ -79,14 +86,16 @@ class GroupedOptimizer {
   };
   // What all groups of a step share.
   struct Scales {
-    double factor = 1;
     std::optional<Tensor> divisor;  // of the gradients
     std::optional<Tensor> skipped;
   };
   void add(const TensorDeclaration& declaration, const Tensor& parameter);
   Group& group_of(const TensorDeclaration& declaration);
-  void update_adamw(Group& group, const std::vector<Tensor>& gradients, const Scales& scales);
-  void update_muon(Group& group, const std::vector<Tensor>& gradients, const Scales& scales);
+  // These move a group at the learning rate `lr`.
+  void update_adamw(Group& group, const std::vector<Tensor>& gradients, const Scales& scales,
+                    double lr);
+  void update_muon(Group& group, const std::vector<Tensor>& gradients, const Scales& scales,
+                   double lr);
   void average(Group& group, const std::optional<Tensor>& skipped);
 
   TrainConfig config_;

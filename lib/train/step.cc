@@ -51,7 +51,7 @@ StepResult forward_backward(const Config& config, const Parameters& parameters,
                             const std::function<void()>& before_last, const PassCalls& passes) {
   const auto device = parameters.items().front().tensor.device();
   ForwardOptions options;
-  options.grad_loops = backprop_loops(config.train, config.model);
+  options.grad_loops = backprop_loops(config);
   options.recompute = config.train.recompute;
   options.blocks = passes.blocks;
   options.experts = passes.experts;

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "../scratch.h"
+#include "arch/muon_update.h"
 #include "arch/plan_report.h"
 #include "arch/rank_memory.h"
 #include "arch/tensors.h"
@@ -203,6 +204,8 @@ TEST(Plan, LoopsWithoutGradientsCostTheirForwardPass) {
     const Plan plan = make_plan(config.model, loops, 64);
     return static_cast<double>(plan.matrix_macs_per_token + plan.attention_macs_per_token);
   };
+  EXPECT_DOUBLE_EQ(training_flops(config, 9, 64), 2 * macs(9) + 4 * macs(4));  // half of 8
+  config.train.backprop_loops = 0;
   EXPECT_DOUBLE_EQ(training_flops(config, 9, 64), 6 * macs(9));
   config.train.backprop_loops = 2;
   EXPECT_DOUBLE_EQ(training_flops(config, 9, 64), 2 * macs(9) + 4 * macs(2));
@@ -220,6 +223,7 @@ TEST(Plan, LoopsWithoutGradientsCostTheirForwardPass) {
 TEST(Plan, ObjectivesPayForWhatTheyCompute) {
   Config config;
   config.model = by_hand();
+  config.train.backprop_loops = 0;
   const auto flops = [&](int64_t loops) { return training_flops(config, loops, 100); };
   const double layer = (2 + 2 * 1) * 4 * 8 + 8 * 8 + 3 * 10 * 8 + 2 * (4 + 4) * 50;
   const double output = layer + 10 * 8;
@@ -293,10 +297,12 @@ TEST(Plan, SizesBeyond63BitsAreRefused) {
 }
 
 TEST(PlanReport, JsonAndTextAgree) {
-  const PlanReport report = make_plan_report("nano", load_preset("nano"), {});
+  const Config config = load_preset("nano");
+  const PlanReport report = make_plan_report("nano", config, {});
   const nlohmann::json out = to_json(report);
   EXPECT_EQ(out["parameters"], report.plan.parameters);
-  EXPECT_EQ(out["bytes"]["optimizer_fp32"], 2 * out["bytes"]["gradients_fp32"].get<int64_t>());
+  EXPECT_EQ(out["bytes"]["optimizer_fp32"], optimizer_bytes(config.model, config.train));
+  EXPECT_EQ(out["bytes"]["update_fp32"], muon_update_bytes(config, 1));
   for (const std::string part : {"weights_", "activations_", "training_"}) {
     EXPECT_EQ(out["bytes"][part + "fp16"], out["bytes"][part + "bf16"]) << part;
     EXPECT_GT(out["bytes"][part + "fp32"], out["bytes"][part + "fp16"]) << part;

@@ -163,6 +163,8 @@ def ours(args, row, kind):
         command += ["--set", "halting=act-reference", "--set", "prelude_norm=false"]
     else:
         command += ["--set", "halting=none"]
+    if subject == "train":
+        command += ["--set", "optimizer=adamw", "--set", "backprop_loops=0"]
     for setting in args.set:
         command += ["--set", setting]
     result = run(command)

@@ -14,6 +14,8 @@ for subject in train decode; do
     'd["facts"]["peak_memory_bytes"] >= max(m["values"]["memory_bytes"] for m in d["measurements"] if "values" in m)'
 done
 
+json < train.json '0 < d["measurements"][0]["values"]["optimizer_share"] < 1'
+
 # The work is the plan's, and shares compare the fastest samples.
 mythos plan --config "$SOURCE/tests/cli/fixtures/small.toml" --json > plan.json
 "$PYTHON" - <<'END'

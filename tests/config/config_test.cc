@@ -135,7 +135,7 @@ Config unusual_depths() {
   c.train.loop_sigma = 0.25;
   c.train.loop_set = "1 2 4";
   c.train.loops_per = LoopsPer::sequence;
-  c.train.backprop_loops = -1;
+  c.train.backprop_loops = 2;
   c.train.loop_curriculum = LoopCurriculum::one_minus_sqrt;
   c.train.loop_curriculum_fraction = 0.75;
   c.objectives.balance = 0.01;
@@ -175,7 +175,7 @@ Config unusual_updates() {
   c.train.muon_lr = 0.015;
   c.train.muon_momentum = 0.9;
   c.train.lr_base_width = 128;
-  c.train.param_groups = "embed.* lr=0.5 decay=0";
+  c.train.param_groups = "embed.* lr=0.5 decay=0; core.* schedule=wsd warmup=9 min=0";
   c.train.cautious_decay = true;
   c.train.ema_decay = 0.999;
   c.train.layout = Layout::fully_sharded;

@@ -4,6 +4,8 @@
 
 #include <string>
 
+#include "config/config.h"
+
 namespace mythos {
 namespace {
 
@@ -80,15 +82,45 @@ TEST(LoopDistribution, ASetGrowsCountByCount) {
 }
 
 TEST(LoopDistribution, BackpropagationIsOfAllLoopsAGivenNumberOrHalfTheMean) {
-  TrainConfig train;
-  EXPECT_EQ(backprop_loops(train, model_of(7)), 0);
-  train.backprop_loops = 3;
-  EXPECT_EQ(backprop_loops(train, model_of(7)), 3);
-  train.backprop_loops = -1;
-  EXPECT_EQ(backprop_loops(train, model_of(7)), 4);
-  EXPECT_EQ(backprop_loops(train, model_of(1)), 1);
-  train.mean_loops = 8;
-  EXPECT_EQ(backprop_loops(train, model_of(7)), 4);
+  Config config;
+  config.model = model_of(7);
+  EXPECT_EQ(backprop_loops(config), 4);
+  config.train.mean_loops = 8;
+  EXPECT_EQ(backprop_loops(config), 4);
+  config.train.mean_loops = 1;
+  EXPECT_EQ(backprop_loops(config), 0);  // the only loop
+  config.train.mean_loops = 1.5;
+  EXPECT_EQ(backprop_loops(config), 1);
+  config.train.loop_sampling = LoopSampling::set;
+  config.train.mean_loops = 0;
+  config.train.loop_set = "2 4 12";
+  EXPECT_EQ(backprop_loops(config), 3);
+  for (const int64_t given : {0, 3, 20}) {
+    config.train.backprop_loops = given;
+    EXPECT_EQ(backprop_loops(config), given);
+  }
+}
+
+TEST(LoopDistribution, BackpropagationIsOfAllLoopsWhereTheyAllCount) {
+  Config config;
+  config.model = model_of(8);
+  EXPECT_EQ(backprop_loops(config), 4);
+  config.objectives.per_loop = 0.1;
+  EXPECT_EQ(backprop_loops(config), 0);
+  config.train.backprop_loops = 2;  // what is given counts
+  EXPECT_EQ(backprop_loops(config), 2);
+  for (const Halting halting : {Halting::act, Halting::act_reference, Halting::gate}) {
+    Config halts;
+    halts.model = model_of(8);
+    halts.model.halting = halting;
+    EXPECT_EQ(backprop_loops(halts), 0);
+    halts.validate();
+  }
+  Config plain;
+  plain.model = model_of(8);
+  plain.model.injection = Injection::none;
+  EXPECT_EQ(backprop_loops(plain), 0);
+  plain.validate();
 }
 
 // What a warning says of these numbers of loops, one after the other.

@@ -36,16 +36,40 @@ TEST(ParamGroups, AreReadInTheirOrder) {
   EXPECT_EQ(param_group_of("norm.weight", groups).lr_factor, std::nullopt);
 }
 
+TEST(ParamGroups, MayHaveASchedule) {
+  const auto groups = parse_param_groups("core.* schedule=constant warmup=0 min=1; a min=0.5");
+  TrainConfig run;
+  run.schedule = Schedule::wsd;
+  const TrainConfig core = with_schedule_of(run, param_group_of("core.0.wo.weight", groups));
+  EXPECT_EQ(core.schedule, Schedule::constant);
+  EXPECT_EQ(core.warmup_steps, 0);
+  EXPECT_EQ(core.min_lr_ratio, 1);
+  TrainConfig a = with_schedule_of(run, param_group_of("a", groups));
+  EXPECT_EQ(a.min_lr_ratio, 0.5);
+  a.min_lr_ratio = run.min_lr_ratio;
+  EXPECT_EQ(a, run);  // all else is the run's
+  EXPECT_EQ(with_schedule_of(run, param_group_of("b", groups)), run);
+}
+
 TEST(ParamGroups, MistakesAreNamed) {
   for (const auto& [text, what] : std::vector<std::pair<std::string, std::string>>{
            {"embed.*", "\"embed.*\": sets nothing"},
            {"lr=0.1", "begins without a pattern"},
-           {"a lr=0.1; b rate=3", "\"b rate=3\": 'rate=3' is neither lr=FACTOR nor decay=VALUE"},
-           {"a lr", "'lr' is neither"},
-           {"a lr=", "lr=: expected a number from 0 to 1000"},
-           {"a lr=-1", "lr=-1: expected a number"},
-           {"a decay=nan", "decay=nan: expected a number"},
-           {"a lr=1 lr=2", "lr is set twice"}}) {
+           {"a lr=0.1; b rate=3",
+            "\"b rate=3\": 'rate=3' is no setting; expected \"PATTERN lr=FACTOR"},
+           {"a lr", "'lr' is no setting"},
+           {"a lr=", "\"a lr=\": lr = \"\": expected a number, 0 to 1000"},
+           {"a lr=-1", "lr = -1: out of range; allowed: 0 to 1000"},
+           {"a decay=nan", "decay = nan: out of range"},
+           {"a lr=1 lr=2", "lr is set twice"},
+           {"a schedule=cosin",
+            "\"a schedule=cosin\": schedule = \"cosin\": expected one of cosine, linear-cooldown, "
+            "constant, wsd, inverse-sqrt. Did you mean 'cosine'?"},
+           {"a schedule=", "schedule = \"\": expected one of cosine"},
+           {"a schedule=wsd schedule=wsd", "schedule is set twice"},
+           {"a warmup=1.5", "warmup = 1.5: expected a whole number"},
+           {"a warmup=-1", "warmup = -1: out of range"},
+           {"a min=2", "min = 2: out of range; allowed: 0 to 1"}}) {
     const std::string message =
         error_of(ErrorKind::usage, [text = text] { parse_param_groups(text); });
     EXPECT_TRUE(contains(message, "train.param_groups")) << message;

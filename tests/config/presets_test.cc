@@ -34,6 +34,9 @@ TEST(Presets, MythosIsOpenMythosCorrected) {
     reference.model.halting = Halting::none;
     reference.model.prelude_norm = true;
     reference.train.loop_sampling = LoopSampling::poisson;
+    reference.model.residual_init = ResidualInit::scaled;
+    reference.train.optimizer = Optimizer::muon;
+    reference.train.backprop_loops = -1;
     EXPECT_EQ(load_preset(std::string("mythos-") + size), reference) << size;
   }
 }
@@ -65,8 +68,11 @@ TEST(Presets, ThePlainTransformerNormalisesItsEmbedding) {
   EXPECT_EQ(gpt.core_layers + gpt.coda_layers, 8);
 }
 
-TEST(Presets, NanoIsTheDefaultConfiguration) {
-  EXPECT_EQ(load_preset("nano").model, ModelConfig());
+TEST(Presets, NanoIsTheDefaultConfigurationButForItsStart) {
+  ModelConfig nano = load_preset("nano").model;
+  EXPECT_EQ(nano.residual_init, ResidualInit::scaled);
+  nano.residual_init = ResidualInit::normal;
+  EXPECT_EQ(nano, ModelConfig());
 }
 
 TEST(Presets, UnknownNameIsSuggested) {

@@ -35,6 +35,7 @@ TEST(Length, SetsTheSteps) {
 TEST(Length, CountsFlopsAtTheMeanNumberOfLoops) {
   Config config = config_with("1e15f");
   config.train.mean_loops = 2.5;
+  config.train.backprop_loops = 0;
   const auto macs = [&](int64_t loops) {
     const Plan plan = make_plan(config.model, loops, 256);
     return static_cast<double>(plan.matrix_macs_per_token + plan.attention_macs_per_token);

@@ -5,11 +5,14 @@
 
 #include <cmath>
 #include <map>
+#include <numbers>
 #include <set>
 
 #include "../device.h"
 #include "../scratch.h"
+#include "checkpoint/slices.h"
 #include "train/optimizer.h"
+#include "train/schedule.h"
 
 namespace mythos {
 namespace {
@@ -58,7 +61,7 @@ TEST_P(Muon, GivesThePolarFactorsOfTheSvd) {
 }
 
 TEST_P(Muon, TakesExpertsAndPartsOfPackedMatricesApart) {
-  for (const int64_t stack_numbers : {int64_t{1} << 26, int64_t{1}}) {
+  for (const int64_t stack_numbers : {int64_t{1} << 26, int64_t{60}, int64_t{1}}) {
     const Tensor plain = normal({5, 6}, 1), same_shape = normal({5, 6}, 2);
     const Tensor experts = normal({3, 8, 6}, 3);  // two parts of 4 rows each
     const Tensor heads = normal({12, 6}, 4);      // 4 blocks of 2 rows and 1 row
@@ -265,6 +268,42 @@ TEST_P(Groups, HaveTheirOwnRatesAndDecays) {
   EXPECT_TRUE(at::allclose(parameters.at("head.weight"), head, 1e-5, 1e-8));
 }
 
+// One update in step 7 of 10, whose cosine from 1 to 0.1 is at 0.1 + 0.45·(1 + cos 0.8π).
+TEST_P(Groups, FollowTheirOwnSchedules) {
+  const ModelConfig model = packed_model(Attention::gqa);
+  const auto factor_of = [](const std::string& name) {
+    if (name == "embed.weight") return 8.0 / 20;      // still warming up
+    if (name == "norm.weight") return 1 - 0.5 * 0.5;  // half of a cooldown to 0.5 is done
+    if (name.starts_with("core.0.attn")) return 1.0;  // constant
+    return 0.1 + 0.45 * (1 + std::cos(0.8 * std::numbers::pi));  // the run's
+  };
+  for (const Optimizer kind : {Optimizer::adamw, Optimizer::muon}) {
+    TrainConfig config = muon_config();
+    config.optimizer = kind;
+    config.weight_decay = 0;
+    config.steps = 10;
+    config.warmup_steps = 0;
+    Parameters scheduled(model, device_), whole(model, device_), before(model, device_);
+    for (Parameters* each : {&scheduled, &whole, &before}) each->initialize(model, 5);
+    set_random_gradients(scheduled, 3);
+    set_random_gradients(whole, 3);
+    GroupedOptimizer(whole, config).step(1);
+    config.param_groups =
+        "embed.* warmup=20; norm.* schedule=linear-cooldown min=0.5; core.0.attn* "
+        "schedule=constant";
+    GroupedOptimizer(scheduled, config).step([](const TrainConfig& schedule) {
+      return schedule_factor(schedule, 7);
+    });
+    for (const Parameters::Item& item : scheduled.items()) {
+      if (!is_trained(item.use)) continue;
+      const Tensor old = before.at(item.name).detach();
+      const Tensor want = (whole.at(item.name).detach() - old) * factor_of(item.name);
+      EXPECT_GT(want.abs().max().item<double>(), 1e-4) << item.name;
+      EXPECT_LT((item.tensor.detach() - old - want).abs().max().item<double>(), 1e-6) << item.name;
+    }
+  }
+}
+
 TEST_P(Groups, DecayCautiouslyWhereTheUpdateMovesTowardsZero) {
   const ModelConfig model = packed_model(Attention::mla);
   for (const Optimizer kind : {Optimizer::adamw, Optimizer::muon}) {
@@ -352,7 +391,7 @@ TEST_P(Groups, GoOnFromTheirStateBitForBit) {
   }
   other.load(clones(values_of(one)), "test");
   GroupedOptimizer second(other, every_part());
-  second.load(clones(first.state()), "test");
+  second.load(joined(clones(first.state()), {}, "test"), "test");
   set_random_gradients(one, 9);
   set_random_gradients(other, 9);
   first.step(0.5);
@@ -408,10 +447,10 @@ TEST_P(Groups, BeginAveragesWithTheWeightsWhereAStateHasNone) {
   set_random_gradients(parameters, 1);
   without.step(1);
   GroupedOptimizer with(parameters, every_part());
-  with.load(clones(without.state()), "test");
+  with.load(joined(clones(without.state()), {}, "test"), "test");
   const TensorMap state = clones(with.state());
   EXPECT_TRUE(at::equal(state.at("ema.embed.weight"), parameters.at("embed.weight")));
-  without.load(state, "test");
+  without.load(joined(state, {}, "test"), "test");
   EXPECT_EQ(clones(without.state()).count("ema.embed.weight"), 0U);
 }
 

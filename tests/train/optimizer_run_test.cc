@@ -2,11 +2,14 @@
 #include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <stdexcept>
 
 #include "../device.h"
 #include "../scratch.h"
 #include "../small_data.h"
+#include "base/glob.h"
 #include "base/log.h"
 #include "base/strings.h"
 #include "checkpoint/checkpoint.h"
@@ -58,6 +61,43 @@ TEST_P(OptimizerRun, GoesOnBitForBit) {
     const auto read = [&](const char* run) { return read_file(scratch_ / run / "latest" / file); };
     EXPECT_TRUE(read("cut") == read("other")) << file;
     EXPECT_FALSE(read("cut") == read("whole")) << file;
+  }
+}
+
+// The run's rate is 0 at its last step, that of the attention stays at its peak.
+TEST_P(OptimizerRun, GroupsFollowTheirOwnSchedulesAndGoOnBitForBit) {
+  const std::vector<std::string> assignments = {
+      "train.param_groups=core.*.attn.* schedule=constant warmup=1", "train.min_lr_ratio=0",
+      "train.save_every=1", "train.log_every=1", "train.keep_last=0"};
+  EXPECT_EQ(train(options("whole", assignments)).step, 6);
+  const fs::path run = scratch_ / "whole";
+  const LoadedCheckpoint before = load_checkpoint(run / "step-000005", device_);
+  const LoadedCheckpoint after = load_checkpoint(run / "step-000006", device_);
+  for (const Parameters::Item& item : after.model->parameters.items()) {
+    if (!is_trained(item.use)) continue;
+    const bool stays = at::equal(item.tensor, before.model->parameters.at(item.name));
+    EXPECT_EQ(stays, !matches_glob("core.*.attn.*", item.name)) << item.name;
+  }
+  const std::vector<std::string> lines = split(trim(read_file(run / "metrics.jsonl")), '\n');
+  EXPECT_TRUE(std::ranges::any_of(lines, [](const std::string& line) {
+    const nlohmann::json metrics = nlohmann::json::parse(line);
+    return metrics.at("step") == 6 && metrics.contains("lr") && metrics["lr"] == 0.0;
+  }));
+
+  TrainOptions cut = options("cut", assignments);
+  cut.after_backward = [](int64_t step, const Parameters&) {
+    if (step == 4) throw std::runtime_error("cut");
+  };
+  EXPECT_THROW(train(cut), std::runtime_error);
+  TrainOptions resume = options("cut", {});
+  resume.config.reset();
+  resume.resume = true;
+  EXPECT_EQ(train(resume).first_step, 4);
+  for (const char* file : {"model.safetensors", "optimizer.safetensors"}) {
+    const auto read = [&](const char* name) {
+      return read_file(scratch_ / name / "latest" / file);
+    };
+    EXPECT_TRUE(read("cut") == read("whole")) << file;
   }
 }
 

@@ -7,6 +7,7 @@
 
 #include "../device.h"
 #include "../scratch.h"
+#include "checkpoint/slices.h"
 #include "train/loss_scaler.h"
 
 namespace mythos {
@@ -148,7 +149,7 @@ TEST_P(AdamWTest, StateRestoresExactly) {
   for (const auto& item : one.items()) values[item.name] = item.tensor.detach().clone();
   other.load(values, "test");
   GroupedOptimizer second(other, train_config());
-  second.load(state, "test");
+  second.load(joined(state, {}, "test"), "test");
   set_gradients(one, 9, 1.0);
   set_gradients(other, 9, 1.0);
   first.step(1);
@@ -170,7 +171,8 @@ TEST_P(AdamWTest, StateThatDoesNotFitIsRefused) {
   surplus["exp_avg.unknown"] = at::zeros({1});
   reshaped["exp_avg.norm.weight"] = at::zeros({3});
   const auto message = [&](const TensorMap& bad) {
-    return error_of(ErrorKind::data, [&] { optimizer.load(bad, "RUN/step-000007"); });
+    return error_of(ErrorKind::data,
+                    [&] { optimizer.load(joined(bad, {}, "test"), "RUN/step-000007"); });
   };
   EXPECT_TRUE(contains(message(missing), "exp_avg_sq.norm.weight"));
   EXPECT_TRUE(contains(message(missing), "RUN/step-000007"));

@@ -24,21 +24,18 @@ struct RunMemory {
 
 // Trains `config` with a fixed number of loops on DIRECTORY/shards; nothing is saved. `ranks` may
 // be null.
-inline RunMemory run_memory(const fs::path& directory, const Config& config, int64_t loops,
-                            Ranks* ranks) {
+inline RunMemory run_memory(const fs::path& directory, Config config, int64_t loops, Ranks* ranks) {
   at::set_num_threads(1);
   set_log_level(LogLevel::error);
   count_tensor_memory();
+  config.train.loop_sampling = LoopSampling::fixed;
+  config.train.mean_loops = static_cast<double>(loops);
   TrainOptions options;
   options.config = config;
-  options.assignments = {"train.steps=9",
-                         "train.warmup_steps=0",
-                         "train.log_every=1000",
-                         "train.save_every=0",
-                         "train.val_every=0",
-                         "train.loop_sampling=fixed",
-                         "train.mean_loops=" + std::to_string(loops),
-                         "model.vocab_size=" + std::to_string(config.model.vocab_size)};
+  options.assignments = {
+      "train.steps=9",        "train.warmup_steps=0",
+      "train.log_every=1000", "train.save_every=0",
+      "train.val_every=0",    "model.vocab_size=" + std::to_string(config.model.vocab_size)};
   options.data = {{directory / "shards", std::nullopt}};
   options.run = directory / "run";
   options.device = "cpu";
