@@ -107,9 +107,9 @@ def sources_of(script, bin_folder):
     scripts = sorted(script.parent.iterdir())
     text = "".join(f"{path.name}\n{path.read_text()}" for path in scripts)
     programs = ["mythos"] + sorted({f"mythos-{verb}" for verb in re.findall(r"^mythos ([a-z-]+)", text, re.M)})
-    for program in programs:
-        status = (bin_folder / program).stat()
-        text += f"{program} {status.st_mtime_ns} {status.st_size}\n"
+    for path in (bin_folder / program for program in programs):
+        if path.exists():  # a build without LibTorch has not all
+            text += f"{path.name} {path.stat().st_mtime_ns} {path.stat().st_size}\n"
     return text
 
 
