@@ -6,7 +6,7 @@ a model trained to few steps solves problems of more steps when it runs more loo
 
 Two things make the looped model learn within minutes: the loss of every loop's state, so that each answers what it can
 by then, and rows of which half are easy, so that a step is learned before chains of steps are."""
-from lab import Lab, mean, percent, task_model, task_training
+from lab import LOOP_OBJECTIVES, Lab, mean, percent, task_model, task_training
 
 
 def main():
@@ -23,15 +23,14 @@ def main():
     }
     model = task_model(width, heads, prelude_layers=1, injection="lti", ffn_dim=2 * width,
                        max_loop_iters=lab.pick(2, 6, 6))
-    training = task_training(lab.steps(4, 1500, 20_000), lab.pick(4, 16, 64), lab.pick(64, 128, 512),
+    training = task_training(lab.steps(4, 1000, 20_000), lab.pick(4, 16, 64), lab.pick(64, 128, 512),
                              lab.pick(1e-3, 3e-3, 1e-3), loop_sampling="poisson")
-    objectives = dict(next_token=0.0, per_loop=1.0, fixed_point=0.1)
     for task, (easy, trained, tested, options, unit) in tasks.items():
         count = lab.pick(300, 200_000, 2_000_000)
         data = [lab.task_data(task, count, seed, "--difficulty", f"1..{most}", *options, eos=False)
                 for seed, most in ((1, easy), (2, trained))]
         test = lab.rows(task, lab.pick(60, 3000, 20_000), 1_000_000, "--difficulty", f"1..{tested}", *options)
-        looped = lab.config(task, model, training, objectives)
+        looped = lab.config(task, model, training, LOOP_OBJECTIVES)
         plain = lab.write(lab.out / f"{task}-plain.toml", lab.mythos("plan", "--match-params", looped, "--toml")[1])
         scores, twins = [], []
         for seed in lab.seeds:

@@ -13,7 +13,7 @@ def main():
     lab = Lab("hops", __doc__)
     depth = lab.pick(2, 4, 6)
     width, heads = lab.pick((16, 2), (64, 4), (256, 8))
-    steps = lab.steps(4, 1500, 100_000)
+    steps = lab.steps(4, 1000, 100_000)
     count = lab.pick(300, 200_000, 4_000_000)
     hops, length, symbols = lab.pick((2, 16, 4), (3, 16, 4), (32, 256, 4))
     operands = lab.pick(2, 3, 32)

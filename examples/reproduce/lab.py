@@ -162,10 +162,10 @@ class Lab:
             shares[row["difficulty"]] = {at["loops"]: at["accuracy"] for at in row["loops"]}
         return shares, report
 
-    def likelihood(self, run, data, loops):
+    def likelihood(self, run, data, loops, *options):
         """{loops: row} of 'mythos eval' on the validation split."""
         report = self.json("eval", "--checkpoint", run, "--data", data, "--loops", ",".join(map(str, loops)),
-                           *self.device)
+                           *options, *self.device)
         return {row["loops"]: row for row in report["loops"]}
 
     # Results
@@ -271,7 +271,7 @@ def escape(text):
 # queries and keys, and a short base of the rotation, let a head look a fixed number of characters back.
 TASK_MODEL = dict(vocab_size=97, max_seq_len=512, attention="gqa", attention_bias="qk", qk_norm=True, rope_theta=100,
                   ffn="dense", prelude_layers=0, coda_layers=0, core_layers=1, injection="none", prelude_norm=True,
-                  loop_embedding="none", lora_rank=0)
+                  residual_init="normal", loop_embedding="none", lora_rank=0)
 
 
 def task_model(width, heads, **changes):
@@ -282,4 +282,25 @@ def task_model(width, heads, **changes):
 def task_training(steps, batch_size, seq_len, lr, **changes):
     return {**dict(steps=steps, batch_size=batch_size, seq_len=seq_len, lr=lr, packing="best-fit", optimizer="muon",
                    warmup_steps=min(200, steps // 10), weight_decay=0.01, val_every=0, val_tokens=4096, save_every=0,
-                   log_every=max(1, steps // 20), keep_last=1, loop_sampling="fixed"), **changes}
+                   log_every=max(1, steps // 20), keep_last=1, loop_sampling="fixed", backprop_loops=0), **changes}
+
+
+# Objectives of a looped model on tasks: each loop answers what it can by then, and more loops than in training leave a
+# result as it is.
+LOOP_OBJECTIVES = dict(next_token=0.0, per_loop=1.0, fixed_point=0.1)
+
+
+# A small transformer for text: one layer before the loop, one in it and one behind it.
+TEXT_MODEL = dict(attention="gqa", qk_norm=True, ffn="dense", injection="lti", initial_state="zero",
+                  residual_init="scaled", loop_embedding="none", lora_rank=0)
+
+
+def text_model(vocabulary, width, heads, loops, **changes):
+    return {**TEXT_MODEL, "vocab_size": vocabulary, "dim": width, "n_heads": heads, "n_kv_heads": heads,
+            "ffn_dim": 4 * width, "max_loop_iters": loops, **changes}
+
+
+def text_training(steps, batch_size, seq_len, lr, **changes):
+    return {**dict(steps=steps, batch_size=batch_size, seq_len=seq_len, optimizer="muon", lr=lr, muon_lr=lr,
+                   warmup_steps=steps // 20, val_every=0, val_tokens=4096, save_every=0, keep_last=1,
+                   loop_sampling="fixed", backprop_loops=0), **changes}

@@ -6,7 +6,7 @@ multi-head attention and is no worse; (Dai et al. 2024, DeepSeekMoE, arXiv 2401.
 feed-forward that costs as much."""
 import json
 
-from lab import Lab, mean
+from lab import Lab, mean, text_model, text_training
 
 
 def text_rows(lab):
@@ -27,22 +27,19 @@ def main():
     width, heads = lab.pick((32, 2), (128, 4), (512, 8))
     loops = lab.pick(2, 4, 8)
     expert = lab.pick(16, 96, 384)
-    steps = lab.steps(4, 1200, 30_000)
-    base = dict(vocab_size=vocabulary, dim=width, n_heads=heads, n_kv_heads=heads, attention="gqa", ffn="dense",
-                ffn_dim=4 * expert, n_experts=8, n_experts_per_tok=2, n_shared_experts=1, expert_dim=expert,
-                kv_lora_rank=width // 4, q_lora_rank=width // 2, qk_rope_head_dim=8,
-                qk_nope_head_dim=width // heads // 2, v_head_dim=width // heads, max_loop_iters=loops,
-                loop_embedding="none", lora_rank=0)
+    steps = lab.steps(4, 500, 30_000)
+    base = text_model(vocabulary, width, heads, loops, ffn_dim=4 * expert, n_experts=8, n_experts_per_tok=2,
+                      n_shared_experts=1, expert_dim=expert, kv_lora_rank=width // 4, q_lora_rank=width // 2,
+                      qk_rope_head_dim=8, qk_nope_head_dim=width // heads // 2, v_head_dim=width // heads)
     # Two routed experts and a shared one of twice their width cost what a dense one of four times the width does.
     models = {
         "multi-head, dense": {}, "grouped-query, dense": dict(n_kv_heads=max(1, heads // 4)),
-        "latent (MLA), dense": dict(attention="mla"), "multi-head, experts": dict(ffn="moe"),
+        "latent (MLA), dense": dict(attention="mla", qk_norm=False), "multi-head, experts": dict(ffn="moe"),
     }
     paper = {"grouped-query, dense": "smaller cache, slightly worse", "latent (MLA), dense": "small cache, no worse",
              "multi-head, experts": "better than dense"}
-    training = dict(steps=steps, batch_size=lab.pick(2, 8, 64), seq_len=lab.pick(32, 128, 1024),
-                    lr=lab.pick(1e-3, 2e-3, 6e-4), loop_sampling="poisson", val_every=0, save_every=0, val_tokens=4096,
-                    warmup_steps=steps // 20)
+    training = text_training(steps, lab.pick(2, 8, 64), lab.pick(32, 128, 1024), 2e-2,
+                             loop_sampling="poisson")
     rows, points, routed = [], {}, []
     for name, changes in models.items():
         config = lab.config(name.translate(str.maketrans(" ", "-", ",()")), {**base, **changes}, training)

@@ -5,7 +5,7 @@ The claim (Prairie et al. 2026, Parcae, arXiv 2604.12946): with more loops at te
 saturating exponential."""
 import math
 
-from lab import Lab, mean
+from lab import Lab, mean, text_model, text_training
 
 
 def fit(xs, ys, shape):
@@ -31,20 +31,15 @@ def main():
     data, vocabulary = lab.text_data()
     width, heads = lab.pick((32, 2), (128, 4), (512, 8))
     trained = lab.pick(2, 4, 8)
-    model = dict(vocab_size=vocabulary, dim=width, n_heads=heads, n_kv_heads=heads, attention="gqa", qk_norm=True,
-                 ffn="dense", ffn_dim=4 * width, max_loop_iters=trained, injection="zoh", initial_state="zero",
-                 prelude_norm=True, loop_embedding="none", lora_rank=0)
-    steps = lab.steps(4, 2500, 30_000)
-    training = dict(steps=steps, batch_size=lab.pick(2, 8, 64), seq_len=lab.pick(32, 128, 1024),
-                    lr=lab.pick(1e-3, 2e-3, 1e-3), loop_sampling="poisson", val_every=0, save_every=0,
-                    val_tokens=4096, warmup_steps=steps // 20)
-    config = lab.config("looped", model, training)
+    config = lab.config("looped", text_model(vocabulary, width, heads, trained), text_training(
+        lab.steps(4, 1000, 30_000), lab.pick(2, 8, 64), lab.pick(32, 128, 1024), 2e-2,
+        loop_sampling="poisson"))
     loops = list(range(1, lab.pick(4, 4, 4) * trained + 1))
     runs = [run for seed in lab.seeds if (run := lab.train("looped", config, data, seed))]
     if not runs:
         print("every run diverged")
         return
-    rows = [lab.likelihood(run, data, loops) for run in runs]
+    rows = [lab.likelihood(run, data, loops, "--max-tokens", 65536) for run in runs]
     losses = [mean(r[n]["loss"] for r in rows) for n in loops]
     exponential = fit(loops, losses, lambda x, c: math.exp(-c * x))
     power = fit(loops, losses, lambda x, c: x ** -c)

@@ -5,7 +5,7 @@ The claim (Saunshi et al. 2025, arXiv 2502.17416; Prairie et al. 2026, arXiv 260
 better than a plain one with as many parameters, and not quite as well as one that costs as much."""
 import json
 
-from lab import Lab, mean
+from lab import Lab, mean, text_model, text_training
 
 
 def main():
@@ -13,13 +13,9 @@ def main():
     data, vocabulary = lab.text_data()
     width, heads = lab.pick((32, 2), (128, 4), (768, 12))
     loops = lab.pick(2, 4, 8)
-    steps = lab.steps(4, 2000, 50_000)
-    looped = lab.config("looped", dict(
-        vocab_size=vocabulary, dim=width, n_heads=heads, n_kv_heads=heads, attention="gqa", qk_norm=True, ffn="dense",
-        ffn_dim=4 * width, max_loop_iters=loops, injection="zoh", initial_state="zero", loop_embedding="none",
-        lora_rank=0), dict(
-        steps=steps, batch_size=lab.pick(2, 8, 64), seq_len=lab.pick(32, 128, 1024), lr=lab.pick(1e-3, 2e-3, 6e-4),
-        loop_sampling="fixed", val_every=0, save_every=0, val_tokens=4096, warmup_steps=steps // 20))
+    steps = lab.steps(4, 1000, 50_000)
+    looped = lab.config("looped", text_model(vocabulary, width, heads, loops), text_training(
+        steps, lab.pick(2, 8, 64), lab.pick(32, 128, 1024), 2e-2))
     configs = {"looped": looped}
     for by in ("params", "flops"):
         configs[f"plain, equal {by}"] = lab.write(
