@@ -86,11 +86,7 @@ int main(int argc, char** argv) {
       "mythos export --checkpoint runs/ouro --format hf --dtype bf16 --output exports/ouro\n"
       "mythos export --checkpoint runs/qwen3 --format gguf --dtype bf16 --output exports/gguf";
   command.options = [&](CLI::App& app) {
-    app.add_option("--checkpoint", options.checkpoint,
-                   "Run folder, step folder, or a published model's folder")
-        ->type_name("RUN")
-        ->required();
-    add_ema_option(app, options.load_for);
+    add_checkpoint_options(app, options.checkpoint, options.load_for);
     app.add_option("--format", options.format,
                    "safetensors, openmythos, hf or gguf; default: safetensors")
         ->type_name("FORMAT");

@@ -17,8 +17,7 @@ def main():
     training = task_training(lab.steps(4, 1000, 60_000), lab.pick(4, 16, 64), lab.pick(64, 128, 512),
                              lab.pick(1e-3, 3e-3, 1e-3), loop_sampling="poisson")
     count = lab.pick(300, 200_000, 2_000_000)
-    data = [lab.task_data("modular", count, seed, "--difficulty", f"1..{most}", "--modulus", 5, eos=False)
-            for seed, most in ((1, easy), (2, hard))]
+    data = lab.graded_data("modular", count, f"1..{easy}", f"1..{hard}", "--modulus", 5, eos=False)
     test = lab.rows("modular", lab.pick(60, 3000, 20_000), 1_000_000, "--difficulty", f"1..{hard}", "--modulus", 5)
     config = lab.config("modular", model, training, LOOP_OBJECTIVES)
     runs = [run for seed in lab.seeds if (run := lab.train("modular", config, data, seed))]

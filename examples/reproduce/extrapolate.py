@@ -27,8 +27,7 @@ def main():
                              lab.pick(1e-3, 3e-3, 1e-3), loop_sampling="poisson")
     for task, (easy, trained, tested, options, unit) in tasks.items():
         count = lab.pick(300, 200_000, 2_000_000)
-        data = [lab.task_data(task, count, seed, "--difficulty", f"1..{most}", *options, eos=False)
-                for seed, most in ((1, easy), (2, trained))]
+        data = lab.graded_data(task, count, f"1..{easy}", f"1..{trained}", *options, eos=False)
         test = lab.rows(task, lab.pick(60, 3000, 20_000), 1_000_000, "--difficulty", f"1..{tested}", *options)
         looped = lab.config(task, model, training, LOOP_OBJECTIVES)
         plain = lab.write(lab.out / f"{task}-plain.toml", lab.mythos("plan", "--match-params", looped, "--toml")[1])

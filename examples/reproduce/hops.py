@@ -34,8 +34,7 @@ def main():
     for task, (easy, whole, options) in tasks.items():
         # Rows of several answers teach more than those of one; the test asks for one.
         dense = ["--queries", 8] if task == "pointer" else []
-        data = [lab.task_data(task, count, seed, "--difficulty", difficulty, *options, *dense, eos=task == "addition")
-                for seed, difficulty in ((1, easy), (2, whole))]
+        data = lab.graded_data(task, count, easy, whole, *options, *dense, eos=task == "addition")
         test = lab.rows(task, lab.pick(40, 2000, 10_000), 1_000_000, "--difficulty", whole, *options)
         rows, lines = [], {}
         for name, model in models.items():

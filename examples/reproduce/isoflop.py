@@ -6,7 +6,7 @@ loops, and it grows with the budget, as do the tokens: both are power laws of th
 import json
 import math
 
-from lab import Lab, mean, text_model, text_training
+from lab import Lab, mean, measured, text_model, text_training
 
 
 def vertex(points):
@@ -63,13 +63,9 @@ def main():
         tokens = budget / (flops[depths[0]] + slope * (2 ** low - depths[0]))
         best.append((budget, 2 ** low, tokens, edge))
 
-    def cell(found):
-        spread = f" ({min(found):.3f} to {max(found):.3f})" if len(found) > 1 else ""
-        return f"{mean(found):.3f}{spread}"
-
     lab.table("Loss (nats per token) at equal FLOPs", ["FLOPs", *[f"{loops} loops" for loops in depths], "best loops",
                                                        "its tokens"],
-              [[f"{budget:g}", *[cell(losses[budget, loops]) for loops in depths],
+              [[f"{budget:g}", *[measured(losses[budget, loops], 3) for loops in depths],
                 f"{low:.1f}" + (" (at the edge)" if edge else ""), f"{tokens:,.0f}"]
                for budget, low, tokens, edge in best])
     if all(math.isfinite(low) and math.isfinite(tokens) for _, low, tokens, _ in best):

@@ -110,6 +110,11 @@ class Lab:
                         "--output", data, *([] if eos else ["--no-eos"]), rows)
         return data
 
+    def graded_data(self, task, count, easy, whole, *options, eos=True):
+        """Easy rows and rows of all difficulties, as two shards that are drawn from alike."""
+        return [self.task_data(task, count, seed, "--difficulty", difficulty, *options, eos=eos)
+                for seed, difficulty in ((1, easy), (2, whole))]
+
     def text_files(self):
         if self.args.text:
             return self.args.text
@@ -203,11 +208,18 @@ def mean(values):
     return sum(values) / len(values)
 
 
+def measured(values, digits, unit=""):
+    """The mean of values, with the range where there are several; "diverged" where there is none."""
+    if not values:
+        return "diverged"
+    spread = f" ({min(values):.{digits}f} to {max(values):.{digits}f})" if len(values) > 1 else ""
+    return f"{mean(values):.{digits}f}{unit}{spread}"
+
+
 def percent(values):
     """The mean of shares in percent, with the range where there are several."""
     values = [100 * value for value in values]
-    spread = f" ({min(values):.1f} to {max(values):.1f})" if len(values) > 1 else ""
-    return f"{mean(values):.1f}%{spread}"
+    return measured(values, 1, "%")
 
 
 def ticks(low, high, log):

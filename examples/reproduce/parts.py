@@ -6,7 +6,7 @@ multi-head attention and is no worse; (Dai et al. 2024, DeepSeekMoE, arXiv 2401.
 feed-forward that costs as much."""
 import json
 
-from lab import Lab, mean, text_model, text_training
+from lab import Lab, mean, measured, text_model, text_training
 
 
 def text_rows(lab):
@@ -47,9 +47,8 @@ def main():
         cache = plan["cache_per_token"]["bytes"]["bf16"]
         runs = [run for seed in lab.seeds if (run := lab.train(config.stem, config, data, seed))]
         bits = [lab.likelihood(run, data, [loops])[loops]["bits_per_byte"] for run in runs]
-        spread = f" ({min(bits):.4f} to {max(bits):.4f})" if len(bits) > 1 else ""
         rows.append([name, f"{plan['parameters']:,}", f"{plan['macs_per_token']['total']:,}", f"{cache:,}",
-                     f"{mean(bits):.4f}{spread}" if bits else "diverged", paper.get(name, "")])
+                     measured(bits, 4), paper.get(name, "")])
         if bits:
             points[name] = [(cache, mean(bits))]
         if "experts" in name:

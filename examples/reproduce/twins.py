@@ -5,7 +5,7 @@ The claim (Saunshi et al. 2025, arXiv 2502.17416; Prairie et al. 2026, arXiv 260
 better than a plain one with as many parameters, and not quite as well as one that costs as much."""
 import json
 
-from lab import Lab, mean, text_model, text_training
+from lab import Lab, mean, measured, text_model, text_training
 
 
 def main():
@@ -30,8 +30,7 @@ def main():
                 depth = loops if name == "looped" else 1
                 bits.append(lab.likelihood(run, data, [depth])[depth]["bits_per_byte"])
         macs = plan["macs_per_token"]["total"]
-        spread = f" ({min(bits):.4f} to {max(bits):.4f})" if len(bits) > 1 else ""
-        rows.append([name, f"{plan['parameters']:,}", f"{macs:,}", f"{mean(bits):.4f}{spread}" if bits else "diverged",
+        rows.append([name, f"{plan['parameters']:,}", f"{macs:,}", measured(bits, 4),
                      {"looped": "between the two"}.get(name, "better than looped" if "flops" in name else
                                                        "worse than looped")])
         if bits:

@@ -1,7 +1,6 @@
 #include "arch/communication.h"
 
 #include <algorithm>
-#include <map>
 
 #include "arch/expert_share.h"
 #include "arch/plan.h"
@@ -14,50 +13,14 @@
 namespace mythos {
 namespace {
 
-std::vector<TensorDeclaration> trained_tensors_of(const ModelConfig& config) {
-  std::vector<TensorDeclaration> trained = declared_tensors(config);
-  std::erase_if(trained, [](const TensorDeclaration& tensor) { return !is_trained(tensor.use); });
-  return trained;
-}
-
 int64_t sum_bytes(int64_t bytes, int64_t ranks) {
   return 2 * (ranks - 1) * bytes / ranks;
 }
 
-// A rank's share, in numbers, of those tensors of a block that so many ranks hold.
-struct Share {
-  int64_t ranks = 1, numbers = 0;
-};
-
-// The blocks of all trained tensors, and a rank's shares of each.
-struct BlockShares {
-  std::vector<ShardedBlock> blocks;
-  std::vector<std::vector<Share>> shares;
-};
-
-BlockShares block_shares(const Config& config, int64_t ranks) {
-  const std::vector<TensorDeclaration> trained = trained_tensors_of(config.model);
-  std::vector<std::string> names;
-  for (const TensorDeclaration& tensor : trained) names.push_back(tensor.name);
-  BlockShares out;
-  out.blocks = blocks_of(names);
-  for (const ShardedBlock& block : out.blocks) {
-    std::map<int64_t, std::vector<ShardedTensor>> held;  // by the number of ranks
-    for (const size_t i : block.tensors) {
-      const Holders holders = holders_of(config, trained[i], ranks);
-      held[holders.ranks].push_back(
-          {names[i], holders.numel, shard_unit(trained[i], config.train)});
-    }
-    std::vector<Share>& shares = out.shares.emplace_back();
-    for (const auto& [by, tensors] : held) shares.push_back({by, divide(tensors, by).share});
-  }
-  return out;
-}
-
 int64_t share_of(const Config& config, int64_t ranks) {
   int64_t all = 0;
-  for (const std::vector<Share>& shares : block_shares(config, ranks).shares) {
-    for (const Share& share : shares) all += share.numbers;
+  for (const std::vector<BlockPart>& parts : divided_blocks(config, ranks).parts) {
+    for (const BlockPart& part : parts) all += part.layout.share;
   }
   return all;
 }
@@ -66,7 +29,7 @@ int64_t share_of(const Config& config, int64_t ranks) {
 // that so many of `ranks` ranks hold.
 int64_t bucket_sums(const Config& config, int64_t ranks, int64_t holders) {
   int64_t sent = 0, bytes = 0;
-  std::vector<TensorDeclaration> trained = trained_tensors_of(config.model);
+  std::vector<TensorDeclaration> trained = declared_trained(config.model);
   std::erase_if(trained, [&](const auto& tensor) {
     return holders_of(config, tensor, ranks).ranks != holders;
   });
@@ -111,13 +74,13 @@ StepVolume step_volume(const Config& config, int64_t ranks, int64_t passes) {
     }
     return volume;
   }
-  const BlockShares all = block_shares(config, ranks);
+  const DividedBlocks all = divided_blocks(config, ranks);
   for (const BlockCall& call : block_calls(all.blocks, config)) {
     // With whole weights a step sums once and gathers once, after the update.
     if (layout != Layout::fully_sharded && call.gathers) continue;
     const int64_t times = layout == Layout::fully_sharded ? passes : 1;
-    for (const Share& share : all.shares[call.block]) {
-      const int64_t bytes = times * kFloatBytes * share.numbers * (share.ranks - 1);
+    for (const BlockPart& part : all.parts[call.block]) {
+      const int64_t bytes = times * kFloatBytes * part.layout.share * (part.ranks - 1);
       (call.gathers ? volume.all_gather : volume.reduce_scatter) += bytes;
     }
   }
@@ -147,7 +110,7 @@ RankState rank_state(const Config& config, int64_t ranks) {
   const int64_t elsewhere = kFloatBytes * numbers_elsewhere(config, ranks);
   const int64_t weights = weight_bytes(config.model, /*bf16=*/false) - elsewhere;
   int64_t trained = 0;
-  for (const TensorDeclaration& tensor : trained_tensors_of(config.model)) {
+  for (const TensorDeclaration& tensor : declared_trained(config.model)) {
     trained += kFloatBytes * tensor.numel();
   }
   const int64_t optimizer = optimizer_bytes(config.model, config.train);

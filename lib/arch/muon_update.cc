@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <map>
-#include <string>
 #include <utility>
 #include <vector>
 
@@ -13,14 +12,16 @@
 #include "base/whole.h"
 
 namespace mythos {
-
 namespace {
 
-using Shape = std::pair<int64_t, int64_t>;  // rows and columns
-using Matrices = std::map<Shape, int64_t>;  // how many there are
+// How many matrices there are, by rows and columns.
+using Matrices = std::map<std::pair<int64_t, int64_t>, int64_t>;
 
-// The matrices of so many matrices of a stack.
-void add_matrices(const TensorDeclaration& tensor, int64_t stacked, Matrices& matrices) {
+// Adds those that so many numbers of a tensor are; none where Muon does not update it.
+void add_matrices(const TensorDeclaration& tensor, int64_t numbers, const TrainConfig& train,
+                  Matrices& matrices) {
+  if (!is_hidden_matrix(tensor)) return;
+  const int64_t stacked = numbers / shard_unit(tensor, train);
   const size_t last = tensor.shape.size() - 1;
   const int64_t rows = tensor.shape[last - 1], columns = tensor.shape[last];
   int64_t block = 0;
@@ -31,39 +32,25 @@ void add_matrices(const TensorDeclaration& tensor, int64_t stacked, Matrices& ma
   }
 }
 
-// The matrices that each of `ranks` ranks updates: all, or those of its shares (shard_layout.h).
+// The matrices that each of `ranks` ranks updates: all that it holds, or those of its shares.
 std::vector<Matrices> matrices_of_ranks(const Config& config, int64_t ranks) {
-  std::vector<TensorDeclaration> trained = declared_tensors(config.model);
-  std::erase_if(trained, [](const TensorDeclaration& tensor) { return !is_trained(tensor.use); });
-  const auto updated = [](const TensorDeclaration& tensor) { return is_hidden_matrix(tensor); };
   if (ranks == 1 || config.train.layout == Layout::replicated) {
     std::vector<Matrices> all(1);
-    for (const TensorDeclaration& tensor : trained) {
+    for (const TensorDeclaration& tensor : declared_trained(config.model)) {
       const int64_t held = holders_of(config, tensor, ranks).numel;
-      if (updated(tensor)) add_matrices(tensor, held / shard_unit(tensor, config.train), all[0]);
+      add_matrices(tensor, held, config.train, all[0]);
     }
     return all;
   }
-  std::vector<std::string> names;
-  for (const TensorDeclaration& tensor : trained) names.push_back(tensor.name);
   std::vector<Matrices> of_ranks(static_cast<size_t>(ranks));
-  for (const ShardedBlock& block : blocks_of(names)) {
-    std::map<int64_t, std::vector<size_t>> parts;  // by the ranks that hold the tensors
-    for (const size_t i : block.tensors) {
-      parts[holders_of(config, trained[i], ranks).ranks].push_back(i);
-    }
-    for (const auto& [holders, tensors] : parts) {
-      std::vector<ShardedTensor> divided;
-      for (const size_t i : tensors) {
-        divided.push_back({trained[i].name, holders_of(config, trained[i], ranks).numel,
-                           shard_unit(trained[i], config.train)});
-      }
-      for (const ShardPiece& piece : divide(divided, holders).pieces) {
-        const TensorDeclaration& tensor = trained[tensors[piece.tensor]];
-        if (!updated(tensor)) continue;
+  const DividedBlocks divided = divided_blocks(config, ranks);
+  for (const std::vector<BlockPart>& parts : divided.parts) {
+    for (const BlockPart& part : parts) {
+      for (const ShardPiece& piece : part.layout.pieces) {
         // Other holders have as much.
-        add_matrices(tensor, piece.count / shard_unit(tensor, config.train),
-                     of_ranks[static_cast<size_t>(piece.rank * (ranks / holders))]);
+        const int64_t rank = piece.rank * (ranks / part.ranks);
+        add_matrices(divided.trained[piece.tensor], piece.count, config.train,
+                     of_ranks[static_cast<size_t>(rank)]);
       }
     }
   }

@@ -28,8 +28,8 @@ struct PlanReport {
   int64_t gradients_bytes = 0;                                     // fp32, of trained parameters
   int64_t optimizer_bytes = 0;                                     // fp32
   int64_t activations_fp32_bytes = 0, activations_bf16_bytes = 0;  // of one micro-batch, estimated
-  // The sum of what training holds at its peak; in bf16 with the matrices in both types.
   int64_t update_bytes = 0;  // fp32, of Muon's update (muon_update.h)
+  // What training holds at its peak; in bf16 with the matrices in both types.
   int64_t training_fp32_bytes = 0, training_bf16_bytes = 0;
   std::vector<int64_t> contexts;
 

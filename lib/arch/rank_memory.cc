@@ -16,8 +16,7 @@ namespace {
 // gradients as well; of those still to come the gradients of earlier micro-batches. Behind the
 // update: sums of gradients, and of two blocks the share that is sent and the weights that come.
 Whole shared_gradient_bytes(const Config& config, int64_t ranks, bool accumulates) {
-  std::vector<TensorDeclaration> trained = declared_tensors(config.model);
-  std::erase_if(trained, [](const TensorDeclaration& tensor) { return !is_trained(tensor.use); });
+  const std::vector<TensorDeclaration> trained = declared_trained(config.model);
   std::vector<std::string> names;
   Whole to_come = 0, sums = 0;
   for (const TensorDeclaration& tensor : trained) {

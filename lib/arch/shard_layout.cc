@@ -1,9 +1,12 @@
 #include "arch/shard_layout.h"
 
 #include <algorithm>
+#include <map>
 #include <numeric>
 
+#include "arch/expert_share.h"
 #include "arch/plan.h"
+#include "arch/tensors.h"
 
 namespace mythos {
 namespace {
@@ -99,6 +102,31 @@ std::vector<ShardedBlock> blocks_of(const std::vector<std::string>& tensors) {
   // Layers of the core may be frozen, and what else belongs to it comes behind the coda.
   std::ranges::stable_sort(blocks, {}, [](const auto& block) { return section_place(block.name); });
   return blocks;
+}
+
+DividedBlocks divided_blocks(const Config& config, int64_t ranks) {
+  DividedBlocks out;
+  out.trained = declared_trained(config.model);
+  std::vector<std::string> names;
+  for (const TensorDeclaration& tensor : out.trained) names.push_back(tensor.name);
+  out.blocks = blocks_of(names);
+  for (const ShardedBlock& block : out.blocks) {
+    std::map<int64_t, std::vector<size_t>> held;  // by the number of ranks
+    for (const size_t i : block.tensors) {
+      held[holders_of(config, out.trained[i], ranks).ranks].push_back(i);
+    }
+    std::vector<BlockPart>& parts = out.parts.emplace_back();
+    for (const auto& [holders, places] : held) {
+      std::vector<ShardedTensor> tensors;
+      for (const size_t i : places) {
+        tensors.push_back({names[i], holders_of(config, out.trained[i], ranks).numel,
+                           shard_unit(out.trained[i], config.train)});
+      }
+      BlockPart& part = parts.emplace_back(BlockPart{holders, divide(tensors, holders)});
+      for (ShardPiece& piece : part.layout.pieces) piece.tensor = places[piece.tensor];
+    }
+  }
+  return out;
 }
 
 std::vector<bool> gathered_again(const std::vector<ShardedBlock>& blocks, const Config& config) {

@@ -51,6 +51,19 @@ struct ShardedBlock {
 };
 std::vector<ShardedBlock> blocks_of(const std::vector<std::string>& tensors);
 
+// The tensors of a block that so many ranks hold (holders_of()), divided among these.
+struct BlockPart {
+  int64_t ranks = 1;
+  ShardLayout layout;  // of places in the list of trained tensors
+};
+// The blocks of a model's trained tensors, as `ranks` ranks divide them.
+struct DividedBlocks {
+  std::vector<TensorDeclaration> trained;  // declared_trained()
+  std::vector<ShardedBlock> blocks;
+  std::vector<std::vector<BlockPart>> parts;  // by block
+};
+DividedBlocks divided_blocks(const Config& config, int64_t ranks);
+
 // The order in which a backward pass completes the gradients of a model's tensors: of what stands
 // behind the core, then of the core, which all loops add to, then of what stands before it. Places
 // in the list that was given.

@@ -300,8 +300,7 @@ class ShardedWalk {
 ShardedWalk::ShardedWalk(const Config& config, int64_t ranks, const StepShape& shape)
     : loop_outputs_(wants_loop_outputs(config.objectives)),
       core_(static_cast<size_t>(config.model.prelude_layers + 1)) {
-  std::vector<TensorDeclaration> trained = declared_tensors(config.model);
-  std::erase_if(trained, [](const TensorDeclaration& tensor) { return !is_trained(tensor.use); });
+  const std::vector<TensorDeclaration> trained = declared_trained(config.model);
   std::vector<std::string> names;
   for (const TensorDeclaration& tensor : trained) names.push_back(tensor.name);
   const std::vector<ShardedBlock> members = blocks_of(names);

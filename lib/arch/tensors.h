@@ -149,5 +149,7 @@ struct ModelTensors {
 // All stored tensors of a model, in the order of checkpoints. A tensor's place in this list is the
 // stream of random numbers that its initial value comes from.
 std::vector<TensorDeclaration> declared_tensors(const ModelConfig& config);
+// The declarations that are trained.
+std::vector<TensorDeclaration> declared_trained(const ModelConfig& config);
 
 }  // namespace mythos

@@ -7,12 +7,7 @@ data=(--checkpoint "$FIXTURES/run/run" --data "$FIXTURES/text/data" --loops 1,3 
 mythos eval "${data[@]}" > one.json
 for ranks in 2 3; do
   mythos eval "${data[@]}" --nproc $ranks > many.json
-  "$PYTHON" - <<'END'
-import json
-one, many = (json.load(open(name)) for name in ("one.json", "many.json"))
-print([row["loops"] for row in many["loops"]], one["tokens"] == many["tokens"])
-print(max(abs(a["loss"] - b["loss"]) for a, b in zip(one["loops"], many["loops"])) < 1e-6)
-END
+  same_losses one.json many.json 1e-6
 done
 run mythos eval "${data[@]}" --nproc 2 --weights int8
 run mythos eval --checkpoint "$FIXTURES/run/run" --tasks rows.jsonl --nproc 2

@@ -26,12 +26,7 @@ data=(--checkpoint "$FIXTURES/run/run" --data "$FIXTURES/text/data" --loops 1,3 
 for way in "" --decode; do
   mythos eval "${data[@]}" $way > one.json
   mythos eval "${data[@]}" $way --nproc 2 --expert-ranks 2 > two.json
-  "$PYTHON" - <<'END'
-import json
-one, two = (json.load(open(name)) for name in ("one.json", "two.json"))
-print([row["loops"] for row in two["loops"]], one["tokens"] == two["tokens"])
-print(max(abs(a["loss"] - b["loss"]) for a, b in zip(one["loops"], two["loops"])) < 1e-5)
-END
+  same_losses one.json two.json 1e-5
 done
 
 generate --prompt x --expert-ranks 2

@@ -40,6 +40,16 @@ same() {
   if cmp -s "$1" "$2"; then echo "$1 and $2 are the same"; else echo "$1 and $2 DIFFER"; fi
 }
 
+# same_losses ONE OTHER TOLERANCE: whether two files of 'mythos eval --json' measure alike at each loop count.
+same_losses() {
+  "$PYTHON" - "$@" <<'END'
+import json, sys
+one, other = (json.load(open(name)) for name in sys.argv[1:3])
+print([row["loops"] for row in other["loops"]], one["tokens"] == other["tokens"])
+print(max(abs(a["loss"] - b["loss"]) for a, b in zip(one["loops"], other["loops"])) < float(sys.argv[3]))
+END
+}
+
 # wait_for SECONDS CMD…: until CMD succeeds; fails after that long.
 wait_for() {
   local left=$(($1 * 20))
