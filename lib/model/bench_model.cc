@@ -105,11 +105,14 @@ void ModelBenchRun::measure_row(int64_t loops, const ModelWork& work,
   result_.measurements.push_back(std::move(row));
 }
 
-void ModelBenchRun::add_share(const std::string& name, std::span<const double> seconds) {
-  if (options_.profile) return;
-  Measurement& row = result_.measurements.back();
+void ModelBenchRun::measure_part(const std::string& name, const std::function<void()>& repetition) {
+  synchronize(device_);
   Measurement part;
-  part.seconds.assign(seconds.end() - static_cast<ptrdiff_t>(row.seconds.size()), seconds.end());
+  part.seconds = measure(options_.warmup, options_.repeat, [&] {
+    repetition();
+    synchronize(device_);
+  });
+  Measurement& row = result_.measurements.back();
   row.values.emplace_back(name, part.median_seconds() / row.median_seconds());
 }
 

@@ -37,9 +37,9 @@ class ModelBenchRun {
   at::Device device() const { return device_; }
 
   void measure_row(int64_t loops, const ModelWork& work, const std::function<void()>& repetition);
-  // Adds a share of the newest row's time: `seconds` of each repetition, those of the warm-up
-  // first.
-  void add_share(const std::string& name, std::span<const double> seconds);
+  // Times a part of the newest row's work alone, so that no row waits for its parts, and adds the
+  // part's share of the row, median to median.
+  void measure_part(const std::string& name, const std::function<void()>& repetition);
   // Adds the shares of the peaks, fastest sample to fastest sample.
   BenchResult finish();
 
