@@ -53,7 +53,7 @@ void require_finite(const EvalReport& report, const NonFinite& weights) {
 }
 
 // Scores tasks. Answers are computed in one pass, without a cache.
-int run_tasks(const Options& options, const LoadedCheckpoint& loaded, at::Device device) {
+TaskReport measure_tasks(const Options& options, const LoadedCheckpoint& loaded, at::Device device) {
   for (const char* key :
        {"weights", "cache_type", "cache_sharing", "cache_modulo", "cache_basis", "warm_start"}) {
     if (options.decode_options.given(key)) {
@@ -68,45 +68,58 @@ int run_tasks(const Options& options, const LoadedCheckpoint& loaded, at::Device
   score.loops = eval.loops;
   score.batch_size = eval.batch_size;
   score.compute_type = eval.compute_type;
+  score.experts = eval.experts;
   if (eval.decode) {
     score.exit = {eval.decode->exit, eval.decode->threshold()};
     score.state = {eval.decode->state_seed, eval.decode->state_scale};
   }
-  const TaskReport report = score_tasks(loaded, device, score);
-  options.as_json ? print_json(to_json(report)) : print_lines(task_table(report));
-  return 0;
+  return score_tasks(loaded, device, score);
 }
 
-int run(Options& options) {
+// Mistakes that are told before processes start and the checkpoint is read.
+void validate(const Options& options) {
   if (options.tasks.empty() == options.eval.data.empty()) {
     fail(ErrorKind::usage, "give one of --data DIR and --tasks FILE");
   }
+  options.decode_options.resolve({});
+  options.ranks.require_expert_ranks();
+  const bool many = options.ranks.nproc > 1 || rank_place().size > 1;
+  if (!options.tasks.empty() && many && options.ranks.expert_ranks == 1) {
+    fail(ErrorKind::usage, "--tasks: processes score them together where they divide experts",
+         "Leave --nproc and launchers out, or give --expert-ranks");
+  }
+}
+
+int run(Options& options) {
   if (!options.loops.empty()) options.eval.loops = parse_int_list(options.loops, "--loops");
   if (options.split == "train") options.eval.split = ShardDirectory::Split::train;
   if (!options.packing.empty()) {
     options.eval.packing = options.packing == "best-fit" ? Packing::best_fit : Packing::contiguous;
   }
-  options.decode_options.resolve({});  // mistakes are told before the checkpoint is read
   const RankPlace place = rank_place();
-  if (!options.tasks.empty() && place.size > 1) {
-    fail(ErrorKind::usage, "--tasks: one process scores tasks", "Leave --nproc and launchers out");
-  }
   Ranks* const ranks = options.ranks.join(place, options.compute.device);
   if (options.ranks.expert_ranks == 1) options.eval.ranks = ranks;
   const at::Device device = options.compute.select();
   std::optional<LoadedCheckpoint> loaded;
   EvalReport report;
+  TaskReport task_report;
   run_together([&] {
     loaded.emplace(load_checkpoint(options.checkpoint, device, options.load_for,
                                    options.ranks.division(ranks)));
-    if (!options.tasks.empty()) return;
     const auto experts = options.ranks.divide(*loaded, ranks);
     options.eval.experts = experts.get();
+    if (!options.tasks.empty()) {
+      task_report = measure_tasks(options, *loaded, device);
+      return;
+    }
     take_decode(options, loaded->config.decode, options.eval);
     report = evaluate_checkpoint(*loaded, device, options.eval);
   });
-  if (!options.tasks.empty()) return run_tasks(options, *loaded, device);
   if (place.rank != 0) return 0;  // the first has the result
+  if (!options.tasks.empty()) {
+    options.as_json ? print_json(to_json(task_report)) : print_lines(task_table(task_report));
+    return 0;
+  }
   if (options.as_json) {
     print_json(to_json(report));
   } else {
@@ -165,7 +178,7 @@ void declare(CLI::App& app, Options& o) {
   app.add_flag("--baseline", o.eval.baseline, "Add the unigram distribution of the training split");
   app.add_flag("--untrained", o.eval.untrained, "Add the same configuration with fresh weights");
   for (const char* name : {"--split", "--max-tokens", "--seq-len", "--stride", "--packing",
-                           "--decode", "--baseline", "--untrained", "--nproc", "--expert-ranks"}) {
+                           "--decode", "--baseline", "--untrained"}) {
     tasks->excludes(app.get_option(name));
   }
   app.get_option("--untrained")->excludes("--expert-ranks");
@@ -190,7 +203,7 @@ int main(int argc, char** argv) {
           mythos eval --checkpoint runs/hops --tasks test.jsonl --loops 1,2,4,8)",
        [&](CLI::App& app) { declare(app, options); },
        [&] {
-         options.ranks.require_expert_ranks();
+         validate(options);
          return options.ranks.start(argv, [&] { return run(options); });
        },
        "A smaller --batch-size or --seq-len needs less."});

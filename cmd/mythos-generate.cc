@@ -150,7 +150,7 @@ Ending generate(GenerateCommand& options, Ranks* ranks) {
     if (prompted) return complete(engine, options, prompt, format, loaded.path, signals.token());
     ending.lines = complete_lines(engine, options, format, loaded.path, depth, signals.token());
   };
-  experts ? experts->run(decoder.weights(), work) : work();
+  run_with(experts.get(), decoder.weights(), work);
   if (leads) ending.signal = signals.signal();
   return ending;
 }

@@ -115,11 +115,7 @@ std::vector<Likelihood> measure_rows(const Measurement& measurement, const Model
                              windows));
     }
   };
-  if (!measurement.experts) {
-    measure();
-  } else {
-    measurement.experts->run(decoder ? decoder->weights() : weights, measure);
-  }
+  run_with(measurement.experts, decoder ? decoder->weights() : weights, measure);
   return rows;
 }
 

@@ -156,6 +156,7 @@ TaskScore score_rows(const Model& model, const Weights& weights, std::span<const
   forward_options.exit = options.exit;
   forward_options.state_seed = options.state.seed;
   forward_options.state_scale = options.state.scale;
+  forward_options.experts = options.experts;
   forward_options.count_experts = model.config.ffn == FeedForward::moe;
   Progress progress(strprintf("%d loops:", loops), static_cast<int64_t>(rows.size()), "rows");
   for (size_t begin = 0, end = 0; begin < rows.size(); begin = end) {
@@ -211,11 +212,18 @@ TaskReport score_tasks(const LoadedCheckpoint& loaded, at::Device device,
   report.loops = options.loops.empty() ? doubling_loops(config.max_loop_iters) : options.loops;
   DepthWarning depth(loaded.config.train, config, loaded.was_trained());
   std::vector<std::map<int64_t, TaskScore>> columns;
+  const auto score = [&] {
+    for (const int64_t loops : report.loops) {
+      columns.emplace_back();
+      report.all.push_back(
+          score_rows(*loaded.model, weights, rows, options, loops, columns.back()));
+    }
+  };
   for (const int64_t loops : report.loops) {
     options.loops.empty() ? depth.check_most(loops) : depth.check(loops);
-    columns.emplace_back();
-    report.all.push_back(score_rows(*loaded.model, weights, rows, options, loops, columns.back()));
   }
+  run_with(options.experts, weights, score);
+  if (columns.empty()) return report;  // of a rank that only computed its experts' share
   for (const auto& first : columns.front()) {
     report.difficulties.push_back(first.first);
     for (const auto& column : columns) report.scores.push_back(column.at(first.first));

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "checkpoint/checkpoint.h"
+#include "model/divided_experts.h"
 #include "model/initial_state.h"
 #include "model/kv_cache.h"
 
@@ -17,6 +18,8 @@ struct TaskScoreOptions {
   ComputeType compute_type = ComputeType::automatic;
   Exit exit;  // when positions stop before their last loop
   StateDraw state;
+  // Ranks that divide the model's experts, which all call score_tasks(); rank 0 gets the scores.
+  DividedExperts* experts = nullptr;
 };
 
 // The rows of one difficulty, or all rows, at one loop count.

@@ -155,4 +155,8 @@ Tensor DividedExperts::mixture(const Tensor& x, const Tensor& experts, const Ten
   }
 }
 
+void run_with(DividedExperts* experts, const Weights& weights, const std::function<void()>& work) {
+  experts ? experts->run(weights, work) : work();
+}
+
 }  // namespace mythos

@@ -63,4 +63,7 @@ class DividedExperts final : public ExpertExchange {
   bool has_ended_ = false;
 };
 
+// work(), by DividedExperts::run() where `experts` is not null.
+void run_with(DividedExperts* experts, const Weights& weights, const std::function<void()>& work);
+
 }  // namespace mythos

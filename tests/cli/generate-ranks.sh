@@ -29,6 +29,14 @@ for way in "" --decode; do
   same_losses one.json two.json 1e-5
 done
 
+head -n 80 "$FIXTURES/text/text.txt" |
+  sed -nE 's/^(\S+ \S+)( \S+).*/{"prompt": "\1", "completion": "\2"}/p' > rows.jsonl
+tasks=(--checkpoint "$FIXTURES/run/run" --tasks rows.jsonl --loops 1,3 --dtype fp32 --quiet --json)
+mythos eval "${tasks[@]}" > one
+mythos eval "${tasks[@]}" --nproc 2 --expert-ranks 2 > two
+same one two
+json '0 < d["loops"][0]["expert_load"][0][0]' < two
+
 generate --prompt x --expert-ranks 2
 generate --prompt x --nproc 2
 generate --prompt x --nproc 3 --expert-ranks 2
