@@ -10,14 +10,13 @@
 #include "base/error.h"
 #include "base/file_lock.h"
 #include "base/log.h"
-#include "base/progress.h"
 #include "base/strings.h"
 #include "checkpoint/hf_config.h"
 #include "checkpoint/hf_names.h"
 #include "checkpoint/manifest.h"
 #include "checkpoint/published.h"
 #include "checkpoint/shared_checkpoint.h"
-#include "dist/ranks.h"
+#include "dist/single_rank.h"
 #include "text/load_tokenizer.h"
 
 namespace mythos {
@@ -187,33 +186,12 @@ std::string earlier_hint(const fs::path& step_directory, const std::string& faul
   return repair_hint(fault);
 }
 
-std::vector<std::string> check_files(const fs::path& directory, const Manifest& manifest,
-                                     const std::vector<std::string>& passed_over) {
-  Progress progress("checking " + directory.string(), static_cast<int64_t>(manifest.size_bytes()),
-                    "bytes");
-  int64_t done = 0;
-  const auto checked = [&](uint64_t bytes) {
-    done += static_cast<int64_t>(bytes);
-    progress.update(done);
-  };
-  std::vector<std::string> faults;
-  for (const ManifestFile& file : manifest.files) {
-    if (std::ranges::find(passed_over, file.name) != passed_over.end()) continue;
-    const auto found = check_file(directory, manifest, file, checked);
-    faults.insert(faults.end(), found.begin(), found.end());
-  }
-  return faults;
-}
-
 void warn_of(const NonFinite& nonfinite, const fs::path& directory) {
   if (!nonfinite.none()) log_warning(directory.string() + ": " + nonfinite.text());
 }
 
-// Makes one tensor after the other and lets go of it.
-NonFinite nonfinite_of(const StoredTensors& tensors) {
-  NonFinite found;
-  for (const auto& [name, make] : tensors) found.look_at(name, make());
-  return found;
+std::vector<std::pair<std::string, StoredTensor>> as_list(const StoredTensors& tensors) {
+  return {tensors.begin(), tensors.end()};
 }
 
 }  // namespace
@@ -324,12 +302,14 @@ std::vector<fs::path> checkpoint_directories(const fs::path& path) {
 }
 
 std::vector<std::string> verify_checkpoint(const fs::path& step_directory) {
+  const std::unique_ptr<Ranks> alone = single_rank();
   try {
     const Manifest manifest = read_manifest(step_directory);
-    const auto faults = check_files(step_directory, manifest, {});
+    const auto faults = check_files(step_directory, manifest, {}, *alone);
     // The bytes are those that were saved, so values that are not finite are no fault.
     if (faults.empty()) {
-      warn_of(nonfinite_of(read_whole_tensors(step_directory, manifest.model)), step_directory);
+      const StoredTensors weights = read_whole_tensors(step_directory, manifest.model);
+      warn_of(find_nonfinite(as_list(weights), *alone), step_directory);
     }
     return faults;
   } catch (const Error& error) {
@@ -369,8 +349,8 @@ void take_averages(const fs::path& directory, const Manifest& manifest, StoredTe
 
 // Reads a checkpoint whose bytes have been compared with the manifest.
 LoadedCheckpoint read_checkpoint(const fs::path& directory, const Manifest& manifest,
-                                 at::Device device, LoadFor purpose,
-                                 const ExpertDivision& experts) {
+                                 at::Device device, LoadFor purpose, const ExpertDivision& experts,
+                                 Ranks& ranks) {
   LoadedCheckpoint out;
   out.path = directory;
   out.config = load_config_file(directory / "config.toml");
@@ -387,7 +367,14 @@ LoadedCheckpoint read_checkpoint(const fs::path& directory, const Manifest& mani
   StoredTensors weights = read_whole_tensors(directory, manifest.model);
   if (purpose == LoadFor::averages) take_averages(directory, manifest, weights);
   if (purpose == LoadFor::training || purpose == LoadFor::resuming || experts.ranks > 1) {
-    out.nonfinite = nonfinite_of(weights);
+    auto all = as_list(weights);
+    if (purpose == LoadFor::resuming) {
+      out.optimizer = read_tensors(directory, manifest.optimizer);
+      for (const auto& [name, tensor] : out.optimizer) {
+        all.emplace_back(name, [of = tensor] { return of; });
+      }
+    }
+    out.nonfinite = find_nonfinite(all, ranks);
     out.model = std::make_unique<Model>(
         out.config.model,
         Parameters(out.config.model, device, std::move(weights), directory.string()));
@@ -397,10 +384,6 @@ LoadedCheckpoint read_checkpoint(const fs::path& directory, const Manifest& mani
     out.nonfinite = find_nonfinite(whole);
     out.model = std::make_unique<Model>(out.config.model, device);
     out.model->parameters.adopt(whole, directory.string());
-  }
-  if (purpose == LoadFor::resuming) {
-    out.optimizer = read_tensors(directory, manifest.optimizer);
-    for (const auto& [name, tensor] : out.optimizer) out.nonfinite.look_at(name, tensor);
   }
   warn_of(out.nonfinite, directory);
   return out;
@@ -415,7 +398,8 @@ struct Tried {
   FileLock lock;
 };
 
-Tried try_checkpoint(const fs::path& directory, LoadFor purpose) {
+Tried try_checkpoint(const fs::path& directory, LoadFor purpose, Ranks& ranks) {
+  constexpr const char* kGone = "gone";
   Tried tried;
   try {
     // A process that has locked it alone is removing the checkpoint.
@@ -425,17 +409,19 @@ Tried try_checkpoint(const fs::path& directory, LoadFor purpose) {
   }
   std::error_code status;
   tried.gone = tried.gone || !fs::exists(directory, status);
-  if (tried.gone) return tried;
   try {
-    tried.manifest = read_manifest(directory);
+    if (!tried.gone) tried.manifest = read_manifest(directory);
   } catch (const Error& error) {
     tried.fault = error.message();
-    return tried;
   }
+  tried.fault = agree_on_fault(directory, tried.gone ? kGone : tried.fault, ranks);
+  tried.gone = tried.fault == kGone;
+  if (!tried.fault.empty()) return tried;
   const auto faults = check_files(directory, tried.manifest,
                                   purpose == LoadFor::resuming || purpose == LoadFor::averages
                                       ? std::vector<std::string>()
-                                      : tried.manifest.optimizer);
+                                      : tried.manifest.optimizer,
+                                  ranks);
   if (faults.empty()) return tried;
   tried.fault = faults[0];
   if (faults.size() > 1) tried.fault += strprintf(" (and %u more)", faults.size() - 1);
@@ -443,21 +429,23 @@ Tried try_checkpoint(const fs::path& directory, LoadFor purpose) {
 }
 
 LoadedCheckpoint load_step(const fs::path& directory, at::Device device, LoadFor purpose,
-                           const ExpertDivision& experts) {
-  const Tried tried = try_checkpoint(directory, purpose);
+                           const ExpertDivision& experts, Ranks& ranks) {
+  const Tried tried = try_checkpoint(directory, purpose, ranks);
   if (tried.gone) fail_none(directory);
   if (!tried.fault.empty()) {
     fail(ErrorKind::data, tried.fault + ".", earlier_hint(directory, tried.fault));
   }
-  return read_checkpoint(directory, tried.manifest, device, purpose, experts);
+  return read_checkpoint(directory, tried.manifest, device, purpose, experts, ranks);
 }
 
 }  // namespace
 
 LoadedCheckpoint load_checkpoint(const fs::path& path, at::Device device, LoadFor purpose,
-                                 const ExpertDivision& experts) {
+                                 const ExpertDivision& experts, Ranks* together) {
+  const std::unique_ptr<Ranks> alone = single_rank();
+  Ranks& ranks = together ? *together : *alone;
   const fs::path target = target_of(path);
-  if (is_step_directory(target)) return load_step(target, device, purpose, experts);
+  if (is_step_directory(target)) return load_step(target, device, purpose, experts, ranks);
   if (const auto published = published_config(target)) {
     // No family of published models has experts.
     if (experts.ranks > 1) {
@@ -473,11 +461,11 @@ LoadedCheckpoint load_checkpoint(const fs::path& path, at::Device device, LoadFo
     if (damaged.empty()) warn_of_leftovers(run);
     for (const auto& [step, directory] : run.steps) {
       if (std::ranges::find(damaged, directory) != damaged.end()) continue;
-      const Tried tried = try_checkpoint(directory, purpose);
+      const Tried tried = try_checkpoint(directory, purpose, ranks);
       again = tried.gone;  // the run goes on and has newer checkpoints by now
       if (again) break;
       if (tried.fault.empty()) {
-        return read_checkpoint(directory, tried.manifest, device, purpose, experts);
+        return read_checkpoint(directory, tried.manifest, device, purpose, experts, ranks);
       }
       log_warning("passed over a checkpoint: " + tried.fault);
       if (damaged.empty()) newest_fault = tried.fault;

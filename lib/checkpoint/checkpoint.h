@@ -122,8 +122,12 @@ enum class LoadFor {
 //
 // A rank of many that divide routed experts gets its own alone, and its parameters hold no others;
 // not for training. Fails (usage) where the model's experts cannot be divided so (expert_share()).
+//
+// `together` are the ranks of a job that all call this for one run, on a file system that they
+// share. Each compares a part of the bytes and looks at a part of the values, and all load the same
+// checkpoint, or fail, alike. Fails (data) where they find different ones.
 LoadedCheckpoint load_checkpoint(const fs::path& path, at::Device device,
                                  LoadFor purpose = LoadFor::computing,
-                                 const ExpertDivision& experts = {});
+                                 const ExpertDivision& experts = {}, Ranks* together = nullptr);
 
 }  // namespace mythos

@@ -203,17 +203,19 @@ std::optional<std::string> incomplete_reason(const fs::path& directory, const Ma
 }
 
 std::vector<std::string> check_file(const fs::path& directory, const Manifest& manifest,
-                                    const ManifestFile& file,
+                                    const ManifestFile& file, const WorkPart& part,
                                     const std::function<void(uint64_t)>& checked) {
   const fs::path path = directory / file.name;
+  const bool first_part = part.number == 0;
   std::error_code status;
   if (!fs::exists(path, status)) {
+    if (!first_part) return {};
     return {strprintf("%s: missing; %u bytes expected", path, file.size_bytes)};
   }
   std::vector<std::string> faults;
   const MappedFile mapped(path);
   const uint64_t size = mapped.bytes().size();
-  if (size != file.size_bytes) {
+  if (size != file.size_bytes && first_part) {
     const uint64_t from = std::min(size, file.size_bytes), to = std::max(size, file.size_bytes);
     faults.push_back(strprintf("%s: bytes %u-%u: %s; %u bytes, expected %u", path, from, to - 1,
                                size < to ? "cut off" : "too many", size, file.size_bytes));
@@ -229,9 +231,11 @@ std::vector<std::string> check_file(const fs::path& directory, const Manifest& m
     return end <= whole &&
            checksum(mapped.bytes().subspan(begin, end - begin)) != file.blocks[block];
   };
-  for (uint64_t first = 0; first < file.blocks.size(); first += kBlocksAtATime) {
+  const uint64_t begin_block = file.blocks.size() * part.number / part.of;
+  const uint64_t end_block = file.blocks.size() * (part.number + 1) / part.of;
+  for (uint64_t first = begin_block; first < end_block; first += kBlocksAtATime) {
     std::array<bool, kBlocksAtATime> damaged{};
-    const uint64_t count = std::min(kBlocksAtATime, file.blocks.size() - first);
+    const uint64_t count = std::min(kBlocksAtATime, end_block - first);
     at::parallel_for(0, static_cast<int64_t>(count), 4, [&](int64_t begin, int64_t end) {
       for (auto i = static_cast<uint64_t>(begin); i < static_cast<uint64_t>(end); ++i) {
         damaged[i] = is_damaged(first + i);
@@ -247,7 +251,7 @@ std::vector<std::string> check_file(const fs::path& directory, const Manifest& m
       checked(end_of(first + i) - begin);
     }
   }
-  if (damaged_from) faults.push_back(damage(path, file, *damaged_from, file.size_bytes));
+  if (damaged_from) faults.push_back(damage(path, file, *damaged_from, end_of(end_block - 1)));
   return faults;
 }
 

@@ -53,10 +53,17 @@ Manifest read_manifest(const fs::path& directory);
 // another size. Nothing if all are there.
 std::optional<std::string> incomplete_reason(const fs::path& directory, const Manifest& manifest);
 
-// Compares every block of a file with its checksum. Returns a line for each run of damaged blocks:
-// file, byte range, tensors. Calls `checked` with the size of each block that was read.
+// One of so many parts of the work.
+struct WorkPart {
+  uint64_t number = 0, of = 1;
+};
+
+// Compares the blocks of a file, or one of equal parts of them, with their checksums. Returns a
+// line for each run of damaged blocks: file, byte range, tensors; the first part also tells of a
+// file that is missing or has another size. Calls `checked` with the size of each block that was
+// read.
 std::vector<std::string> check_file(const fs::path& directory, const Manifest& manifest,
-                                    const ManifestFile& file,
+                                    const ManifestFile& file, const WorkPart& part,
                                     const std::function<void(uint64_t)>& checked);
 
 }  // namespace mythos

@@ -1,9 +1,11 @@
 #include "checkpoint/shared_checkpoint.h"
 
 #include <algorithm>
+#include <bit>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/progress.h"
 #include "base/strings.h"
 #include "dist/ranks.h"
 
@@ -53,9 +55,15 @@ void describe_all(const fs::path& directory, const std::vector<std::string>& nam
   }
 }
 
+// JSON of texts that may hold names of files in any bytes.
+std::string replaced(const ordered_json& json) {
+  return json.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
+}
+
 // Does a rank's part of the work and tells the others how it went; what it has to tell if that went
 // well comes back from all. Fails on all ranks if it failed on one.
 std::vector<std::string> do_together(Ranks& ranks, const std::function<std::string()>& part) {
+  if (ranks.size() == 1) return {part()};
   ordered_json report;
   try {
     report["told"] = part();
@@ -67,7 +75,7 @@ std::vector<std::string> do_together(Ranks& ranks, const std::function<std::stri
     report["failed"] = error.what();
   }
   std::vector<std::string> told;
-  const std::vector<std::string> reports = ranks.gather(report.dump());
+  const std::vector<std::string> reports = ranks.gather(replaced(report));
   for (size_t rank = 0; rank < reports.size(); ++rank) {
     const auto json = ordered_json::parse(reports[rank]);
     if (json.contains("failed")) {
@@ -78,6 +86,9 @@ std::vector<std::string> do_together(Ranks& ranks, const std::function<std::stri
   }
   return told;
 }
+
+// What a rank found wrong with each file of the manifest.
+using FaultsByFile = std::vector<std::vector<std::string>>;
 
 void append(std::vector<std::string>& to, const std::vector<std::string>& from) {
   to.insert(to.end(), from.begin(), from.end());
@@ -149,6 +160,85 @@ void write_together(const fs::path& step_directory, int64_t step, const Checkpoi
     done();
     return {};
   });
+}
+
+std::string agree_on_fault(const fs::path& step_directory, const std::string& fault, Ranks& ranks) {
+  const std::string name = step_directory.filename().string();
+  const std::vector<std::string> found = do_together(ranks, [&] {
+    return replaced(ordered_json{name, fault});
+  });
+  std::string first_name, first_fault;
+  for (size_t rank = 0; rank < found.size(); ++rank) {
+    const auto of_rank =
+        ordered_json::parse(found[rank]).get<std::pair<std::string, std::string>>();
+    if (rank == 0) first_name = of_rank.first;
+    if (of_rank.first != first_name) {
+      fail(ErrorKind::data,
+           strprintf("%s: rank 0 has found %s, rank %d %s.", step_directory.parent_path(),
+                     first_name, rank, of_rank.first),
+           "Give all ranks a run directory on a file system that they share");
+    }
+    if (first_fault.empty()) first_fault = of_rank.second;
+  }
+  return first_fault;
+}
+
+std::vector<std::string> check_files(const fs::path& directory, const Manifest& manifest,
+                                     const std::vector<std::string>& passed_over, Ranks& ranks) {
+  const WorkPart part{static_cast<uint64_t>(ranks.rank()), static_cast<uint64_t>(ranks.size())};
+  const auto check_part = [&] {
+    Progress progress("checking " + directory.string(),
+                      static_cast<int64_t>(manifest.size_bytes() / part.of), "bytes");
+    int64_t done = 0;
+    const auto checked = [&](uint64_t bytes) {
+      done += static_cast<int64_t>(bytes);
+      progress.update(done);
+    };
+    FaultsByFile faults;
+    for (const ManifestFile& file : manifest.files) {
+      const bool passes = std::ranges::find(passed_over, file.name) != passed_over.end();
+      faults.push_back(passes ? std::vector<std::string>()
+                              : check_file(directory, manifest, file, part, checked));
+    }
+    return replaced(faults);
+  };
+  std::vector<FaultsByFile> found;
+  for (const std::string& of_rank : do_together(ranks, check_part)) {
+    found.push_back(ordered_json::parse(of_rank).get<FaultsByFile>());
+  }
+  std::vector<std::string> faults;
+  for (size_t file = 0; file < manifest.files.size(); ++file) {
+    for (const FaultsByFile& of_rank : found) append(faults, of_rank[file]);
+  }
+  return faults;
+}
+
+NonFinite find_nonfinite(const std::vector<std::pair<std::string, StoredTensor>>& tensors,
+                         Ranks& ranks) {
+  const auto look_at_part = [&] {
+    ordered_json found = ordered_json::array();
+    const auto step = static_cast<size_t>(ranks.size());
+    for (auto i = static_cast<size_t>(ranks.rank()); i < tensors.size(); i += step) {
+      NonFinite values;
+      values.look_at(tensors[i].first, tensors[i].second());
+      for (const NonFiniteTensor& tensor : values.tensors) {
+        found.push_back({i, tensor.count, tensor.index, std::bit_cast<uint64_t>(tensor.value)});
+      }
+    }
+    return found.dump();
+  };
+  std::map<size_t, NonFiniteTensor> by_place;
+  for (const std::string& of_rank : do_together(ranks, look_at_part)) {
+    for (const ordered_json& tensor : ordered_json::parse(of_rank)) {
+      const auto place = tensor[0].get<size_t>();
+      by_place[place] = {tensors[place].first, tensor[1].get<int64_t>(),
+                         tensor[2].get<std::vector<int64_t>>(),
+                         std::bit_cast<double>(tensor[3].get<uint64_t>())};
+    }
+  }
+  NonFinite all;
+  for (auto& item : by_place) all.tensors.push_back(std::move(item.second));
+  return all;
 }
 
 namespace {

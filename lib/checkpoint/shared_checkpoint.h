@@ -6,7 +6,8 @@
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/manifest.h"
 
-// The files of a checkpoint: what one process writes, and what many ranks write together.
+// The files of a checkpoint: what one process writes and reads, and what many ranks do together.
+// Ranks that read do so from a file system that they share, and one rank reads alone.
 namespace mythos {
 
 class Ranks;
@@ -22,6 +23,20 @@ void write_tensors(const fs::path& directory, const std::string& suffix,
 // of them fails, the directory is removed and all fail alike, naming the rank.
 void write_together(const fs::path& step_directory, int64_t step, const CheckpointContent& content,
                     Ranks& ranks, const std::function<void()>& done);
+
+// Fails (data) unless all ranks have come to the same checkpoint. Returns what is wrong with it for
+// the first rank that found something in it; empty if none did.
+std::string agree_on_fault(const fs::path& step_directory, const std::string& fault, Ranks& ranks);
+
+// Compares the files of a checkpoint, but those that are passed over, with its manifest, each rank
+// a part of every file. Returns the faults that all have found, by file.
+std::vector<std::string> check_files(const fs::path& directory, const Manifest& manifest,
+                                     const std::vector<std::string>& passed_over, Ranks& ranks);
+
+// The values that are not finite. Of N ranks each looks at every Nth tensor, and all get what all
+// have found. Makes one tensor after the other and lets go of it.
+NonFinite find_nonfinite(const std::vector<std::pair<std::string, StoredTensor>>& tensors,
+                         Ranks& ranks);
 
 // The tensors of several files, in slices as they are stored.
 TensorMap read_tensors(const fs::path& directory, const std::vector<std::string>& names);

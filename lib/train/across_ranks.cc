@@ -84,6 +84,16 @@ void sum_over_ranks(Ranks& ranks, StepResult& step) {
   for (size_t i = 0; i < step.expert_load.size(); ++i) step.expert_load[i] = summed[4 + i];
 }
 
+void require_equal_starts(Ranks& ranks, const fs::path& run, bool goes_on) {
+  const std::vector<std::string> texts = ranks.gather(goes_on ? "goes on with" : "begins");
+  for (size_t rank = 1; rank < texts.size(); ++rank) {
+    if (texts[rank] == texts[0]) continue;
+    fail(ErrorKind::usage,
+         strprintf("rank 0 %s %s, rank %d %s it.", texts[0], run, rank, texts[rank]),
+         "Give all ranks the same options, and a run directory on a file system that they share");
+  }
+}
+
 void require_equal_runs(Ranks& ranks, const TrainSetup& setup, at::Device device,
                         at::ScalarType compute_type) {
   const std::vector<std::string> texts = ranks.gather(run_text(setup, device, compute_type));

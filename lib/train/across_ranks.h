@@ -44,6 +44,9 @@ void agree_on_step(Ranks& ranks, TargetCount& count, Wishes& wishes);
 // Sums what a step found over ranks: nats, terms, depths and the experts' load.
 void sum_over_ranks(Ranks& ranks, StepResult& step);
 
+// Fails (usage) on every rank unless all go on with the run's checkpoints, or all begin it.
+void require_equal_starts(Ranks& ranks, const fs::path& run, bool goes_on);
+
 // Fails (usage) on every rank, with the first difference, unless all train with the same version,
 // configuration, data, device and checkpoint.
 void require_equal_runs(Ranks& ranks, const TrainSetup& setup, at::Device device,

@@ -13,6 +13,7 @@
 #include "config/param_groups.h"
 #include "device/device.h"
 #include "text/load_tokenizer.h"
+#include "train/across_ranks.h"
 #include "train/config_changes.h"
 #include "train/length.h"
 #include "train/schedule.h"
@@ -120,9 +121,9 @@ void complete(Config& config, const TrainOptions& options, const TrainData& data
   require_matches(parse_param_groups(config.train.param_groups), names);
 }
 
-LoadedCheckpoint load_to_resume(const TrainOptions& options) {
+LoadedCheckpoint load_to_resume(const TrainOptions& options, Ranks& ranks) {
   try {
-    return load_checkpoint(options.run, at::kCPU, LoadFor::resuming);
+    return load_checkpoint(options.run, at::kCPU, LoadFor::resuming, {}, &ranks);
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::data) throw;
     fail(error.kind(), error.message(),
@@ -158,8 +159,8 @@ Config config_to_resume(const TrainOptions& options, const TrainData& data,
   return config;
 }
 
-TrainSetup resume(const TrainOptions& options, TrainData data) {
-  LoadedCheckpoint loaded = load_to_resume(options);
+TrainSetup resume(const TrainOptions& options, TrainData data, Ranks& ranks) {
+  LoadedCheckpoint loaded = load_to_resume(options, ranks);
   if (!loaded.tokenizer || loaded.optimizer.empty() || !loaded.state.contains("cursor")) {
     fail(ErrorKind::data,
          loaded.path.string() +
@@ -346,10 +347,11 @@ DocumentEnds TrainSetup::document_ends() const {
   return ends;
 }
 
-TrainSetup prepare(const TrainOptions& options, at::Device device) {
+TrainSetup prepare(const TrainOptions& options, at::Device device, Ranks& ranks) {
   const bool goes_on = has_checkpoints(options) && options.resume;
   TrainData data = open_data(options.data);
-  TrainSetup setup = goes_on                     ? resume(options, std::move(data))
+  require_equal_starts(ranks, options.run, goes_on);
+  TrainSetup setup = goes_on                     ? resume(options, std::move(data), ranks)
                      : options.init_from.empty() ? start(options, std::move(data))
                                                  : start_from(options, std::move(data));
   const ModelConfig& model = setup.config.model;

@@ -33,8 +33,8 @@ struct TrainSetup {
   DocumentEnds document_ends() const;
 };
 
-// Prepares a run. Fails as train() does.
-TrainSetup prepare(const TrainOptions& options, at::Device device);
+// Prepares a run; all ranks call it. Fails as train() does.
+TrainSetup prepare(const TrainOptions& options, at::Device device, Ranks& ranks);
 
 // The configuration that prepare() would train with, by the sources that it comes from, without a
 // model; `source` names that of options.config. Data and run directory may be left out: then the

@@ -293,7 +293,7 @@ void Trainer::end_bad_steps() {
 void Trainer::roll_back(const std::string& what) {
   for (const fs::path& path : healthy_checkpoints(options_.run)) {
     try {
-      LoadedCheckpoint loaded = load_checkpoint(path, at::kCPU, LoadFor::resuming);
+      LoadedCheckpoint loaded = load_checkpoint(path, at::kCPU, LoadFor::resuming, {}, &ranks_);
       trained().load(loaded, path.string());
     } catch (const Error& error) {
       if (error.kind() != ErrorKind::data) throw;
@@ -484,7 +484,7 @@ TrainResult train(const TrainOptions& options) {
   const bool writes = ranks.rank() == 0;
   std::optional<RunLock> lock;
   if (writes) lock.emplace(options.run);
-  TrainSetup setup = prepare(options, device);
+  TrainSetup setup = prepare(options, device, ranks);
   require_expert_ranks(setup.config.train, ranks.size());
   const at::ScalarType compute = training_compute_type(setup.config.train.compute_type, device);
   const std::string description = announce(setup, options, device, compute, ranks);

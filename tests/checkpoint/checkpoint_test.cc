@@ -75,12 +75,6 @@ class CheckpointOnDevice : public CheckpointTest, public testing::WithParamInter
   at::Device device() const { return resolve_device(GetParam()); }
 };
 
-void flip_byte(const fs::path& path, uint64_t place) {
-  std::string bytes = read_file(path);
-  bytes.at(place) = static_cast<char>(bytes.at(place) ^ 0x10);
-  write_file_atomic(path, bytes);
-}
-
 using Names = std::vector<std::string>;
 
 // The optimizer has its own tensors on the device and copies into them.

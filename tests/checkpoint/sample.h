@@ -72,4 +72,10 @@ inline TensorMap as_map(const NamedTensors& tensors) {
   return {tensors.begin(), tensors.end()};
 }
 
+inline void flip_byte(const fs::path& path, uint64_t place) {
+  std::string bytes = read_file(path);
+  bytes.at(place) = static_cast<char>(bytes.at(place) ^ 0x10);
+  write_file_atomic(path, bytes);
+}
+
 }  // namespace mythos

@@ -176,6 +176,13 @@ TEST(ManyRanksAtStart, differences_are_refused) {
     options.ranks = &ranks;
     text = error_of(ErrorKind::usage, [&] { train(options); });
     EXPECT_TRUE(contains(text, "lr = 0.1\", rank 1 \"lr = 0.2\"")) << text;
+    options = shared_run(other.path(), "run", {"train.lr=0.1"});
+    if (ranks.rank() == 0) train(options);
+    options.resume = true;
+    options.ranks = &ranks;
+    text = error_of(ErrorKind::usage, [&] { train(options); });
+    EXPECT_TRUE(contains(text, "rank 0 goes on with " + options.run.string())) << text;
+    EXPECT_TRUE(contains(text, ", rank 1 begins it.")) << text;
   });
 }
 
