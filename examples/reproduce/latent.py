@@ -63,13 +63,14 @@ def main():
     lab = Lab("latent", __doc__, [(["--per-step"], dict(type=int, default=1, metavar="C",
                                                         help="latent thoughts for each step (default 1)"))])
     per_step = lab.args.per_step
-    operations = lab.pick(3, 3, 6)
+    operations = lab.pick(3, 5, 6)
     stages = range(operations)  # the last one has no written step
     width, heads = lab.pick((16, 2), (64, 4), (256, 8))
-    steps = lab.steps(3, 2000, 10_000)  # of a stage
-    loops = lab.pick(1, 2, 4)
+    steps = lab.steps(3, 1000, 10_000)  # of a stage
+    loops = lab.pick(1, 1, 4)
     model = task_model(width, heads, prelude_layers=1, coda_layers=1, max_loop_iters=loops, latent_token=LATENT_ID)
-    training = task_training(steps, lab.pick(2, 16, 64), lab.pick(32, 128, 256), lab.pick(3e-3, 3e-3, 1e-3))
+    training = task_training(steps, lab.pick(2, 16, 64), lab.pick(32, 128, 256), lab.pick(3e-3, 3e-3, 1e-3),
+                             muon_lr=5e-3)  # at 2e-2 stages of two thoughts and more fall back to chance
     staged = lab.config("stage", model, training)
     # Without stages, the steps of all of them together.
     whole = lab.config("whole", model, {**training, "steps": steps * len(stages)})

@@ -64,6 +64,11 @@ def main():
         shares = [[load / sum(loop) for load in loop] for loop in each]
         lab.table("Share of tokens that each expert takes, by loop", ["loop", *[f"expert {e}" for e in range(8)]],
                   [[t + 1, *[f"{100 * share:.1f}%" for share in loop]] for t, loop in enumerate(shares)])
+        # What two choices of k experts have in common by chance, from each loop's shares.
+        chance = [2 * sum(a * b for a, b in zip(shares[t - 1], shares[t])) for t in range(1, loops)]
+        overlap = report["loops"][-1]["expert_overlap"][0]
+        lab.table("Experts of a token that it had in the loop before", ["loop", "measured", "by chance"],
+                  [[t + 2, f"{100 * overlap[t]:.1f}%", f"{100 * chance[t]:.1f}%"] for t in range(loops - 1)])
         lab.plot("experts", "Experts by loop", "loop", "share of the routed tokens",
                  {f"expert {e}": [(t + 1, loop[e]) for t, loop in enumerate(shares)] for e in range(8)})
 

@@ -1,10 +1,27 @@
 #include <nlohmann/json.hpp>
+#include <numeric>
 
 #include "base/strings.h"
 #include "eval/task_score.h"
 
 namespace mythos {
 namespace {
+
+// For each core layer and each loop but the first: the share of the tokens' choices that they also
+// made in the loop before.
+std::vector<std::vector<double>> expert_overlap(const TaskScore& score) {
+  std::vector<std::vector<double>> overlap;
+  for (size_t layer = 0; layer < score.expert_load.size(); ++layer) {
+    const auto& load = score.expert_load[layer];
+    const auto choices =
+        std::accumulate(load.begin(), load.end(), 0.0) / static_cast<double>(score.loops);
+    overlap.emplace_back();
+    for (const int64_t repeats : score.expert_repeats[layer]) {
+      overlap.back().push_back(static_cast<double>(repeats) / choices);
+    }
+  }
+  return overlap;
+}
 
 nlohmann::ordered_json score_json(const TaskScore& score, bool halts) {
   nlohmann::ordered_json json;
@@ -16,6 +33,7 @@ nlohmann::ordered_json score_json(const TaskScore& score, bool halts) {
   json["right_tokens"] = score.right_tokens;
   if (halts) json["mean_loops"] = score.mean_loops();
   if (!score.expert_load.empty()) json["expert_load"] = score.expert_load;
+  if (!score.expert_repeats.empty()) json["expert_overlap"] = expert_overlap(score);
   return json;
 }
 

@@ -122,12 +122,13 @@ RowResults judge(const Weights& weights, const TaskBatch& batch, const ForwardRe
   return out;
 }
 
-void add_load(TaskScore& score, const std::vector<Tensor>& load) {
-  score.expert_load.resize(load.size());
-  for (size_t layer = 0; layer < load.size(); ++layer) {
-    if (!load[layer].defined()) continue;
-    const Tensor counts = load[layer].to(at::kCPU, at::kLong).contiguous();
-    auto& sums = score.expert_load[layer];
+// Adds what a pass counted in each core layer.
+void add_counts(std::vector<std::vector<int64_t>>& all, const std::vector<Tensor>& counted) {
+  all.resize(counted.size());
+  for (size_t layer = 0; layer < counted.size(); ++layer) {
+    if (!counted[layer].defined()) continue;
+    const Tensor counts = counted[layer].to(at::kCPU, at::kLong).contiguous();
+    auto& sums = all[layer];
     sums.resize(static_cast<size_t>(counts.numel()));
     for (size_t i = 0; i < sums.size(); ++i) sums[i] += counts.data_ptr<int64_t>()[i];
   }
@@ -157,7 +158,8 @@ TaskScore score_rows(const Model& model, const Weights& weights, std::span<const
   forward_options.state_seed = options.state.seed;
   forward_options.state_scale = options.state.scale;
   forward_options.experts = options.experts;
-  forward_options.count_experts = model.config.ffn == FeedForward::moe;
+  forward_options.count_experts = forward_options.count_repeats =
+      model.config.ffn == FeedForward::moe;
   Progress progress(strprintf("%d loops:", loops), static_cast<int64_t>(rows.size()), "rows");
   for (size_t begin = 0, end = 0; begin < rows.size(); begin = end) {
     const auto most = [&](const EncodedRow& longest) {
@@ -177,7 +179,8 @@ TaskScore score_rows(const Model& model, const Weights& weights, std::span<const
       add_row(score, results, static_cast<int64_t>(i));
       add_row(all, results, static_cast<int64_t>(i));
     }
-    if (forward_options.count_experts) add_load(all, result.expert_load);
+    add_counts(all.expert_load, result.expert_load);
+    add_counts(all.expert_repeats, result.expert_repeats);
     progress.update(static_cast<int64_t>(end));
   }
   return all;

@@ -30,6 +30,9 @@ struct TaskScore {
   int64_t loops_run = 0;                 // by the tokens of the answers
   // Per core layer with experts: tokens that each expert took, over all loops and positions.
   std::vector<std::vector<int64_t>> expert_load = {};
+  // And for each loop but the first the choices of tokens that they had also made in the loop
+  // before; empty where positions may stop early.
+  std::vector<std::vector<int64_t>> expert_repeats = {};
 
   double accuracy() const { return static_cast<double>(exact) / static_cast<double>(rows); }
   double mean_loops() const { return static_cast<double>(loops_run) / static_cast<double>(tokens); }

@@ -56,6 +56,8 @@ struct ForwardOptions {
   Tensor document_begins;
   LoopObserver observer;
   bool count_experts = false;  // fill expert_load
+  // Fill expert_repeats; without recomputation, and not where stopped positions are skipped.
+  bool count_repeats = false;
   // [B,S] bool: the positions that expert_load counts, such as those with a target. Undefined: all.
   Tensor counted;
   // The hidden state of the last position alone, [B,1,D]; of the others only what it needs.
@@ -105,6 +107,10 @@ struct ForwardResult {
   // Per core layer: [E] tokens of ForwardOptions::counted that were routed while they ran, summed
   // over loops.
   std::vector<Tensor> expert_load;
+  // Per core layer: [T-1] fp32, how many of the experts that a position chose in a loop it had also
+  // chosen in the loop before, summed over those that expert_load counts. The first place is of the
+  // second loop.
+  std::vector<Tensor> expert_repeats;
   // What ForwardOptions::collect asks for. For each loop: what its state gives behind coda and
   // final norm, [B,S,D] in the compute type.
   std::vector<Tensor> loop_hidden;

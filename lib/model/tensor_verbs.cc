@@ -109,6 +109,9 @@ TensorVerbs::TensorVerbs(const ModelConfig& config, at::ScalarType compute_type,
     const auto counts = at::TensorOptions().dtype(at::kFloat).device(ids.device());
     for (int64_t layer = 0; layer < config.core_layers; ++layer) {
       result.expert_load.push_back(at::zeros({config.n_experts}, counts));
+      if (!options.count_repeats || skips_) continue;
+      result.expert_repeats.push_back(at::zeros({loops_ - 1}, counts));
+      chosen_.emplace_back();
     }
   }
 }
@@ -336,8 +339,20 @@ Routing TensorVerbs::route(const Value& scores, const Tensor& bias, const LayerI
     const Tensor one = counted_.defined() ? counted_.flatten().to(load.scalar_type()).unsqueeze(1)
                                           : at::ones({1, 1}, load.options());
     load.scatter_add_(0, routing.experts.flatten(), one.expand(routing.experts.sizes()).flatten());
+    if (!chosen_.empty()) count_repeats(routing.experts, one, layer);
   }
   return routing;
+}
+
+// `counted` [N,1] or [1,1] fp32: 1 for the positions that count.
+void TensorVerbs::count_repeats(const Tensor& experts, const Tensor& counted,
+                                const LayerId& layer) {
+  Tensor& before = chosen_[static_cast<size_t>(layer.index)];
+  if (loop_ > 0) {
+    const Tensor again = experts.unsqueeze(2).eq(before.unsqueeze(1)).any(2);
+    result_->expert_repeats[static_cast<size_t>(layer.index)][loop_ - 1] = (again * counted).sum();
+  }
+  before = experts;
 }
 
 Value TensorVerbs::experts(const Value& x, const Routing& routing, const Matrix& gate_up,

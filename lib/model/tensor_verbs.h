@@ -93,6 +93,7 @@ class TensorVerbs final : public Verbs {
   void select_running(const Tensor& running);
   // The keys of the loops that no position runs.
   void fill_cache(int64_t first_loop);
+  void count_repeats(const Tensor& experts, const Tensor& counted, const LayerId& layer);
   KeptKeys* kept_keys(const LayerId& layer);
   // All positions' [B,S,...]: fresh ones of those that run, and what `kept` has of the others.
   Tensor keep(Tensor& kept, const Tensor& fresh) const;
@@ -122,11 +123,12 @@ class TensorVerbs final : public Verbs {
   Tensor loop_embeddings_;
   std::vector<KeptKeys> kept_;  // those of core layers, with exit by kl then of coda layers
   HaltingState halting_;
-  Tensor stopping_, stopped_;  // [B,S] bool: by an exit in this loop; in an earlier one
-  Tensor agreed_;              // [B,S,V] fp32
-  Tensor criterion_;           // [B,S] fp32: what an exit rule that compares outputs gave last
-  Tensor loops_run_;           // [B,S] int64
-  Tensor log_stay_;            // [B,S] fp32: log of the gate's probability of no exit so far
+  Tensor stopping_, stopped_;   // [B,S] bool: by an exit in this loop; in an earlier one
+  Tensor agreed_;               // [B,S,V] fp32
+  Tensor criterion_;            // [B,S] fp32: what an exit rule that compares outputs gave last
+  Tensor loops_run_;            // [B,S] int64
+  std::vector<Tensor> chosen_;  // [N,k] int64 by core layer: the experts of the newest loop
+  Tensor log_stay_;             // [B,S] fp32: log of the gate's probability of no exit so far
 };
 
 }  // namespace mythos

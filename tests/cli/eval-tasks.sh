@@ -11,7 +11,8 @@ sed -E 's/ +[0-9.]+%/ P/g' table
 mythos eval --checkpoint run --tasks test.jsonl --loops 2 --exit latent --exit-threshold 1e6 --quiet | grep -A 9 mean
 mythos eval --checkpoint run --tasks test.jsonl --loops 1,3 --json --quiet > out.json
 json 'd["schema"]' 'd["stops"]' 'sorted(d["loops"][0])' 'sorted(d["difficulties"][0]["loops"][0])' \
-  '[row["difficulty"] for row in d["difficulties"]]' 'sum(d["loops"][1]["expert_load"][0]) > 0' < out.json
+  '[row["difficulty"] for row in d["difficulties"]]' 'sum(d["loops"][1]["expert_load"][0]) > 0' \
+  'd["loops"][0]["expert_overlap"]' '[0 < share <= 1 for share in d["loops"][1]["expert_overlap"][0]]' < out.json
 echo '{"prompt": "1=", "completion": ""}' > empty.jsonl
 echo '{"prompt": "1="}' > half.jsonl
 mythos synth parity --count 1 --difficulty 90 > long.jsonl

@@ -162,6 +162,44 @@ TEST_P(EveryMechanism, Bf16StaysNearFp32) {
   EXPECT_LE(((wide - narrow).norm() / wide.norm()).item<double>(), 0.05);
 }
 
+TEST_P(EveryMechanism, RepeatedExpertsAreThoseOfTheRoutes) {
+  const Model model = sample_model(config(), 3, device_);
+  const Weights weights = make_weights(config(), model.parameters, at::kFloat);
+  const Tensor ids = ids_of(2, 11);
+  ForwardOptions options;
+  options.loops = 3;
+  options.count_experts = options.count_repeats = options.collect.routes = true;
+  options.counted = ids.remainder(3).ne(0);
+  const ForwardResult result = forward(config(), weights, ids, options);
+  if (config().ffn == FeedForward::dense) {
+    EXPECT_TRUE(result.expert_repeats.empty());
+    return;
+  }
+  const auto layers = static_cast<size_t>(config().core_layers);
+  ASSERT_EQ(result.expert_repeats.size(), layers);
+  const size_t run = result.routes.size() / layers;  // fewer loops where all positions halt
+  ASSERT_TRUE(config().halting == Halting::none ? run == 3 : run >= 2);
+  double all = 0;
+  for (size_t layer = 0; layer < layers; ++layer) {
+    for (size_t loop = 1; loop < run; ++loop) {
+      const Routes &now = result.routes[loop * layers + layer],
+                   &before = result.routes[(loop - 1) * layers + layer];
+      double repeats = 0;
+      for (int64_t row = 0; row < now.experts.size(0); ++row) {
+        if (now.counted.defined() && !now.counted.flatten()[row].item<bool>()) continue;
+        for (int64_t i = 0; i < now.experts.size(1); ++i) {
+          repeats += before.experts[row].eq(now.experts[row][i]).any().item<bool>();
+        }
+      }
+      EXPECT_EQ(result.expert_repeats[layer][static_cast<int64_t>(loop) - 1].item<double>(),
+                repeats)
+          << layer << " " << loop;
+      all += repeats;
+    }
+  }
+  EXPECT_GT(all, 0);
+}
+
 // Also of packed documents, and with the experts' tokens counted once.
 TEST_P(EveryMechanism, RecomputationChangesNothing) {
   const Model model = sample_model(config(), 3, device_);
