@@ -3,7 +3,8 @@
 
 The claims (DeepSeek-AI 2024, DeepSeek-V2, arXiv 2405.04434): latent attention keeps a small part of the cache of
 multi-head attention and is no worse; (Dai et al. 2024, DeepSeekMoE, arXiv 2401.06066): experts are better than a dense
-feed-forward that costs as much."""
+feed-forward that costs as much; (OpenMythos, github.com/kyegomez/OpenMythos, its README): as the state evolves, the
+router may choose different experts in each loop."""
 import json
 
 from lab import Lab, mean, measured, text_model, text_training
@@ -35,12 +36,13 @@ def main():
     models = {
         "multi-head, dense": {}, "grouped-query, dense": dict(n_kv_heads=max(1, heads // 4)),
         "latent (MLA), dense": dict(attention="mla", qk_norm=False), "multi-head, experts": dict(ffn="moe"),
+        "experts that know the loop": dict(ffn="moe", loop_embedding="sinusoid", lora_rank=8),
     }
     paper = {"grouped-query, dense": "smaller cache, slightly worse", "latent (MLA), dense": "small cache, no worse",
              "multi-head, experts": "better than dense"}
     training = text_training(steps, lab.pick(2, 8, 64), lab.pick(32, 128, 1024), 2e-2,
                              loop_sampling="poisson")
-    rows, points, routed = [], {}, []
+    rows, points, routed = [], {}, {}
     for name, changes in models.items():
         config = lab.config(name.translate(str.maketrans(" ", "-", ",()")), {**base, **changes}, training)
         plan = json.loads(lab.mythos("plan", "--config", config, "--json")[1])
@@ -51,25 +53,27 @@ def main():
                      measured(bits, 4), paper.get(name, "")])
         if bits:
             points[name] = [(cache, mean(bits))]
-        if "experts" in name:
-            routed = runs
+        if bits and "experts" in name:
+            routed[name] = runs[0]
     lab.table("Parts of the core on text", ["model", "parameters", "MACs per token", "cache bytes per token",
                                             "bits per byte, measured", "paper"], rows)
     lab.plot("parts", "Bits per byte over the size of the cache", "bytes per token, bf16", "bits per byte", points)
-    if routed:
+    for name, run in routed.items():
         # The load at T loops less that at T - 1 is what the last loop adds.
-        report = lab.score(routed[0], text_rows(lab), range(1, loops + 1))[1]
+        report = lab.score(run, text_rows(lab), range(1, loops + 1))[1]
         loads = [[sum(column) for column in zip(*row["expert_load"])] for row in report["loops"]]
         each = [loads[0]] + [[b - a for a, b in zip(loads[t - 1], loads[t])] for t in range(1, loops)]
         shares = [[load / sum(loop) for load in loop] for loop in each]
-        lab.table("Share of tokens that each expert takes, by loop", ["loop", *[f"expert {e}" for e in range(8)]],
+        lab.table(f"Share of tokens that each expert takes, by loop: {name}",
+                  ["loop", *[f"expert {e}" for e in range(8)]],
                   [[t + 1, *[f"{100 * share:.1f}%" for share in loop]] for t, loop in enumerate(shares)])
-        # What two choices of k experts have in common by chance, from each loop's shares.
+        # What two choices of k = 2 experts have in common by chance, from each loop's shares.
         chance = [2 * sum(a * b for a, b in zip(shares[t - 1], shares[t])) for t in range(1, loops)]
         overlap = report["loops"][-1]["expert_overlap"][0]
-        lab.table("Experts of a token that it had in the loop before", ["loop", "measured", "by chance"],
+        lab.table(f"Experts of a token that it had in the loop before: {name}", ["loop", "measured", "by chance"],
                   [[t + 2, f"{100 * overlap[t]:.1f}%", f"{100 * chance[t]:.1f}%"] for t in range(loops - 1)])
-        lab.plot("experts", "Experts by loop", "loop", "share of the routed tokens",
+        lab.plot(name.translate(str.maketrans(" ", "-", ",")), f"Experts by loop: {name}", "loop",
+                 "share of the routed tokens",
                  {f"expert {e}": [(t + 1, loop[e]) for t, loop in enumerate(shares)] for e in range(8)})
 
 
