@@ -183,13 +183,17 @@ class Lab:
         print(f"\n{title}\n{text}", flush=True)
         lines = [f"**{title}**", "", "| " + " | ".join(cells[0]) + " |", "|" + "---|" * len(header)]
         lines += ["| " + " | ".join(row) + " |" for row in cells[1:]]
-        file = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:60]
-        self.write(self.out / f"{file}.md", "\n".join(lines) + "\n")
+        self.write(self.out / f"{file_name(title)[:60]}.md", "\n".join(lines) + "\n")
 
     def plot(self, file, title, x_label, y_label, series, log_x=False):
         """An SVG of lines: series is {name: [(x, y), ...]}; points that are not finite are left out."""
         path = self.write(self.out / f"{file}.svg", svg(title, x_label, y_label, series, log_x))
         print(f"\nplot: {path}", flush=True)
+
+
+def file_name(title):
+    """A title in small letters, digits and hyphens."""
+    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
 
 
 def done_file(run):

@@ -7,7 +7,7 @@ feed-forward that costs as much; (OpenMythos, github.com/kyegomez/OpenMythos, it
 router may choose different experts in each loop."""
 import json
 
-from lab import Lab, mean, measured, text_model, text_training
+from lab import Lab, file_name, mean, measured, text_model, text_training
 
 
 def text_rows(lab):
@@ -44,7 +44,7 @@ def main():
                              loop_sampling="poisson")
     rows, points, routed = [], {}, {}
     for name, changes in models.items():
-        config = lab.config(name.translate(str.maketrans(" ", "-", ",()")), {**base, **changes}, training)
+        config = lab.config(file_name(name), {**base, **changes}, training)
         plan = json.loads(lab.mythos("plan", "--config", config, "--json")[1])
         cache = plan["cache_per_token"]["bytes"]["bf16"]
         runs = [run for seed in lab.seeds if (run := lab.train(config.stem, config, data, seed))]
@@ -72,8 +72,7 @@ def main():
         overlap = report["loops"][-1]["expert_overlap"][0]
         lab.table(f"Experts of a token that it had in the loop before: {name}", ["loop", "measured", "by chance"],
                   [[t + 2, f"{100 * overlap[t]:.1f}%", f"{100 * chance[t]:.1f}%"] for t in range(loops - 1)])
-        lab.plot(name.translate(str.maketrans(" ", "-", ",")), f"Experts by loop: {name}", "loop",
-                 "share of the routed tokens",
+        lab.plot(file_name(name), f"Experts by loop: {name}", "loop", "share of the routed tokens",
                  {f"expert {e}": [(t + 1, loop[e]) for t, loop in enumerate(shares)] for e in range(8)})
 
 

@@ -77,6 +77,13 @@ void ModelBenchRun::sample_peaks() {
   take_peak_memory();
 }
 
+std::vector<double> ModelBenchRun::seconds_of_each(const std::function<void()>& repetition) const {
+  return measure(options_.warmup, options_.repeat, [&] {
+    repetition();
+    synchronize(device_);
+  });
+}
+
 void ModelBenchRun::measure_row(int64_t loops, const ModelWork& work,
                                 const std::function<void()>& repetition) {
   if (options_.profile) {
@@ -89,10 +96,7 @@ void ModelBenchRun::measure_row(int64_t loops, const ModelWork& work,
   take_most_tensor_bytes();
   Measurement row;
   row.name = result_.subject;
-  row.seconds = measure(options_.warmup, options_.repeat, [&] {
-    repetition();
-    synchronize(device_);
-  });
+  row.seconds = seconds_of_each(repetition);
   const uint64_t memory = take_peak_memory();
   peak_memory_bytes_ = std::max(peak_memory_bytes_, memory);
   row.amounts = {{"tokens", work.tokens}, {"flops", work.flops}};
@@ -108,10 +112,7 @@ void ModelBenchRun::measure_row(int64_t loops, const ModelWork& work,
 void ModelBenchRun::measure_part(const std::string& name, const std::function<void()>& repetition) {
   synchronize(device_);
   Measurement part;
-  part.seconds = measure(options_.warmup, options_.repeat, [&] {
-    repetition();
-    synchronize(device_);
-  });
+  part.seconds = seconds_of_each(repetition);
   Measurement& row = result_.measurements.back();
   row.values.emplace_back(name, part.median_seconds() / row.median_seconds());
 }

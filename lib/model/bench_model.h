@@ -45,6 +45,7 @@ class ModelBenchRun {
 
  private:
   void sample_peaks();
+  std::vector<double> seconds_of_each(const std::function<void()>& repetition) const;
   // Memory since the last call; starts the next count.
   uint64_t take_peak_memory();
 

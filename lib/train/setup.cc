@@ -115,8 +115,8 @@ void complete(Config& config, const TrainOptions& options, const TrainData& data
   config.validate();
   if (config.train.tune_rank > 0) return;  // factors of matrices have names of their own
   std::vector<std::string> names;
-  for (const TensorDeclaration& tensor : declared_tensors(config.model)) {
-    if (is_trained(tensor.use)) names.push_back(tensor.name);
+  for (const TensorDeclaration& tensor : declared_trained(config.model)) {
+    names.push_back(tensor.name);
   }
   require_matches(parse_param_groups(config.train.param_groups), names);
 }
@@ -393,9 +393,7 @@ std::vector<ConfigStage> effective_config(const TrainOptions& options, const std
 
 int64_t trained_parameters(const ModelConfig& config) {
   int64_t sum = 0;
-  for (const TensorDeclaration& tensor : declared_tensors(config)) {
-    if (is_trained(tensor.use)) sum += tensor.numel();
-  }
+  for (const TensorDeclaration& tensor : declared_trained(config)) sum += tensor.numel();
   return sum;
 }
 
